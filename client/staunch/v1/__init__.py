@@ -1,0 +1,1 @@
+"""Generated from protos/staunch/v1; never edited by hand."""

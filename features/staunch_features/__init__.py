@@ -1,0 +1,1 @@
+"""From SQL to numbers: database, feature view, feature source, simulated world."""

@@ -1,0 +1,1 @@
+"""Loads, verifies, predicts and explains model versions with numpy and onnxruntime only."""

@@ -1,0 +1,1 @@
+"""Fits, calibrates, exports, evaluates and publishes models; the heavy libraries live here only."""
