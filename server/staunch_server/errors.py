@@ -1,0 +1,174 @@
+"""What the server refuses and how it says so: every reason, its status code, and the rich status.
+
+A servicer raises `Refusal` with one `Reason`, or lets a domain exception of another room out; the guard turns
+either into a `google.rpc.Status` with exactly one `ErrorInfo`. No gRPC in here.
+"""
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+DOMAIN = "staunch"
+"""The `domain` of every ErrorInfo."""
+
+MAX_VIOLATIONS = 20
+"""The most field violations listed; details above about 8 kB turn a status into RESOURCE_EXHAUSTED."""
+
+_MESSAGE_BYTES = 600
+_TEXT_BYTES = 80
+
+
+class Code(enum.IntEnum):
+    """The codes of google.rpc.Code that this server answers with."""
+
+    OK = 0
+    CANCELLED = 1
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    INTERNAL = 13
+    UNAVAILABLE = 14
+
+
+class Reason(enum.Enum):
+    """Every ErrorInfo reason: its status code, when it is given, and after how many seconds to try again."""
+
+    SUBJECT_MISSING = (Code.INVALID_ARGUMENT, "The request names neither an id, a key nor features.")
+    CUSTOMER_ID_INVALID = (Code.INVALID_ARGUMENT, "An id is below 1; a key is not 1 to 64 bytes, or no uuid.")
+    ID_TYPE_MISMATCH = (Code.INVALID_ARGUMENT, "An id is given where the view wants a key, or the other way.")
+    FEATURE_UNKNOWN = (Code.INVALID_ARGUMENT, "A feature is named that the model does not have.")
+    FEATURE_MISSING = (Code.INVALID_ARGUMENT, "A feature of the model is absent from the given set.")
+    FEATURE_NOT_FINITE = (Code.INVALID_ARGUMENT, "A value is NaN or infinite; null is an unset kind.")
+    OVERRIDE_NOT_ALLOWED = (Code.INVALID_ARGUMENT, "Overrides come together with a full set of features.")
+    AS_OF_IN_FUTURE = (Code.INVALID_ARGUMENT, "The as-of time is more than 5 s ahead of the server's clock.")
+    AS_OF_NOT_ALLOWED = (Code.INVALID_ARGUMENT, "A time comes with given features or a view without time.")
+    CHUNK_EMPTY = (Code.INVALID_ARGUMENT, "A chunk holds neither ids nor keys.")
+    CHUNK_TOO_LARGE = (Code.INVALID_ARGUMENT, "A chunk holds more than 10,000 ids or keys.")
+    MESSAGE_TOO_LARGE = (Code.INVALID_ARGUMENT, "A unary request is larger than 256 KiB.")
+    MODEL_CHANGED_IN_STREAM = (Code.INVALID_ARGUMENT, "A later message of a stream changes model or time.")
+    MALFORMED_MESSAGE = (Code.INVALID_ARGUMENT, "The bytes are not the message that the method takes.")
+    FIELD_INVALID = (Code.INVALID_ARGUMENT, "A field is outside what its comment allows.")
+    CUSTOMER_NOT_FOUND = (Code.NOT_FOUND, "The view returns no row for the id.")
+    MODEL_NOT_FOUND = (Code.NOT_FOUND, "The store holds no such model, version or alias.")
+    CUSTOMER_NOT_ELIGIBLE = (Code.FAILED_PRECONDITION, "The id is not in the view's population then.")
+    MODEL_NOT_LOADED = (Code.FAILED_PRECONDITION, "The version is stored and cannot be loaded on request.")
+    MODEL_REFUSED = (Code.FAILED_PRECONDITION, "The version failed verification and never answers.")
+    EXPLAINER_MISSING = (Code.FAILED_PRECONDITION, "The version has no explainer.")
+    ALIAS_MOVED = (Code.ABORTED, "The alias does not point at the expected version.")
+    DATABASE_UNAVAILABLE = (Code.UNAVAILABLE, "The database did not answer.", 0.5)
+    MODEL_NOT_READY = (Code.UNAVAILABLE, "The version is being verified, or none is ready yet.", 1.0)
+    DRAINING = (Code.UNAVAILABLE, "This server is stopping; another one, or the next, answers.", 0.1)
+    OVERLOADED = (Code.UNAVAILABLE, "As many calls as this server takes at once are in progress.", 0.1)
+    DEADLINE_EXCEEDED = (Code.DEADLINE_EXCEEDED, "The call's deadline was over or too short for the answer.")
+    INTERNAL = (Code.INTERNAL, "Something unforeseen; the log has it under the incident id.")
+
+    def __init__(self, code: Code, meaning: str, retry_after_s: float | None = None) -> None:
+        self.code = code
+        self.meaning = meaning
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One wrong field of a request: its path as in the proto, and what was expected and got."""
+
+    field: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What was not found or moved: its type ("customer", "model", "alias") and its name."""
+
+    type: str
+    name: str
+
+
+@dataclass(eq=False)
+class Refusal(Exception):
+    """A request that gets no answer, and why.
+
+    Args:
+        reason: the row of the reason table.
+        message: says what was expected, what came, and what to do; it reaches the caller.
+        violations: the wrong fields, for INVALID_ARGUMENT; those above 20 are counted, not listed.
+        resource: the thing that is missing or moved.
+        metadata: further facts for programs, as strings (ErrorInfo.metadata).
+    """
+
+    reason: Reason
+    message: str
+    violations: Sequence[Violation] = ()
+    resource: Resource | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.reason.name}: {self.message}"
+
+    @property
+    def code(self) -> Code:
+        """The status code of the reason."""
+        return self.reason.code
+
+
+def status(refusal: Refusal) -> status_pb2.Status:
+    """Builds the rich status of a refusal: ErrorInfo, then BadRequest, ResourceInfo, RetryInfo as they apply.
+
+    Texts are cut so that the whole stays below the limit at which gRPC drops it.
+    """
+    return status_pb2.Status(
+        code=refusal.code,
+        message=clip(refusal.message, _MESSAGE_BYTES),
+        details=[_packed(detail) for detail in _details(refusal)],
+    )
+
+
+def clip(text: str, limit_bytes: int) -> str:
+    """Cuts text to at most limit_bytes of UTF-8, marking the cut with an ellipsis."""
+    raw = text.encode("utf-8", "replace")
+    if len(raw) <= limit_bytes:
+        return raw.decode()
+    return raw[: limit_bytes - 3].decode("utf-8", "ignore") + "…"
+
+
+def _details(refusal: Refusal) -> list[Message]:
+    metadata = {key: clip(value, _TEXT_BYTES) for key, value in refusal.metadata.items()}
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=refusal.reason.name, domain=DOMAIN, metadata=metadata)
+    ]
+    if refusal.violations:
+        details.append(_bad_request(refusal.violations))
+    if refusal.resource is not None:
+        kind, name = refusal.resource.type, clip(refusal.resource.name, _TEXT_BYTES)
+        details.append(error_details_pb2.ResourceInfo(resource_type=kind, resource_name=name))
+    if refusal.reason.retry_after_s is not None:
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(round(refusal.reason.retry_after_s * 1000))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    return details
+
+
+def _bad_request(violations: Sequence[Violation]) -> Message:
+    listed = [
+        error_details_pb2.BadRequest.FieldViolation(
+            field=clip(violation.field, _TEXT_BYTES), description=clip(violation.description, _TEXT_BYTES)
+        )
+        for violation in violations[:MAX_VIOLATIONS]
+    ]
+    more = len(violations) - MAX_VIOLATIONS
+    if more > 0:
+        listed[-1].description += f" (and {more} more fields)"
+    request: Message = error_details_pb2.BadRequest(field_violations=listed)
+    return request
+
+
+def _packed(detail: Message) -> any_pb2.Any:
+    packed: any_pb2.Any = any_pb2.Any()
+    packed.Pack(detail)
+    return packed

@@ -1,0 +1,216 @@
+"""Every metric of a serving process; docs/metrics.md lists them, and a test says so.
+
+Label children are resolved once and kept, since `labels()` costs more than the count itself. In Prometheus'
+multiprocess mode each worker writes files that the supervisor adds up, so gauges say how: most are summed over
+the living workers. Info metrics do not work there, hence the gauges that are always 1.
+"""
+
+import platform
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+CALL_SECONDS = (
+    0.0005,
+    0.001,
+    0.002,
+    0.003,
+    0.005,
+    0.0075,
+    0.01,
+    0.02,
+    0.03,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+)
+"""Buckets of whole calls, in seconds."""
+
+STEP_SECONDS = (
+    0.00005,
+    0.0001,
+    0.0002,
+    0.0005,
+    0.001,
+    0.002,
+    0.005,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    5,
+    30,
+)
+"""Buckets of the steps of a call, in seconds."""
+
+BATCH_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 512, 1_000, 2_500, 5_000, 10_000)
+"""Buckets of batch sizes, in rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetrics:
+    """The children of one model version: how long each step took, how many rows it had, what became of them."""
+
+    queue_seconds: Histogram
+    sql_seconds: Histogram
+    batch_sql_seconds: Histogram
+    score_seconds: Histogram
+    explain_seconds: Histogram
+    joined_rows: Histogram
+    chunk_rows: Histogram
+    rows_scored: Counter
+    rows_failed: Counter
+
+
+class Metrics:
+    """The metrics of one process, registered in `registry`; in multiprocess mode shared through files."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._define_calls(registry)
+        self._define_steps(registry)
+        self._define_state(registry)
+        self._calls: dict[tuple[str, str, str], Counter] = {}
+        self._seconds: dict[tuple[str, str], Histogram] = {}
+        self._models: dict[str, ModelMetrics] = {}
+
+    def _define_calls(self, registry: CollectorRegistry) -> None:
+        self.calls = Counter(
+            "staunch_calls",
+            "Calls ended, by method, status code, reason (empty for OK) and answering model version.",
+            ("method", "code", "reason", "model"),
+            registry=registry,
+        )
+        self.call_seconds = Histogram(
+            "staunch_call_seconds",
+            "Seconds from the message's arrival to its answer; for streams to the end of the stream.",
+            ("method", "model"),
+            buckets=CALL_SECONDS,
+            registry=registry,
+        )
+        self.calls_in_progress = Gauge(
+            "staunch_calls_in_progress",
+            "Unary calls and streams in progress.",
+            ("kind",),
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+
+    def _define_steps(self, registry: CollectorRegistry) -> None:
+        self.rows = Counter(
+            "staunch_rows", "Rows asked for, by what became of them.", ("model", "outcome"), registry=registry
+        )
+        self.queue_seconds = Histogram(
+            "staunch_queue_seconds",
+            "Seconds that a call waited for the batch before it.",
+            ("model",),
+            buckets=STEP_SECONDS,
+            registry=registry,
+        )
+        self.sql_seconds = Histogram(
+            "staunch_sql_seconds",
+            "Seconds of one feature query with decoding, by kind: interactive (joined calls) or batch (a chunk).",
+            ("model", "kind"),
+            buckets=STEP_SECONDS,
+            registry=registry,
+        )
+        self.onnx_seconds = Histogram(
+            "staunch_onnx_seconds",
+            "Seconds of one ONNX run, by step: score or explain.",
+            ("model", "step"),
+            buckets=STEP_SECONDS,
+            registry=registry,
+        )
+        self.batch_rows = Histogram(
+            "staunch_batch_rows",
+            "Rows of one feature query, by kind: interactive (joined calls) or batch (a chunk).",
+            ("model", "kind"),
+            buckets=BATCH_ROWS,
+            registry=registry,
+        )
+
+    def _define_state(self, registry: CollectorRegistry) -> None:
+        self.connections_in_use = Gauge(
+            "staunch_pool_connections_in_use",
+            "Database connections lent out, by pool: interactive or batch.",
+            ("pool",),
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.connections_max = Gauge(
+            "staunch_pool_connections_max",
+            "Database connections a pool may open.",
+            ("pool",),
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.model_info = Gauge(
+            "staunch_model_info",
+            "1 for each version in its present state (LOADING, READY, REFUSED), 0 for states it left.",
+            ("model", "version", "digest", "state"),
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.model_loads = Counter(
+            "staunch_model_loads",
+            "Attempts to load a version, by outcome: ready, or the reason it was refused for.",
+            ("model", "version", "outcome"),
+            registry=registry,
+        )
+        self.build_info = Gauge(
+            "staunch_build_info",
+            "Always 1; the labels say what runs.",
+            ("version", "python", "transport"),
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+
+    def set_build(self, version: str, transport: str) -> None:
+        """Says what runs: our version, Python's, the transport."""
+        self.build_info.labels(version, platform.python_version(), transport).set(1)
+
+    def call_ended(self, method: str, code: str, reason: str, model: str, seconds: float) -> None:
+        """Counts a call that ended and how long it took.
+
+        Args:
+            method: full method name.
+            code: status code name, "OK" for an answer.
+            reason: ErrorInfo reason, "" for an answer.
+            model: "name@version" that answered, "" if none did.
+            seconds: from the message's arrival to the answer.
+        """
+        key = (method, code + reason, model)
+        counter = self._calls.get(key)
+        if counter is None:
+            counter = self._calls[key] = self.calls.labels(method, code, reason, model)
+        counter.inc()
+        histogram = self._seconds.get((method, model))
+        if histogram is None:
+            histogram = self._seconds[method, model] = self.call_seconds.labels(method, model)
+        histogram.observe(seconds)
+
+    def model(self, name: str) -> ModelMetrics:
+        """The children of one version, "churn@3"; made once."""
+        found = self._models.get(name)
+        if found is None:
+            found = self._models[name] = ModelMetrics(
+                queue_seconds=self.queue_seconds.labels(name),
+                sql_seconds=self.sql_seconds.labels(name, "interactive"),
+                batch_sql_seconds=self.sql_seconds.labels(name, "batch"),
+                score_seconds=self.onnx_seconds.labels(name, "score"),
+                explain_seconds=self.onnx_seconds.labels(name, "explain"),
+                joined_rows=self.batch_rows.labels(name, "interactive"),
+                chunk_rows=self.batch_rows.labels(name, "batch"),
+                rows_scored=self.rows.labels(name, "scored"),
+                rows_failed=self.rows.labels(name, "failed"),
+            )
+        return found

@@ -1,0 +1,186 @@
+"""The one settings object: flags, STAUNCH_* variables, secrets files and a TOML file."""
+
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+PREFIX = "STAUNCH_"
+"""What the environment variables begin with: STAUNCH_PORT sets `port`."""
+
+
+class SettingsError(ValueError):
+    """A setting has a value that it cannot have; the text is one line for each."""
+
+
+class Settings(BaseSettings):
+    """Every setting of the server and of `staunch run`, with unit and default; read once at the start.
+
+    STAUNCH_CONFIG names a TOML file (default: staunch.toml here, if any) whose keys are the field names.
+    A file named staunch_database_url in the folder STAUNCH_SECRETS sets that field, and so on.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
+
+    database_url: SecretStr | None = Field(
+        None, description="Your PostgreSQL (15 or newer), as its owner; unset, `staunch run` brings one."
+    )
+    database_reader_url: SecretStr | None = Field(
+        None, description="The same as the reader, which may only SELECT; unset, database_url is used."
+    )
+    views: Path | None = Field(None, description="Folder of your own features/ and labels/; searched first.")
+    state_folder: Path = Field(
+        Path(".staunch"), description="Folder of the embedded PostgreSQL and of models."
+    )
+    store: Path | None = Field(None, description="Folder of published models; unset, state_folder/models.")
+    default_model: str = Field("churn", description="The model that answers a request which names none.")
+
+    host: str = Field("127.0.0.1", description="Address that serves gRPC.")
+    port: int = Field(50051, ge=0, le=65535, description="Port that serves gRPC; 0 takes a free one.")
+    metrics_host: str = Field("127.0.0.1", description="Address that serves /metrics and /healthz.")
+    metrics_port: int = Field(9464, ge=0, le=65535, description="Port of /metrics and /healthz; 0 is any.")
+    insecure_bind: bool = Field(
+        False, description="Allows addresses other than loopback, without TLS or authentication."
+    )
+    reflection: Literal["auto", "on", "off"] = Field(
+        "auto", description="Server reflection; auto is on while bound to loopback."
+    )
+    transport: Literal["aio", "native"] = Field(
+        "aio", description="aio is grpc.aio, the reference; native is pygrpc-native, the fast one."
+    )
+    workers: int = Field(1, ge=1, le=256, description="Serving processes.")
+
+    interactive_connections: int = Field(
+        2, ge=1, le=100, description="Database connections of a worker for Predict and Explain."
+    )
+    batch_connections: int = Field(
+        2, ge=1, le=100, description="Database connections of a worker for BatchPredict."
+    )
+    max_batch_rows: int = Field(32, ge=1, le=10_000, description="Most rows that joined calls share.")
+    max_calls: int = Field(
+        128, ge=1, le=100_000, description="Unary calls in progress in a worker; one more is OVERLOADED."
+    )
+    max_streams: int = Field(16, ge=1, le=10_000, description="BatchPredict streams in progress in a worker.")
+    max_connection_streams: int = Field(
+        100, ge=1, le=10_000, description="Calls in progress on one connection (HTTP/2 streams)."
+    )
+    max_connection_age_s: float = Field(
+        0.0, ge=0, description="Seconds until a connection must come again; 0 is never; aio only."
+    )
+    default_deadline_s: float = Field(
+        10.0, gt=0, le=3600, description="Seconds that a unary call without a deadline may take."
+    )
+    batch_timeout_s: float = Field(
+        30.0, gt=0, le=3600, description="Seconds that the query of one BatchPredict chunk may take."
+    )
+    store_poll_s: float = Field(
+        1.0, gt=0, le=3600, description="Seconds between looks at the store for moved aliases."
+    )
+    drain_wait_s: float = Field(
+        0.0, ge=0, le=3600, description="Seconds from NOT_SERVING to refusing; above a balancer's interval."
+    )
+    drain_s: float = Field(
+        30.0, ge=0, le=3600, description="Seconds that calls in progress get to end when stopping."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What is logged.")
+
+    simulate: bool = Field(False, description="Writes simulated rows into an external database too.")
+    simulation_customers: int = Field(10_000, ge=1, description="Customers of the simulated world.")
+    simulation_seed: int = Field(42, ge=0, description="Seed of the simulated world.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Orders the sources: the first that has a value wins."""
+        secrets = SecretsSettingsSource(settings_cls, secrets_dir=os.environ.get(f"{PREFIX}SECRETS"))
+        return init_settings, env_settings, secrets, TomlConfigSettingsSource(settings_cls, _config())
+
+    @property
+    def model_folder(self) -> Path:
+        """The folder of the published models."""
+        return self.store if self.store is not None else self.state_folder / "models"
+
+    @property
+    def reader_url(self) -> SecretStr | None:
+        """The URL that serving and training connect with; None if neither URL is set."""
+        return self.database_reader_url or self.database_url
+
+    @property
+    def reflects(self) -> bool:
+        """Whether server reflection is on."""
+        return is_loopback(self.host) if self.reflection == "auto" else self.reflection == "on"
+
+    def environment(self) -> dict[str, str]:
+        """The STAUNCH_* variables that make these settings again in another process, secrets included."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {PREFIX + name.upper(): _text(value) for name, value in values.items() if value is not None}
+
+
+def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
+    """Reads the settings; flags (field name to value, None for not given) win over everything.
+
+    Raises:
+        SettingsError: a value is not what its field takes; says which, what came and what is expected.
+    """
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    if not _config().exists() and f"{PREFIX}CONFIG" in os.environ:
+        raise SettingsError(f"{PREFIX}CONFIG names {_config()}: expected a TOML file, found none.")
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_line(problem) for problem in error.errors())) from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{_config()} is no TOML: {error}.") from None
+
+
+def refuse_open_bind(settings: Settings) -> None:
+    """Raises SettingsError if an address is not loopback and insecure_bind is not set."""
+    if settings.insecure_bind:
+        return
+    for name in ("host", "metrics_host"):
+        if not is_loopback(getattr(settings, name)):
+            raise SettingsError(
+                f"{name} is {getattr(settings, name)!r}: expected a loopback address, since there is neither "
+                "TLS nor authentication. Put a proxy with both in front, or allow it with --insecure-bind."
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address; names other than localhost are not trusted."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _config() -> Path:
+    return Path(os.environ.get(f"{PREFIX}CONFIG", "staunch.toml"))
+
+
+def _text(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+def _line(problem: Mapping[str, Any]) -> str:
+    name = "_".join(str(part) for part in problem["loc"])
+    came = "a secret" if "url" in name else repr(problem["input"])
+    return f"{PREFIX}{name.upper()} (setting {name}): {problem['msg']}; got {came}."

@@ -1,0 +1,82 @@
+"""The seam between gRPC and us: what an adapter hands over, what it takes back, what it offers.
+
+A unary method is `async def (raw: bytes, call: Call) -> bytes`; a stream takes and gives async iterators of
+bytes. Either raises `Failure`. Only the two adapters know which library carries the bytes.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+Metadata = Sequence[tuple[str, str | bytes]]
+"""Pairs of lower-case key and value; values are bytes where the key ends in "-bin"."""
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One call in progress.
+
+    Attributes:
+        method: the full name, "/staunch.v1.PredictionService/Predict".
+        metadata: what the caller sent beside the message.
+        peer: the caller's address, as the transport writes it.
+        deadline: the caller's, on the clock of `time.monotonic()` in seconds; None if there is none.
+        trailing: sent after the answer or the error; the guard puts "x-request-id" there.
+        request_id: the caller's x-request-id, or one that the guard made.
+        model: the version that answers, "churn@3"; servicers set it, metrics and logs read it.
+    """
+
+    method: str
+    metadata: Metadata
+    peer: str
+    deadline: float | None
+    trailing: list[tuple[str, str | bytes]] = field(default_factory=list)
+    request_id: str = ""
+    model: str = ""
+
+
+@dataclass(eq=False)
+class Failure(Exception):
+    """A call that ends with a status other than OK.
+
+    Attributes:
+        code: the number of a google.rpc.Code, never 0 or UNKNOWN.
+        message: the status message, as in details.
+        details: a serialized google.rpc.Status, sent as grpc-status-details-bin.
+    """
+
+    code: int
+    message: str
+    details: bytes
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+UnaryMethod = Callable[[bytes, Call], Awaitable[bytes]]
+StreamMethod = Callable[[AsyncIterator[bytes], Call], AsyncIterator[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The methods of one service by their short names; functions, since neither library calls objects."""
+
+    name: str
+    unary: Mapping[str, UnaryMethod]
+    streams: Mapping[str, StreamMethod] = field(default_factory=dict)
+
+
+class Transport(Protocol):
+    """Carries the services of one process on one port."""
+
+    async def start(self) -> int:
+        """Binds and answers from now on; returns the port. OSError if the address cannot be bound."""
+
+    async def set_serving(self, service: str, serving: bool) -> None:
+        """Sets what grpc.health.v1 says of a service; "" is the whole server. Ignored after `leave`."""
+
+    async def leave(self) -> None:
+        """Says NOT_SERVING for everything from now on and goes on answering."""
+
+    async def stop(self, grace_s: float) -> None:
+        """Takes no new call, waits up to grace_s seconds for those in progress, cancels the rest, closes."""
