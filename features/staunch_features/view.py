@@ -1,0 +1,370 @@
+"""The files that say what a model sees (feature views) and what it must foretell (labels).
+
+Both are one SQL statement behind one block comment of TOML::
+
+    /* staunch
+    description = "What is known of a customer at a moment."
+    entity = "customer"
+    population = "SELECT customer_id FROM staunch.customers ORDER BY customer_id"
+
+    [time_columns]
+    transactions = ["occurred_at", "recorded_at"]
+
+    [features]
+    age = { unit = "years", description = "...", source = ["customers.birth_date"], null = "never" }
+    */
+    SELECT ...
+
+A feature view takes ``$1`` the ids and, if it likes, ``$2`` the as-of time, and returns the id first,
+then one ``float8`` column for each feature. Columns that begin with ``_`` are no features; ``_eligible``
+says whether the id belongs to the population. A label takes ``$1`` the ids, ``$2`` the as-of time, ``$3``
+and ``$4`` the start and end of the outcome window, and returns the id, a boolean and perhaps ``_group``.
+"""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from staunch_features.errors import ViewError
+
+NEVER: Final = "never"
+"""The value of ``null`` that promises a column without nulls."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_OPENING = re.compile(r"\s*/\*\s*staunch\b")
+# What can hide a semicolon or a word from us: comments, strings, quoted names, dollar quotes.
+_TOKEN = re.compile(
+    r"(?P<comment>--[^\n]*|/\*.*?\*/)"
+    r"|(?P<string>[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)"
+    r'|(?P<name>"(?:[^"]|"")*")'
+    r"|(?P<semicolon>;)",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureDoc:
+    """What a view says of one of its columns.
+
+    Attributes:
+        unit: The unit of the values, for example ``CAD`` or ``days``; empty for a plain number.
+        description: What the value means, in one sentence.
+        source: The columns it is computed from, as ``table.column``.
+        window: How far back it looks, for example ``90 days``; empty for all that is known.
+        null: What a null means, or ``never``.
+    """
+
+    unit: str
+    description: str
+    source: tuple[str, ...]
+    window: str
+    null: str
+
+    @property
+    def nullable(self) -> bool:
+        """Whether a null is a value like others here."""
+        return self.null != NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureView:
+    """A feature view as its file tells it; the database has not seen it yet.
+
+    Attributes:
+        name: The name it is found by.
+        text: The whole file.
+        file: Where it came from, for messages.
+        sha256: Hex digest of the text's UTF-8 bytes.
+        statement: The SQL statement alone, without its semicolon, on the same lines as in the file.
+        description: What one row is, in one sentence.
+        entity: What an id names, for example ``customer``.
+        population: SQL that returns every candidate id, ordered.
+        time_columns: For each table, the columns that say when something happened or became known.
+        features: The documented columns, in the file's order.
+    """
+
+    name: str
+    text: str
+    file: str
+    sha256: str
+    statement: str
+    description: str
+    entity: str
+    population: str
+    time_columns: Mapping[str, tuple[str, ...]]
+    features: Mapping[str, FeatureDoc]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelText:
+    """A label as its file tells it.
+
+    Attributes:
+        name: The name it is found by.
+        text: The whole file.
+        file: Where it came from, for messages.
+        sha256: Hex digest of the text's UTF-8 bytes.
+        statement: The SQL statement alone, without its semicolon, on the same lines as in the file.
+        description: What true means, in one sentence.
+        horizon_days: Length of the outcome window in days; 0 for a label without dates.
+        gap_days: Days between the as-of time and the outcome window.
+        observation_days: Days before the as-of time that the features look back at most.
+    """
+
+    name: str
+    text: str
+    file: str
+    sha256: str
+    statement: str
+    description: str
+    horizon_days: int
+    gap_days: int
+    observation_days: int
+
+
+def load_view(name: str, folders: Sequence[Path]) -> FeatureView:
+    """Reads ``NAME.sql`` from the first folder that has it.
+
+    Raises:
+        ViewError: No folder has it, or the file is not a feature view.
+    """
+    file = _find(name, folders)
+    return parse_view(name, file.read_text(encoding="utf-8"), str(file))
+
+
+def load_label(name: str, folders: Sequence[Path]) -> LabelText:
+    """Reads the label ``NAME.sql`` from the first folder that has it.
+
+    Raises:
+        ViewError: No folder has it, or the file is not a label.
+    """
+    file = _find(name, folders)
+    return parse_label(name, file.read_text(encoding="utf-8"), str(file))
+
+
+def parse_view(name: str, text: str, file: str) -> FeatureView:
+    """Reads a feature view from its text; the statement itself is checked by the database later.
+
+    Raises:
+        ViewError: The header is missing or malformed, or there is not exactly one statement.
+    """
+    header = _Header.read(text, file)
+    view = FeatureView(
+        name=name,
+        text=text,
+        file=file,
+        sha256=_digest(text),
+        statement=header.statement,
+        description=header.string("description"),
+        entity=header.string("entity"),
+        population=header.string("population").rstrip().rstrip(";"),
+        time_columns=_time_columns(header),
+        features=_features(header),
+    )
+    header.refuse_rest()
+    return view
+
+
+def parse_label(name: str, text: str, file: str) -> LabelText:
+    """Reads a label from its text.
+
+    Raises:
+        ViewError: The header is missing or malformed, or there is not exactly one statement.
+    """
+    header = _Header.read(text, file)
+    label = LabelText(
+        name=name,
+        text=text,
+        file=file,
+        sha256=_digest(text),
+        statement=header.statement,
+        description=header.string("description"),
+        horizon_days=header.days("horizon_days"),
+        gap_days=header.days("gap_days"),
+        observation_days=header.days("observation_days"),
+    )
+    header.refuse_rest()
+    return label
+
+
+def strings_of(statement: str) -> list[tuple[int, str]]:
+    """Lists the string literals of a statement as (line, literal with its quotes)."""
+    found = (m for m in _TOKEN.finditer(statement) if m["string"])
+    return [(line_at(statement, m.start()), m[0]) for m in found]
+
+
+def line_at(text: str, offset: int) -> int:
+    """Returns the line, from 1, on which a character stands."""
+    return text.count("\n", 0, offset) + 1
+
+
+def _find(name: str, folders: Sequence[Path]) -> Path:
+    where = ", ".join(map(str, folders))
+    if not _NAME.fullmatch(name):
+        raise ViewError(
+            file=f"{name}.sql",
+            line=None,
+            message=f"expected a name of small letters, digits and underscores, got {name!r}",
+            mend="rename the file and the view",
+        )
+    for folder in folders:
+        if (folder / f"{name}.sql").is_file():
+            return folder / f"{name}.sql"
+    raise ViewError(
+        file=f"{name}.sql",
+        line=None,
+        message=f"expected the file in one of: {where}; none has it",
+        mend="write the file there or name its folder in STAUNCH_VIEWS",
+    )
+
+
+@dataclass(slots=True)
+class _Header:
+    """The TOML of one file while it is being taken apart, and the statement behind it."""
+
+    file: str
+    values: dict[str, Any]
+    statement: str
+
+    @classmethod
+    def read(cls, text: str, file: str) -> "_Header":
+        opening = _OPENING.match(text)
+        end = text.find("*/")
+        if not opening or end < 0:
+            raise ViewError(
+                file=file,
+                line=1,
+                message="expected the file to begin with a comment /* staunch ... */ that describes it",
+                mend="begin the file with /* staunch, the header as TOML, and */",
+            )
+        # PostgreSQL nests comments: an opening inside would swallow the statement.
+        if "/*" in text[opening.end() : end]:
+            raise ViewError(
+                file=file,
+                line=line_at(text, text.index("/*", opening.end())),
+                message="a comment opens inside the header",
+                mend="write the header without /*",
+            )
+        values = _toml(text, opening.end(), end, file)
+        # Blank lines stand in for the header, so that the database's positions are the file's lines.
+        return cls(file, values, "\n" * text.count("\n", 0, end) + _one_statement(text, end + 2, file))
+
+    def string(self, key: str) -> str:
+        return _string(self.values.pop(key, None), key, self.file)
+
+    def days(self, key: str) -> int:
+        value = self.values.pop(key, None)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise _wrong(self.file, key, "a whole number of days, 0 or more", value)
+        return value
+
+    def table(self, key: str) -> dict[str, Any]:
+        value = self.values.pop(key, {})
+        if not isinstance(value, dict):
+            raise _wrong(self.file, key, "a table", value)
+        return value
+
+    def refuse_rest(self) -> None:
+        if self.values:
+            key, value = next(iter(self.values.items()))
+            raise _wrong(self.file, key, "no such key", value)
+
+
+def _toml(text: str, start: int, end: int, file: str) -> dict[str, Any]:
+    try:
+        # The blank lines keep the line numbers of TOML's own errors right.
+        return tomllib.loads("\n" * text.count("\n", 0, start) + text[start:end])
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"at line (\d+)", str(error))
+        raise ViewError(
+            file=file,
+            line=int(found[1]) if found else line_at(text, end),
+            message=f"the header is no valid TOML: {error}",
+            mend="mend the header; an inline table { } stands on one line",
+        ) from error
+
+
+def _one_statement(text: str, start: int, file: str) -> str:
+    """Cuts the statement from its last semicolon on and refuses a second one."""
+    for token in _TOKEN.finditer(text, start):
+        if token["semicolon"]:
+            rest = _TOKEN.sub(lambda m: "" if m["comment"] else m[0], text[token.end() :])
+            if rest.strip():
+                raise ViewError(
+                    file=file,
+                    line=line_at(text, token.start()),
+                    message="expected one statement, found more after the semicolon",
+                    mend="keep one SELECT; put helpers into WITH",
+                )
+            return _not_empty(text[start : token.start()], file)
+    return _not_empty(text[start:], file)
+
+
+def _not_empty(statement: str, file: str) -> str:
+    if not _TOKEN.sub(lambda m: "" if m["comment"] else m[0], statement).strip():
+        raise ViewError(
+            file=file,
+            line=None,
+            message="expected a SELECT behind the header, found nothing",
+            mend="write the statement after the comment",
+        )
+    return statement.rstrip()
+
+
+def _time_columns(header: _Header) -> Mapping[str, tuple[str, ...]]:
+    tables = header.table("time_columns").items()
+    return MappingProxyType(
+        {name: _strings(columns, f"time_columns.{name}", header.file) for name, columns in tables}
+    )
+
+
+def _features(header: _Header) -> Mapping[str, FeatureDoc]:
+    docs = {name: _feature(name, value, header.file) for name, value in header.table("features").items()}
+    if not docs:
+        raise _wrong(header.file, "features", "one entry for each feature column", {})
+    return MappingProxyType(docs)
+
+
+def _feature(name: str, value: object, file: str) -> FeatureDoc:
+    where = f"features.{name}"
+    if not isinstance(value, dict):
+        raise _wrong(file, where, "a table with unit, description, source, window and null", value)
+    if unknown := set(value) - {"unit", "description", "source", "window", "null"}:
+        raise _wrong(file, where, "unit, description, source, window and null only", sorted(unknown))
+    return FeatureDoc(
+        unit=_string(value.get("unit", ""), f"{where}.unit", file, may_be_empty=True),
+        description=_string(value.get("description"), f"{where}.description", file),
+        source=_strings(value.get("source", []), f"{where}.source", file),
+        window=_string(value.get("window", ""), f"{where}.window", file, may_be_empty=True),
+        null=_string(value.get("null"), f"{where}.null", file),
+    )
+
+
+def _string(value: object, key: str, file: str, *, may_be_empty: bool = False) -> str:
+    if not isinstance(value, str) or not (may_be_empty or value.strip()):
+        raise _wrong(file, key, "a text", value)
+    return value
+
+
+def _strings(value: object, key: str, file: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise _wrong(file, key, "a list of texts", value)
+    return tuple(value)
+
+
+def _wrong(file: str, key: str, expected: str, got: object) -> ViewError:
+    return ViewError(
+        file=file,
+        line=None,
+        message=f"header key {key}: expected {expected}, got {got!r}",
+        mend="see the header's form in docs/views.md",
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
