@@ -1,0 +1,125 @@
+"""Finds the database a command works on: the external one of the settings, or the embedded one.
+
+One process at a time owns the embedded PostgreSQL of a state folder: the holder of `lock` there. It
+starts the database, leaves its addresses in `database.json` (readable by its owner only) and stops it.
+Other commands in the same folder use those addresses.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from staunch_server.settings import Settings
+
+if TYPE_CHECKING:
+    from staunch_features.postgres import EmbeddedPostgres
+
+
+class StateFolderBusy(Exception):
+    """Another command holds the state folder; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class DatabaseUrls:
+    """Where the database is, for its two roles."""
+
+    owner: str = field(repr=False)
+    """Migrates and simulates."""
+    reader: str = field(repr=False)
+    """Reads the schema `staunch` and nothing else."""
+    embedded: bool = False
+    """True if the database is ours and runs in the state folder."""
+
+
+@contextlib.contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Holds the state folder while the block runs, our process id in its `lock`; a kill -9 lets go of it.
+
+    Raises:
+        StateFolderBusy: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StateFolderBusy(
+                f"another staunch runs in {folder}: stop it, or choose another folder with --state-folder"
+            ) from None
+        lock.truncate()
+        print(os.getpid(), file=lock, flush=True)
+        yield
+
+
+def external(settings: Settings) -> DatabaseUrls | None:
+    """The database that the settings name, or None: then the embedded one serves."""
+    owner, reader = settings.database_url, settings.database_reader_url
+    if owner is None and reader is None:
+        return None
+    urls = [secret.get_secret_value() for secret in (owner or reader, reader or owner) if secret is not None]
+    return DatabaseUrls(*urls)
+
+
+@contextlib.contextmanager
+def embedded(settings: Settings) -> Iterator[tuple[DatabaseUrls, "EmbeddedPostgres"]]:
+    """Runs the embedded PostgreSQL while the block runs, and gives it too; the state folder must be held.
+
+    The addresses stand in `database.json` meanwhile, so that other commands find them.
+    """
+    from staunch_features.postgres import EmbeddedPostgres
+
+    postgres = EmbeddedPostgres(settings.state_folder / "postgres")
+    postgres.start()
+    published = settings.state_folder / "database.json"
+    try:
+        urls = DatabaseUrls(postgres.owner_url, postgres.reader_url, embedded=True)
+        _write_private(published, json.dumps(asdict(urls)))
+        yield urls, postgres
+    finally:
+        published.unlink(missing_ok=True)
+        postgres.stop()
+
+
+@contextlib.contextmanager
+def database(settings: Settings) -> Iterator[DatabaseUrls]:
+    """The database of the settings, for one command.
+
+    An embedded one that runs already is used as it stands; else it runs while the block does.
+
+    Raises:
+        StateFolderBusy: another command is just starting or ending the embedded database.
+    """
+    named = external(settings)
+    if named is not None:
+        yield named
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(hold(settings.state_folder))
+        except StateFolderBusy:
+            yield _published(settings.state_folder)
+            return
+        yield stack.enter_context(embedded(settings))[0]
+
+
+def _published(folder: Path) -> DatabaseUrls:
+    try:
+        return DatabaseUrls(**json.loads((folder / "database.json").read_text()))
+    except FileNotFoundError:
+        raise StateFolderBusy(
+            f"another staunch is just starting or stopping in {folder}: try again in a moment"
+        ) from None
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Writes a file that only its owner may read, and replaces the old one in one step."""
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    temporary.replace(path)

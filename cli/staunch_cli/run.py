@@ -1,0 +1,195 @@
+"""`staunch run` and `staunch serve`: from an empty machine, or a ready one, to a server that answers.
+
+`run` looks at each step first and does what is not done: embedded PostgreSQL, tables, simulated world,
+model. So a run after a kill finishes the work. World and model are made by commands of their own
+(`staunch simulate`, `staunch train`), so that the server never holds their memory.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from staunch_cli.local_database import DatabaseUrls, embedded, external, hold
+from staunch_cli.settings_flags import add_settings, settings_of
+from staunch_server.exposition import listen
+from staunch_server.settings import Settings, refuse_open_bind
+from staunch_server.supervisor import PortTaken, Supervisor, bound_to_us, reserve
+
+if TYPE_CHECKING:
+    import socket
+    from argparse import ArgumentParser, Namespace, _SubParsersAction
+
+    from staunch_features.postgres import EmbeddedPostgres
+
+POSTGRES_LOOK_S = 1.0
+"""How often a running server looks whether its embedded PostgreSQL still lives."""
+
+
+class StepFailed(Exception):
+    """A step of `staunch run` failed; it has said why itself."""
+
+
+def add_run(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
+    """Registers `staunch run`."""
+    parser = subparsers.add_parser("run", help="make what is missing, then serve")
+    add_settings(parser)
+    parser.set_defaults(run=run)
+
+
+def add_serve(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
+    """Registers `staunch serve`."""
+    parser = subparsers.add_parser("serve", help="serve the models of the store, and make nothing")
+    add_settings(parser)
+    parser.set_defaults(run=serve)
+
+
+def run(args: "Namespace") -> int:
+    """Makes what is missing, then serves until Ctrl-C."""
+    return _serve(settings_of(args), prepare=True)
+
+
+def serve(args: "Namespace") -> int:
+    """Serves until Ctrl-C."""
+    return _serve(settings_of(args), prepare=False)
+
+
+def _serve(settings: Settings, *, prepare: bool) -> int:
+    """Takes the ports first, then the folder, then the database: who comes second touches nothing."""
+    refuse_open_bind(settings)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with _ports(settings) as (grpc, metrics), hold(settings.state_folder):
+        settings = settings.model_copy(update={"port": grpc.getsockname()[1]})
+        with _database(settings) as (urls, postgres):
+            settings = _connected(settings, urls)
+            if prepare:
+                _prepare(settings, urls)
+            asyncio.run(_supervise(settings, metrics, urls, postgres))
+            _say("stopping", "calls in progress are answered; the database stops last")
+    return 0
+
+
+@contextlib.contextmanager
+def _ports(settings: Settings) -> Iterator[tuple["socket.socket", "socket.socket"]]:
+    """Holds the gRPC port and listens on the metrics port while the block runs; raises PortTaken."""
+    with reserve(settings.host, settings.port, "--port") as grpc:
+        try:
+            metrics = listen(settings.metrics_host, settings.metrics_port)
+        except OSError as error:
+            raise PortTaken(
+                f"cannot use {settings.metrics_host}:{settings.metrics_port} for metrics ({error.strerror}): "
+                "stop what runs there or choose another with --metrics-port"
+            ) from error
+        with metrics:
+            yield grpc, metrics
+
+
+@contextlib.contextmanager
+def _database(settings: Settings) -> Iterator[tuple[DatabaseUrls, "EmbeddedPostgres | None"]]:
+    named = external(settings)
+    if named is not None:
+        yield named, None
+        return
+    started = time.monotonic()
+    _say("database", f"starting PostgreSQL in {settings.state_folder / 'postgres'}")
+    with embedded(settings) as (urls, postgres):
+        _say("", f"ready in {time.monotonic() - started:.1f} s")
+        yield urls, postgres
+
+
+def _connected(settings: Settings, urls: DatabaseUrls) -> Settings:
+    """The settings with the addresses of the database, for the workers and the steps."""
+    from pydantic import SecretStr
+
+    owner, reader = SecretStr(urls.owner), SecretStr(urls.reader)
+    return settings.model_copy(update={"database_url": owner, "database_reader_url": reader})
+
+
+def _prepare(settings: Settings, urls: DatabaseUrls) -> None:
+    """Makes tables, world and model where they are missing; on a database that is not ours only as told."""
+    if urls.embedded:
+        _step(settings, "tables", "migrate")
+    if urls.embedded or settings.simulate:
+        _step(settings, "world", "simulate")
+    if not any(settings.model_folder.glob("*/aliases.json")):
+        _step(settings, "model", "train", "--view", settings.default_model)
+
+
+def _step(settings: Settings, title: str, *command: str) -> None:
+    """Runs a command of ours to its end; it prints its own progress, and dies with us.
+
+    Raises:
+        StepFailed: the command ended with an error.
+    """
+    _say(title, f"staunch {' '.join(command)}")
+    words = [*bound_to_us(signal.SIGKILL), sys.executable, "-m", "staunch_cli.main", *command]
+    environment = os.environ | settings.environment() | {"OMP_NUM_THREADS": "1"}
+    code = subprocess.run(words, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
+    if code != 0:
+        raise StepFailed(f"`staunch {' '.join(command)}` ended with {code}; what it said stands above")
+
+
+async def _supervise(
+    settings: Settings, metrics: "socket.socket", urls: DatabaseUrls, postgres: "EmbeddedPostgres | None"
+) -> None:
+    """Runs the workers until told to stop, and keeps the embedded PostgreSQL alive beside them."""
+    started = time.monotonic()
+
+    async def announce(supervisor: Supervisor) -> None:
+        _say("server", f"ready in {time.monotonic() - started:.1f} s\n")
+        print(_block(settings, metrics.getsockname()[1], supervisor.serves, urls), flush=True)
+
+    supervisor = Supervisor(settings, settings.state_folder / "metrics", lambda line: _say("server", line))
+    watching = asyncio.create_task(_keep_alive(postgres)) if postgres is not None else None
+    try:
+        await supervisor.run(metrics, announce)
+    finally:
+        if watching is not None:
+            watching.cancel()
+
+
+async def _keep_alive(postgres: "EmbeddedPostgres") -> None:
+    """Starts the embedded PostgreSQL again if it died.
+
+    It is started from this thread, since the kernel ends a child when the thread that made it ends.
+    """
+    while True:
+        await asyncio.sleep(POSTGRES_LOOK_S)
+        if not postgres.running:
+            _say("database", "PostgreSQL is gone; starting it again")
+            postgres.start()
+
+
+def _block(settings: Settings, metrics_port: int, serves: tuple[str, ...], urls: DatabaseUrls) -> str:
+    """What is served and how to call it."""
+    address = f"{settings.host}:{settings.port}"
+    elsewhere = "" if settings.port == 50051 else f" --server {address}"
+    models = ", ".join(serves) or "no model yet: publish one with `staunch train`"
+    command = Path(sys.executable).parent / "staunch"
+    with contextlib.suppress(ValueError):
+        command = command.relative_to(Path.cwd())
+    kind = "embedded" if urls.embedded else "yours"
+    return f"""\
+Staunch serves {models}
+
+  gRPC      {address}  (reflection {"on" if settings.reflects else "off"}, no TLS)
+  metrics   http://{settings.metrics_host}:{metrics_port}/metrics
+  database  {kind}; {command} and STAUNCH_* settings find it by themselves
+
+  {command} predict{elsewhere} 42
+  {command} explain{elsewhere} 42
+  grpcurl -plaintext -d '{{"customer_id": 42}}' {address} staunch.v1.PredictionService/Predict
+  {command.parent / "python"} -c 'from staunch import Client; print(Client("{address}").predict(42))'
+
+Ctrl-C stops server and database."""
+
+
+def _say(title: str, text: str) -> None:
+    """Prints one line of progress at once."""
+    print(f"{title:<9} {text}", flush=True)

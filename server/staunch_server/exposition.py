@@ -1,0 +1,73 @@
+"""Serves /metrics and /healthz over HTTP on a thread of its own."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+Registries = Callable[[], Iterable[CollectorRegistry]]
+"""Gives the registries whose metrics one scrape holds."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Opens the listening socket of the metrics; raises OSError if the address is taken."""
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    return socket.create_server((host, port), family=family, backlog=16)
+
+
+@contextlib.contextmanager
+def serve_metrics(
+    listening: socket.socket, registries: Registries, healthy: Callable[[], bool]
+) -> Iterator[None]:
+    """Answers GET /metrics in Prometheus' text format and GET /healthz with 200 or 503, while the block runs.
+
+    Args:
+        listening: a listening socket; closed at the end.
+        registries: gives the registries of one scrape.
+        healthy: True makes /healthz answer 200.
+    """
+    host, port = listening.getsockname()[:2]
+    server = ThreadingHTTPServer((host, port), _handler(registries, healthy), bind_and_activate=False)
+    server.socket.close()
+    server.socket = listening
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _handler(registries: Registries, healthy: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10
+
+        def do_GET(self) -> None:
+            path = self.path.split("?")[0]
+            if path == "/metrics":
+                body = b"".join(generate_latest(registry) for registry in registries())
+                self._answer(200, CONTENT_TYPE_LATEST, body)
+            elif path == "/healthz":
+                well = healthy()
+                self._answer(200 if well else 503, "text/plain", b"ok\n" if well else b"not serving\n")
+            else:
+                self._answer(404, "text/plain", b"try /metrics or /healthz\n")
+
+        def _answer(self, code: int, content_type: str, body: bytes) -> None:
+            self.send_response(code)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Says nothing: a scrape each few seconds is no news."""
+
+    return Handler
