@@ -1,0 +1,36 @@
+"""What can go wrong with stored models.
+
+ModelStoreError
+    NameInvalid     a model's or an alias's name breaks the rule for names: choose another
+    ModelNotFound   no such model, version or alias: look at what the store holds
+    ModelRefused    a version is damaged, foreign or computes wrong answers: publish it again
+    AliasMoved      the alias no longer points where the caller thought: look again and decide anew
+"""
+
+
+class ModelStoreError(Exception):
+    """Is the parent of all errors of this room; its text says what is wrong and what to do."""
+
+
+class NameInvalid(ModelStoreError):
+    """A name of a model or an alias does not match `[a-z][a-z0-9_-]{0,62}`."""
+
+
+class ModelNotFound(ModelStoreError):
+    """The store holds no such model, version or alias."""
+
+
+class ModelRefused(ModelStoreError):
+    """A stored version failed verification; it must never answer."""
+
+
+class AliasMoved(ModelStoreError):
+    """An alias points elsewhere than the caller expected; nothing was changed.
+
+    Attributes:
+        current: the version the alias points at now, 0 for none.
+    """
+
+    def __init__(self, message: str, current: int) -> None:
+        super().__init__(message)
+        self.current = current

@@ -1,0 +1,350 @@
+"""The manifest of a model version: what it is, how it was made, and the digests that prove its files."""
+
+import json
+import math
+import re
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from staunch_model_store.errors import ModelRefused
+
+FORMAT = 1
+"""The only format of manifest.json that this code reads and writes."""
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+"""What names of models and aliases match in full; such a name is never mistaken for a version number."""
+
+FEATURES_SQL = "features.sql"
+MODEL_ONNX = "model.onnx"
+EXPLAINER_ONNX = "explainer.onnx"
+GOLDEN_NPZ = "golden.npz"
+
+IdType = Literal["int64", "text", "uuid"]
+OutputSpace = Literal["LOG_ODDS", "PROBABILITY"]
+
+_FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_PRIMITIVES: Mapping[type, str] = {
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a finite number",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """One input of the model, in the model's order.
+
+    Attributes:
+        name: as the view's column is called.
+        type: what the value is; a number is a float64.
+        nullable: whether the value may be missing (NaN).
+        unit: for example "CAD" or "days"; empty for a plain number.
+        description: what it means, in one sentence.
+    """
+
+    name: str
+    type: Literal["number"] = "number"
+    nullable: bool
+    unit: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One measure on held-out rows; `lower` and `upper` bound its 95 % interval, None if not estimated."""
+
+    name: str
+    value: float
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What the version was compared with ("prevalence", "logistic_regression", ...) and how that did."""
+
+    name: str
+    metrics: tuple[Metric, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """One part of the training data.
+
+    Attributes:
+        name: "train", "validation" or "test".
+        as_of_times: the moments its rows were read as of; empty for a table without dates.
+        rows: how many rows.
+        positives: how many of them have the label.
+    """
+
+    name: str
+    as_of_times: tuple[datetime, ...]
+    rows: int
+    positives: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """How the version was fitted.
+
+    Attributes:
+        learner: for example "random_forest" or "xgboost".
+        parameters: the learner's settings that differ from its defaults.
+        seed: of every draw of the training.
+        splits: the parts of the data, in order of time.
+        gap_days: days between the outcome windows of one part and the first moment of the next.
+        library_versions: package name to version.
+    """
+
+    learner: str
+    parameters: Mapping[str, float | int | str]
+    seed: int
+    splits: tuple[Split, ...]
+    gap_days: int
+    library_versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """The probabilities from which a score is MEDIUM and HIGH, and the costs (CAD) they follow from."""
+
+    medium: float
+    high: float
+    costs: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """Platt's affine map (Platt 1999) from the trees' output f: log-odds = a * f + b."""
+
+    a: float
+    b: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenTolerance:
+    """The largest absolute difference that golden rows may show, in the output space.
+
+    Attributes:
+        output: of margins and probabilities; XGBoost adds up in float32, so its answers need about 1e-5.
+        contribution: of each contribution.
+    """
+
+    output: float
+    contribution: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry:
+    """The lower-case hex SHA-256 and the size of a file of the version."""
+
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Everything about one model version but its weights.
+
+    Attributes:
+        name: the model's name.
+        version: 1 or more.
+        view: the feature view's name; its text is the file features.sql.
+        label: the label text's name.
+        id_type: the type of the view's ids.
+        uses_as_of: whether the view reads an as-of time.
+        features: the inputs, in the model's order.
+        features_digest: "sha256:" digest of the ordered names and types, as the view's signature gives it.
+        create_time: when the version was made, UTC.
+        horizon_days: how far the label looks ahead; 0 for a table without dates.
+        training: how it was fitted.
+        metrics: measures on held-out time.
+        compared: the other models it was measured against, on the same rows.
+        declared_margins: by metric name, the difference declared beforehand to be no difference.
+        thresholds: of the risk bands; None if none were set.
+        base_value: the mean output over the training rows, by the covers of the trees, in output_space.
+        output_space: the space of margins and contributions.
+        calibration: None if the trees' output is used as it is.
+        golden_tolerance: how far golden rows may be off.
+        files: name to digest and size; filled in by the store when it publishes.
+    """
+
+    name: str
+    version: int
+    view: str
+    label: str
+    id_type: IdType
+    uses_as_of: bool
+    features: tuple[Feature, ...]
+    features_digest: str
+    create_time: datetime
+    horizon_days: int
+    training: Training
+    metrics: tuple[Metric, ...]
+    compared: tuple[Compared, ...]
+    declared_margins: Mapping[str, float]
+    thresholds: Thresholds | None
+    base_value: float
+    output_space: OutputSpace
+    calibration: Calibration | None
+    golden_tolerance: GoldenTolerance
+    files: Mapping[str, FileEntry]
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names the inputs in the model's order."""
+        return tuple(feature.name for feature in self.features)
+
+    @property
+    def view_sha256(self) -> str:
+        """Gives the hex SHA-256 of the feature text stored with the version."""
+        return self.files[FEATURES_SQL].sha256
+
+    @classmethod
+    def parse(cls, raw: bytes) -> "Manifest":
+        """Reads a manifest.json.
+
+        Raises:
+            ModelRefused: it is no JSON, of another format, or a field is missing, unknown or wrong.
+        """
+        content = _json_object(raw)
+        if content.pop("format", None) != FORMAT:
+            raise _refusal("format", str(FORMAT), "another", "use the release of Staunch that published it")
+        manifest: Manifest = _decode(cls, content, "manifest")
+        _check(manifest)
+        return manifest
+
+    def dump(self) -> bytes:
+        """Writes the manifest.json: the same manifest always gives the same bytes."""
+        content = {"format": FORMAT} | _encode(self)
+        return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def _refusal(where: str, expected: str, got: str, mend: str = "publish the version again") -> ModelRefused:
+    return ModelRefused(f"manifest.json: {where}: expected {expected}, got {got}; {mend}")
+
+
+def _json_object(raw: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(raw, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise _refusal("text", "a JSON object", f"bytes that do not parse ({error})") from error
+    if not isinstance(content, dict):
+        raise _refusal("text", "a JSON object", type(content).__name__)
+    return content
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _check(manifest: Manifest) -> None:
+    """Refuses what the types alone do not: names, digests and the files that every version has."""
+    rules: tuple[tuple[str, bool, str], ...] = (
+        ("name", NAME.fullmatch(manifest.name) is not None, NAME.pattern),
+        ("version", manifest.version >= 1, "1 or more"),
+        ("features", 0 < len(manifest.features) == len(set(manifest.feature_names)), "distinct names"),
+        ("create_time", manifest.create_time.tzinfo is not None, "a time with its offset"),
+        ("files", set(manifest.files) >= {FEATURES_SQL, MODEL_ONNX, GOLDEN_NPZ}, "text, model, golden rows"),
+        ("files", all(_FILE_NAME.fullmatch(name) for name in manifest.files), _FILE_NAME.pattern),
+        ("files", all(_SHA256.fullmatch(entry.sha256) for entry in manifest.files.values()), _SHA256.pattern),
+        ("golden_tolerance", _is_tolerance(manifest.golden_tolerance), "numbers from 0 to 0.01"),
+    )
+    for where, holds, expected in rules:
+        if not holds:
+            raise _refusal(where, expected, repr(getattr(manifest, where))[:200])
+
+
+def _is_tolerance(tolerance: GoldenTolerance) -> bool:
+    """Tells whether golden rows still prove something: a wide tolerance would let any model pass."""
+    return 0 <= tolerance.output <= 0.01 and 0 <= tolerance.contribution <= 0.01
+
+
+def _encode(value: Any) -> Any:
+    if is_dataclass(value):
+        return {field.name: _encode(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _encode(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_encode(item) for item in value]
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+
+
+def _decode(kind: Any, value: Any, where: str) -> Any:
+    """Reads a JSON value as the type `kind`; `where` names the field in errors."""
+    if is_dataclass(kind):
+        return _decode_object(kind, value, where)
+    if kind is datetime:
+        return _decode_time(value, where)
+    decoder = _DECODERS.get(get_origin(kind), _decode_primitive)
+    return decoder(kind, value, where)
+
+
+def _decode_object(kind: Any, value: Any, where: str) -> Any:
+    hints = get_type_hints(kind)
+    if not isinstance(value, dict) or set(value) != set(hints):
+        got = sorted(value) if isinstance(value, dict) else repr(value)
+        raise _refusal(where, f"the fields {sorted(hints)}", f"{got}")
+    return kind(**{name: _decode(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})
+
+
+def _decode_list(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, list):
+        raise _refusal(where, "a list", repr(value))
+    return tuple(_decode(get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+
+
+def _decode_map(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise _refusal(where, "an object", repr(value))
+    return {key: _decode(get_args(kind)[1], item, f"{where}.{key}") for key, item in value.items()}
+
+
+def _decode_choice(kind: Any, value: Any, where: str) -> Any:
+    if value not in get_args(kind):
+        raise _refusal(where, f"one of {get_args(kind)}", repr(value))
+    return value
+
+
+def _decode_union(kind: Any, value: Any, where: str) -> Any:
+    """Takes the first alternative that fits; None comes last in ours and needs no decoding."""
+    alternatives = get_args(kind)
+    if value is None and type(None) in alternatives:
+        return None
+    fitting = [item for item in alternatives if item not in _PRIMITIVES or _fits(item, value)]
+    return _decode((fitting or alternatives)[0], value, where)
+
+
+def _decode_time(value: Any, where: str) -> datetime:
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError) as error:
+        raise _refusal(where, "an ISO 8601 time", repr(value)) from error
+
+
+def _fits(kind: type, value: Any) -> bool:
+    """Tells whether a JSON value is of a primitive type; a whole number is a number, true is neither."""
+    if kind in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _decode_primitive(kind: Any, value: Any, where: str) -> Any:
+    if not _fits(kind, value) or (kind is float and not math.isfinite(value)):
+        raise _refusal(where, _PRIMITIVES[kind], repr(value))
+    return float(value) if kind is float else value
+
+
+_DECODERS: Mapping[Any, Callable[[Any, Any, str], Any]] = {
+    tuple: _decode_list,
+    Mapping: _decode_map,
+    Literal: _decode_choice,
+    Union: _decode_union,
+    types.UnionType: _decode_union,
+}

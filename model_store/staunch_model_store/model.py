@@ -1,0 +1,235 @@
+"""A loaded model version: proven by its golden rows, then predicts and explains."""
+
+import io
+import zipfile
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state
+
+from staunch_model_store.errors import ModelRefused
+from staunch_model_store.manifest import EXPLAINER_ONNX, GOLDEN_NPZ, MODEL_ONNX, Manifest
+from staunch_model_store.store import StoredVersion
+
+Floats = npt.NDArray[np.float64]
+
+ADDITIVITY_TOLERANCE = 1e-9
+"""The most that base value + contributions may differ from the output."""
+
+PROBABILITY_TOLERANCE = 1e-15
+"""The same row's probability may differ by this between batch sizes: onnxruntime's Sigmoid does."""
+
+_EXPLAINED_AT_ONCE = 64
+"""Rows of one run of the explainer: it holds some values a row for each node of the trees."""
+
+# onnxruntime's exceptions share no parent of their own.
+_RUNTIME_ERRORS: tuple[type[Exception], ...] = tuple(
+    kind
+    for kind in vars(onnxruntime_pybind11_state).values()
+    if isinstance(kind, type) and issubclass(kind, Exception)
+)
+_DAMAGE: tuple[type[Exception], ...] = (
+    *_RUNTIME_ERRORS,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    IndexError,
+    MemoryError,
+)
+_BAD_ARCHIVE = (ValueError, KeyError, EOFError, OSError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The answers for n rows.
+
+    Attributes:
+        margins: float64 (n,), in the output space; the same row has the same bits in any batch.
+        probabilities: float64 (n,), calibrated, from 0 to 1; equal within 1e-15 in any batch.
+    """
+
+    margins: Floats
+    probabilities: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why n rows have their outputs: `base_value + contributions.sum(axis=1)` is `outputs` within 1e-9.
+
+    Attributes:
+        contributions: float64 (n, features), in the output space and the model's order of features.
+        base_value: the mean output over the training rows.
+        outputs: float64 (n,), the model's margins: read from the model, not from the sum.
+    """
+
+    contributions: Floats
+    base_value: float
+    outputs: Floats
+
+
+class LoadedModel:
+    """One verified version, ready to answer; immutable, so that threads may share it.
+
+    Rows are float64 (n, features) in the order of `manifest.features`; NaN means missing.
+
+    Attributes:
+        manifest: what the version says about itself.
+        digest: "sha256:" and the hex digest of its manifest.json.
+        has_explainer: whether `explain` answers.
+    """
+
+    def __init__(self, stored: StoredVersion, model: "_Graph", explainer: "_Graph | None") -> None:
+        self.manifest: Manifest = stored.manifest
+        self.digest: str = stored.digest
+        self.has_explainer: bool = explainer is not None
+        self._model = model
+        self._explainer = explainer
+
+    @classmethod
+    def load(cls, stored: StoredVersion) -> "LoadedModel":
+        """Builds the sessions from the bytes read, checks shapes, runs every golden row, and so warms up.
+
+        Raises:
+            ModelRefused: the graphs do not load, do not fit the manifest, or compute other answers than the
+                native library and shap did at training.
+        """
+        width = len(stored.manifest.features)
+        model = _Graph(stored.files[MODEL_ONNX], MODEL_ONNX, width, ("margins", "probabilities"))
+        explainer = None
+        if EXPLAINER_ONNX in stored.files:
+            explainer = _Graph(stored.files[EXPLAINER_ONNX], EXPLAINER_ONNX, width, ("contributions",))
+        loaded = cls(stored, model, explainer)
+        _check_golden(loaded, _golden_rows(stored.files[GOLDEN_NPZ], width))
+        return loaded
+
+    def predict(self, values: Floats) -> Scores:
+        """Scores rows, float64 (n, features), in one run.
+
+        Raises:
+            ValueError: of another shape.
+        """
+        values = self._rows(values)
+        margins, probabilities = self._model.run(values)
+        return Scores(margins, probabilities)
+
+    def explain(self, values: Floats) -> Explanation:
+        """Scores rows, float64 (n, features), and splits each output among the features.
+
+        Raises:
+            ValueError: of another shape, or the version has no explainer.
+        """
+        values = self._rows(values)
+        if self._explainer is None:
+            raise ValueError(f"{self.manifest.name}@{self.manifest.version} has no explainer")
+        parts = [
+            self._explainer.run(values[start : start + _EXPLAINED_AT_ONCE])[0]
+            for start in range(0, max(1, len(values)), _EXPLAINED_AT_ONCE)
+        ]
+        return Explanation(np.concatenate(parts), self.manifest.base_value, self.predict(values).margins)
+
+    def _rows(self, values: Floats) -> Floats:
+        rows: Floats = np.ascontiguousarray(values, dtype=np.float64)
+        width = len(self.manifest.features)
+        if rows.ndim != 2 or rows.shape[1] != width:
+            raise ValueError(f"expected rows of {width} features, got an array of shape {rows.shape}")
+        return rows
+
+
+class _Graph:
+    """An ONNX graph from rows to named outputs, in a session of one thread."""
+
+    def __init__(self, content: bytes, file: str, width: int, outputs: tuple[str, ...]) -> None:
+        self._file = file
+        self._outputs = outputs
+        try:
+            self._session = onnxruntime.InferenceSession(content, _options(), ["CPUExecutionProvider"])
+            inputs = [(item.name, item.type, item.shape[1:]) for item in self._session.get_inputs()]
+            named = tuple(item.name for item in self._session.get_outputs())
+        except _DAMAGE as error:
+            raise _refusal(file, "a graph that onnxruntime loads", str(error)) from error
+        if inputs != [("features", "tensor(double)", [width])] or named != outputs:
+            expected = f"float64 features (rows, {width}) -> {outputs}"
+            raise _refusal(file, expected, f"{inputs} -> {named}")
+
+    def run(self, rows: Floats) -> list[Floats]:
+        """Computes the outputs for float64 rows (n, width)."""
+        results: list[Floats] = self._session.run(self._outputs, {"features": rows})
+        return results
+
+
+@dataclass(frozen=True, slots=True)
+class _Golden:
+    """Rows with the answers of the native library, and of shap for the first of them."""
+
+    values: Floats
+    margins: Floats
+    probabilities: Floats
+    contributions: Floats
+
+
+def _options() -> onnxruntime.SessionOptions:
+    """One thread that sleeps when idle: workers are processes, and requests are small."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.log_severity_level = 4  # a refusal says it, once and by name
+    return options
+
+
+def _refusal(what: str, expected: str, got: str) -> ModelRefused:
+    return ModelRefused(f"{what}: expected {expected}, got {got[:300]}; restore the files or publish again")
+
+
+def _golden_rows(content: bytes, width: int) -> _Golden:
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            golden = _Golden(*(arrays[name] for name in _Golden.__slots__))
+    except _BAD_ARCHIVE as error:
+        raise _refusal(GOLDEN_NPZ, f"the arrays {_Golden.__slots__}", repr(error)) from error
+    shapes = [getattr(golden, name).shape for name in _Golden.__slots__]
+    rows, explained = golden.values.shape[0] if shapes[0] else 0, (shapes[3] or (0,))[0]
+    float64 = all(getattr(golden, name).dtype == np.float64 for name in _Golden.__slots__)
+    fitting = shapes == [(rows, width), (rows,), (rows,), (explained, width)]
+    if not (float64 and fitting and 0 < rows >= explained):
+        raise _refusal(GOLDEN_NPZ, f"float64 rows of {width} features with answers", f"shapes {shapes}")
+    return golden
+
+
+def _check_golden(model: LoadedModel, golden: _Golden) -> None:
+    """Compares every answer for the golden rows; a NaN anywhere refuses too."""
+    tolerance = model.manifest.golden_tolerance
+    try:
+        scores = model.predict(golden.values)
+    except _DAMAGE as error:
+        raise _refusal(MODEL_ONNX, "golden rows to be answered", str(error)) from error
+    _compare(MODEL_ONNX, "margins", scores.margins, golden.margins, tolerance.output)
+    _compare(MODEL_ONNX, "probabilities", scores.probabilities, golden.probabilities, tolerance.output)
+    if model.has_explainer:
+        _check_explained(model, golden)
+
+
+def _check_explained(model: LoadedModel, golden: _Golden) -> None:
+    if len(golden.contributions) == 0:
+        raise _refusal(GOLDEN_NPZ, "contributions, for there is an explainer", "none")
+    try:
+        explanation = model.explain(golden.values)
+    except _DAMAGE as error:
+        raise _refusal(EXPLAINER_ONNX, "golden rows to be answered", str(error)) from error
+    sums = explanation.base_value + explanation.contributions.sum(axis=1)
+    explained = explanation.contributions[: len(golden.contributions)]
+    tolerance = model.manifest.golden_tolerance.contribution
+    _compare(EXPLAINER_ONNX, "contributions", explained, golden.contributions, tolerance)
+    _compare(EXPLAINER_ONNX, "sums of contributions", sums, explanation.outputs, ADDITIVITY_TOLERANCE)
+
+
+def _compare(file: str, what: str, got: Floats, expected: Floats, tolerance: float) -> None:
+    if got.shape != expected.shape:
+        raise _refusal(file, f"{what} of shape {expected.shape}", f"{got.shape}")
+    with np.errstate(invalid="ignore"):
+        error = np.max(np.abs(got - expected))
+    if not error <= tolerance:
+        raise _refusal(file, f"{what} of golden rows within {tolerance:g}", f"{error:g} off")
