@@ -4,10 +4,10 @@
 -- valid_to > t. Open ends are 'infinity'. A row is never edited but to close it: a correction sets
 -- superseded_at and inserts. Money is integer cents. Keys lead with customer_id.
 
-CREATE EXTENSION IF NOT EXISTS btree_gist;
-
 CREATE SCHEMA IF NOT EXISTS staunch;
 CREATE SCHEMA IF NOT EXISTS simulation;
+
+CREATE EXTENSION IF NOT EXISTS btree_gist WITH SCHEMA staunch;
 
 -- Reference data -----------------------------------------------------------------------------
 

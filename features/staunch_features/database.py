@@ -1,0 +1,203 @@
+"""Connections to PostgreSQL: how each one is set up, and a pool of them that outlives outages."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from staunch_features.errors import DatabaseTooOld, DatabaseUnavailable
+
+__all__ = ["MINIMUM_MAJOR", "Connection", "Database", "connect", "unavailable"]
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+"""A connection as asyncpg gives it."""
+
+MINIMUM_MAJOR = 15
+"""The oldest PostgreSQL that we support."""
+
+_SETTINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "application_name": "staunch",
+        "timezone": "UTC",
+        "search_path": "staunch, public",  # pg_catalog comes first unasked; public is where users' tables are
+        "jit": "off",
+        "plan_cache_mode": "force_generic_plan",  # planning costs ten times the one-id query itself
+        "max_parallel_workers_per_gather": "0",
+        "client_connection_check_interval": "1s",  # a query whose caller hung up ends
+    }
+)
+
+_SETTLE_S = 1.0  # how long a connection may take to answer again after its query was cancelled
+
+# What a server says while it goes away, comes up or is full.
+_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.IdleSessionTimeoutError,
+    asyncpg.exceptions.DatabaseDroppedError,
+)
+
+
+def unavailable(error: BaseException) -> bool:
+    """Returns whether an error means that the database is away, so that trying again later can help.
+
+    A timeout is none: whether the time was too short or the database too slow, only the caller knows.
+    """
+    if isinstance(error, TimeoutError):  # in Python a kind of OSError
+        return False
+    closed = isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)
+    return closed or isinstance(error, (OSError, DatabaseUnavailable, *_AWAY))
+
+
+async def connect(url: str, *, timeout_s: float = 5, read_only: bool = False) -> Connection:
+    """Opens a connection set up as all of ours are: UTC, a fixed search path, generic plans, no JIT.
+
+    Args:
+        url: `postgresql://role:password@host:port/database`.
+        timeout_s: How long it may take in all.
+        read_only: Whether transactions may only read.
+
+    Raises:
+        DatabaseUnavailable: It cannot be reached in time, or refuses us.
+        DatabaseTooOld: The server is older than PostgreSQL 15.
+    """
+    settings = {**_SETTINGS, "default_transaction_read_only": "on" if read_only else "off"}
+    try:
+        async with asyncio.timeout(timeout_s):
+            connection = await asyncpg.connect(
+                url,
+                timeout=timeout_s,
+                server_settings=settings,
+                max_cacheable_statement_size=0,  # no limit: a view's text is long
+                max_cached_statement_lifetime=0,  # for ever: planning it again costs milliseconds
+            )
+    except TimeoutError as error:
+        raise DatabaseUnavailable(f"{_place(url)} did not answer within {timeout_s:g} s") from error
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise DatabaseUnavailable(f"cannot connect to {_place(url)}: {error}") from error
+    await _check_version(connection, url)
+    return connection
+
+
+async def _check_version(connection: Connection, url: str) -> None:
+    major = connection.get_server_version().major
+    if major < MINIMUM_MAJOR:
+        connection.terminate()
+        raise DatabaseTooOld(f"expected PostgreSQL {MINIMUM_MAJOR} or newer at {_place(url)}, found {major}")
+
+
+def _place(url: str) -> str:
+    """Where a URL points, without the role and its password."""
+    return "the database at " + urlsplit(url).netloc.rpartition("@")[2] + urlsplit(url).path
+
+
+class Database:
+    """A pool of connections that opens them on demand and outlives outages.
+
+    Nothing connects when it is made, so it starts without a database. A connection whose query was
+    given up is used again only after it has answered, and otherwise cut. Nothing resets a connection
+    between its users, so none of them may SET, LISTEN or lock.
+
+    Args:
+        url: `postgresql://role:password@host:port/database`.
+        size: The most connections at a time.
+        read_only: Whether transactions may only read.
+    """
+
+    def __init__(self, url: str, *, size: int, read_only: bool = True) -> None:
+        self.size = size
+        self._url = url
+        self._read_only = read_only
+        self._slots = asyncio.Semaphore(size)
+        self._idle: list[Connection] = []
+        self._in_use = 0
+        self._settling: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def in_use(self) -> int:
+        """How many connections are lent at the moment."""
+        return self._in_use
+
+    @asynccontextmanager
+    async def connection(self, timeout_s: float) -> AsyncIterator[Connection]:
+        """Lends a connection: an idle one, or a new one.
+
+        Args:
+            timeout_s: How long to wait for it. What is then asked of it needs its own timeout.
+
+        Raises:
+            DatabaseUnavailable: There is none in time, or the database goes away while it is lent.
+        """
+        connection = await self._acquire(timeout_s)
+        self._in_use += 1
+        sound = False
+        try:
+            yield connection
+            sound = True
+        except Exception as error:
+            sound = isinstance(error, asyncpg.PostgresError)
+            if unavailable(error) and not isinstance(error, DatabaseUnavailable):
+                raise DatabaseUnavailable(f"{_place(self._url)} went away: {error}") from error
+            raise
+        finally:
+            self._in_use -= 1
+            self._release(connection, sound=sound)
+
+    async def close(self) -> None:
+        """Closes what is idle; what is lent is closed when it comes back."""
+        self._closed = True
+        for connection in self._idle:
+            connection.terminate()
+        self._idle.clear()
+        await asyncio.gather(*self._settling)
+
+    async def _acquire(self, timeout_s: float) -> Connection:
+        give_up_at = asyncio.get_running_loop().time() + timeout_s
+        try:
+            async with asyncio.timeout_at(give_up_at):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise DatabaseUnavailable(
+                f"all {self.size} connections to {_place(self._url)} were busy for {timeout_s:g} s"
+            ) from error
+        try:
+            while self._idle:
+                connection = self._idle.pop()  # the one used last: its plans are warm
+                if not connection.is_closed():
+                    return connection
+            left_s = max(give_up_at - asyncio.get_running_loop().time(), 0)
+            return await connect(self._url, timeout_s=left_s, read_only=self._read_only)
+        except BaseException:
+            self._slots.release()
+            raise
+
+    def _release(self, connection: Connection, *, sound: bool) -> None:
+        if sound and not self._closed and not connection.is_closed() and not connection.is_in_transaction():
+            self._idle.append(connection)
+            self._slots.release()
+            return
+        # Given up in the middle: its slot stays taken until we know what became of it.
+        task = asyncio.get_running_loop().create_task(self._settle(connection))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _settle(self, connection: Connection) -> None:
+        """Takes a connection back if it answers soon, and cuts it if it does not."""
+        try:
+            if self._closed or connection.is_closed() or connection.is_in_transaction():
+                connection.terminate()
+                return
+            await connection.fetchval("SELECT 1", timeout=_SETTLE_S)
+            self._idle.append(connection)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            connection.terminate()
+        finally:
+            self._slots.release()

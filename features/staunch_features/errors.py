@@ -1,0 +1,57 @@
+"""What can go wrong between SQL and numbers, as one small tree.
+
+FeatureError
+├── DatabaseUnavailable     wait and try again
+├── DatabaseTooOld          give it a newer PostgreSQL
+├── MigrationError          mend the schema or the migrations
+├── EmbeddedPostgresError   mend the machine: port, folder, binaries
+└── ViewError               mend the SQL of the view
+"""
+
+__all__ = [
+    "DatabaseTooOld",
+    "DatabaseUnavailable",
+    "EmbeddedPostgresError",
+    "FeatureError",
+    "MigrationError",
+    "ViewError",
+]
+
+
+class FeatureError(Exception):
+    """The root of all errors of this package."""
+
+
+class DatabaseUnavailable(FeatureError):
+    """The database does not answer, refuses us or went away; it may be back later."""
+
+
+class DatabaseTooOld(FeatureError):
+    """The server is older than the oldest PostgreSQL that we support."""
+
+
+class MigrationError(FeatureError):
+    """The schema cannot be brought to the newest version."""
+
+
+class EmbeddedPostgresError(FeatureError):
+    """The PostgreSQL that we bring along cannot be found, initialised or started."""
+
+
+class ViewError(FeatureError):
+    """A feature view or label text cannot be used as it stands.
+
+    Attributes:
+        file: The file that holds the text.
+        line: The line in it, counted from 1, where known.
+        message: What was expected and what came.
+        mend: What to do about it.
+    """
+
+    def __init__(self, file: str, line: int | None, message: str, mend: str) -> None:
+        place = file if line is None else f"{file}:{line}"
+        super().__init__(f"{place}: {message}; {mend}")
+        self.file = file
+        self.line = line
+        self.message = message
+        self.mend = mend

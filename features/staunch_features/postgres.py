@@ -1,0 +1,389 @@
+"""The PostgreSQL that Staunch brings along: initialised, started, recovered and stopped.
+
+It listens on a free port of the loopback, lives in one folder, and dies with the process that started
+it. Starting and stopping take the operating system and PostgreSQL's own programs, no driver.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import BinaryIO
+
+from staunch_features.errors import EmbeddedPostgresError
+from staunch_features.postgres_binaries import NOBODY, Binaries, find_binaries, unprivileged
+
+__all__ = ["DATABASE", "OWNER", "READER", "SUPERUSER", "EmbeddedPostgres"]
+
+SUPERUSER, OWNER, READER = "postgres", "staunch_owner", "staunch_reader"
+"""The roles of a fresh cluster: who may do all, who owns the schema, who may only read it."""
+
+DATABASE = "staunch"
+"""The database of a fresh cluster; OWNER owns it."""
+
+_HOST = "127.0.0.1"
+_START_S = 60.0  # crash recovery of a big world included
+_STOP_S = 30.0  # the last checkpoint included
+_POLL_S = 0.01
+_LOG_LIMIT_BYTES = 10_000_000
+
+# What we ask of the server beyond its defaults. Two cores and a laptop's memory in mind.
+_SETTINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "listen_addresses": _HOST,
+        "unix_socket_directories": "",  # a socket's path must stay below 100 bytes; TCP always works
+        "max_connections": "60",
+        "shared_buffers": "256MB",
+        "max_wal_size": "2GB",
+        "wal_compression": "on",
+        "checkpoint_timeout": "15min",
+        "jit": "off",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        "cluster_name": "staunch",
+    }
+)
+
+_ACCESS = f"host all all {_HOST}/32 scram-sha-256\n"
+
+
+class EmbeddedPostgres:
+    """A PostgreSQL server in a folder of its own.
+
+    Call `start` from the main thread: the server is interrupted when the thread that started it ends.
+
+    Args:
+        folder: Where it lives; made on first use.
+        port: The TCP port on 127.0.0.1; 0 takes a free one and keeps to it while it stays free.
+        settings: Server settings that override ours, as in `postgresql.conf`.
+    """
+
+    def __init__(self, folder: Path, port: int = 0, *, settings: Mapping[str, str] | None = None) -> None:
+        self.folder = folder.resolve()
+        self._wanted_port = port
+        self._settings = {**_SETTINGS, **(settings or {})}
+        self._data = self.folder / "data"
+        self._lock: BinaryIO | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
+
+    # Who and where ----------------------------------------------------------------------------
+
+    @property
+    def port(self) -> int:
+        """The TCP port; 0 before the first start."""
+        return self._port
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the server, None when it is not running."""
+        return self._process.pid if self._process and self.running else None
+
+    @property
+    def running(self) -> bool:
+        """Whether the server that we started has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def owner_url(self) -> str:
+        """The URL for migrations and the simulated world. It holds a password."""
+        return self.url_for(DATABASE, OWNER)
+
+    @property
+    def reader_url(self) -> str:
+        """The URL for serving and training. It holds a password."""
+        return self.url_for(DATABASE, READER)
+
+    def url_for(self, database: str, role: str) -> str:
+        """Returns the URL of any database for one of the three roles. It holds a password."""
+        password = json.loads(_passwords_file(self._data).read_text())[role]
+        return f"postgresql://{role}:{password}@{_HOST}:{self._port}/{database}"
+
+    # Life -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Makes the server answer, whatever state its folder was left in.
+
+        Initialises the folder on first use or after an interrupted initialisation, ends a server that
+        an earlier process left running there, and recovers from a crash.
+
+        Raises:
+            EmbeddedPostgresError: Another process uses the folder, the port is taken, the data belongs
+                to another version or user, or the server ends while starting; the log's last lines are
+                in the message.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(self.folder / "lock")
+        try:
+            self._start_locked()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stops the server: open transactions are rolled back, everything is written. Does nothing twice."""
+        if self._process is not None:
+            _end(self._process.pid, self._gone)
+            self._process = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _start_locked(self) -> None:
+        binaries = find_binaries()
+        if not self._data.exists():
+            _initialise(self._data, binaries)
+        _check_data(self._data, binaries)
+        _end_orphan(self._data)
+        port_file = self.folder / "port"
+        give_up_at = time.monotonic() + _START_S
+        while True:
+            self._port = _choose_port(self._wanted_port, port_file)
+            self._process = self._launch(binaries)
+            if self._wait_until_ready(give_up_at):
+                break
+            if not self._worth_another_try() or time.monotonic() > give_up_at:
+                raise EmbeddedPostgresError(f"PostgreSQL ended while starting: {self._log_tail()}")
+            time.sleep(10 * _POLL_S)
+        port_file.write_text(f"{self._port}\n")
+
+    def _launch(self, binaries: Binaries) -> subprocess.Popen[bytes]:
+        owner = self._data.stat().st_uid
+        words = unprivileged(owner, [binaries.folder / "postgres", self._data / "base"])
+        settings = [f"--{name}={value}" for name, value in self._settings.items()]
+        server = [binaries.path("postgres"), "-D", str(self._data), f"--port={self._port}", *settings]
+        with self._open_log() as log:
+            return subprocess.Popen(
+                [*words, *server],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=_environment(),
+                start_new_session=True,  # or Ctrl-C would stop it before its clients
+            )
+
+    def _wait_until_ready(self, give_up_at: float) -> bool:
+        while self.running:
+            if _status(self._data, self.pid) == "ready":
+                return True
+            if time.monotonic() > give_up_at:
+                raise EmbeddedPostgresError(
+                    f"PostgreSQL is not ready after {_START_S:.0f} s: {self._log_tail()}"
+                )
+            time.sleep(_POLL_S)
+        return False
+
+    def _worth_another_try(self) -> bool:
+        """Whether time heals it: another took our free port, or backends of a killed server still end."""
+        tail = self._log_tail()
+        return (self._wanted_port == 0 and "could not bind" in tail) or "shared memory block" in tail
+
+    def _gone(self) -> bool:
+        return not self.running
+
+    def _open_log(self) -> BinaryIO:
+        file = self.folder / "log"
+        too_long = file.exists() and file.stat().st_size > _LOG_LIMIT_BYTES
+        return file.open("wb" if too_long else "ab")
+
+    def _log_tail(self) -> str:
+        lines = (self.folder / "log").read_text(errors="replace").splitlines()
+        return " / ".join(lines[-6:])
+
+
+# The folder -------------------------------------------------------------------------------------
+
+
+def _locked(file: Path) -> BinaryIO:
+    """Opens a file that only one process holds; the lock ends with the process."""
+    lock = file.open("ab")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise EmbeddedPostgresError(
+            f"expected {file.parent} to be free, but another Staunch runs its PostgreSQL there; stop that one"
+        ) from error
+    return lock
+
+
+def _initialise(data: Path, binaries: Binaries) -> None:
+    """Makes the data folder under another name and renames it, so that there is none or a whole one."""
+    unfinished = data.with_name("data.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(unfinished, NOBODY, NOBODY)
+    passwords = {role: secrets.token_urlsafe(24) for role in (SUPERUSER, OWNER, READER)}
+    reached = [binaries.folder / "postgres", unfinished / "base"]
+    words = unprivileged(NOBODY, reached)
+    initdb = [
+        binaries.path("initdb"), "-D", str(unfinished), "--username", SUPERUSER, "--auth", "trust",
+        "--encoding", "UTF8", "--locale", "C", "--data-checksums",
+    ]  # fmt: skip
+    _run([*words, *initdb], "")
+    # Single-user mode needs no network and no password: nobody can come in before the access file is ours.
+    single = [binaries.path("postgres"), "--single", "-D", str(unfinished), "-c", "exit_on_error=on"]
+    _run([*words, *single, SUPERUSER], _first_statements(passwords))
+    (unfinished / "pg_hba.conf").write_text(_ACCESS)
+    _write_secret(_passwords_file(unfinished), json.dumps(passwords))
+    unfinished.rename(data)
+    _sync_folder(data.parent)
+
+
+def _first_statements(passwords: Mapping[str, str]) -> str:
+    """The roles and the database; one statement a line, as single-user mode wants it."""
+    return "\n".join(
+        [
+            f"ALTER ROLE {SUPERUSER} PASSWORD '{passwords[SUPERUSER]}'",
+            f"CREATE ROLE {OWNER} LOGIN CREATEROLE PASSWORD '{passwords[OWNER]}'",
+            f"CREATE ROLE {READER} LOGIN PASSWORD '{passwords[READER]}'",
+            f"ALTER ROLE {READER} SET default_transaction_read_only = on",
+            f"CREATE DATABASE {DATABASE} OWNER {OWNER}",
+            f"REVOKE TEMPORARY ON DATABASE {DATABASE} FROM PUBLIC",
+            "",
+        ]
+    )
+
+
+def _passwords_file(data: Path) -> Path:
+    return data / "staunch_passwords.json"  # inside, so that data and passwords come and go together
+
+
+def _write_secret(file: Path, text: str) -> None:
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _check_data(data: Path, binaries: Binaries) -> None:
+    owner, user = data.stat().st_uid, os.geteuid()
+    if user not in (0, owner):
+        raise EmbeddedPostgresError(
+            f"expected {data} to belong to user {user}, it belongs to {owner}; "
+            f"run as that user, or remove {data.parent}"
+        )
+    written_by = int((data / "PG_VERSION").read_text())
+    if written_by != binaries.major:
+        raise EmbeddedPostgresError(
+            f"{data} was written by PostgreSQL {written_by}, found {binaries.major} in {binaries.folder}; "
+            f"install {written_by}, or remove {data.parent} to begin anew"
+        )
+
+
+def _run(command: list[str], text: str) -> None:
+    done = subprocess.run(
+        command, input=text, capture_output=True, text=True, cwd="/", env=_environment(), check=False,
+        start_new_session=True,
+    )  # fmt: skip
+    if done.returncode != 0:
+        last = " / ".join((done.stderr or done.stdout).splitlines()[-6:])
+        raise EmbeddedPostgresError(f"{Path(command[-1]).name} failed while initialising PostgreSQL: {last}")
+
+
+def _environment() -> dict[str, str]:
+    """Our environment without what would change PostgreSQL's programs behind our back."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
+    return {**kept, "LC_ALL": "C"}
+
+
+# The port ---------------------------------------------------------------------------------------
+
+
+def _choose_port(wanted: int, file: Path) -> int:
+    """Returns the wanted port, or the kept one, or a free one; raises if the wanted one is taken."""
+    if wanted:
+        if not _is_free(wanted):
+            raise EmbeddedPostgresError(f"expected port {wanted} to be free for PostgreSQL; it is taken")
+        return wanted
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        kept = int(file.read_text())
+        if _is_free(kept):
+            return kept
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as PostgreSQL itself binds
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+# The process ------------------------------------------------------------------------------------
+
+
+def _pid_file_lines(data: Path) -> list[str]:
+    try:
+        return (data / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _status(data: Path, pid: int | None) -> str:
+    """What the server says of itself: line 8 of its pid file, as pg_ctl reads it."""
+    lines = _pid_file_lines(data)
+    return lines[7].strip() if len(lines) > 7 and lines[0] == str(pid) else ""
+
+
+def _end_orphan(data: Path) -> None:
+    """Ends the server that a killed process left in this folder, and forgets one that is gone.
+
+    We hold the folder's lock, so whoever started it is gone. A process id that now belongs to another
+    program is not touched: only its mention goes, which would keep PostgreSQL from starting.
+    """
+    lines = _pid_file_lines(data)
+    if not lines:
+        return
+    pid = int(lines[0])
+    if str(data) in _command_of(pid):
+        _end(pid, lambda: str(data) not in _command_of(pid))
+    (data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _command_of(pid: int) -> str:
+    """The command line of a living process, empty if there is none."""
+    if not Path("/proc/self").exists():
+        listing = ["/bin/ps", "-o", "command=", "-p", str(pid)]
+        return subprocess.run(listing, capture_output=True, text=True, check=False).stdout
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _end(pid: int, gone: Callable[[], bool]) -> None:
+    """Ends a server: politely, then at once, then by force. A frozen one is woken first."""
+    for number, patience_s in ((signal.SIGINT, _STOP_S), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+        for each in (number, signal.SIGCONT):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, each)
+        give_up_at = time.monotonic() + patience_s
+        while time.monotonic() < give_up_at:
+            if gone():
+                return
+            time.sleep(_POLL_S)

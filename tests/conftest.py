@@ -1,0 +1,130 @@
+"""What every room's tests share: a real PostgreSQL, and a migrated database of their own."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads on a busy two-core box are 48x slower than one
+
+from staunch_features.database import connect
+from staunch_features.migrate import migrate
+from staunch_features.postgres import OWNER, READER, SUPERUSER, EmbeddedPostgres
+
+# Derandomised, so that a red test is red again; STAUNCH_HYPOTHESIS=deep looks further.
+_COMMON: dict[str, Any] = {
+    "deadline": None,
+    "database": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+}
+settings.register_profile("staunch", derandomize=True, max_examples=25, **_COMMON)
+settings.register_profile("deep", max_examples=1000, **_COMMON)
+settings.load_profile("deep" if os.environ.get("STAUNCH_HYPOTHESIS") == "deep" else "staunch")
+
+_TEMPLATE = "staunch_template"
+
+
+@dataclass(frozen=True)
+class TestDatabase:
+    """A database of a test's own."""
+
+    __test__ = False
+
+    name: str
+    owner_url: str
+    reader_url: str
+
+
+DatabaseFactory = Callable[..., TestDatabase]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """One server for each test process, durable for nobody: fsync is off."""
+    folder = Path(tempfile.mkdtemp(prefix="staunch-postgres-"))
+    folder.chmod(0o755)
+    fast = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "64MB"}
+    server = EmbeddedPostgres(folder, settings=fast)
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def _template(postgres: EmbeddedPostgres) -> str:
+    _create(postgres, _TEMPLATE, "template1")
+    in_own_loop(_migrate(postgres.url_for(_TEMPLATE, OWNER)))
+    return _TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def database_factory(postgres: EmbeddedPostgres, _template: str) -> Iterator[DatabaseFactory]:
+    """Makes databases: `database_factory()` is migrated, `database_factory(template=other.name)` a copy.
+
+    They live until the session ends; `template="template1"` gives an empty one.
+    """
+    made: list[str] = []
+
+    def make(template: str | None = None) -> TestDatabase:
+        name = f"test_{len(made)}"
+        made.append(name)
+        _create(postgres, name, template or _template)
+        return TestDatabase(name, postgres.url_for(name, OWNER), postgres.url_for(name, READER))
+
+    yield make
+    for name in made:
+        _administer(postgres, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(postgres: EmbeddedPostgres, database_factory: DatabaseFactory) -> Iterator[TestDatabase]:
+    """A migrated, empty database that is dropped after the test."""
+    made = database_factory()
+    yield made
+    _administer(postgres, f"DROP DATABASE {made.name} WITH (FORCE)")
+
+
+def in_own_loop(work: Coroutine[Any, Any, None]) -> None:
+    """Runs a coroutine to its end in a thread and a loop of its own, whether or not one runs here."""
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(work)
+        except BaseException as failure:
+            failures.append(failure)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    for failure in failures:
+        raise failure
+
+
+def _create(postgres: EmbeddedPostgres, name: str, template: str) -> None:
+    _administer(postgres, f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template}")
+    _administer(postgres, f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
+
+
+def _administer(postgres: EmbeddedPostgres, statement: str) -> None:
+    async def execute() -> None:
+        connection = await connect(postgres.url_for("postgres", SUPERUSER))
+        await connection.execute(statement)
+        await connection.close()
+
+    in_own_loop(execute())
+
+
+async def _migrate(url: str) -> None:
+    connection = await connect(url)
+    await migrate(connection)
+    await connection.close()
