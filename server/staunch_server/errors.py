@@ -172,3 +172,13 @@ def _packed(detail: Message) -> any_pb2.Any:
     packed: any_pb2.Any = any_pb2.Any()
     packed.Pack(detail)
     return packed
+
+
+def refusal_of(error: BaseException) -> Refusal | None:
+    """What the caller is told for an exception of ours or of another room; None if it is unforeseen."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, TimeoutError):
+        message = "The call's time was over before its answer; give it a longer deadline."
+        return Refusal(Reason.DEADLINE_EXCEEDED, message)
+    return None

@@ -1,8 +1,8 @@
 """Every metric of a serving process; docs/metrics.md lists them, and a test says so.
 
 Label children are resolved once and kept, since `labels()` costs more than the count itself. In Prometheus'
-multiprocess mode each worker writes files that the supervisor adds up, so gauges say how: most are summed over
-the living workers. Info metrics do not work there, hence the gauges that are always 1.
+multiprocess mode each worker writes files that the supervisor adds up, so gauges say how: most are summed
+over the living workers. Info metrics do not work there, hence the gauges that are always 1.
 """
 
 import platform
@@ -58,7 +58,7 @@ BATCH_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 512, 1_000, 2_500, 5_000, 10_000)
 
 @dataclass(frozen=True, slots=True)
 class ModelMetrics:
-    """The children of one model version: how long each step took, how many rows it had, what became of them."""
+    """The children of one model version: how long each step took, how many rows, what became of them."""
 
     queue_seconds: Histogram
     sql_seconds: Histogram
@@ -118,7 +118,7 @@ class Metrics:
         )
         self.sql_seconds = Histogram(
             "staunch_sql_seconds",
-            "Seconds of one feature query with decoding, by kind: interactive (joined calls) or batch (a chunk).",
+            "Seconds of one feature query and its decoding, by kind: interactive or batch.",
             ("model", "kind"),
             buckets=STEP_SECONDS,
             registry=registry,

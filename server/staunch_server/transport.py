@@ -4,7 +4,7 @@ A unary method is `async def (raw: bytes, call: Call) -> bytes`; a stream takes 
 bytes. Either raises `Failure`. Only the two adapters know which library carries the bytes.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -53,8 +53,11 @@ class Failure(Exception):
         return f"{self.code}: {self.message}"
 
 
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""The largest message a transport takes: a chunk of 10,000 keys of 64 bytes fits."""
+
 UnaryMethod = Callable[[bytes, Call], Awaitable[bytes]]
-StreamMethod = Callable[[AsyncIterator[bytes], Call], AsyncIterator[bytes]]
+StreamMethod = Callable[[AsyncIterator[bytes], Call], AsyncGenerator[bytes, None]]
 
 
 @dataclass(frozen=True, slots=True)
