@@ -1,0 +1,39 @@
+"""What can stop a training, split by what the person who trains can do.
+
+TrainingError
+├── NotEnoughRows      extract more customers or dates, or another horizon
+├── LeakFound          drop the named features, or allow them by name
+└── BadFeatureValue    mend the view: a feature is infinite
+"""
+
+from collections.abc import Mapping
+
+
+class TrainingError(Exception):
+    """A training that cannot go on; the message says what was expected, what came and what to do."""
+
+
+class NotEnoughRows(TrainingError):
+    """A side of the split has no rows, or knows one answer only."""
+
+
+class BadFeatureValue(TrainingError):
+    """A feature is infinite somewhere; only finite numbers and nulls can be learned from and served."""
+
+
+class LeakFound(TrainingError):
+    """Features that know the answer alone.
+
+    `features` maps each name to its out-of-time AUC; `limit` is the AUC from which a feature is refused.
+    """
+
+    def __init__(self, features: Mapping[str, float], limit: float) -> None:
+        self.features = dict(features)
+        self.limit = limit
+        named = ", ".join(f"{name} (AUC {auc:.3f})" for name, auc in self.features.items())
+        super().__init__(
+            f"expected every feature alone to reach an out-of-time AUC below {limit:.2f}, got {named}: "
+            "such a feature usually knows the answer. Remove it from the view or let it see only "
+            "what was known at the as-of time; if it is honest, allow it by name "
+            "(`--allow-leak NAME`) or raise the limit"
+        )

@@ -1,0 +1,113 @@
+"""Splits by time and by customer, so that what is measured was never learned from.
+
+Three sides: train, validation (picks the learner, calibrates) and test (measured once, at the end). A
+customer belongs to one side at all dates, an as-of date belongs to one side for all customers, and each
+answer learned from was known at the next side's first date: what would reach beyond it is purged.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal, TypeAlias
+
+from staunch_training.errors import NotEnoughRows
+
+Side: TypeAlias = Literal["train", "validation", "test"]
+SIDES: tuple[Side, ...] = ("train", "validation", "test")
+
+# Customers per side. Test is large enough for an interval of about 0.04 of AUC at 10,000 customers.
+SHARES: dict[Side, float] = {"train": 0.6, "validation": 0.2, "test": 0.2}
+
+
+@dataclass(frozen=True, slots=True)
+class DatePlan:
+    """The as-of dates of each side, oldest first, and how far an answer reaches after its date."""
+
+    train: tuple[datetime, ...]
+    validation: tuple[datetime, ...]
+    test: tuple[datetime, ...]
+    gap_days: int
+    horizon_days: int
+
+    def dates(self, side: Side) -> tuple[datetime, ...]:
+        """The as-of dates of `side`, oldest first."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[side]
+
+    def lines(self) -> list[str]:
+        """One line a side: its as-of dates and the outcome window that they look into."""
+        return [self._line(side) for side in SIDES]
+
+    def _line(self, side: Side) -> str:
+        dates = self.dates(side)
+        opens = dates[0] + timedelta(days=self.gap_days)
+        closes = dates[-1] + outcome(self.gap_days, self.horizon_days)
+        days = ", ".join(f"{date:%Y-%m-%d}" for date in dates)
+        return f"{side}: as of {days}; outcome from {opens:%Y-%m-%d} to {closes:%Y-%m-%d}"
+
+
+@dataclass(frozen=True, slots=True)
+class DateCounts:
+    """How many as-of dates each side gets, and the days between two dates."""
+
+    train: int = 6
+    validation: int = 2
+    test: int = 2
+    step_days: int = 30
+
+
+def outcome(gap_days: int, horizon_days: int) -> timedelta:
+    """How long after its as-of date an answer is known."""
+    return timedelta(days=gap_days + horizon_days)
+
+
+def plan_dates(until: datetime, *, gap_days: int, horizon_days: int, counts: DateCounts) -> DatePlan:
+    """Lays as-of dates `counts.step_days` apart, backwards from the last whose answer is known at `until`.
+
+    Dates are midnights in UTC. Raises NotEnoughRows if a side is to get no date, ValueError if `until` has
+    no time zone.
+    """
+    if until.tzinfo is None:
+        raise ValueError(f"expected a moment with a time zone, got {until.isoformat()}: add +00:00 for UTC")
+    reach = outcome(gap_days, horizon_days)
+    last = (until.astimezone(UTC) - reach).replace(hour=0, minute=0, second=0, microsecond=0)
+    step = timedelta(days=counts.step_days)
+    needed = counts.train + counts.validation + counts.test + 2 * (1 + reach // step)
+    grid = [last - index * step for index in range(needed)]
+    return assign_dates(grid, gap_days=gap_days, horizon_days=horizon_days, counts=counts)
+
+
+def assign_dates(
+    dates: Iterable[datetime], *, gap_days: int, horizon_days: int, counts: DateCounts
+) -> DatePlan:
+    """Gives the last dates to test, earlier ones to validation and the ones before to train.
+
+    A date whose outcome window ends after the first date of the next side is purged: it belongs to none.
+    Raises NotEnoughRows if no date is left for a side.
+    """
+    left = sorted(set(dates))
+    reach = outcome(gap_days, horizon_days)
+    test, left = _take_last(left, counts.test, "test")
+    validation, left = _take_last(
+        [date for date in left if date + reach <= test[0]], counts.validation, "validation"
+    )
+    train, _ = _take_last([date for date in left if date + reach <= validation[0]], counts.train, "train")
+    return DatePlan(train, validation, test, gap_days, horizon_days)
+
+
+def _take_last(dates: list[datetime], count: int, side: Side) -> tuple[tuple[datetime, ...], list[datetime]]:
+    if not dates or count < 1:
+        raise NotEnoughRows(
+            f"expected at least one as-of date for {side}, got none: give more or earlier dates, "
+            "two sides must lie a gap and a horizon apart"
+        )
+    return tuple(dates[-count:]), dates[:-count]
+
+
+def side_of(group: str, seed: int) -> Side:
+    """The side of the customers of `group`, at every date: always the same for the same seed."""
+    digest = hashlib.blake2b(f"{seed}:{group}".encode(), digest_size=8).digest()
+    place = int.from_bytes(digest, "big") / 2**64
+    if place < SHARES["train"]:
+        return "train"
+    return "validation" if place < SHARES["train"] + SHARES["validation"] else "test"
