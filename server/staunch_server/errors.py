@@ -12,6 +12,9 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from staunch_features.errors import DatabaseUnavailable, ViewError
+from staunch_model_store.errors import AliasMoved, ModelNotFound, ModelRefused, NameInvalid
+
 DOMAIN = "staunch"
 """The `domain` of every ErrorInfo."""
 
@@ -175,10 +178,30 @@ def _packed(detail: Message) -> any_pb2.Any:
 
 
 def refusal_of(error: BaseException) -> Refusal | None:
-    """What the caller is told for an exception of ours or of another room; None if it is unforeseen."""
+    """What the caller is told for an exception of ours or of another room; None if it is unforeseen.
+
+    Where the database is stays in the log: its address is none of the caller's business.
+    """
     if isinstance(error, Refusal):
         return error
-    if isinstance(error, TimeoutError):
-        message = "The call's time was over before its answer; give it a longer deadline."
-        return Refusal(Reason.DEADLINE_EXCEEDED, message)
+    for kind, (reason, message) in _ELSEWHERE.items():
+        if isinstance(error, kind):
+            refusal = Refusal(reason, message or str(error))
+            refusal.__cause__ = error
+            return refusal
     return None
+
+
+_ELSEWHERE: Mapping[type[BaseException], tuple[Reason, str]] = {
+    DatabaseUnavailable: (
+        Reason.DATABASE_UNAVAILABLE,
+        "The database did not answer; try again a little later.",
+    ),
+    ViewError: (Reason.MODEL_REFUSED, ""),
+    NameInvalid: (Reason.FIELD_INVALID, ""),
+    ModelNotFound: (Reason.MODEL_NOT_FOUND, ""),
+    ModelRefused: (Reason.MODEL_REFUSED, ""),
+    AliasMoved: (Reason.ALIAS_MOVED, ""),
+    TimeoutError: (Reason.DEADLINE_EXCEEDED, "The time was over before the answer; give a longer deadline."),
+}
+"""Exceptions of the other rooms: their reason, and what to say where their own text is not for the caller."""
