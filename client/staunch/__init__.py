@@ -1,1 +1,106 @@
-"""The Python client of Staunch."""
+"""The Python client of Staunch.
+
+    from staunch import Client
+
+    with Client("127.0.0.1:50051") as client:
+        print(client.predict(42).probability)
+
+Importing this package loads neither grpc nor protobuf: each name below is loaded when it is first used,
+so that `import staunch.v1`, which runs this file, costs a server nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from staunch._async_client import AsyncClient
+    from staunch._client import Client
+    from staunch._errors import (
+        AccessDenied,
+        Conflict,
+        DeadlineExceeded,
+        ErrorDetails,
+        FieldViolation,
+        InvalidRequest,
+        LimitExceeded,
+        NotFound,
+        PreconditionFailed,
+        ServerFault,
+        StaunchError,
+        Unavailable,
+    )
+    from staunch._results import (
+        AliasMove,
+        Contribution,
+        Explanation,
+        ExplanationMethod,
+        Feature,
+        FeatureType,
+        IdType,
+        Metric,
+        Model,
+        ModelReference,
+        ModelState,
+        OutputSpace,
+        Prediction,
+        RiskBand,
+        RowError,
+        Score,
+    )
+    from staunch._retry import RetryPolicy
+
+__all__ = [
+    "AccessDenied",
+    "AliasMove",
+    "AsyncClient",
+    "Client",
+    "Conflict",
+    "Contribution",
+    "DeadlineExceeded",
+    "ErrorDetails",
+    "Explanation",
+    "ExplanationMethod",
+    "Feature",
+    "FeatureType",
+    "FieldViolation",
+    "IdType",
+    "InvalidRequest",
+    "LimitExceeded",
+    "Metric",
+    "Model",
+    "ModelReference",
+    "ModelState",
+    "NotFound",
+    "OutputSpace",
+    "PreconditionFailed",
+    "Prediction",
+    "RetryPolicy",
+    "RiskBand",
+    "RowError",
+    "Score",
+    "ServerFault",
+    "StaunchError",
+    "Unavailable",
+]
+
+_MODULES = ("_results", "_errors", "_retry", "_client", "_async_client")
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name on first use.
+
+    Raises:
+        AttributeError: the package has no such name.
+    """
+    if name not in __all__:
+        raise AttributeError(f"module 'staunch' has no attribute {name!r}")
+    for module in _MODULES:
+        found = getattr(import_module(f"staunch.{module}"), name, None)
+        if found is not None:
+            return globals().setdefault(name, found)
+    raise AttributeError(f"'staunch.{name}' is announced and defined nowhere")
+
+
+def __dir__() -> list[str]:
+    """Lists the public names, loaded or not."""
+    return __all__

@@ -1,0 +1,275 @@
+"""The state of one batch: which chunks are held, which travel, which are answered. No I/O.
+
+The drivers in `_client` and `_async_client` pull ids, send what `requests` gives and pass in what comes
+back. A chunk is held from the moment its ids are taken until its rows are given out, and rows are given out
+in the order of the ids, so memory is bounded by `chunks_held` and a caller always knows where it stands.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpc import StatusCode
+
+from staunch import _wire as wire
+from staunch._errors import (
+    DeadlineExceeded,
+    ErrorDetails,
+    ServerFault,
+    StaunchError,
+    Unavailable,
+    make_error,
+    status_code,
+)
+from staunch._results import ModelReference, RowError, Score
+from staunch._retry import RetryPolicy
+from staunch.v1 import prediction_service_pb2 as pb
+
+Row = Score | RowError
+
+MOST_ROWS = 10_000  # of a chunk, by the contract
+GOODBYE_S = 1.0  # how long a finished batch waits for the server to say so too
+
+# A chunk that failed so says nothing about the next one: its rows fail and the batch goes on.
+_OF_ONE_CHUNK = {StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.DATA_LOSS, StatusCode.DEADLINE_EXCEEDED}
+# A stream that ended so is taken up again. CANCELLED is a server that stops; giving up ourselves never
+# comes back as an error.
+_RESUMED = {StatusCode.UNAVAILABLE, StatusCode.CANCELLED}
+
+
+class StreamBroken(Exception):
+    """The stream is of no more use; `error` says why. Never leaves this package."""
+
+    def __init__(self, error: StaunchError) -> None:
+        self.error = error
+        super().__init__(str(error))
+
+
+@dataclass(slots=True, eq=False)
+class _Chunk:
+    ids: Sequence[int | str]
+    request: pb.BatchPredictRequest
+    rows: list[Row] | None = None
+
+
+class Batch:
+    """One run of ids through BatchPredict, over as many streams as it takes.
+
+    The version and the moment of the first answer are asked for by name on every later stream, so that one
+    version and one moment answer the whole batch even if the alias moves meanwhile.
+
+    Attributes:
+        chunk_size: how many ids to take at a time.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        as_of: datetime | None,
+        chunk_size: int,
+        chunks_held: int,
+        policy: RetryPolicy,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not 1 <= chunk_size <= MOST_ROWS:
+            raise ValueError(f"expected a chunk_size of 1 to {MOST_ROWS}, got {chunk_size}")
+        if chunks_held < 1:
+            raise ValueError(f"expected chunks_held of 1 or more, got {chunks_held}")
+        self.chunk_size = chunk_size
+        self._chunks_held = chunks_held
+        self._policy = policy
+        self._clock = clock
+        self._model = model
+        self._as_of: Timestamp | None = wire.timestamp(as_of)
+        self._answered_by: tuple[ModelReference, datetime | None] | None = None
+        self._held: deque[_Chunk] = deque()
+        self._to_send: deque[_Chunk] = deque()
+        self._travelling: deque[_Chunk] = deque()
+        self._exhausted = False
+        self._opened = False
+        self._next_index = 0
+        self._failures = 0
+        self._waiting_since: float | None = None
+
+    @property
+    def wants_ids(self) -> bool:
+        """True while another chunk of ids may be taken."""
+        return not self._exhausted and len(self._held) < self._chunks_held
+
+    @property
+    def finished(self) -> bool:
+        """True once every id is answered and given out."""
+        return self._exhausted and not self._held
+
+    def take(self, ids: Sequence[wire.CustomerId]) -> None:
+        """Takes the next ids; none at all means that there are no more.
+
+        Raises:
+            TypeError: an id is neither int, str nor UUID, or the chunk mixes numbers and keys.
+        """
+        if not ids:
+            self._exhausted = True
+            return
+        plain = [wire.plain_id(customer) for customer in ids]
+        chunk = _Chunk(plain, _request(plain))
+        self._held.append(chunk)
+        self._to_send.append(chunk)
+
+    def reopen(self) -> None:
+        """Starts a new stream: everything unanswered is sent again, the oldest first."""
+        self._travelling.clear()
+        self._to_send = deque(chunk for chunk in self._held if chunk.rows is None)
+        self._opened = False
+        self._next_index = 0
+
+    def requests(self) -> list[pb.BatchPredictRequest]:
+        """Gives the messages to send now, on the stream opened last."""
+        made = [self._addressed(chunk.request) for chunk in self._to_send]
+        self._travelling.extend(self._to_send)
+        self._to_send.clear()
+        return made
+
+    def _addressed(self, request: pb.BatchPredictRequest) -> pb.BatchPredictRequest:
+        """Names model and moment on the first message of a stream."""
+        if self._opened:
+            return request
+        self._opened = True
+        first = pb.BatchPredictRequest(model=self._model, as_of_time=self._as_of)
+        first.MergeFrom(request)
+        return first
+
+    def patience_left_s(self) -> float:
+        """Gives the seconds left to wait for an answer, 0 or more; the clock starts when waiting does."""
+        if self._waiting_since is None:
+            self._waiting_since = self._clock()
+        return max(0.0, self._waiting_since + self._policy.patience_s - self._clock())
+
+    def accept(self, response: pb.BatchPredictResponse) -> tuple[list[Row], float]:
+        """Takes one answer; gives the rows that are now due, and the seconds to wait before sending more.
+
+        Raises:
+            StreamBroken: another version or moment answered than before.
+            StaunchError: the whole batch is refused, or the answer breaks the contract.
+        """
+        if not self._travelling or response.chunk_index != self._next_index:
+            raise _breach(f"expected the answer to chunk {self._next_index}, got {response.chunk_index}")
+        chunk = self._travelling.popleft()
+        self._next_index += 1
+        self._pin(response)
+        failure = next((error for error in response.errors if not error.HasField("index")), None)
+        if failure is not None:
+            wait = self._chunk_failed(chunk, failure)
+        else:
+            chunk.rows = self._rows(chunk, response)
+            wait = self._progress()
+        return self._due(), wait
+
+    def broken(self, error: StaunchError) -> float:
+        """Takes the end of a stream; gives the seconds to wait before opening the next.
+
+        Raises:
+            StaunchError: the given one, if another stream would not help or the patience is spent.
+        """
+        if error.code not in _RESUMED:
+            raise error
+        self.reopen()
+        return self._pause(error)
+
+    def _pause(self, error: StaunchError) -> float:
+        self._failures += 1
+        wait = self._policy.wait_s(self._failures, error.details.retry_after_s)
+        if wait >= self.patience_left_s():
+            raise error
+        return wait
+
+    def _progress(self) -> float:
+        self._failures = 0
+        self._waiting_since = None
+        return 0.0
+
+    def _chunk_failed(self, chunk: _Chunk, failure: pb.BatchPredictError) -> float:
+        code = status_code(failure.code)
+        if code in _OF_ONE_CHUNK:
+            chunk.rows = [RowError(c, code, failure.reason, failure.message) for c in chunk.ids]
+            return self._progress()
+        error = make_error(code, failure.message, ErrorDetails(reason=failure.reason))
+        if code is not StatusCode.UNAVAILABLE:
+            raise error
+        self._to_send.append(chunk)
+        return self._pause(error)
+
+    def _pin(self, response: pb.BatchPredictResponse) -> None:
+        """Holds every stream to the version and moment that answered first."""
+        if not response.HasField("model"):
+            return
+        answered_by = wire.model_reference(response.model), wire.moment(response, "as_of_time")
+        if self._answered_by is None:
+            self._answered_by = answered_by
+            self._model = str(answered_by[0])
+            self._as_of = wire.timestamp(answered_by[1])
+        elif answered_by != self._answered_by:
+            message = f"expected answers of {self._answered_by}, got {answered_by}"
+            raise StreamBroken(Unavailable(StatusCode.UNAVAILABLE, message))
+
+    def _rows(self, chunk: _Chunk, response: pb.BatchPredictResponse) -> list[Row]:
+        if self._answered_by is None or not _same_rows(chunk.request, response):
+            raise _breach("an answer that does not fit its request")
+        model, as_of = self._answered_by
+        probabilities, bands = response.probabilities, response.risk_bands
+        rows: list[Row] = [
+            Score(customer, probability, wire.risk_band(band), model, as_of)
+            for customer, probability, band in zip(chunk.ids, probabilities, bands, strict=True)
+        ]
+        for error in response.errors:
+            customer = chunk.ids[error.index]
+            rows[error.index] = RowError(customer, status_code(error.code), error.reason, error.message)
+        return rows
+
+    def _due(self) -> list[Row]:
+        due: list[Row] = []
+        while self._held and (rows := self._held[0].rows) is not None:
+            due += rows
+            self._held.popleft()
+        return due
+
+
+def _request(ids: Sequence[int | str]) -> pb.BatchPredictRequest:
+    """Builds a chunk of numbers or of keys.
+
+    Raises:
+        TypeError: the ids are mixed.
+    """
+    numbers = [wire.wire_id(customer) for customer in ids if isinstance(customer, int)]
+    keys = [wire.wire_key(customer) for customer in ids if isinstance(customer, str)]
+    if numbers and keys:
+        raise TypeError(f"expected numbers or keys, got both: {numbers[0]!r} and {keys[0]!r}")
+    return pb.BatchPredictRequest(customer_ids=numbers, customer_keys=keys)
+
+
+def _same_rows(request: pb.BatchPredictRequest, response: pb.BatchPredictResponse) -> bool:
+    count = len(request.customer_ids) + len(request.customer_keys)
+    return (
+        request.customer_ids == response.customer_ids
+        and request.customer_keys == response.customer_keys
+        and len(response.probabilities) == len(response.risk_bands) == count
+        and all(0 <= error.index < count for error in response.errors)
+    )
+
+
+def _breach(message: str) -> ServerFault:
+    return ServerFault(StatusCode.UNKNOWN, f"the server breaks the contract of BatchPredict: {message}")
+
+
+def ended_early() -> StreamBroken:
+    """Says that the server ended a stream without an error and without all answers, as when it drains."""
+    return StreamBroken(Unavailable(StatusCode.UNAVAILABLE, "the server ended the stream early"))
+
+
+def silent() -> StreamBroken:
+    """Says that patience is over."""
+    message = "no chunk was answered for as long as the retry policy is patient (patience_s)"
+    return StreamBroken(DeadlineExceeded(StatusCode.DEADLINE_EXCEEDED, message))

@@ -1,0 +1,342 @@
+"""The synchronous client."""
+
+import queue
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from itertools import islice
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+
+from staunch import _calls as calls
+from staunch._batch import GOODBYE_S, Batch, Row, StreamBroken, ended_early, silent
+from staunch._errors import from_rpc_error
+from staunch._results import AliasMove, Explanation, Model, Prediction
+from staunch._retry import RetryPolicy
+from staunch._settings import Metadata, Settings, channel_options
+from staunch._wire import CustomerId, Features
+from staunch.v1 import prediction_service_pb2 as pb
+
+T = TypeVar("T")
+
+
+class Client:
+    """Calls Staunch. Safe to share between threads; close it, or use it in a `with` block.
+
+    Every method raises `StaunchError`; its subclasses say what the caller can do. A call is tried again only
+    on UNAVAILABLE, within its timeout and no sooner than the server asks.
+
+    Args:
+        target: "host:port".
+        credentials: TLS, from `grpc.ssl_channel_credentials`; None sends in the clear.
+        timeout_s: the seconds each call may take, all its tries together, unless the call says otherwise.
+        metadata: sent with every call, for example {"authorization": "Bearer ..."}; keys in lower case.
+        retry: how stubbornly to try.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        timeout_s: float = 5.0,
+        metadata: Metadata | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self._settings = Settings(target, credentials, timeout_s, metadata or {}, retry or RetryPolicy())
+        if credentials is None:
+            self._channel = grpc.insecure_channel(target, channel_options())
+        else:
+            self._channel = grpc.secure_channel(target, credentials, channel_options())
+        self._methods = calls.methods(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection; calls under way end with `Unavailable`."""
+        self._channel.close()
+
+    def predict(
+        self,
+        customer: CustomerId | None = None,
+        *,
+        features: Features | None = None,
+        overrides: Features | None = None,
+        model: str = "",
+        as_of: datetime | None = None,
+        include_features: bool = False,
+        timeout_s: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> Prediction:
+        """Scores one customer, or features given by the caller.
+
+        Args:
+            customer: the id, as the view wants it: int, str or UUID.
+            features: all features of the view by name, instead of a customer; None is a missing value.
+            overrides: values that replace those of the customer's live row (what-if).
+            model: "name", "name@version" or "name@alias"; empty is the server's default.
+            as_of: the aware moment to score as of; None is now.
+            include_features: asks for the values used.
+            timeout_s: the seconds the call may take; None is the client's.
+            metadata: sent along, for example {"x-request-id": "..."}.
+
+        Raises:
+            StaunchError: the call failed.
+            TypeError: both a customer and features were given, or a value has a wrong type.
+            ValueError: `as_of` has no zone.
+        """
+        call = calls.predict(
+            customer,
+            features=features,
+            overrides=overrides,
+            model=model,
+            as_of=as_of,
+            include_features=include_features,
+        )
+        return self._run(call, timeout_s, metadata)
+
+    def explain(
+        self,
+        customer: CustomerId | None = None,
+        *,
+        features: Features | None = None,
+        overrides: Features | None = None,
+        model: str = "",
+        as_of: datetime | None = None,
+        include_features: bool = False,
+        max_contributions: int = 0,
+        timeout_s: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> Explanation:
+        """Scores one customer and says exactly which features moved the score.
+
+        Args:
+            customer: as in `predict`.
+            features: as in `predict`.
+            overrides: as in `predict`.
+            model: as in `predict`.
+            as_of: as in `predict`.
+            include_features: as in `predict`.
+            max_contributions: the most contributions to list, 0 for all; the rest is summed.
+            timeout_s: as in `predict`.
+            metadata: as in `predict`.
+
+        Raises:
+            StaunchError: the call failed.
+            TypeError: as in `predict`.
+            ValueError: as in `predict`.
+        """
+        call = calls.explain(
+            customer,
+            features=features,
+            overrides=overrides,
+            model=model,
+            as_of=as_of,
+            include_features=include_features,
+            max_contributions=max_contributions,
+        )
+        return self._run(call, timeout_s, metadata)
+
+    def batch_predict(
+        self,
+        customers: Iterable[CustomerId],
+        *,
+        model: str = "",
+        as_of: datetime | None = None,
+        chunk_size: int = 1000,
+        chunks_held: int = 4,
+        timeout_s: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> Generator[Row, None, None]:
+        """Scores any number of customers over one stream; yields a Score or a RowError each, in order.
+
+        Holds at most `chunk_size * chunks_held` ids. A broken stream is taken up at the first unanswered
+        chunk, and a chunk that the server could not answer at the time is sent again; all of it by the same
+        version and as of the same moment.
+
+        Args:
+            customers: ids of one kind, read as they are needed and in the thread that iterates.
+            model: as in `predict`, resolved once.
+            as_of: as in `predict`, fixed once.
+            chunk_size: ids a message, 1 to 10,000.
+            chunks_held: messages under way at a time.
+            timeout_s: the seconds the whole batch may take; None waits as long as chunks are answered,
+                and at most `RetryPolicy.patience_s` for one.
+            metadata: as in `predict`.
+
+        Raises:
+            StaunchError: the batch cannot go on; what was yielded before stands.
+            TypeError: an id has a wrong type, or ids of two kinds are mixed.
+            ValueError: `as_of` has no zone, or a size is out of range.
+        """
+        batch = self._settings.batch(model=model, as_of=as_of, chunk_size=chunk_size, chunks_held=chunks_held)
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        return self._batch(batch, iter(customers), deadline, self._settings.merged(metadata))
+
+    def list_models(
+        self, name: str = "", *, timeout_s: float | None = None, metadata: Metadata | None = None
+    ) -> list[Model]:
+        """Lists the versions in the store, by name, newest first; `name` restricts it to one model.
+
+        Raises:
+            StaunchError: the call failed.
+        """
+        found, token = self._run(calls.list_models(name, ""), timeout_s, metadata)
+        while token:
+            more, token = self._run(calls.list_models(name, token), timeout_s, metadata)
+            found += more
+        return found
+
+    def get_model(
+        self, model: str = "", *, timeout_s: float | None = None, metadata: Metadata | None = None
+    ) -> Model:
+        """Describes one version in full; `model` as in `predict`.
+
+        Raises:
+            StaunchError: the call failed.
+        """
+        return self._run(calls.get_model(model), timeout_s, metadata)
+
+    def set_alias(
+        self,
+        name: str,
+        alias: str,
+        version: int,
+        *,
+        expected_version: int | None = None,
+        timeout_s: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> AliasMove:
+        """Points an alias at a version, which the server verifies and loads first.
+
+        Args:
+            name: the model's name.
+            alias: the alias, for example "champion".
+            version: the version to point at.
+            expected_version: the version the alias must point at now, 0 for none; None skips the check.
+                A call with it is sent once only: after a lost answer, read the alias and decide.
+            timeout_s: as in `predict`.
+            metadata: as in `predict`.
+
+        Raises:
+            Conflict: the alias points elsewhere than expected.
+            StaunchError: the call failed.
+        """
+        return self._run(calls.set_alias(name, alias, version, expected_version), timeout_s, metadata)
+
+    def reload_models(
+        self, *, timeout_s: float | None = None, metadata: Metadata | None = None
+    ) -> list[Model]:
+        """Has the server read its store again; gives the versions whose state changed.
+
+        Raises:
+            StaunchError: the call failed.
+        """
+        return self._run(calls.reload_models(), timeout_s, metadata)
+
+    def _run(self, call: calls.Call[T], timeout_s: float | None, metadata: Metadata | None) -> T:
+        tries = self._settings.tries(timeout_s, retry=call.retry)
+        sent = self._settings.merged(metadata)
+        while True:
+            try:
+                answer = self._methods[call.method](call.request, timeout=tries.remaining_s, metadata=sent)
+                return call.decode(answer)
+            except grpc.RpcError as error:
+                wait = tries.wait_s(from_rpc_error(error))
+            time.sleep(wait)
+
+    def _batch(
+        self,
+        batch: Batch,
+        customers: Iterator[CustomerId],
+        deadline: float | None,
+        metadata: Sequence[tuple[str, str]],
+    ) -> Generator[Row, None, None]:
+        _fill(batch, customers)
+        while not batch.finished:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            stream = _Stream(self._methods["BatchPredict"], left, metadata)
+            try:
+                for rows in _converse(batch, customers, stream):
+                    yield from rows
+                return
+            except StreamBroken as broken:
+                wait = batch.broken(broken.error)
+            finally:
+                stream.close()
+            time.sleep(wait)
+
+
+def _fill(batch: Batch, customers: Iterator[CustomerId]) -> None:
+    while batch.wants_ids:
+        batch.take(list(islice(customers, batch.chunk_size)))
+
+
+def _converse(batch: Batch, customers: Iterator[CustomerId], stream: "_Stream") -> Iterator[list[Row]]:
+    """Runs a batch over one stream until it is finished or the stream breaks."""
+    while not batch.finished:
+        stream.send(batch.requests())
+        rows, wait = batch.accept(stream.receive(batch.patience_left_s()))
+        yield rows
+        time.sleep(wait)
+        _fill(batch, customers)
+    stream.finish()
+
+
+class _Stream:
+    """One BatchPredict stream. The library has no read with a time limit, so a thread of ours reads."""
+
+    def __init__(self, method: Any, timeout_s: float | None, metadata: Sequence[tuple[str, str]]) -> None:
+        self._outbox: queue.SimpleQueue[pb.BatchPredictRequest | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[pb.BatchPredictResponse | StreamBroken] = queue.SimpleQueue()
+        self._call = method(iter(self._outbox.get, None), timeout=timeout_s, metadata=metadata)
+        threading.Thread(target=self._read, name="staunch-batch", daemon=True).start()
+
+    def _read(self) -> None:
+        try:
+            for response in self._call:
+                self._inbox.put(response)
+        except grpc.RpcError as error:
+            self._inbox.put(StreamBroken(from_rpc_error(error)))
+        else:
+            self._inbox.put(ended_early())
+
+    def send(self, requests: Iterable[pb.BatchPredictRequest]) -> None:
+        """Queues messages; only what the batch holds ever waits here."""
+        for request in requests:
+            self._outbox.put(request)
+
+    def receive(self, limit_s: float) -> pb.BatchPredictResponse:
+        """Waits for the next answer, `limit_s` at most.
+
+        Raises:
+            StreamBroken: the stream ended or stays silent.
+        """
+        try:
+            received = self._inbox.get(timeout=limit_s)
+        except queue.Empty:
+            raise silent() from None
+        if isinstance(received, StreamBroken):
+            raise received
+        return received
+
+    def finish(self) -> None:
+        """Says that nothing more comes, so that the server ends the stream as a success."""
+        self._outbox.put(None)
+        with suppress(queue.Empty):
+            self._inbox.get(timeout=GOODBYE_S)
+
+    def close(self) -> None:
+        """Ends the stream now and lets the library's sending thread go."""
+        self._outbox.put(None)
+        self._call.cancel()

@@ -1,0 +1,193 @@
+"""What calls raise, split by what the caller can do about it.
+
+    StaunchError                 everything that this package raises about a call
+    ├── InvalidRequest           mend the request: it can never succeed
+    ├── NotFound                 there is no such customer, model or version
+    ├── PreconditionFailed       the request is fine, the state is not: change that first
+    ├── Conflict                 somebody was faster: read again, then decide
+    ├── LimitExceeded            send less, or more slowly
+    ├── AccessDenied             bring other credentials
+    ├── Unavailable              try again later; the client already has
+    ├── DeadlineExceeded         give it more time, or ask for less
+    └── ServerFault              report it, with the incident id: nothing you can mend
+
+A wrong Python type or a datetime without a zone raises TypeError or ValueError before anything is sent.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+from grpc import StatusCode
+
+_DETAILS_KEY = "grpc-status-details-bin"
+_REQUEST_ID_KEY = "x-request-id"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """One wrong field of a request.
+
+    Attributes:
+        field: the field's path in the request.
+        description: what was expected, what came, what to do.
+    """
+
+    field: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorDetails:
+    """What an error says beside its message; each part is empty where the server sent none.
+
+    Attributes:
+        reason: the ErrorInfo reason, for example "CUSTOMER_NOT_FOUND".
+        metadata: the ErrorInfo metadata.
+        violations: the wrong fields.
+        retry_after_s: how long the server asks to wait before another try; None if it asks nothing.
+        request_id: the id under which the server logged the call.
+    """
+
+    reason: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    violations: tuple[FieldViolation, ...] = ()
+    retry_after_s: float | None = None
+    request_id: str = ""
+
+
+class StaunchError(Exception):
+    """A call that did not give what it was asked for.
+
+    Attributes:
+        code: the gRPC status.
+        message: what happened and what to do.
+        details: the parts that programs read: reason, violations, push-back, request id.
+    """
+
+    def __init__(self, code: StatusCode, message: str, details: ErrorDetails | None = None) -> None:
+        self.code = code
+        self.message = message
+        self.details = details or ErrorDetails()
+        super().__init__(message)
+
+    @property
+    def reason(self) -> str:
+        """The ErrorInfo reason; empty where the gRPC library itself failed the call."""
+        return self.details.reason
+
+    def __str__(self) -> str:
+        return f"{self.reason or self.code.name}: {self.message}"
+
+    def __reduce__(self) -> tuple[type["StaunchError"], tuple[StatusCode, str, ErrorDetails]]:
+        return type(self), (self.code, self.message, self.details)
+
+
+class InvalidRequest(StaunchError):
+    """The request can never succeed: mend it. `details.violations` names the fields."""
+
+
+class NotFound(StaunchError):
+    """There is no such customer, model or version."""
+
+
+class PreconditionFailed(StaunchError):
+    """The request is fine and the state is not: the customer is not eligible, the model not loaded."""
+
+
+class Conflict(StaunchError):
+    """Somebody was faster: read the state again, then decide."""
+
+
+class LimitExceeded(StaunchError):
+    """Too much was sent, or too fast."""
+
+
+class AccessDenied(StaunchError):
+    """The credentials do not allow the call."""
+
+
+class Unavailable(StaunchError):
+    """Nobody can answer now: try again later. The client's own tries are spent."""
+
+
+class DeadlineExceeded(StaunchError):
+    """No answer came in time."""
+
+
+class ServerFault(StaunchError):
+    """The server failed in a way that the caller cannot mend: report it."""
+
+    @property
+    def incident_id(self) -> str:
+        """The id under which the server logged the failure; empty if it sent none."""
+        return self.details.metadata.get("incident_id", "")
+
+
+_CLASSES: Mapping[StatusCode, type[StaunchError]] = {
+    StatusCode.INVALID_ARGUMENT: InvalidRequest,
+    StatusCode.OUT_OF_RANGE: InvalidRequest,
+    StatusCode.NOT_FOUND: NotFound,
+    StatusCode.FAILED_PRECONDITION: PreconditionFailed,
+    StatusCode.ABORTED: Conflict,
+    StatusCode.ALREADY_EXISTS: Conflict,
+    StatusCode.RESOURCE_EXHAUSTED: LimitExceeded,
+    StatusCode.PERMISSION_DENIED: AccessDenied,
+    StatusCode.UNAUTHENTICATED: AccessDenied,
+    StatusCode.UNAVAILABLE: Unavailable,
+    # The call was taken back, by a server that stops or by closing this client: asking again is all.
+    StatusCode.CANCELLED: Unavailable,
+    StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+}
+_CODES: Mapping[int, StatusCode] = {code.value[0]: code for code in StatusCode}
+
+
+def status_code(number: int) -> StatusCode:
+    """Gives the status of a google.rpc.Code number; an unknown number is UNKNOWN."""
+    return _CODES.get(number, StatusCode.UNKNOWN)
+
+
+def make_error(code: StatusCode, message: str, details: ErrorDetails) -> StaunchError:
+    """Makes the exception of the class that belongs to a status."""
+    return _CLASSES.get(code, ServerFault)(code, message, details)
+
+
+def from_rpc_error(error: grpc.RpcError) -> StaunchError:
+    """Translates what grpc or grpc.aio raised, reading the rich details if they are there."""
+    # Both libraries raise a RpcError that is a finished Call too; the base class does not say so.
+    call: grpc.Call = error  # type: ignore[assignment]
+    message = call.details() or "the server gave no message"
+    made = make_error(call.code(), message, _read_details(tuple(call.trailing_metadata() or ())))
+    made.__cause__ = error
+    return made
+
+
+def _read_details(metadata: Sequence[tuple[str, str | bytes]]) -> ErrorDetails:
+    """Reads google.rpc details from trailing metadata; damaged ones are left out."""
+    values = dict(metadata)
+    raw, request_id = values.get(_DETAILS_KEY), values.get(_REQUEST_ID_KEY)
+    known = request_id if isinstance(request_id, str) else ""
+    try:
+        return _unpack(status_pb2.Status.FromString(raw if isinstance(raw, bytes) else b""), known)
+    except DecodeError:
+        return ErrorDetails(request_id=known)  # the code and the message still stand
+
+
+def _unpack(status: status_pb2.Status, request_id: str) -> ErrorDetails:
+    info = error_details_pb2.ErrorInfo()
+    bad = error_details_pb2.BadRequest()
+    retry = error_details_pb2.RetryInfo()
+    pushed_back = False
+    for detail in status.details:
+        detail.Unpack(info)
+        detail.Unpack(bad)
+        pushed_back |= detail.Unpack(retry)
+    return ErrorDetails(
+        reason=info.reason,
+        metadata=dict(info.metadata),
+        violations=tuple(FieldViolation(v.field, v.description) for v in bad.field_violations),
+        retry_after_s=retry.retry_delay.ToTimedelta().total_seconds() if pushed_back else None,
+        request_id=request_id,
+    )

@@ -1,0 +1,290 @@
+"""What calls return: frozen values in plain Python types; times are aware datetimes in UTC."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from grpc import StatusCode
+
+
+class RiskBand(StrEnum):
+    """The class of action a score falls in, by the thresholds of the model version."""
+
+    UNSPECIFIED = "unspecified"
+    """The model has no thresholds."""
+    LOW = "low"
+    """Below the lower threshold."""
+    MEDIUM = "medium"
+    """Between the thresholds."""
+    HIGH = "high"
+    """At or above the upper threshold."""
+
+
+class OutputSpace(StrEnum):
+    """The space in which contributions add up."""
+
+    UNSPECIFIED = "unspecified"
+    """The version has no explainer."""
+    PROBABILITY = "probability"
+    """The probability itself."""
+    LOG_ODDS = "log_odds"
+    """ln(p / (1 - p)) of the calibrated probability."""
+
+
+class ExplanationMethod(StrEnum):
+    """The definition of the contributions."""
+
+    UNSPECIFIED = "unspecified"
+    """A method that this client does not know yet."""
+    TREE_PATH_DEPENDENT = "tree_path_dependent"
+    """Exact Shapley values with the path-dependent value function of TreeSHAP."""
+
+
+class ModelState(StrEnum):
+    """What the server does with a version."""
+
+    UNSPECIFIED = "unspecified"
+    """A state that this client does not know yet."""
+    STORED = "stored"
+    """In the store and not loaded; a request that names it loads it."""
+    LOADING = "loading"
+    """Being verified and warmed."""
+    READY = "ready"
+    """Answers."""
+    REFUSED = "refused"
+    """Failed verification and never answers."""
+
+
+class IdType(StrEnum):
+    """The type of a view's ids."""
+
+    UNSPECIFIED = "unspecified"
+    """A type that this client does not know yet."""
+    INT64 = "int64"
+    """Whole numbers from 1: pass an int."""
+    TEXT = "text"
+    """Text keys: pass a str."""
+    UUID = "uuid"
+    """Uuids: pass a uuid.UUID or its text."""
+
+
+class FeatureType(StrEnum):
+    """The type of a feature."""
+
+    UNSPECIFIED = "unspecified"
+    """A type that this client does not know yet."""
+    NUMBER = "number"
+    """A float."""
+    TEXT = "text"
+    """A text category."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReference:
+    """Names the model version that computed an answer; `str()` gives "name@version".
+
+    Attributes:
+        name: the model's name, for example "churn".
+        version: the version number, 1 or more.
+        digest: "sha256:" and the hex digest of the version's manifest.json.
+    """
+
+    name: str
+    version: int
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One score.
+
+    Attributes:
+        probability: the calibrated probability of the label, 0 to 1.
+        risk_band: the band of the probability.
+        model: the version that computed it.
+        as_of: the moment the features were read as of; None if the caller gave the features, or the
+            view knows no time.
+        features: the values used by name, None where missing; None unless asked for.
+    """
+
+    probability: float
+    risk_band: RiskBand
+    model: ModelReference
+    as_of: datetime | None
+    features: dict[str, float | None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One feature's part of the output.
+
+    Attributes:
+        feature: the feature's name.
+        value: the value used, None where missing.
+        contribution: the part, in the explanation's output space.
+        overridden: True if the value came from `overrides`.
+    """
+
+    feature: str
+    value: float | None
+    contribution: float
+    overridden: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One score and its reasons: base_value + the contributions + remainder = output_value.
+
+    Attributes:
+        prediction: the score that is explained.
+        output_space: the unit of all the values below.
+        method: how the contributions are defined.
+        base_value: the mean output over the training rows.
+        output_value: the model's own output, read from the model and not from the sum.
+        contributions: the largest absolute value first, ties by name.
+        remainder: the sum of the contributions not listed.
+        remainder_count: how many are not listed.
+        additivity_error: |base_value + contributions + remainder - output_value|, at most 1e-9.
+    """
+
+    prediction: Prediction
+    output_space: OutputSpace
+    method: ExplanationMethod
+    base_value: float
+    output_value: float
+    contributions: tuple[Contribution, ...]
+    remainder: float
+    remainder_count: int
+    additivity_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One answered row of a batch.
+
+    Attributes:
+        customer: the id as it was given.
+        probability: the calibrated probability of the label, 0 to 1.
+        risk_band: the band of the probability.
+        model: the version that computed it, the same for the whole batch.
+        as_of: the moment the features were read as of, the same for the whole batch; None if the view
+            knows no time.
+    """
+
+    customer: int | str
+    probability: float
+    risk_band: RiskBand
+    model: ModelReference
+    as_of: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """One row of a batch that has no score.
+
+    Attributes:
+        customer: the id as it was given.
+        code: the status that `predict` would fail with for this customer.
+        reason: the reason that `predict` would give, for example "CUSTOMER_NOT_FOUND".
+        message: what to do; empty where the reason says all.
+    """
+
+    customer: int | str
+    code: StatusCode
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column of a feature view.
+
+    Attributes:
+        name: as in SQL.
+        type: the type of the value.
+        nullable: True if the value can be missing.
+        unit: for example "CAD" or "days"; empty for a plain number.
+        description: what it means, in one sentence.
+    """
+
+    name: str
+    type: FeatureType
+    nullable: bool
+    unit: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One measure on held-out time.
+
+    Attributes:
+        name: for example "auc".
+        value: the estimate.
+        lower: the lower end of the 95 % interval, None if not estimated.
+        upper: the upper end of the 95 % interval, None if not estimated.
+    """
+
+    name: str
+    value: float
+    lower: float | None
+    upper: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One version of a model. `features`, `metrics` and `manifest_json` are filled by `get_model` only.
+
+    Attributes:
+        reference: name, version and digest.
+        aliases: the aliases that point here, sorted.
+        state: what this server does with the version.
+        state_reason: the reason it is refused for, else empty.
+        state_message: what is wrong and how to mend it, else empty.
+        create_time: when the version was published.
+        view: the feature view, for example "churn".
+        id_type: the type of the view's ids.
+        view_digest: the digest of the feature SQL text stored with the version.
+        features_digest: the digest of the ordered feature names and types.
+        output_space: the space `explain` answers in; UNSPECIFIED if the version has no explainer.
+        horizon_days: the horizon of the label.
+        medium_threshold: the probability from which the band is MEDIUM; None without thresholds.
+        high_threshold: the probability from which the band is HIGH; None without thresholds.
+        features: the features in the model's order.
+        metrics: the measures on held-out time.
+        manifest_json: the manifest.json, byte for byte.
+    """
+
+    reference: ModelReference
+    aliases: tuple[str, ...]
+    state: ModelState
+    state_reason: str
+    state_message: str
+    create_time: datetime
+    view: str
+    id_type: IdType
+    view_digest: str
+    features_digest: str
+    output_space: OutputSpace
+    horizon_days: int
+    medium_threshold: float | None
+    high_threshold: float | None
+    features: tuple[Feature, ...]
+    metrics: tuple[Metric, ...]
+    manifest_json: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AliasMove:
+    """What setting an alias did.
+
+    Attributes:
+        model: the version the alias points at now.
+        previous_version: the version it pointed at before; None if it is new.
+    """
+
+    model: Model
+    previous_version: int | None

@@ -1,0 +1,54 @@
+"""What both clients hold: where to call, how long to wait, what to send along."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
+
+import grpc
+
+from staunch._batch import Batch
+from staunch._retry import RetryPolicy, Tries
+
+Metadata = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The constructor arguments of a client, checked, and what follows from them."""
+
+    target: str
+    credentials: grpc.ChannelCredentials | None
+    timeout_s: float
+    metadata: Metadata = field(repr=False)  # may hold a token
+    retry: RetryPolicy
+
+    def __post_init__(self) -> None:
+        if self.timeout_s <= 0:
+            raise ValueError(f"expected a timeout_s above 0, got {self.timeout_s}")
+
+    def tries(self, timeout_s: float | None, *, retry: bool) -> Tries:
+        """Starts the clock of one call."""
+        policy = self.retry if retry else RetryPolicy(attempts=1)
+        return Tries(policy, self.timeout_s if timeout_s is None else timeout_s)
+
+    def batch(self, *, model: str, as_of: datetime | None, chunk_size: int, chunks_held: int) -> Batch:
+        """Starts the state of one batch."""
+        return Batch(
+            model=model, as_of=as_of, chunk_size=chunk_size, chunks_held=chunks_held, policy=self.retry
+        )
+
+    def merged(self, metadata: Metadata | None) -> tuple[tuple[str, str], ...]:
+        """Gives the metadata of one call: the client's, overridden by the call's own."""
+        return tuple({**self.metadata, **(metadata or {})}.items())
+
+
+def channel_options() -> list[tuple[str, str | int]]:
+    """Gives the options of a channel; retries are ours, so the library is told of none."""
+    return [
+        ("grpc.primary_user_agent", f"staunch-client/{version('staunch-client')}"),
+        # By default the library waits 1 s, then up to 120 s, before it connects again, and fails every
+        # call meanwhile: our tries would all meet the same closed door.
+        ("grpc.initial_reconnect_backoff_ms", 50),
+        ("grpc.max_reconnect_backoff_ms", 2000),
+    ]

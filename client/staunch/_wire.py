@@ -1,0 +1,232 @@
+"""Between plain Python values and the messages of `staunch.v1`, both ways; no I/O."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, SupportsFloat, TypeVar
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpc import StatusCode
+
+from staunch import _results as results
+from staunch._errors import ServerFault
+from staunch.v1 import model_service_pb2 as models_pb
+from staunch.v1 import prediction_service_pb2 as predictions_pb
+
+E = TypeVar("E", bound=StrEnum)
+CustomerId = int | str | UUID
+Features = Mapping[str, SupportsFloat | None]
+
+_INT64 = range(-(2**63), 2**63)
+_KEY_BYTES = 64
+
+
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """Converts an aware datetime.
+
+    Raises:
+        ValueError: the datetime has no zone.
+    """
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise ValueError(
+            f"expected a datetime with a zone, got {moment!r}; add tzinfo, for example datetime.UTC"
+        )
+    made = Timestamp()
+    made.FromDatetime(moment)
+    return made
+
+
+def subject(customer: CustomerId | None, features: Features | None) -> dict[str, Any]:
+    """Gives the request's subject field; none if neither is given, which the server refuses.
+
+    Raises:
+        TypeError: both are given, or the id is neither int, str nor UUID.
+        ValueError: the id does not fit in 64 bits.
+    """
+    if features is not None:
+        if customer is not None:
+            raise TypeError("expected a customer or features, got both; leave one out")
+        return {"features": predictions_pb.FeatureValues(values=feature_values(features))}
+    if customer is None:
+        return {}
+    customer = plain_id(customer)
+    if isinstance(customer, str):
+        return {"customer_key": customer}
+    if customer not in _INT64:
+        raise ValueError(f"expected a customer id of at most 64 bits, got {customer}")
+    return {"customer_id": customer}
+
+
+def plain_id(customer: object) -> int | str:
+    """Gives the id as an int or a str.
+
+    Raises:
+        TypeError: it is neither int, str nor UUID.
+    """
+    if isinstance(customer, UUID):
+        return str(customer)
+    if isinstance(customer, str) or (isinstance(customer, int) and not isinstance(customer, bool)):
+        return customer
+    index = getattr(customer, "__index__", None)  # numpy's integers
+    if index is not None and not isinstance(customer, bool):
+        return int(index())
+    raise TypeError(f"expected a customer as int, str or uuid.UUID, got {type(customer).__name__}")
+
+
+def wire_id(customer: int) -> int:
+    """Gives the id as it travels in a chunk: 0, which the server refuses row by row, if it cannot travel."""
+    return customer if customer in _INT64 else 0
+
+
+def wire_key(key: str) -> str:
+    """Gives the key as it travels in a chunk: empty, which the server refuses, if it cannot travel."""
+    try:
+        encoded = key.encode()
+    except UnicodeEncodeError:
+        return ""
+    return key if len(encoded) <= _KEY_BYTES else ""
+
+
+def feature_values(values: Features) -> dict[str, predictions_pb.FeatureValue]:
+    """Converts features by name; None is a missing value.
+
+    Raises:
+        TypeError: a value is neither a number nor None.
+    """
+    return {name: _feature_value(name, value) for name, value in values.items()}
+
+
+def _feature_value(name: str, value: SupportsFloat | None) -> predictions_pb.FeatureValue:
+    if value is None:
+        return predictions_pb.FeatureValue()
+    if isinstance(value, str) or not isinstance(value, SupportsFloat):
+        raise TypeError(
+            f"expected a number or None for feature {name!r}, got {type(value).__name__}; "
+            "encode a category as the feature view does"
+        )
+    return predictions_pb.FeatureValue(number=float(value))
+
+
+def _plain_value(value: predictions_pb.FeatureValue) -> float | None:
+    return value.number if value.HasField("kind") else None
+
+
+def _plain_values(values: Mapping[str, predictions_pb.FeatureValue]) -> dict[str, float | None]:
+    return {name: _plain_value(values[name]) for name in sorted(values)}
+
+
+def moment(message: Any, field: str) -> datetime | None:
+    """Reads a Timestamp field as an aware datetime in UTC; None if it is absent."""
+    if not message.HasField(field):
+        return None
+    read: datetime = getattr(message, field).ToDatetime(tzinfo=UTC)
+    return read
+
+
+def _enum(kind: type[E], wrapper: Any, prefix: str, number: int) -> E:
+    """Reads an enum; a value that this client does not know yet is UNSPECIFIED."""
+    known = wrapper.DESCRIPTOR.values_by_number.get(number)
+    name = known.name.removeprefix(prefix).lower() if known else "unspecified"
+    return kind(name)
+
+
+_BANDS: dict[int, results.RiskBand] = {
+    number: _enum(results.RiskBand, predictions_pb.RiskBand, "RISK_BAND_", number)
+    for number in predictions_pb.RiskBand.values()
+}
+
+
+def risk_band(number: int) -> results.RiskBand:
+    """Reads a band; one that this client does not know yet is UNSPECIFIED."""
+    return _BANDS.get(number, results.RiskBand.UNSPECIFIED)
+
+
+def _output_space(number: int) -> results.OutputSpace:
+    return _enum(results.OutputSpace, predictions_pb.OutputSpace, "OUTPUT_SPACE_", number)
+
+
+def model_reference(message: predictions_pb.ModelReference) -> results.ModelReference:
+    """Reads the name of the version that answered."""
+    return results.ModelReference(message.name, message.version, message.digest)
+
+
+def prediction(message: predictions_pb.PredictResponse) -> results.Prediction:
+    """Reads one score.
+
+    Raises:
+        ServerFault: the answer holds no probability, because the server is newer than this client.
+    """
+    if message.WhichOneof("outcome") != "probability":
+        raise ServerFault(
+            StatusCode.UNKNOWN, "expected a probability, got another outcome; update staunch-client"
+        )
+    return results.Prediction(
+        probability=message.probability,
+        risk_band=risk_band(message.risk_band),
+        model=model_reference(message.model),
+        as_of=moment(message, "as_of_time"),
+        features=_plain_values(message.features) if message.features else None,
+    )
+
+
+def explanation(message: predictions_pb.ExplainResponse) -> results.Explanation:
+    """Reads one score with its reasons.
+
+    Raises:
+        ServerFault: as for `prediction`.
+    """
+    why = message.explanation
+    return results.Explanation(
+        prediction=prediction(message.prediction),
+        output_space=_output_space(why.output_space),
+        method=_enum(
+            results.ExplanationMethod, predictions_pb.ExplanationMethod, "EXPLANATION_METHOD_", why.method
+        ),
+        base_value=why.base_value,
+        output_value=why.output_value,
+        contributions=tuple(
+            results.Contribution(c.feature, _plain_value(c.value), c.contribution, c.overridden)
+            for c in why.contributions
+        ),
+        remainder=why.remainder,
+        remainder_count=why.remainder_count,
+        additivity_error=why.additivity_error,
+    )
+
+
+def model(message: models_pb.Model) -> results.Model:
+    """Reads one version of a model."""
+    return results.Model(
+        reference=results.ModelReference(message.name, message.version, message.digest),
+        aliases=tuple(message.aliases),
+        state=_enum(results.ModelState, models_pb.ModelState, "MODEL_STATE_", message.state),
+        state_reason=message.state_reason,
+        state_message=message.state_message,
+        create_time=message.create_time.ToDatetime(tzinfo=UTC),
+        view=message.view,
+        id_type=_enum(results.IdType, models_pb.IdType, "ID_TYPE_", message.id_type),
+        view_digest=message.view_digest,
+        features_digest=message.features_digest,
+        output_space=_output_space(message.output_space),
+        horizon_days=message.horizon_days,
+        medium_threshold=_optional(message, "medium_threshold"),
+        high_threshold=_optional(message, "high_threshold"),
+        features=tuple(_feature(f) for f in message.features),
+        metrics=tuple(
+            results.Metric(m.name, m.value, _optional(m, "lower"), _optional(m, "upper"))
+            for m in message.metrics
+        ),
+        manifest_json=message.manifest_json,
+    )
+
+
+def _feature(message: models_pb.Feature) -> results.Feature:
+    kind = _enum(results.FeatureType, models_pb.FeatureType, "FEATURE_TYPE_", message.type)
+    return results.Feature(message.name, kind, message.nullable, message.unit, message.description)
+
+
+def _optional(message: Any, field: str) -> float | None:
+    return getattr(message, field) if message.HasField(field) else None
