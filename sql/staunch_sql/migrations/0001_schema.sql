@@ -26,13 +26,32 @@ CREATE TABLE staunch.postal_prefixes (
 
 CREATE TABLE staunch.province_rules (
   province_code text        NOT NULL REFERENCES staunch.provinces,
-  rule          text        NOT NULL CHECK (rule IN ('tax_rate', 'age_of_majority')),
+  rule          text        NOT NULL CHECK (rule IN
+    ('tax_rate', 'age_of_majority', 'contract_end_notice_days', 'automated_decision_reasons')),
   value         float8      NOT NULL CHECK (value >= 0),
   valid_from    timestamptz NOT NULL,
   valid_to      timestamptz NOT NULL DEFAULT 'infinity' CHECK (valid_to > valid_from),
   source        text        NOT NULL,
   PRIMARY KEY (province_code, rule, valid_from),
   EXCLUDE USING gist (province_code WITH =, rule WITH =, tstzrange(valid_from, valid_to) WITH &&)
+);
+
+-- What a customer may at most be charged for leaving early, one row a rule and period. A null province
+-- means everywhere. All rules that hold for a service in a province at a time are ceilings: the lowest counts.
+CREATE TABLE staunch.cancellation_rules (
+  rule_code                 text        NOT NULL CHECK (rule_code ~ '^[a-z][a-z0-9_]*$'),
+  service                   text        NOT NULL CHECK (service IN ('wireless', 'internet', 'tv')),
+  province_code             text        REFERENCES staunch.provinces,
+  subsidy_months            int         CHECK (subsidy_months >= 1),            -- null: the contract's length
+  open_ended_subsidy_months int         NOT NULL CHECK (open_ended_subsidy_months >= 1),
+  plain_cap_cents           bigint      NOT NULL CHECK (plain_cap_cents >= 0),  -- without a subsidised device
+  plain_percent             int         NOT NULL CHECK (plain_percent BETWEEN 0 AND 100),
+  plain_months              int         CHECK (plain_months >= 1),              -- null: the contract's length
+  valid_from                timestamptz NOT NULL,
+  valid_to                  timestamptz NOT NULL DEFAULT 'infinity' CHECK (valid_to > valid_from),
+  source                    text        NOT NULL,
+  PRIMARY KEY (rule_code, service, valid_from),
+  EXCLUDE USING gist (rule_code WITH =, service WITH =, tstzrange(valid_from, valid_to) WITH &&)
 );
 
 CREATE TABLE staunch.plans (
@@ -103,7 +122,7 @@ CREATE TABLE staunch.subscription_terms (
   plan_code            text        NOT NULL REFERENCES staunch.plans,
   contract_months      int         NOT NULL CHECK (contract_months BETWEEN 0 AND 60),
   contract_starts_on   date        NOT NULL,
-  contract_ends_on     date        CHECK (contract_ends_on > contract_starts_on),
+  contract_ends_on     date, -- the first day that it binds no more
   monthly_price_cents  bigint      NOT NULL CHECK (monthly_price_cents >= 0),
   discount_cents       bigint      NOT NULL DEFAULT 0 CHECK (discount_cents BETWEEN 0 AND monthly_price_cents),
   promotion_ends_on    date,
@@ -116,6 +135,8 @@ CREATE TABLE staunch.subscription_terms (
   PRIMARY KEY (customer_id, subscription_id, term_id),
   FOREIGN KEY (customer_id, subscription_id) REFERENCES staunch.subscriptions,
   CHECK ((contract_months = 0) = (contract_ends_on IS NULL)),
+  CONSTRAINT subscription_terms_contract_length
+    CHECK (contract_ends_on = (contract_starts_on + make_interval(months => contract_months))::date),
   CHECK ((inducement_kind = 'none') = (inducement_cents = 0)),
   CONSTRAINT subscription_terms_one_at_a_time EXCLUDE USING gist
     (customer_id WITH =, subscription_id WITH =,
