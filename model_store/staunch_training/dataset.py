@@ -1,0 +1,202 @@
+"""Reads what training learns from: features and labels at several past moments, already on their sides.
+
+The features come from the same text, through the same feature source, that serving uses.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+import numpy as np
+
+from staunch_features.source import FeatureSource, Id, ViewSignature
+from staunch_features.view import LabelText
+from staunch_training.calibrate import Floats
+from staunch_training.errors import BadFeatureValue, NotEnoughRows, TrainingError
+from staunch_training.evaluate import Codes
+from staunch_training.split import SIDES, DatePlan, Side, side_of
+
+Progress: TypeAlias = Callable[[str, float], None]
+"""Told what is being done and how much of that is, from 0 to 1."""
+
+_CHUNK = 10_000  # ids a statement
+_TIMEOUT_S = 600.0  # a statement
+_FEWEST = 2  # rows of each answer on each side: below that no loss can be measured
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """The rows of one side, by date and then in the population's order.
+
+    Attributes:
+        ids: Whose row it is, (n,); an id has one row a date.
+        groups: int64 (n,); rows of one person share a number, on all sides.
+        dates: int64 (n,); which of the side's as-of dates, 0 for a view without dates.
+        values: float64 (n, features); NaN is a null.
+        labels: float64 (n,) of 0 and 1.
+    """
+
+    ids: tuple[Id, ...]
+    groups: Codes
+    dates: Codes
+    values: Floats
+    labels: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """What the view is, the as-of dates (None for a view without dates), and the rows of each side."""
+
+    signature: ViewSignature
+    plan: DatePlan | None
+    sides: Mapping[Side, Rows]
+
+
+async def extract(
+    source: FeatureSource,
+    label: LabelText,
+    plan: DatePlan | None,
+    *,
+    seed: int,
+    max_customers: int,
+    progress: Progress,
+) -> Dataset:
+    """Reads labels at every date first, puts each customer on one side, then reads that side's features.
+
+    Rows that are not eligible, or whose label says nothing, are left out. A population larger than
+    `max_customers` is sampled, the same for the same seed.
+
+    Raises:
+        BadFeatureValue: A feature is infinite, or null where the view says it never is.
+        NotEnoughRows: A side has too few rows with or without the label.
+        FeatureError: The view or the label is at fault, or the database is away.
+    """
+    signature = await source.signature(_TIMEOUT_S)
+    moments = {side: plan.dates(side) if plan else (None,) for side in SIDES}
+    ids = await _population(source, seed, max_customers)
+    extraction = _Extraction(source, label, moments, seed, progress)
+    for moment in extraction.known:
+        await extraction.read_labels(ids, moment)
+    return Dataset(signature, plan, {side: await extraction.rows(side) for side in SIDES})
+
+
+class _Extraction:
+    """One extraction under way: `known` holds the labels at each moment, `groups` who is behind each id."""
+
+    def __init__(
+        self,
+        source: FeatureSource,
+        label: LabelText,
+        moments: Mapping[Side, Sequence[datetime | None]],
+        seed: int,
+        progress: Progress,
+    ) -> None:
+        self.known: dict[datetime | None, dict[Id, bool]] = {
+            moment: {} for side in SIDES for moment in moments[side]
+        }
+        self.groups: dict[Id, str] = {}
+        self._codes: dict[str, int] = {}
+        self._source = source
+        self._label = label
+        self._moments = moments
+        self._seed = seed
+        self._progress = progress
+        self._steps: Counter[str] = Counter()
+
+    async def read_labels(self, ids: Sequence[Id], moment: datetime | None) -> None:
+        """Reads the labels at one moment. What a later moment knows of who is one person holds for all."""
+        self._step("reading labels", len(self.known))
+        for chunk in _chunks(ids):
+            batch = await self._source.labels(self._label, chunk, moment, timeout_s=_TIMEOUT_S)
+            for row in np.flatnonzero(batch.known):
+                self.known[moment][chunk[row]] = bool(batch.values[row])
+                self.groups[chunk[row]] = batch.groups[row] or str(chunk[row])
+
+    async def rows(self, side: Side) -> Rows:
+        """Reads the features of the customers on `side`, at the dates of `side`."""
+        parts = [await self._rows_at(side, date) for date in range(len(self._moments[side]))]
+        rows = Rows(
+            tuple(key for part in parts for key in part.ids),
+            np.concatenate([part.groups for part in parts]),
+            np.concatenate([part.dates for part in parts]),
+            np.concatenate([part.values for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+        )
+        _check_answers(side, rows)
+        return rows
+
+    async def _rows_at(self, side: Side, date: int) -> Rows:
+        moment = self._moments[side][date]
+        self._step("reading features", sum(map(len, self._moments.values())))
+        ids = [key for key in self.known[moment] if side_of(self.groups[key], self._seed) == side]
+        kept: list[Id] = []
+        values = [np.empty((0, len((await self._source.signature(_TIMEOUT_S)).features)))]
+        for chunk in _chunks(ids):
+            batch = await self._source.fetch(chunk, moment, timeout_s=_TIMEOUT_S)
+            for row, problem in batch.problems.items():
+                raise BadFeatureValue(_mend(self._source, chunk[row], moment, problem))
+            kept += [chunk[row] for row in np.flatnonzero(batch.eligible)]
+            values.append(batch.values[batch.eligible])
+        return Rows(
+            tuple(kept),
+            np.array([self._code(key) for key in kept], dtype=np.int64),
+            np.full(len(kept), date, dtype=np.int64),
+            np.concatenate(values),
+            np.array([self.known[moment][key] for key in kept], dtype=np.float64),
+        )
+
+    def _code(self, key: Id) -> int:
+        return self._codes.setdefault(self.groups[key], len(self._codes))
+
+    def _step(self, stage: str, steps: int) -> None:
+        self._steps[stage] += 1
+        self._progress(stage, self._steps[stage] / steps)
+
+
+async def _population(source: FeatureSource, seed: int, most: int) -> list[Id]:
+    ids = [key async for chunk in source.population(_CHUNK) for key in chunk]
+    if len(ids) <= most:
+        return ids
+    kept = np.random.default_rng(seed).choice(len(ids), most, replace=False)
+    return [ids[place] for place in np.sort(kept)]
+
+
+def _chunks(ids: Sequence[Id]) -> Iterator[list[Id]]:
+    for start in range(0, len(ids), _CHUNK):
+        yield list(ids[start : start + _CHUNK])
+
+
+def _as_of(moment: datetime | None) -> str:
+    return f" as of {moment:%Y-%m-%d}" if moment else ""
+
+
+def _mend(source: FeatureSource, key: Id, moment: datetime | None, problem: str) -> str:
+    return (
+        f"view {source.view.name}, id {key}{_as_of(moment)}: {problem}; let the view return a finite number, "
+        "or null and say in its header what null means"
+    )
+
+
+def _check_answers(side: Side, rows: Rows) -> None:
+    positives = int(rows.labels.sum())
+    negatives = len(rows.ids) - positives
+    if min(positives, negatives) < _FEWEST:
+        raise NotEnoughRows(
+            f"expected at least {_FEWEST} {side} rows with the label and {_FEWEST} without, "
+            f"got {positives} and {negatives}: take more customers or dates, or a longer horizon"
+        )
+
+
+def check_dates(signature: ViewSignature, label: LabelText) -> None:
+    """Refuses a label that looks ahead beside a view that knows no time: its features could know the answer.
+
+    Raises:
+        TrainingError: That is so.
+    """
+    if label.horizon_days and not signature.uses_as_of:
+        raise TrainingError(
+            f"label {label.name} looks {label.horizon_days} days ahead, but the view has no as-of time: "
+            "let the view take $2::timestamptz, or declare horizon_days = 0"
+        )
