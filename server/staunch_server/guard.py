@@ -24,8 +24,9 @@ MAX_UNARY_BYTES = 256 * 1024
 """The largest unary request; the transport's own limit is that of a stream's messages."""
 
 _SHORTEST_S = 0.001
-_MARGIN_S = 0.05
-_MARGIN_SHARE = 0.1
+_MARGIN_S = 0.03
+_MARGIN_SHARE = 0.015  # gRPC rounds a deadline up by as much as 1 % on its way
+_MARGIN_MOST = 0.1
 _LOG_EVERY_S = 1.0
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _LOG = logging.getLogger("staunch.calls")
@@ -204,7 +205,7 @@ class Guard:
             raise Refusal(
                 Reason.DEADLINE_EXCEEDED, "The deadline was over, or nearly, when the call arrived."
             )
-        call.deadline -= min(_MARGIN_S, remaining * _MARGIN_SHARE)
+        call.deadline -= min(remaining * _MARGIN_MOST, _MARGIN_S + remaining * _MARGIN_SHARE)
         return call.deadline
 
     def _admit(self, in_progress: int, most: int, kind: str) -> None:

@@ -7,7 +7,7 @@ name our classes.
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -32,7 +32,12 @@ _NO_DEADLINE_S = 1e9  # pygrpc-native says "none" with sys.maxsize, grpc.aio wit
 _STATUS_KEY = "grpc-status-details-bin"
 
 Context = aio.ServicerContext[Any, Any]
-Handlers = dict[str, grpc.RpcMethodHandler[Any, Any]]
+if TYPE_CHECKING:
+    Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
+else:
+    Handler: TypeAlias = grpc.RpcMethodHandler  # generic for type checkers only
+
+Handlers: TypeAlias = dict[str, Handler]
 """Full method names to what the library calls."""
 
 
@@ -107,9 +112,7 @@ class GenericHandlers(grpc.GenericRpcHandler):
     def __init__(self, handlers: Handlers) -> None:
         self._handlers = handlers
 
-    def service(
-        self, handler_call_details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """The handler of a call; None answers UNIMPLEMENTED."""
         return self._handlers.get(handler_call_details.method)
 

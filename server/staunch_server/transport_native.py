@@ -6,11 +6,10 @@ native front; bidi ones go to a grpc.aio server on a Unix socket behind it, as g
 
 from typing import Any
 
-import grpc
 import pygrpc_native.aio as native  # `from pygrpc_native import aio` recurses without end.
 from grpc import aio
 
-from staunch_server.transport_aio import AioTransport, GenericHandlers, Handlers
+from staunch_server.transport_aio import AioTransport, GenericHandlers, Handler, Handlers
 
 
 class NativeTransport(AioTransport):
@@ -30,5 +29,5 @@ class NativeTransport(AioTransport):
         return server
 
 
-def _register(server: Any, service: str, name: str, handler: grpc.RpcMethodHandler[Any, Any]) -> None:
+def _register(server: Any, service: str, name: str, handler: Handler) -> None:
     server.add_registered_method_handlers(service, {name: handler})
