@@ -282,7 +282,9 @@ async def test_a_stream_given_up_frees_its_place(shell: Any) -> None:
     assert await server.guard.idle(5)
 
 
-async def test_draining_refuses_what_is_new_and_ends_what_is_open(shell: Any, read_error: Any) -> None:
+async def test_draining_refuses_what_is_new_and_ends_what_is_open(
+    shell: Any, read_error: Any, until: Any
+) -> None:
     release = asyncio.Event()
 
     async def waiting(request: Any, call: Any) -> pb.PredictResponse:
@@ -291,6 +293,7 @@ async def test_draining_refuses_what_is_new_and_ends_what_is_open(shell: Any, re
 
     server = await shell(predict=waiting)
     in_progress = asyncio.ensure_future(server.predict())
+    await until(lambda: server.guard.calls == 1)
     stream = server.batch()
     await stream.write(b"")
     await stream.read()
