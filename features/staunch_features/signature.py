@@ -17,6 +17,7 @@ import asyncpg
 from asyncpg.types import Attribute
 
 import staunch_sql
+from staunch_features.database import Connection
 from staunch_features.errors import ViewError
 from staunch_features.view import FeatureView, LabelText, line_at, strings_of
 
@@ -82,9 +83,7 @@ class ViewSignature:
     features_digest: str
 
 
-async def read_signature(
-    connection: asyncpg.Connection, view: FeatureView, *, timeout_s: float
-) -> ViewSignature:
+async def read_signature(connection: Connection, view: FeatureView, *, timeout_s: float) -> ViewSignature:
     """Asks the database what a view is; runs nothing of it.
 
     Raises:
@@ -127,7 +126,7 @@ def check_label_columns(label: LabelText, columns: Sequence[Attribute], id_type:
 
 
 async def refuse_clocks(
-    connection: asyncpg.Connection, view: FeatureView, id_type: str, uses_as_of: bool, *, timeout_s: float
+    connection: Connection, view: FeatureView, id_type: str, uses_as_of: bool, *, timeout_s: float
 ) -> None:
     """Refuses a text whose answer depends on the moment or on chance: ``now()``, ``random()`` and the like.
 

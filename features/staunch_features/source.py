@@ -161,8 +161,8 @@ class FeatureSource:
                 as_of = as_of or datetime.now(UTC)
                 arguments.append(as_of)
             with blame(self.view, self._sql):
-                row = await connection.fetchrow(self._sql, *arguments, timeout=_left(deadline))
-        return _unpack(self.view, signature, ids, as_of, row["ids"] or [], row["matrix"])
+                rows = await connection.fetch(self._sql, *arguments, timeout=_left(deadline))
+        return _unpack(self.view, signature, ids, as_of, rows[0]["ids"] or [], rows[0]["matrix"])
 
     async def population(self, chunk: int, *, timeout_s: float = 60) -> AsyncIterator[list[Id]]:
         """Lists every candidate id in the view's own order, through a cursor.

@@ -1,0 +1,314 @@
+/* staunch
+description = "What is known of a customer at a moment: payments, subscriptions and their terms, support tickets, province."
+entity = "customer"
+population = "SELECT customer_id FROM staunch.customers ORDER BY customer_id"
+
+# Known at t: recorded by t and not superseded by t. Windows are (t - n * 24 hours, t].
+[time_columns]
+customers = ["joined_at", "recorded_at"]
+customer_addresses = ["valid_from", "recorded_at"]
+subscriptions = ["started_at", "started_recorded_at"]
+subscription_terms = ["valid_from", "recorded_at"]
+transactions = ["occurred_at", "recorded_at"]
+support_tickets = ["opened_at", "recorded_at"]
+
+[features]
+# Transactions. Amounts include tax. A payment counts by when it occurred; settled unless called failed.
+payments_90d = { unit = "", description = "Settled payments.", source = ["transactions.kind", "transactions.status"], window = "90 days", null = "never" }
+payments_365d = { unit = "", description = "Settled payments.", source = ["transactions.kind", "transactions.status"], window = "365 days", null = "never" }
+paid_365d = { unit = "CAD", description = "Sum of the settled payments.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents"], window = "365 days", null = "never" }
+payment_mean_365d = { unit = "CAD", description = "Mean settled payment.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents"], window = "365 days", null = "no settled payment" }
+payment_stddev_365d = { unit = "CAD", description = "Sample standard deviation of the settled payments.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents"], window = "365 days", null = "fewer than two settled payments" }
+charge_median_365d = { unit = "CAD", description = "Median settled charge.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents"], window = "365 days", null = "no charge" }
+charge_p90_365d = { unit = "CAD", description = "90th percentile of the settled charges, interpolated between neighbours.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents"], window = "365 days", null = "no charge" }
+charge_trend_365d = { unit = "CAD per 30 days", description = "Least-squares slope of the settled charges over time in whole days before the as-of time.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents", "transactions.occurred_at"], window = "365 days", null = "no charges on two different days" }
+charge_change_90d = { unit = "CAD", description = "Mean settled charge of the last 90 days less the mean of those between 90 and 365 days ago.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents"], window = "365 days", null = "no charge in one of the two" }
+failed_payments_90d = { unit = "", description = "Failed payments.", source = ["transactions.kind", "transactions.status"], window = "90 days", null = "never" }
+failed_payments_365d = { unit = "", description = "Failed payments.", source = ["transactions.kind", "transactions.status"], window = "365 days", null = "never" }
+failed_share_365d = { unit = "", description = "Failed payments as a share of all payments.", source = ["transactions.kind", "transactions.status"], window = "365 days", null = "no payment" }
+days_since_payment = { unit = "days", description = "Days since the last settled payment.", source = ["transactions.kind", "transactions.status", "transactions.occurred_at"], window = "365 days", null = "no settled payment in the window" }
+days_since_failed_payment = { unit = "days", description = "Days since the last failed payment.", source = ["transactions.kind", "transactions.status", "transactions.occurred_at"], window = "365 days", null = "no failed payment in the window" }
+payment_gap_max_365d = { unit = "days", description = "Longest time between two settled payments that follow each other.", source = ["transactions.kind", "transactions.status", "transactions.occurred_at"], window = "365 days", null = "fewer than two settled payments" }
+late_payments_365d = { unit = "", description = "Settled payments made on a later UTC day than the one they were due on.", source = ["transactions.kind", "transactions.status", "transactions.due_on", "transactions.occurred_at"], window = "365 days", null = "never" }
+fees_365d = { unit = "CAD", description = "Sum of the settled fees.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents"], window = "365 days", null = "never" }
+credits_365d = { unit = "CAD", description = "Sum of the settled credits and refunds.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents"], window = "365 days", null = "never" }
+unpaid_365d = { unit = "CAD", description = "Settled charges, fees and refunds less settled payments and credits: what was billed and not paid.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents"], window = "365 days", null = "never" }
+preauthorized_share_365d = { unit = "", description = "Pre-authorized payments, settled or failed, as a share of all payments.", source = ["transactions.kind", "transactions.method"], window = "365 days", null = "no payment" }
+# Subscriptions. Live: started and not known to have ended.
+live_subscriptions = { unit = "", description = "Live subscriptions.", source = ["subscriptions.ended_recorded_at"], window = "", null = "never" }
+ended_subscriptions = { unit = "", description = "Subscriptions known to have ended.", source = ["subscriptions.ended_recorded_at"], window = "", null = "never" }
+has_wireless = { unit = "", description = "1 if a live subscription is for wireless, else 0.", source = ["subscriptions.service"], window = "", null = "never" }
+has_internet = { unit = "", description = "1 if a live subscription is for internet, else 0.", source = ["subscriptions.service"], window = "", null = "never" }
+has_tv = { unit = "", description = "1 if a live subscription is for television, else 0.", source = ["subscriptions.service"], window = "", null = "never" }
+tenure_days = { unit = "days", description = "Days since the first subscription started.", source = ["subscriptions.started_at"], window = "", null = "no subscription" }
+days_since_end = { unit = "days", description = "Days since the last subscription to end did so.", source = ["subscriptions.ended_at"], window = "", null = "none has ended" }
+# Terms of the live subscriptions, those valid at the as-of time unless a window is given. A day is a UTC day.
+monthly_price = { unit = "CAD", description = "Monthly price of all live subscriptions before tax, less discounts whose promotion has not ended.", source = ["subscription_terms.monthly_price_cents", "subscription_terms.discount_cents", "subscription_terms.promotion_ends_on"], window = "", null = "no terms known" }
+monthly_bill = { unit = "CAD", description = "Monthly price with the sales tax of the province at the time.", source = ["subscription_terms.monthly_price_cents", "subscription_terms.discount_cents", "province_rules.value", "customer_addresses.province_code"], window = "", null = "no terms or no address known" }
+discount_share = { unit = "", description = "Discount as a share of the monthly price before it.", source = ["subscription_terms.discount_cents", "subscription_terms.monthly_price_cents"], window = "", null = "no terms known or all free of charge" }
+plan_tier = { unit = "", description = "Highest tier among the plans, 1 the plainest.", source = ["subscription_terms.plan_code", "plans.tier"], window = "", null = "no terms known" }
+price_rises_365d = { unit = "", description = "Rises of the monthly price before discounts of an unchanged plan.", source = ["subscription_terms.monthly_price_cents", "subscription_terms.valid_from"], window = "365 days", null = "never" }
+price_rise_90d = { unit = "CAD", description = "Sum of the rises of the monthly price before discounts of unchanged plans.", source = ["subscription_terms.monthly_price_cents", "subscription_terms.valid_from"], window = "90 days", null = "never" }
+contract_months = { unit = "months", description = "Length of the longest contract, 0 if all are open-ended.", source = ["subscription_terms.contract_months"], window = "", null = "no terms known" }
+contract_days_left = { unit = "days", description = "Days until the first contract ends, of those that have not ended.", source = ["subscription_terms.contract_ends_on"], window = "", null = "no contract that has not ended" }
+contract_ends_90d = { unit = "", description = "1 if that contract ends within 90 days, else 0.", source = ["subscription_terms.contract_ends_on"], window = "90 days ahead", null = "never" }
+promotion_ends_90d = { unit = "", description = "1 if the first promotion to end, of those that have not, ends within 90 days, else 0.", source = ["subscription_terms.promotion_ends_on"], window = "90 days ahead", null = "never" }
+months_to_24_month_mark = { unit = "months", description = "Months until the newest contract is 24 months old, the month under way counted as over; negative after that.", source = ["subscription_terms.contract_starts_on"], window = "", null = "no contract" }
+cancellation_fee = { unit = "CAD", description = "Most that leaving today may cost, by the rules of the province at the time, over all live subscriptions.", source = ["subscription_terms.contract_months", "subscription_terms.contract_starts_on", "subscription_terms.monthly_price_cents", "subscription_terms.inducement_cents", "subscription_terms.inducement_kind", "cancellation_rules", "customer_addresses.province_code"], window = "", null = "no rule sets a ceiling" }
+# Support tickets other than about a cancellation, which is the outcome and not its cause. Open: not known to be resolved.
+tickets_30d = { unit = "", description = "Tickets opened.", source = ["support_tickets.opened_at"], window = "30 days", null = "never" }
+tickets_90d = { unit = "", description = "Tickets opened.", source = ["support_tickets.opened_at"], window = "90 days", null = "never" }
+tickets_365d = { unit = "", description = "Tickets opened.", source = ["support_tickets.opened_at"], window = "365 days", null = "never" }
+open_tickets = { unit = "", description = "Open tickets.", source = ["support_tickets.resolved_recorded_at"], window = "365 days", null = "never" }
+oldest_open_ticket_days = { unit = "days", description = "Days since the oldest open ticket was opened.", source = ["support_tickets.opened_at", "support_tickets.resolved_recorded_at"], window = "365 days", null = "no open ticket" }
+billing_tickets_365d = { unit = "", description = "Tickets about billing.", source = ["support_tickets.category"], window = "365 days", null = "never" }
+technical_tickets_90d = { unit = "", description = "Tickets about technical trouble or an outage.", source = ["support_tickets.category"], window = "90 days", null = "never" }
+urgent_tickets_365d = { unit = "", description = "Tickets of priority 1.", source = ["support_tickets.priority"], window = "365 days", null = "never" }
+resolution_hours_mean_365d = { unit = "hours", description = "Mean time from opening to resolution, in whole seconds, of the resolved tickets.", source = ["support_tickets.opened_at", "support_tickets.resolved_at", "support_tickets.resolved_recorded_at"], window = "365 days", null = "no resolved ticket" }
+satisfaction_mean_365d = { unit = "", description = "Mean satisfaction, 1 to 5, of the tickets with a known rating.", source = ["support_tickets.satisfaction", "support_tickets.rated_recorded_at"], window = "365 days", null = "no rating" }
+days_since_ticket = { unit = "days", description = "Days since the last ticket was opened.", source = ["support_tickets.opened_at"], window = "365 days", null = "no ticket in the window" }
+# The customer, where they live and the rules there.
+customer_days = { unit = "days", description = "Days since the customer joined.", source = ["customers.joined_at"], window = "", null = "never" }
+speaks_french = { unit = "", description = "1 if the customer chose French, 0 if English.", source = ["customers.language"], window = "", null = "never" }
+province_west_to_east = { unit = "", description = "Province or territory by number: YT 1, NT 2, NU 3, BC 4, AB 5, SK 6, MB 7, ON 8, QC 9, NB 10, NS 11, PE 12, NL 13.", source = ["customer_addresses.province_code"], window = "", null = "no address known" }
+tax_rate = { unit = "", description = "Sales tax of the province at the time, as a share of the price.", source = ["province_rules.value", "customer_addresses.province_code"], window = "", null = "no address known" }
+is_rural = { unit = "", description = "1 if the postal code is a rural one, else 0.", source = ["customer_addresses.postal_code"], window = "", null = "no address known" }
+is_of_age = { unit = "", description = "1 if the customer is of age in the province on the UTC day, else 0; a birthday on 29 February falls on the 28th in common years.", source = ["customers.birth_date", "province_rules.value", "customer_addresses.province_code"], window = "", null = "no address known" }
+address_days = { unit = "days", description = "Days since the customer moved to the address valid at the time.", source = ["customer_addresses.valid_from"], window = "", null = "no address known" }
+*/
+SELECT
+  c.customer_id,
+  -- transactions
+  t.payments_90d::float8 AS payments_90d,
+  t.payments_365d::float8 AS payments_365d,
+  t.paid_365d / 100 AS paid_365d,
+  t.paid_365d / 100 / nullif(t.payments_365d, 0) AS payment_mean_365d,
+  CASE WHEN t.payments_365d > 1 THEN
+    sqrt(greatest(t.payments_365d * t.paid_squares_365d - t.paid_365d * t.paid_365d, 0)
+         / (t.payments_365d::float8 * (t.payments_365d - 1))) / 100 END AS payment_stddev_365d,
+  t.charge_percentiles[1] / 100 AS charge_median_365d,
+  t.charge_percentiles[2] / 100 AS charge_p90_365d,
+  CASE WHEN t.charges_365d * t.day_squares > t.days * t.days THEN
+    -- Days count backwards from t, so the slope in time is the negative one.
+    (t.days * t.charged_365d - t.charges_365d * t.days_charged)
+    / (t.charges_365d * t.day_squares - t.days * t.days) * 30 / 100 END AS charge_trend_365d,
+  (t.charged_90d / nullif(t.charges_90d, 0)
+   - (t.charged_365d - t.charged_90d) / nullif(t.charges_365d - t.charges_90d, 0)) / 100 AS charge_change_90d,
+  t.failed_payments_90d::float8 AS failed_payments_90d,
+  t.failed_payments_365d::float8 AS failed_payments_365d,
+  t.failed_payments_365d::float8 / nullif(t.failed_payments_365d + t.payments_365d, 0) AS failed_share_365d,
+  (w.epoch - date_part('epoch', t.last_paid_at)) / 86400 AS days_since_payment,
+  (w.epoch - date_part('epoch', t.last_failed_at)) / 86400 AS days_since_failed_payment,
+  date_part('epoch', g.longest_gap) / 86400 AS payment_gap_max_365d,
+  t.late_payments_365d::float8 AS late_payments_365d,
+  t.fees_365d / 100 AS fees_365d,
+  t.credits_365d / 100 AS credits_365d,
+  t.unpaid_365d / 100 AS unpaid_365d,
+  t.preauthorized_365d::float8 / nullif(t.failed_payments_365d + t.payments_365d, 0) AS preauthorized_share_365d,
+  -- subscriptions and their terms
+  s.live::float8 AS live_subscriptions,
+  s.ended::float8 AS ended_subscriptions,
+  s.has_wireless::int::float8 AS has_wireless,
+  s.has_internet::int::float8 AS has_internet,
+  s.has_tv::int::float8 AS has_tv,
+  (w.epoch - date_part('epoch', s.first_started_at)) / 86400 AS tenure_days,
+  (w.epoch - date_part('epoch', s.last_ended_at)) / 86400 AS days_since_end,
+  p.price / 100 AS monthly_price,
+  staunch.with_tax_cents(p.price, r.tax_rate) / 100 AS monthly_bill,
+  p.discount / nullif(p.price + p.discount, 0) AS discount_share,
+  p.tier::float8 AS plan_tier,
+  p.rises_365d::float8 AS price_rises_365d,
+  p.risen_90d / 100 AS price_rise_90d,
+  p.contract_months::float8 AS contract_months,
+  (p.contract_ends_on - w.today)::float8 AS contract_days_left,
+  staunch.ends_within(p.contract_ends_on, w.today, 90)::int::float8 AS contract_ends_90d,
+  staunch.ends_within(p.promotion_ends_on, w.today, 90)::int::float8 AS promotion_ends_90d,
+  staunch.months_to_24_month_mark(p.contract_starts_on, w.today)::float8 AS months_to_24_month_mark,
+  p.cancellation_fee / 100 AS cancellation_fee,
+  -- support tickets
+  k.tickets_30d::float8 AS tickets_30d,
+  k.tickets_90d::float8 AS tickets_90d,
+  k.tickets_365d::float8 AS tickets_365d,
+  k.open_tickets::float8 AS open_tickets,
+  (w.epoch - date_part('epoch', k.oldest_open_at)) / 86400 AS oldest_open_ticket_days,
+  k.billing_365d::float8 AS billing_tickets_365d,
+  k.technical_90d::float8 AS technical_tickets_90d,
+  k.urgent_365d::float8 AS urgent_tickets_365d,
+  k.resolution_s / nullif(k.resolved_365d, 0) / 3600 AS resolution_hours_mean_365d,
+  k.satisfaction::float8 / nullif(k.rated_365d, 0) AS satisfaction_mean_365d,
+  (w.epoch - date_part('epoch', k.last_opened_at)) / 86400 AS days_since_ticket,
+  -- customer and province
+  (w.epoch - date_part('epoch', c.joined_at)) / 86400 AS customer_days,
+  (c.language = 'fr')::int::float8 AS speaks_french,
+  array_position(ARRAY['YT','NT','NU','BC','AB','SK','MB','ON','QC','NB','NS','PE','NL'], a.province_code)::float8 AS province_west_to_east,
+  r.tax_rate,
+  staunch.postal_code_is_rural(a.postal_code)::int::float8 AS is_rural,
+  staunch.is_of_age(c.birth_date, w.today, r.age_of_majority)::int::float8 AS is_of_age,
+  (w.epoch - date_part('epoch', a.valid_from)) / 86400 AS address_days,
+  s.live > 0 AND (c.erased_at > w.t) IS NOT FALSE AS _eligible
+FROM (
+  SELECT
+    $2::timestamptz AS t,
+    date_part('epoch', $2::timestamptz) AS epoch,
+    ($2::timestamptz AT TIME ZONE 'UTC')::date AS today,
+    $2::timestamptz - interval '720 hours' AS d30,
+    $2::timestamptz - interval '2160 hours' AS d90,
+    $2::timestamptz - interval '8760 hours' AS d365,
+    (SELECT jsonb_object_agg(plan_code, tier) FROM staunch.plans) AS tiers,
+    (SELECT jsonb_object_agg(province_code, value) FROM staunch.province_rules
+     WHERE rule = 'tax_rate' AND valid_from <= $2::timestamptz AND valid_to > $2::timestamptz) AS tax_rates,
+    (SELECT jsonb_object_agg(province_code, value) FROM staunch.province_rules
+     WHERE rule = 'age_of_majority' AND valid_from <= $2::timestamptz AND valid_to > $2::timestamptz) AS majorities
+  OFFSET 0
+) w
+CROSS JOIN unnest($1::bigint[]) AS u (id)
+JOIN staunch.customers c
+  ON c.customer_id = u.id AND c.joined_at <= $2::timestamptz AND c.recorded_at <= $2::timestamptz
+LEFT JOIN LATERAL (
+  SELECT province_code, postal_code, valid_from
+  FROM staunch.customer_addresses
+  WHERE customer_id = u.id AND valid_from <= $2::timestamptz AND valid_to > $2::timestamptz
+    AND recorded_at <= $2::timestamptz AND superseded_at > $2::timestamptz
+  ORDER BY valid_from DESC LIMIT 1
+) a ON true
+CROSS JOIN LATERAL (
+  SELECT
+    (w.tax_rates ->> a.province_code)::float8 AS tax_rate,
+    (w.majorities ->> a.province_code)::float8 AS age_of_majority
+  OFFSET 0
+) r
+CROSS JOIN LATERAL (
+  SELECT
+    count(*) FILTER (WHERE paid AND in_90d) AS payments_90d,
+    count(*) FILTER (WHERE paid) AS payments_365d,
+    coalesce(sum(cents) FILTER (WHERE paid), 0) AS paid_365d,
+    sum(cents * cents) FILTER (WHERE paid) AS paid_squares_365d,
+    max(occurred_at) FILTER (WHERE paid) AS last_paid_at,
+    array_agg(occurred_at ORDER BY occurred_at) FILTER (WHERE paid) AS paid_at,
+    count(*) FILTER (WHERE paid AND late) AS late_payments_365d,
+    count(*) FILTER (WHERE failed AND in_90d) AS failed_payments_90d,
+    count(*) FILTER (WHERE failed) AS failed_payments_365d,
+    max(occurred_at) FILTER (WHERE failed) AS last_failed_at,
+    count(*) FILTER (WHERE preauthorized) AS preauthorized_365d,
+    count(*) FILTER (WHERE charged AND in_90d) AS charges_90d,
+    count(*) FILTER (WHERE charged)::float8 AS charges_365d,
+    coalesce(sum(cents) FILTER (WHERE charged AND in_90d), 0) AS charged_90d,
+    coalesce(sum(cents) FILTER (WHERE charged), 0) AS charged_365d,
+    sum(day) FILTER (WHERE charged) AS days,
+    sum(day * day) FILTER (WHERE charged) AS day_squares,
+    sum(day * cents) FILTER (WHERE charged) AS days_charged,
+    percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY cents) FILTER (WHERE charged) AS charge_percentiles,
+    coalesce(sum(cents) FILTER (WHERE kind = 'fee'), 0) AS fees_365d,
+    coalesce(sum(cents) FILTER (WHERE kind IN ('credit', 'refund')), 0) AS credits_365d,
+    coalesce(sum(owed), 0) AS unpaid_365d
+  FROM (
+    SELECT
+      occurred_at, kind, cents, epoch, in_90d,
+      floor((w.epoch - epoch) / 86400) AS day,
+      kind = 'payment' AND settled AS paid,
+      kind = 'payment' AND NOT settled AS failed,
+      kind = 'charge' AND settled AS charged,
+      kind = 'payment' AND method = 'pre_authorized' AS preauthorized,
+      due_on < (occurred_at AT TIME ZONE 'UTC')::date AS late,
+      CASE WHEN NOT settled THEN 0 WHEN kind IN ('charge', 'fee', 'refund') THEN cents ELSE -cents END AS owed
+    FROM (
+      SELECT
+        occurred_at, kind, method, due_on, status = 'settled' AS settled, occurred_at > w.d90 AS in_90d,
+        (amount_cents + tax_cents)::float8 AS cents, date_part('epoch', occurred_at) AS epoch
+      FROM staunch.transactions
+      WHERE customer_id = u.id AND occurred_at <= $2::timestamptz AND occurred_at > w.d365
+        AND recorded_at <= $2::timestamptz AND superseded_at > $2::timestamptz
+      ORDER BY occurred_at OFFSET 0
+    ) known
+    OFFSET 0
+  ) seen
+) t
+CROSS JOIN LATERAL (
+  SELECT max(later - earlier) AS longest_gap
+  FROM (SELECT unnest(t.paid_at) AS earlier, unnest(t.paid_at[2:]) AS later) gap
+) g
+CROSS JOIN LATERAL (
+  SELECT
+    count(*) FILTER (WHERE live) AS live,
+    count(*) FILTER (WHERE NOT live) AS ended,
+    coalesce(bool_or(live AND service = 'wireless'), false) AS has_wireless,
+    coalesce(bool_or(live AND service = 'internet'), false) AS has_internet,
+    coalesce(bool_or(live AND service = 'tv'), false) AS has_tv,
+    min(started_at) AS first_started_at,
+    max(ended_at) FILTER (WHERE NOT live) AS last_ended_at,
+    array_agg(subscription_id) FILTER (WHERE live) AS live_ids,
+    array_agg(service) FILTER (WHERE live) AS live_services
+  FROM (
+    SELECT subscription_id, service, started_at, ended_at,
+      (ended_recorded_at <= $2::timestamptz) IS NOT TRUE AS live
+    FROM staunch.subscriptions
+    WHERE customer_id = u.id AND started_at <= $2::timestamptz AND started_recorded_at <= $2::timestamptz
+      AND superseded_at > $2::timestamptz
+    ORDER BY started_at OFFSET 0
+  ) known
+) s
+CROSS JOIN LATERAL (
+  SELECT
+    sum(net) FILTER (WHERE now) AS price,
+    sum(discount) FILTER (WHERE now) AS discount,
+    max((w.tiers ->> plan_code)::int) FILTER (WHERE now) AS tier,
+    count(*) FILTER (WHERE rise > 0 AND valid_from > w.d365) AS rises_365d,
+    coalesce(sum(rise) FILTER (WHERE rise > 0 AND valid_from > w.d90), 0) AS risen_90d,
+    max(contract_months) FILTER (WHERE now) AS contract_months,
+    max(contract_starts_on) FILTER (WHERE now AND contract_months > 0) AS contract_starts_on,
+    sum(fee) AS cancellation_fee,
+    min(contract_ends_on) FILTER (WHERE now AND contract_ends_on > w.today) AS contract_ends_on,
+    min(promotion_ends_on) FILTER (WHERE now AND promotion_ends_on > w.today) AS promotion_ends_on
+  FROM (
+    SELECT
+      plan_code, contract_months, contract_starts_on, contract_ends_on, promotion_ends_on, valid_from, now, discount,
+      price - discount AS net,
+      price - lag(price) OVER (PARTITION BY subscription_id ORDER BY valid_from) AS rise,
+      CASE WHEN now THEN (
+        SELECT f.fee_cents::float8
+        FROM staunch.cancellation_fee(
+          s.live_services[array_position(s.live_ids, subscription_id)], a.province_code, $2::timestamptz,
+          contract_months, contract_starts_on, monthly_price_cents, inducement_cents, inducement_kind) AS f
+      ) END AS fee
+    FROM (
+      SELECT
+        subscription_id, plan_code, contract_months, contract_starts_on, contract_ends_on, promotion_ends_on,
+        valid_from, monthly_price_cents, inducement_cents, inducement_kind,
+        monthly_price_cents::float8 AS price,
+        CASE WHEN promotion_ends_on <= w.today THEN 0 ELSE discount_cents END::float8 AS discount,
+        valid_to > $2::timestamptz AS now
+      FROM staunch.subscription_terms
+      WHERE customer_id = u.id AND valid_from <= $2::timestamptz
+        AND recorded_at <= $2::timestamptz AND superseded_at > $2::timestamptz
+      ORDER BY valid_from OFFSET 0
+    ) known
+    WHERE subscription_id = ANY (s.live_ids)
+  ) seen
+) p
+CROSS JOIN LATERAL (
+  SELECT
+    count(*) FILTER (WHERE opened_at > w.d30) AS tickets_30d,
+    count(*) FILTER (WHERE opened_at > w.d90) AS tickets_90d,
+    count(*) AS tickets_365d,
+    count(*) FILTER (WHERE NOT resolved) AS open_tickets,
+    min(opened_at) FILTER (WHERE NOT resolved) AS oldest_open_at,
+    count(*) FILTER (WHERE category = 'billing') AS billing_365d,
+    count(*) FILTER (WHERE category IN ('technical', 'outage') AND opened_at > w.d90) AS technical_90d,
+    count(*) FILTER (WHERE priority = 1) AS urgent_365d,
+    sum(floor(date_part('epoch', resolved_at) - date_part('epoch', opened_at))) FILTER (WHERE resolved) AS resolution_s,
+    count(*) FILTER (WHERE resolved) AS resolved_365d,
+    sum(satisfaction) FILTER (WHERE rated) AS satisfaction,
+    count(*) FILTER (WHERE rated) AS rated_365d,
+    max(opened_at) AS last_opened_at
+  FROM (
+    SELECT
+      opened_at, category, priority, resolved_at, satisfaction,
+      (resolved_recorded_at <= $2::timestamptz) IS TRUE AS resolved,
+      (rated_recorded_at <= $2::timestamptz) IS TRUE AS rated
+    FROM staunch.support_tickets
+    WHERE customer_id = u.id AND opened_at <= $2::timestamptz AND opened_at > w.d365
+      AND recorded_at <= $2::timestamptz AND superseded_at > $2::timestamptz
+      AND category <> 'cancellation'
+    ORDER BY opened_at OFFSET 0
+  ) known
+) k
