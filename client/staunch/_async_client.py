@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 
 from staunch import _calls as calls
-from staunch._batch import GOODBYE_S, Batch, Row, StreamBroken, ended_early, silent
+from staunch._batch import GOODBYE_S, Batch, Row, StreamBroken, StreamSilent, ended_early
 from staunch._errors import from_rpc_error
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryPolicy
@@ -203,7 +203,7 @@ class AsyncClient:
                         yield row
                 return
             except StreamBroken as broken:
-                wait = batch.broken(broken.error)
+                wait = batch.broken(broken)
             finally:
                 stream.close()
             await asyncio.sleep(wait)
@@ -273,7 +273,7 @@ class _Stream:
             async with asyncio.timeout(limit_s):
                 response = await self._call.read()
         except TimeoutError:
-            raise silent() from None
+            raise StreamSilent from None
         except grpc.RpcError as error:
             raise StreamBroken(from_rpc_error(error)) from error
         if response is grpc.aio.EOF:

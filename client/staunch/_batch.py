@@ -35,9 +35,6 @@ GOODBYE_S = 1.0  # how long a finished batch waits for the server to say so too
 
 # A chunk that failed so says nothing about the next one: its rows fail and the batch goes on.
 _OF_ONE_CHUNK = {StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.DATA_LOSS, StatusCode.DEADLINE_EXCEEDED}
-# A stream that ended so is taken up again. CANCELLED is a server that stops; giving up ourselves never
-# comes back as an error.
-_RESUMED = {StatusCode.UNAVAILABLE, StatusCode.CANCELLED}
 
 
 class StreamBroken(Exception):
@@ -46,6 +43,14 @@ class StreamBroken(Exception):
     def __init__(self, error: StaunchError) -> None:
         self.error = error
         super().__init__(str(error))
+
+
+class StreamSilent(StreamBroken):
+    """No answer came for as long as the batch is patient."""
+
+    def __init__(self) -> None:
+        message = "no chunk was answered for as long as the retry policy is patient (patience_s)"
+        super().__init__(DeadlineExceeded(StatusCode.DEADLINE_EXCEEDED, message))
 
 
 @dataclass(slots=True, eq=False)
@@ -93,6 +98,7 @@ class Batch:
         self._opened = False
         self._next_index = 0
         self._failures = 0
+        self._failure: StaunchError | None = None
         self._waiting_since: float | None = None
 
     @property
@@ -168,19 +174,23 @@ class Batch:
             wait = self._progress()
         return self._due(), wait
 
-    def broken(self, error: StaunchError) -> float:
+    def broken(self, by: StreamBroken) -> float:
         """Takes the end of a stream; gives the seconds to wait before opening the next.
 
         Raises:
-            StaunchError: the given one, if another stream would not help or the patience is spent.
+            StaunchError: another stream would not help, or the patience is spent.
         """
-        if error.code not in _RESUMED:
+        error = by.error
+        if isinstance(by, StreamSilent):
+            raise self._failure or error  # what failed before the silence tells more
+        if not _is_resumed(error):
             raise error
         self.reopen()
         return self._pause(error)
 
     def _pause(self, error: StaunchError) -> float:
         self._failures += 1
+        self._failure = error
         wait = self._policy.wait_s(self._failures, error.details.retry_after_s)
         if wait >= self.patience_left_s():
             raise error
@@ -188,6 +198,7 @@ class Batch:
 
     def _progress(self) -> float:
         self._failures = 0
+        self._failure = None
         self._waiting_since = None
         return 0.0
 
@@ -260,6 +271,17 @@ def _same_rows(request: pb.BatchPredictRequest, response: pb.BatchPredictRespons
     )
 
 
+def _is_resumed(error: StaunchError) -> bool:
+    """Says whether a stream that ended so is taken up again.
+
+    CANCELLED is a server that stops: what we cancel ourselves never gets here. INTERNAL without a reason was
+    not said by the server but made up on the way: a proxy's reset, or grpc.aio's "Internal error from Core"
+    when it writes to a stream whose end it has not read yet.
+    """
+    lost_on_the_way = error.code is StatusCode.INTERNAL and not error.reason
+    return lost_on_the_way or error.code in (StatusCode.UNAVAILABLE, StatusCode.CANCELLED)
+
+
 def _breach(message: str) -> ServerFault:
     return ServerFault(StatusCode.UNKNOWN, f"the server breaks the contract of BatchPredict: {message}")
 
@@ -267,9 +289,3 @@ def _breach(message: str) -> ServerFault:
 def ended_early() -> StreamBroken:
     """Says that the server ended a stream without an error and without all answers, as when it drains."""
     return StreamBroken(Unavailable(StatusCode.UNAVAILABLE, "the server ended the stream early"))
-
-
-def silent() -> StreamBroken:
-    """Says that patience is over."""
-    message = "no chunk was answered for as long as the retry policy is patient (patience_s)"
-    return StreamBroken(DeadlineExceeded(StatusCode.DEADLINE_EXCEEDED, message))

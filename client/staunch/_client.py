@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 import grpc
 
 from staunch import _calls as calls
-from staunch._batch import GOODBYE_S, Batch, Row, StreamBroken, ended_early, silent
+from staunch._batch import GOODBYE_S, Batch, Row, StreamBroken, StreamSilent, ended_early
 from staunch._errors import from_rpc_error
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryPolicy
@@ -271,7 +271,7 @@ class Client:
                     yield from rows
                 return
             except StreamBroken as broken:
-                wait = batch.broken(broken.error)
+                wait = batch.broken(broken)
             finally:
                 stream.close()
             time.sleep(wait)
@@ -325,7 +325,7 @@ class _Stream:
         try:
             received = self._inbox.get(timeout=limit_s)
         except queue.Empty:
-            raise silent() from None
+            raise StreamSilent from None
         if isinstance(received, StreamBroken):
             raise received
         return received

@@ -47,6 +47,8 @@ class ErrorDetails:
         reason: the ErrorInfo reason, for example "CUSTOMER_NOT_FOUND".
         metadata: the ErrorInfo metadata.
         violations: the wrong fields.
+        resource_type: what is missing or moved: "customer", "model" or "alias".
+        resource_name: its name.
         retry_after_s: how long the server asks to wait before another try; None if it asks nothing.
         request_id: the id under which the server logged the call.
     """
@@ -54,6 +56,8 @@ class ErrorDetails:
     reason: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     violations: tuple[FieldViolation, ...] = ()
+    resource_type: str = ""
+    resource_name: str = ""
     retry_after_s: float | None = None
     request_id: str = ""
 
@@ -178,16 +182,20 @@ def _read_details(metadata: Sequence[tuple[str, str | bytes]]) -> ErrorDetails:
 def _unpack(status: status_pb2.Status, request_id: str) -> ErrorDetails:
     info = error_details_pb2.ErrorInfo()
     bad = error_details_pb2.BadRequest()
+    resource = error_details_pb2.ResourceInfo()
     retry = error_details_pb2.RetryInfo()
     pushed_back = False
     for detail in status.details:
         detail.Unpack(info)
         detail.Unpack(bad)
+        detail.Unpack(resource)
         pushed_back |= detail.Unpack(retry)
     return ErrorDetails(
         reason=info.reason,
         metadata=dict(info.metadata),
         violations=tuple(FieldViolation(v.field, v.description) for v in bad.field_violations),
+        resource_type=resource.resource_type,
+        resource_name=resource.resource_name,
         retry_after_s=retry.retry_delay.ToTimedelta().total_seconds() if pushed_back else None,
         request_id=request_id,
     )
