@@ -137,6 +137,18 @@ class ModelStore:
             raise self._not_found(reference, wanted.name, held)
         return wanted.name, version
 
+    def manifest_bytes(self, name: str, version: int) -> bytes:
+        """Reads a version's manifest.json alone, to describe a version that nobody needs loaded.
+
+        Raises:
+            ModelNotFound: the store holds no such version.
+            ModelRefused: the file is not readable.
+        """
+        try:
+            return (self._version_folder(name, version) / _MANIFEST).read_bytes()
+        except OSError as error:
+            raise _refusal(f"{name}@{version}", "a readable manifest.json", str(error)) from error
+
     def read(self, name: str, version: int) -> StoredVersion:
         """Reads all files of a version once and verifies them against the manifest.
 

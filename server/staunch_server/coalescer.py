@@ -162,9 +162,9 @@ class Coalescer:
         """
         loop = asyncio.get_running_loop()
         now = time.monotonic()
-        give_up_at = _give_up_at(now, now + self._timeout_s if deadline is None else deadline)
-        waiter = _Waiter(id_, as_of, overrides, give_up_at, loop.create_future(), now)
-        timer = loop.call_later(max(0.0, give_up_at - now), self._give_up, waiter)
+        until = give_up_at(now, now + self._timeout_s if deadline is None else deadline)
+        waiter = _Waiter(id_, as_of, overrides, until, loop.create_future(), now)
+        timer = loop.call_later(max(0.0, until - now), self._give_up, waiter)
         self._queue[waiter] = None
         self._launch()
         try:
@@ -275,5 +275,6 @@ def _overridden(values: NDArray[np.float64], overrides: Sequence[Overrides]) -> 
     return values
 
 
-def _give_up_at(now: float, deadline: float) -> float:
+def give_up_at(now: float, deadline: float) -> float:
+    """When to stop waiting so that the answer still arrives by the deadline; all in monotonic seconds."""
     return deadline - min(_RESERVE_MAX_S, _RESERVE_SHARE * max(0.0, deadline - now))

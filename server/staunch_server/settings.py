@@ -84,6 +84,12 @@ class Settings(BaseSettings):
     batch_timeout_s: float = Field(
         30.0, gt=0, le=3600, description="Seconds that the query of one BatchPredict chunk may take."
     )
+    named_versions: int = Field(
+        4,
+        ge=0,
+        le=1000,
+        description="Versions kept loaded because a request named them, though no alias points at them.",
+    )
     store_poll_s: float = Field(
         1.0, gt=0, le=3600, description="Seconds between looks at the store for moved aliases."
     )
