@@ -1,0 +1,123 @@
+"""Where settings come from, which win, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from staunch_server.settings import (
+    PREFIX,
+    Settings,
+    SettingsError,
+    is_loopback,
+    load_settings,
+    refuse_open_bind,
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(PREFIX + name.upper(), raising=False)
+    for name in ("CONFIG", "SECRETS"):
+        monkeypatch.delenv(PREFIX + name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_flags_win_over_variables_over_secrets_over_the_file(monkeypatch: Any, tmp_path: Path) -> None:
+    (tmp_path / "staunch.toml").write_text("port = 1\nworkers = 1\nmax_calls = 1\nmax_streams = 1\n")
+    for name, number in [("port", 2), ("workers", 2), ("max_calls", 2)]:
+        (tmp_path / f"staunch_{name}").write_text(f"{number}\n")
+    monkeypatch.setenv("STAUNCH_SECRETS", str(tmp_path))
+    monkeypatch.setenv("STAUNCH_PORT", "3")
+    monkeypatch.setenv("STAUNCH_WORKERS", "3")
+    settings = load_settings({"port": 4, "workers": None})
+    assert (settings.port, settings.workers, settings.max_calls, settings.max_streams) == (4, 3, 2, 1)
+
+
+def test_without_anything_the_defaults_are_safe() -> None:
+    settings = load_settings()
+    assert (settings.host, settings.port, settings.metrics_port) == ("127.0.0.1", 50051, 9464)
+    assert settings.reflects
+    assert not settings.insecure_bind
+    assert settings.reader_url is None
+    assert settings.model_folder == Path(".staunch/models")
+
+
+def test_an_empty_variable_is_no_value(monkeypatch: Any) -> None:
+    monkeypatch.setenv("STAUNCH_PORT", "")
+    assert load_settings().port == 50051
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        (
+            "PORT",
+            "70000",
+            "STAUNCH_PORT (setting port): Input should be less than or equal to 65535; got '70000'.",
+        ),
+        ("WORKERS", "two", "STAUNCH_WORKERS (setting workers): Input should be a valid integer"),
+        ("TRANSPORT", "carrier-pigeon", "Input should be 'aio' or 'native'; got 'carrier-pigeon'."),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_was_expected(
+    monkeypatch: Any, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert says in str(caught.value)
+
+
+def test_a_misspelt_key_of_the_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "staunch.toml").write_text("prot = 1\n")
+    with pytest.raises(SettingsError, match="prot"):
+        load_settings()
+
+
+def test_a_file_that_is_named_must_be_there_and_be_toml(monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setenv("STAUNCH_CONFIG", str(tmp_path / "other.toml"))
+    with pytest.raises(SettingsError, match="found none"):
+        load_settings()
+    (tmp_path / "other.toml").write_text("port: 1\n")
+    with pytest.raises(SettingsError, match="is no TOML"):
+        load_settings()
+
+
+def test_secrets_show_neither_in_a_repr_nor_in_an_error(monkeypatch: Any) -> None:
+    settings = load_settings({"database_url": "postgresql://staunch:hunter2@db/crm"})
+    assert "hunter2" not in repr(settings)
+    assert settings.reader_url is not None
+    assert "hunter2" in settings.reader_url.get_secret_value()
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"database_url": ["postgresql://staunch:hunter2@db/crm"]})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_environment_makes_the_same_settings_again(monkeypatch: Any) -> None:
+    flags = {"port": 7, "database_url": "postgresql://a:b@c/d", "store": Path("/m"), "insecure_bind": True}
+    settings = load_settings(flags)
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    assert load_settings() == settings
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
+def test_loopback_needs_no_permission(host: str) -> None:
+    refuse_open_bind(load_settings({"host": host}))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com", ""])
+@pytest.mark.parametrize("name", ["host", "metrics_host"])
+def test_any_other_address_is_refused_unless_allowed(host: str, name: str) -> None:
+    assert not is_loopback(host)
+    with pytest.raises(SettingsError, match="--insecure-bind"):
+        refuse_open_bind(load_settings({name: host}))
+    refuse_open_bind(load_settings({name: host, "insecure_bind": True}))
+
+
+def test_reflection_is_off_beyond_loopback_unless_asked_for() -> None:
+    assert not load_settings({"host": "0.0.0.0"}).reflects
+    assert load_settings({"host": "0.0.0.0", "reflection": "on"}).reflects
+    assert not load_settings({"reflection": "off"}).reflects
