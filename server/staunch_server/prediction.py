@@ -73,7 +73,7 @@ def respond(served: Served, answered: Answer, *, include: bool) -> PredictRespon
     """Puts a score into words; include adds the values it was computed from."""
     response = PredictResponse(
         probability=answered.probability,
-        risk_band=served.band(answered.probability),
+        risk_band=served.bands(np.array([answered.probability]))[0],
         model=served.reference,
         as_of_time=None if answered.as_of is None else subject.timestamp(answered.as_of),
     )

@@ -73,7 +73,7 @@ class Registry:
         self.store = store
         self._databases = databases
         self._metrics = metrics
-        self._default = default_model
+        self.default_model = default_model
         self._max_batch_rows = max_batch_rows
         self._query_timeout_s = query_timeout_s
         self._named_versions = named_versions
@@ -159,7 +159,7 @@ class Registry:
         served = self._answering.get(model)
         if served is not None:
             return served
-        version = await self._stored(model or self._default)
+        version = await self._stored(model or self.default_model)
         if version in self._refused:
             raise Refusal(Reason.MODEL_REFUSED, str(self._refused[version]), resource=_resource(version))
         if version in self._loaded:
@@ -263,8 +263,10 @@ class Registry:
         if error is None:
             self._loaded[version] = task.result()
             self._refused.pop(version, None)
-        elif isinstance(error, (ModelStoreError, ViewError)) and version not in self._loaded:
-            self._refused[version] = error
+        else:
+            self._named.discard(version)
+            if isinstance(error, (ModelStoreError, ViewError)) and version not in self._loaded:
+                self._refused[version] = error
         outcome = "ready" if error is None else Reason.MODEL_REFUSED.name
         self._metrics.model_loads.labels(version[0], str(version[1]), outcome).inc()
         self._announce()
@@ -276,17 +278,17 @@ class Registry:
         try:
             return await asyncio.to_thread(self.store.resolve, model)
         except ModelNotFound as error:
-            held = await asyncio.to_thread(self.store.versions, self._default)
-            if model != self._default or held:
+            held = await asyncio.to_thread(self.store.versions, self.default_model)
+            if model != self.default_model or held:
                 raise
             message = f"No version of {model} has been published yet; run `staunch train`, then try again."
             raise Refusal(Reason.MODEL_NOT_READY, message) from error
 
     def _admit(self, version: Version, model: str) -> None:
         """Counts a version that a request names by number; what an alias points at is not limited."""
-        if parse_reference(model or self._default).alias is not None or version in self._named:
+        if parse_reference(model or self.default_model).alias is not None or version in self._named:
             return
-        if len(self._named) >= self._named_versions:
+        if len(self._named - self._pointed()) >= self._named_versions:
             raise Refusal(
                 Reason.MODEL_NOT_LOADED,
                 f"{_text(version)} is stored and not loaded, and this server holds all of the "
@@ -309,11 +311,14 @@ class Registry:
     def _settle(self) -> None:
         """Lets go of the versions that neither an alias nor a request needs."""
         answering = {id(served) for served in self._aliases.values()}
-        pointed = {(name, to[0]) for (name, _), to in self._pointing.items()} | self._named
+        needed = self._pointed() | self._named
         for version, served in list(self._loaded.items()):
-            if version not in pointed and id(served) not in answering:
+            if version not in needed and id(served) not in answering:
                 del self._loaded[version]
         self._announce()
+
+    def _pointed(self) -> set[Version]:
+        return {(name, to[0]) for (name, _), to in self._pointing.items()}
 
     def _announce(self) -> None:
         """Says what answers now, to requests and to whoever asked to be called back."""
@@ -322,8 +327,8 @@ class Registry:
             self._answering[f"{name}@{alias}"] = served
             if alias == CHAMPION:
                 self._answering[name] = served
-        if self._default in self._answering:
-            self._answering[""] = self._answering[self._default]
+        if self.default_model in self._answering:
+            self._answering[""] = self._answering[self.default_model]
         self._show()
         for callback in self._callbacks:
             callback()

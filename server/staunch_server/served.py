@@ -34,6 +34,8 @@ _INLINE_ROWS = 64
 # Rows of one run in a thread: milliseconds, so that a cancelled chunk stops soon and others get their turn.
 _SLICE_ROWS = 1024
 
+_BANDS = (RISK_BAND_LOW, RISK_BAND_MEDIUM, RISK_BAND_HIGH, RISK_BAND_UNSPECIFIED)
+
 Floats = NDArray[np.float64]
 
 
@@ -141,14 +143,13 @@ class Served:
         self._metrics.rows_scored.inc(scored)
         self._metrics.rows_failed.inc(failed)
 
-    def band(self, probability: float) -> RiskBand.ValueType:
-        """The class of action of a probability."""
+    def bands(self, probabilities: Floats) -> list[RiskBand.ValueType]:
+        """The classes of action of probabilities, float64 (n,); unspecified for NaN or without thresholds."""
         thresholds = self.manifest.thresholds
         if thresholds is None:
-            return RISK_BAND_UNSPECIFIED
-        if probability >= thresholds.high:
-            return RISK_BAND_HIGH
-        return RISK_BAND_MEDIUM if probability >= thresholds.medium else RISK_BAND_LOW
+            return [RISK_BAND_UNSPECIFIED] * len(probabilities)
+        edges = np.digitize(probabilities, [thresholds.medium, thresholds.high])
+        return [_BANDS[edge] for edge in np.where(np.isnan(probabilities), -1, edges)]
 
     def view_error(self, message: str) -> ViewError:
         """The error of a view that gave a row which it says it never gives."""
