@@ -3,15 +3,10 @@
 from typing import Literal
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import numpy_helper
 
+from staunch_training.onnx_graph import INPUT, GraphBuilder
 from staunch_training.trees import LEAF, TreeEnsemble
-
-OPSETS = (("", 18), ("ai.onnx.ml", 5))
-"""Opset 5 of ai.onnx.ml has the compact float64 TreeEnsemble; ours need nothing newer than 18 beside it."""
-
-IR_VERSION = 9
 
 _LESS_OR_EQUAL = 0  # nodes_modes: BRANCH_LEQ
 _SUM = 1  # aggregate_function
@@ -29,75 +24,41 @@ def export(trees: TreeEnsemble, space: Literal["LOG_ODDS", "PROBABILITY"]) -> by
     Returns:
         The serialized ModelProto: opset-5 TreeEnsemble, float64, NaN is missing.
     """
-    nodes = [*_sum_nodes(trees), helper.make_node("Add", ["sum", "base"], ["margins"])]
-    constants = [numpy_helper.from_array(np.array(trees.base), "base")]
+    graph = GraphBuilder()
+    sums = graph.reshape(_tree_node(graph, trees if len(trees.roots) else _no_tree(trees)), -1)
+    margins = graph.add("Add", sums, graph.constant(trees.base))
     if space == "LOG_ODDS":
-        nodes.append(helper.make_node("Sigmoid", ["margins"], ["probabilities"]))
+        probabilities = graph.add("Sigmoid", margins)
     else:
-        constants += [
-            numpy_helper.from_array(np.array(bound), name) for name, bound in (("zero", 0.0), ("one", 1.0))
-        ]
-        nodes.append(helper.make_node("Clip", ["margins", "zero", "one"], ["probabilities"]))
-    outputs = [double_rows(name) for name in ("margins", "probabilities")]
-    return serialized("model", nodes, constants, trees.features, outputs)
-
-
-def double_rows(name: str, *widths: int) -> onnx.ValueInfoProto:
-    """Describes a float64 value of shape (rows, *widths)."""
-    return helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["rows", *widths])
-
-
-def serialized(
-    name: str,
-    nodes: list[onnx.NodeProto],
-    constants: list[onnx.TensorProto],
-    features: int,
-    outputs: list[onnx.ValueInfoProto],
-) -> bytes:
-    """Checks a graph from float64 `features` (rows, features) to `outputs` and serializes it."""
-    graph = helper.make_graph(nodes, name, [double_rows("features", features)], outputs, constants)
-    opsets = [helper.make_opsetid(*opset) for opset in OPSETS]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="staunch")
-    onnx.checker.check_model(model)
-    content: bytes = model.SerializeToString(deterministic=True)
-    return content
-
-
-def _sum_nodes(trees: TreeEnsemble) -> list[onnx.NodeProto]:
-    """Adds up the leaves: "sum" (rows,). An ensemble without splits is 0 for every row."""
-    flat = numpy_helper.from_array(np.array([-1], dtype=np.int64))
-    shape = helper.make_node("Constant", [], ["flat"], value=flat)
-    reshape = helper.make_node("Reshape", ["sums", "flat"], ["sum"])
-    return [_tree_node(trees if len(trees.roots) else _no_tree(trees)), shape, reshape]
+        probabilities = graph.add("Clip", margins, graph.constant(0.0), graph.constant(1.0))
+    return graph.serialized(trees.features, {"margins": (margins, ()), "probabilities": (probabilities, ())})
 
 
 def _no_tree(trees: TreeEnsemble) -> TreeEnsemble:
     """Makes one split between two leaves of 0, since TreeEnsemble needs a tree."""
-    leaves, ones = np.array([LEAF, LEAF]), np.ones(3)
     return TreeEnsemble(
         features=trees.features,
-        feature=np.array([0, *leaves]),
+        feature=np.array([0, LEAF, LEAF]),
         threshold=np.zeros(3),
-        left=np.array([1, *leaves]),
-        right=np.array([2, *leaves]),
+        left=np.array([1, LEAF, LEAF]),
+        right=np.array([2, LEAF, LEAF]),
         missing_left=np.zeros(3, dtype=bool),
         value=np.zeros(3),
-        cover=ones,
+        cover=np.ones(3),
         roots=np.array([0]),
         base=0.0,
     )
 
 
-def _tree_node(trees: TreeEnsemble) -> onnx.NodeProto:
-    """Writes ai.onnx.ml.TreeEnsemble, which numbers splits and leaves apart."""
+def _tree_node(graph: GraphBuilder, trees: TreeEnsemble) -> str:
+    """Adds up the leaves: (rows, 1). ai.onnx.ml.TreeEnsemble numbers splits and leaves apart."""
     leaf = trees.is_leaf
     inner = np.flatnonzero(~leaf)
     number = np.where(leaf, np.cumsum(leaf), np.cumsum(~leaf)) - 1
     left, right = trees.left[inner], trees.right[inner]
-    return helper.make_node(
+    return graph.add(
         "TreeEnsemble",
-        ["features"],
-        ["sums"],
+        INPUT,
         domain="ai.onnx.ml",
         n_targets=1,
         aggregate_function=_SUM,

@@ -121,6 +121,13 @@ class TreeEnsemble:
             levels.append(np.concatenate([self.left[inner], self.right[inner]]))
         return levels
 
+    def heights(self) -> Ints:
+        """Counts the splits on the longest way down from each node; 0 at leaves."""
+        heights, parent = np.zeros(len(self.left), dtype=np.int64), self.parent
+        for level in self.levels()[:0:-1]:
+            np.maximum.at(heights, parent[level], heights[level] + 1)
+        return heights
+
     def leaves(self, values: Floats) -> Ints:
         """Finds the leaf that each row, float64 (n, features), reaches in each tree: int64 (n, trees)."""
         at = np.repeat(self.roots[None, :], len(values), axis=0)
