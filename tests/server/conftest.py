@@ -1,22 +1,42 @@
-"""What the server's tests share: a guarded shell around handlers on a real transport; readers of errors."""
+"""What the server's tests share.
+
+- `shell`: the guard around two handlers on a real transport, without database or model;
+- `serve`: the real server, on loopback, with a real database of clients and a real published model;
+- `publish`: versions of that model in a store; `read_error`: errors as a client decodes them.
+"""
 
 import asyncio
+import functools
+import io
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from prometheus_client import CollectorRegistry
 
 from staunch.v1 import prediction_service_pb2 as pb
+from staunch.v1.model_service_pb2_grpc import ModelServiceStub
+from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
+from staunch_features.database import connect
+from staunch_features.signature import FeatureColumn, features_digest
+from staunch_model_store import manifest as stored
+from staunch_model_store.store import ModelStore
 from staunch_server.guard import Guard
 from staunch_server.metrics import Metrics
+from staunch_server.settings import load_settings
 from staunch_server.transport import Call, Service, Transport
 from staunch_server.transport_aio import AioTransport
 from staunch_server.transport_native import NativeTransport
+from staunch_server.worker import Server, serving
 
 SERVICE = "staunch.v1.PredictionService"
 TRANSPORTS = {"aio": AioTransport, "native": NativeTransport}
@@ -155,3 +175,205 @@ async def shell(transport_name: str) -> AsyncIterator[ShellFactory]:
     for one in started:
         await one.channel.close()
         await one.transport.stop(0)
+
+
+CLIENTS = 60
+TEXTS = {
+    "int64": ("id", "bigint"),
+    "text": ("key", "text"),
+    "uuid": ("uid", "uuid"),
+}
+
+_CLIENTS = """
+CREATE TABLE public.clients (
+    id bigint PRIMARY KEY, key text UNIQUE, uid uuid UNIQUE, a float8 NOT NULL, b float8,
+    joined_at timestamptz NOT NULL, left_at timestamptz
+);
+INSERT INTO public.clients
+SELECT i, 'client-' || i, ('00000000-0000-4000-8000-' || lpad(i::text, 12, '0'))::uuid, i * 1.5 - 20,
+       CASE WHEN i % 7 <> 0 THEN (i * 37) % 11 END, '2024-01-01Z'::timestamptz + i * interval '1 day',
+       CASE WHEN i % 10 = 0 THEN '2025-01-01Z'::timestamptz END
+FROM generate_series(1, 60) AS i;
+GRANT SELECT ON public.clients TO staunch_reader;
+"""
+
+_VIEW = """/* staunch
+description = "A client of the tests."
+entity = "customer"
+population = "SELECT {id} FROM public.clients ORDER BY {id}"
+[features]
+a = {{ unit = "CAD", description = "A number that is never null.", null = "never" }}
+b = {{ unit = "days", description = "A number that is sometimes null.", null = "never measured" }}
+*/
+SELECT c.{id}, c.a::float8 AS a, c.b::float8 AS b,
+       (c.left_at IS NULL OR c.left_at > $2::timestamptz) AS _eligible
+FROM unnest($1::{type}[]) AS u (id)
+JOIN public.clients c ON c.{id} = u.id AND c.joined_at <= $2::timestamptz
+"""
+
+
+@pytest.fixture(scope="session")
+def clients(database_factory: Any) -> Any:
+    """A database with 60 clients: every tenth left on 2025-01-01, every seventh has no b."""
+    made = database_factory()
+
+    async def fill() -> None:
+        connection = await connect(made.owner_url)
+        await connection.execute(_CLIENTS)
+        await connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, fill()).result()
+    return made
+
+
+Parts = tuple[dict[str, bytes], float]
+
+
+@functools.cache
+def _trained(seed: int) -> Parts:
+    """The files of a small boosted model of (a, b), and its base value; native answers as golden rows."""
+    import xgboost
+
+    from staunch_training import onnx_explainer, onnx_model
+    from staunch_training.trees import TreeEnsemble
+
+    draws = np.random.default_rng(seed)
+    values = np.column_stack([draws.uniform(-20, 80, 400), draws.uniform(0, 11, 400)])
+    values[::7, 1] = np.nan
+    labels = draws.random(400) < 1 / (1 + np.exp(-values[:, 0] / 20 + np.nan_to_num(values[:, 1], nan=3) / 5))
+    booster = xgboost.train(
+        {"objective": "binary:logistic", "max_depth": 3, "nthread": 1, "seed": seed},
+        xgboost.DMatrix(values, labels),
+        num_boost_round=8,
+    )
+    a, b = 1.1, -0.2
+    rows = xgboost.DMatrix(values[:50])
+    margins = a * booster.predict(rows, output_margin=True).astype(np.float64) + b
+    contributions = a * booster.predict(rows, pred_contribs=True)[:, :-1].astype(np.float64)
+    trees = TreeEnsemble.from_xgboost(booster).calibrated(a, b)
+    golden = io.BytesIO()
+    np.savez(
+        golden,
+        values=values[:50],
+        margins=margins,
+        probabilities=1 / (1 + np.exp(-margins)),
+        contributions=contributions,
+    )
+    files = {
+        stored.MODEL_ONNX: onnx_model.export(trees, "LOG_ODDS"),
+        stored.EXPLAINER_ONNX: onnx_explainer.export(trees),
+        stored.GOLDEN_NPZ: golden.getvalue(),
+    }
+    return files, trees.base_value()
+
+
+def _manifest(name: str, version: int, id_type: Any, base_value: float) -> stored.Manifest:
+    columns = [
+        FeatureColumn("a", "number", False, "CAD", "A number that is never null."),
+        FeatureColumn("b", "number", True, "days", "A number that is sometimes null."),
+    ]
+    return stored.Manifest(
+        name=name,
+        version=version,
+        view="clients",
+        label="clients",
+        id_type=id_type,
+        uses_as_of=True,
+        features=tuple(
+            stored.Feature(name=c.name, nullable=c.nullable, unit=c.unit, description=c.description)
+            for c in columns
+        ),
+        features_digest=features_digest(columns),
+        create_time=datetime(2026, 1, 1, tzinfo=UTC),
+        horizon_days=90,
+        training=stored.Training(
+            learner="xgboost", parameters={}, seed=0, splits=(), gap_days=0, library_versions={}
+        ),
+        metrics=(stored.Metric(name="auc", value=0.8, lower=0.75, upper=0.85),),
+        compared=(),
+        declared_margins={},
+        thresholds=stored.Thresholds(medium=0.3, high=0.7, costs={"offer": 10.0}),
+        base_value=base_value,
+        output_space="LOG_ODDS",
+        calibration=stored.Calibration(a=1.1, b=-0.2),
+        golden_tolerance=stored.GoldenTolerance(output=1e-5, contribution=1e-5),
+        files={},
+    )
+
+
+@pytest.fixture
+def publish() -> Callable[..., int]:
+    """`publish(folder, name="churn", id_type="int64", explainer=True, seed=0, view=None, alias="champion")`.
+
+    Publishes the next version of a real small model and points the alias at it (None: at nothing); gives the
+    version. Another seed gives another model; `view` replaces the SQL text.
+    """
+
+    def make(
+        folder: Path,
+        name: str = "churn",
+        *,
+        id_type: str = "int64",
+        explainer: bool = True,
+        seed: int = 0,
+        view: str | None = None,
+        alias: str | None = "champion",
+    ) -> int:
+        files, base_value = _trained(seed)
+        column, type_ = TEXTS[id_type]
+        text = view if view is not None else _VIEW.format(id=column, type=type_)
+        files = files | {stored.FEATURES_SQL: text.encode()}
+        if not explainer:
+            files.pop(stored.EXPLAINER_ONNX)
+        store = ModelStore(folder)
+        made = store.publish(name, lambda version: (_manifest(name, version, id_type, base_value), files))
+        if alias is not None:
+            store.set_alias(name, alias, made.manifest.version)
+        return made.manifest.version
+
+    return make
+
+
+@dataclass
+class Running:
+    """The real server and stubs to call it with."""
+
+    server: Server
+    channel: aio.Channel
+    predictions: PredictionServiceStub
+    models: ModelServiceStub
+    store: Path
+
+    async def failure(self, call: Any) -> RichError:
+        """The error that a call ends with."""
+        with pytest.raises(aio.AioRpcError) as caught:
+            await call
+        return read_rich_error(caught.value)
+
+
+@pytest.fixture
+async def serve(
+    clients: Any, publish: Callable[..., int], tmp_path: Path
+) -> AsyncIterator[Callable[..., Awaitable[Running]]]:
+    """Starts real servers: `await serve(**settings)`; they are drained at the end.
+
+    Without `store` the model `churn` is published first; without `database_reader_url` it reads the clients.
+    """
+    async with AsyncExitStack() as stack:
+
+        async def start(**flags: Any) -> Running:
+            store = flags.setdefault("store", tmp_path / "models")
+            if not store.exists():
+                publish(store)
+            defaults = {"port": 0, "database_reader_url": clients.reader_url, "drain_s": 5}
+            server = await stack.enter_async_context(
+                serving(load_settings(defaults | flags), CollectorRegistry())
+            )
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            channel = await stack.enter_async_context(
+                aio.insecure_channel(f"127.0.0.1:{server.port}", options=options)
+            )
+            return Running(server, channel, PredictionServiceStub(channel), ModelServiceStub(channel), store)
+
+        yield start
