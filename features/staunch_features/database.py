@@ -142,9 +142,12 @@ class Database:
         try:
             yield connection
             sound = True
-        except Exception as error:
-            sound = isinstance(error, asyncpg.PostgresError)
-            if unavailable(error) and not isinstance(error, DatabaseUnavailable):
+        except DatabaseUnavailable:
+            raise
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            away = unavailable(error)
+            sound = isinstance(error, asyncpg.PostgresError) and not away
+            if away:
                 raise DatabaseUnavailable(f"{_place(self._url)} went away: {error}") from error
             raise
         finally:
@@ -154,10 +157,8 @@ class Database:
     async def close(self) -> None:
         """Closes what is idle; what is lent is closed when it comes back."""
         self._closed = True
-        for connection in self._idle:
-            connection.terminate()
-        self._idle.clear()
-        await asyncio.gather(*self._settling)
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*map(_hang_up, idle), *self._settling)
 
     async def _acquire(self, timeout_s: float) -> Connection:
         give_up_at = asyncio.get_running_loop().time() + timeout_s
@@ -193,7 +194,7 @@ class Database:
         """Takes a connection back if it answers soon, and cuts it if it does not."""
         try:
             if self._closed or connection.is_closed() or connection.is_in_transaction():
-                connection.terminate()
+                await _hang_up(connection)
                 return
             await connection.fetchval("SELECT 1", timeout=_SETTLE_S)
             self._idle.append(connection)
@@ -201,3 +202,11 @@ class Database:
             connection.terminate()
         finally:
             self._slots.release()
+
+
+async def _hang_up(connection: Connection) -> None:
+    """Ends a connection politely, or cuts it if the server does not answer."""
+    try:
+        await connection.close(timeout=_SETTLE_S)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        connection.terminate()

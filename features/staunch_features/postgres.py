@@ -6,10 +6,7 @@ it. Starting and stopping take the operating system and PostgreSQL's own program
 
 import contextlib
 import fcntl
-import json
 import os
-import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,17 +17,21 @@ from types import MappingProxyType
 from typing import BinaryIO
 
 from staunch_features.errors import EmbeddedPostgresError
-from staunch_features.postgres_binaries import NOBODY, Binaries, find_binaries, unprivileged
+from staunch_features.postgres_binaries import Binaries, find_binaries, unprivileged
+from staunch_features.postgres_cluster import (
+    DATABASE,
+    HOST,
+    OWNER,
+    READER,
+    SUPERUSER,
+    check_data,
+    clean_environment,
+    initialise,
+    password_of,
+)
 
 __all__ = ["DATABASE", "OWNER", "READER", "SUPERUSER", "EmbeddedPostgres"]
 
-SUPERUSER, OWNER, READER = "postgres", "staunch_owner", "staunch_reader"
-"""The roles of a fresh cluster: who may do all, who owns the schema, who may only read it."""
-
-DATABASE = "staunch"
-"""The database of a fresh cluster; OWNER owns it."""
-
-_HOST = "127.0.0.1"
 _START_S = 60.0  # crash recovery of a big world included
 _STOP_S = 30.0  # the last checkpoint included
 _POLL_S = 0.01
@@ -39,7 +40,7 @@ _LOG_LIMIT_BYTES = 10_000_000
 # What we ask of the server beyond its defaults. Two cores and a laptop's memory in mind.
 _SETTINGS: Mapping[str, str] = MappingProxyType(
     {
-        "listen_addresses": _HOST,
+        "listen_addresses": HOST,
         "unix_socket_directories": "",  # a socket's path must stay below 100 bytes; TCP always works
         "max_connections": "60",
         "shared_buffers": "256MB",
@@ -52,8 +53,6 @@ _SETTINGS: Mapping[str, str] = MappingProxyType(
         "cluster_name": "staunch",
     }
 )
-
-_ACCESS = f"host all all {_HOST}/32 scram-sha-256\n"
 
 
 class EmbeddedPostgres:
@@ -105,8 +104,7 @@ class EmbeddedPostgres:
 
     def url_for(self, database: str, role: str) -> str:
         """Returns the URL of any database for one of the three roles. It holds a password."""
-        password = json.loads(_passwords_file(self._data).read_text())[role]
-        return f"postgresql://{role}:{password}@{_HOST}:{self._port}/{database}"
+        return f"postgresql://{role}:{password_of(self._data, role)}@{HOST}:{self._port}/{database}"
 
     # Life -------------------------------------------------------------------------------------
 
@@ -141,8 +139,8 @@ class EmbeddedPostgres:
     def _start_locked(self) -> None:
         binaries = find_binaries()
         if not self._data.exists():
-            _initialise(self._data, binaries)
-        _check_data(self._data, binaries)
+            initialise(self._data, binaries)
+        check_data(self._data, binaries)
         _end_orphan(self._data)
         port_file = self.folder / "port"
         give_up_at = time.monotonic() + _START_S
@@ -158,7 +156,7 @@ class EmbeddedPostgres:
 
     def _launch(self, binaries: Binaries) -> subprocess.Popen[bytes]:
         owner = self._data.stat().st_uid
-        words = unprivileged(owner, [binaries.folder / "postgres", self._data / "base"])
+        words = unprivileged(owner, [binaries.folder / "postgres", self._data])
         settings = [f"--{name}={value}" for name, value in self._settings.items()]
         server = [binaries.path("postgres"), "-D", str(self._data), f"--port={self._port}", *settings]
         with self._open_log() as log:
@@ -168,7 +166,7 @@ class EmbeddedPostgres:
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                env=_environment(),
+                env=clean_environment(),
                 start_new_session=True,  # or Ctrl-C would stop it before its clients
             )
 
@@ -206,7 +204,12 @@ class EmbeddedPostgres:
 
 def _locked(file: Path) -> BinaryIO:
     """Opens a file that only one process holds; the lock ends with the process."""
-    lock = file.open("ab")
+    try:
+        lock = file.open("ab")
+    except PermissionError as error:
+        raise EmbeddedPostgresError(
+            f"{file.parent} belongs to another user; run as that one, or remove it"
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -215,95 +218,6 @@ def _locked(file: Path) -> BinaryIO:
             f"expected {file.parent} to be free, but another Staunch runs its PostgreSQL there; stop that one"
         ) from error
     return lock
-
-
-def _initialise(data: Path, binaries: Binaries) -> None:
-    """Makes the data folder under another name and renames it, so that there is none or a whole one."""
-    unfinished = data.with_name("data.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(mode=0o700)
-    if os.geteuid() == 0:
-        os.chown(unfinished, NOBODY, NOBODY)
-    passwords = {role: secrets.token_urlsafe(24) for role in (SUPERUSER, OWNER, READER)}
-    reached = [binaries.folder / "postgres", unfinished / "base"]
-    words = unprivileged(NOBODY, reached)
-    initdb = [
-        binaries.path("initdb"), "-D", str(unfinished), "--username", SUPERUSER, "--auth", "trust",
-        "--encoding", "UTF8", "--locale", "C", "--data-checksums",
-    ]  # fmt: skip
-    _run([*words, *initdb], "")
-    # Single-user mode needs no network and no password: nobody can come in before the access file is ours.
-    single = [binaries.path("postgres"), "--single", "-D", str(unfinished), "-c", "exit_on_error=on"]
-    _run([*words, *single, SUPERUSER], _first_statements(passwords))
-    (unfinished / "pg_hba.conf").write_text(_ACCESS)
-    _write_secret(_passwords_file(unfinished), json.dumps(passwords))
-    unfinished.rename(data)
-    _sync_folder(data.parent)
-
-
-def _first_statements(passwords: Mapping[str, str]) -> str:
-    """The roles and the database; one statement a line, as single-user mode wants it."""
-    return "\n".join(
-        [
-            f"ALTER ROLE {SUPERUSER} PASSWORD '{passwords[SUPERUSER]}'",
-            f"CREATE ROLE {OWNER} LOGIN CREATEROLE PASSWORD '{passwords[OWNER]}'",
-            f"CREATE ROLE {READER} LOGIN PASSWORD '{passwords[READER]}'",
-            f"ALTER ROLE {READER} SET default_transaction_read_only = on",
-            f"CREATE DATABASE {DATABASE} OWNER {OWNER}",
-            f"REVOKE TEMPORARY ON DATABASE {DATABASE} FROM PUBLIC",
-            "",
-        ]
-    )
-
-
-def _passwords_file(data: Path) -> Path:
-    return data / "staunch_passwords.json"  # inside, so that data and passwords come and go together
-
-
-def _write_secret(file: Path, text: str) -> None:
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _check_data(data: Path, binaries: Binaries) -> None:
-    owner, user = data.stat().st_uid, os.geteuid()
-    if user not in (0, owner):
-        raise EmbeddedPostgresError(
-            f"expected {data} to belong to user {user}, it belongs to {owner}; "
-            f"run as that user, or remove {data.parent}"
-        )
-    written_by = int((data / "PG_VERSION").read_text())
-    if written_by != binaries.major:
-        raise EmbeddedPostgresError(
-            f"{data} was written by PostgreSQL {written_by}, found {binaries.major} in {binaries.folder}; "
-            f"install {written_by}, or remove {data.parent} to begin anew"
-        )
-
-
-def _run(command: list[str], text: str) -> None:
-    done = subprocess.run(
-        command, input=text, capture_output=True, text=True, cwd="/", env=_environment(), check=False,
-        start_new_session=True,
-    )  # fmt: skip
-    if done.returncode != 0:
-        last = " / ".join((done.stderr or done.stdout).splitlines()[-6:])
-        raise EmbeddedPostgresError(f"{Path(command[-1]).name} failed while initialising PostgreSQL: {last}")
-
-
-def _environment() -> dict[str, str]:
-    """Our environment without what would change PostgreSQL's programs behind our back."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
-    return {**kept, "LC_ALL": "C"}
 
 
 # The port ---------------------------------------------------------------------------------------
@@ -320,7 +234,7 @@ def _choose_port(wanted: int, file: Path) -> int:
         if _is_free(kept):
             return kept
     with socket.socket() as probe:
-        probe.bind((_HOST, 0))
+        probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
@@ -328,7 +242,7 @@ def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as PostgreSQL itself binds
         try:
-            probe.bind((_HOST, port))
+            probe.bind((HOST, port))
         except OSError:
             return False
         return True
@@ -359,9 +273,9 @@ def _end_orphan(data: Path) -> None:
     lines = _pid_file_lines(data)
     if not lines:
         return
-    pid = int(lines[0])
-    if str(data) in _command_of(pid):
-        _end(pid, lambda: str(data) not in _command_of(pid))
+    pid, ours = int(lines[0]), f" -D {data} "
+    if ours in _command_of(pid):
+        _end(pid, lambda: ours not in _command_of(pid))
     (data / "postmaster.pid").unlink(missing_ok=True)
 
 
