@@ -31,6 +31,14 @@ stubs: ## Regenerates the committed stubs from the protos.
 	@sh requirements/install stubs
 	@sh requirements/generate-stubs client
 
+docs: ## Generates the pages of docs/ that come from the code.
+	@sh requirements/install dev
+	@$(PYTHON_BIN) -m staunch_server.reference docs
+
+schema: ## Dumps the schema of a migrated database to sql/staunch_sql/schema.sql.
+	@sh requirements/install dev
+	@$(PYTHON_BIN) -m staunch_features.dump_schema
+
 lock: ## Resolves the locks again (needs uv on PATH, or installs it into .venv-lock).
 	@sh requirements/resolve
 

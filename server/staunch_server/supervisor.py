@@ -213,7 +213,8 @@ class Supervisor:
 
     async def _drain(self, keeping: list[asyncio.Task[None]]) -> None:
         """Waits for the workers to drain, and kills those that do not end."""
-        _, late = await asyncio.wait(keeping, timeout=self._settings.drain_s + KILL_GRACE_S)
+        patience_s = self._settings.drain_wait_s + self._settings.drain_s + KILL_GRACE_S
+        _, late = await asyncio.wait(keeping, timeout=patience_s)
         for worker in self._workers:
             worker.signal(signal.SIGKILL)
         if late:

@@ -1,0 +1,92 @@
+"""`staunch train`: fits a model for a view and publishes it."""
+
+import asyncio
+from dataclasses import fields
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+from staunch_cli.local_database import DatabaseUrls, database
+from staunch_cli.progress import MARGIN, Progress
+from staunch_cli.settings_flags import add_settings, settings_of
+from staunch_cli.views import feature_folders, label_folders
+from staunch_training.costs import Costs
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace, _SubParsersAction
+
+    from staunch_training.train import TrainReport, TrainSettings
+
+
+def add_train(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
+    """Registers `staunch train`."""
+    parser = subparsers.add_parser("train", help="fit a model for a view and publish it")
+    parser.add_argument("--view", default="churn", help="the feature view and its label (default: churn)")
+    parser.add_argument("--name", help="the model's name (default: the view's)")
+    parser.add_argument(
+        "--learner", choices=("random_forest", "xgboost"), help="fit only this one (default: both)"
+    )
+    parser.add_argument(
+        "--until", type=date.fromisoformat, metavar="DATE", help="where the rows end (default: now)"
+    )
+    parser.add_argument("--seed", type=int, default=42, help="of every draw (default: 42)")
+    parser.add_argument(
+        "--alias", default="champion", help="set if it points nowhere yet (default: champion)"
+    )
+    parser.add_argument("--move-alias", action="store_true", help="set the alias wherever it points now")
+    _add_leaks(parser)
+    _add_costs(parser)
+    add_settings(parser, "database_url", "database_reader_url", "state_folder", "store", "views")
+    parser.set_defaults(run=run_train)
+
+
+def _add_leaks(parser: "ArgumentParser") -> None:
+    group = parser.add_argument_group("leaks", "a feature that foretells the label too well knows the answer")
+    group.add_argument(
+        "--leak-limit",
+        type=float,
+        default=0.90,
+        metavar="AUC",
+        help="refuse a feature this good alone (0.90)",
+    )
+    group.add_argument(
+        "--allow-leak", action="append", default=[], metavar="FEATURE", help="never refuse this one"
+    )
+
+
+def _add_costs(parser: "ArgumentParser") -> None:
+    """One flag a field of Costs, such as --offer-cost-cad."""
+    group = parser.add_argument_group(
+        "costs", "what the risk bands' thresholds follow from; see docs/training.md"
+    )
+    for field in fields(Costs):
+        flag = f"--{field.name.replace('_', '-')}"
+        group.add_argument(
+            flag, type=float, default=field.default, metavar="X", help=f"(default: {field.default})"
+        )
+
+
+def run_train(args: "Namespace") -> int:
+    """Trains, publishes, and says what came of it."""
+    with database(settings_of(args)) as urls:
+        report = asyncio.run(_train(args, urls))
+    print("\n".join(MARGIN + line for line in str(report).splitlines()))
+    return 0
+
+
+async def _train(args: "Namespace", urls: DatabaseUrls) -> "TrainReport":
+    from staunch_features.view import load_label, load_view
+    from staunch_model_store.store import ModelStore
+    from staunch_training.train import train
+
+    settings, progress = settings_of(args), Progress()
+    try:
+        return await train(
+            urls.reader,
+            load_view(args.view, feature_folders(settings)),
+            load_label(args.view, label_folders(settings)),
+            ModelStore(settings.model_folder),
+            await _train_settings(args, urls),
+            progress,
+        )
+    finally:
+        progress.close()
