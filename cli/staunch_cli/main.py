@@ -1,0 +1,104 @@
+"""The command `staunch`: its tree, and what failures look like.
+
+Each sub-command lives in a module that is imported only when that sub-command is asked for, so that
+`staunch predict` loads no training library and a broken extra breaks nothing else.
+"""
+
+import os
+import sys
+from argparse import ArgumentParser
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.metadata import version
+from typing import NamedTuple
+
+USAGE_ERROR = 2
+INTERRUPTED = 130  # as a shell says of a process that Ctrl-C ended
+
+
+class Command(NamedTuple):
+    """Where a sub-command lives.
+
+    Attributes:
+        module: the module to import when it is asked for.
+        add: the function there that registers its parser; it sets `run`, from the parsed arguments to the
+            exit code.
+        summary: one line for `staunch --help`.
+    """
+
+    module: str
+    add: str
+    summary: str
+
+
+COMMANDS: Mapping[str, Command] = {
+    "run": Command("staunch_cli.run", "add_run", "make what is missing, then serve"),
+    "serve": Command("staunch_cli.run", "add_serve", "serve the models of the store, and make nothing"),
+    "migrate": Command("staunch_cli.local", "add_migrate", "bring the tables of the database up to date"),
+    "simulate": Command("staunch_cli.local", "add_simulate", "write the simulated world, or the days since"),
+    "train": Command("staunch_cli.train", "add_train", "train a model on a view and publish it"),
+    "predict": Command("staunch_cli.predict", "add", "score one customer"),
+    "explain": Command("staunch_cli.explain", "add", "score one customer and say why"),
+    "models": Command("staunch_cli.models", "add", "list and show models, move aliases, reload"),
+    "score": Command("staunch_cli.score", "add", "score many customers into a file"),
+    "view": Command("staunch_cli.view", "add", "check, show and plot a feature view"),
+}
+
+EXPECTED = frozenset(
+    {
+        "staunch._errors.StaunchError",
+        "staunch_cli.errors.CommandError",
+        "staunch_cli.local_database.StateFolderBusy",
+        "staunch_cli.run.StepFailed",
+        "staunch_features.errors.FeatureError",
+        "staunch_model_store.errors.ModelStoreError",
+        "staunch_server.settings.SettingsError",
+        "staunch_server.supervisor.PortTaken",
+        "staunch_training.errors.TrainingError",
+    }
+)
+"""The exceptions whose message is all that a user needs; by name, since importing them loads every room."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs one sub-command and gives the exit code: 0 done, 1 failed, 2 misused, 130 interrupted."""
+    words = sys.argv[1:] if words is None else words
+    args = _parser(words[0] if words else "").parse_args(words)
+    try:
+        code: int = args.run(args)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has left, as `head` does. What is still buffered goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # the outermost guard; what it does not know it raises again
+        if not is_expected(error):
+            raise
+        print(f"staunch: {error}", file=sys.stderr)
+        return 1
+    return code
+
+
+def is_expected(error: BaseException) -> bool:
+    """Says whether the message is all that a user needs: ours, or about a file the user named."""
+    names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
+    return bool(names & EXPECTED) or (isinstance(error, OSError) and error.filename is not None)
+
+
+def _parser(chosen: str) -> ArgumentParser:
+    """Builds the tree; only the chosen branch is imported and complete."""
+    parser = ArgumentParser(prog="staunch", description="Churn scores by customer id, with exact reasons.")
+    parser.add_argument("--version", action="version", version=f"staunch {version('staunch-server')}")
+    branches = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        if name == chosen:
+            getattr(import_module(command.module), command.add)(branches)
+        else:
+            branches.add_parser(name, help=command.summary, add_help=False)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""`staunch predict`: one score."""
+
+import json
+from argparse import ArgumentParser, Namespace, _SubParsersAction
+from typing import TYPE_CHECKING, Any
+
+from staunch_cli import calling, display
+
+if TYPE_CHECKING:
+    from staunch import Prediction
+
+
+def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
+    """Registers `staunch predict`."""
+    parser = subparsers.add_parser(
+        "predict", description="Scores one customer from the rows as they stand now."
+    )
+    calling.add_customer(parser)
+    parser.add_argument("--features", action="store_true", help="show the feature values used")
+    calling.add_server(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: Namespace) -> int:
+    """Prints the score."""
+    with calling.client(args) as client:
+        made = client.predict(
+            calling.subject(args),
+            overrides=dict(args.overrides),
+            model=args.model,
+            as_of=args.as_of,
+            include_features=args.features,
+        )
+    if args.json:
+        print(json.dumps(as_json(calling.subject(args), made)))
+        return 0
+    print(display.facts(headline(calling.subject(args), made)))
+    if made.features is not None:
+        print()
+        print(display.facts([(name, display.number(value)) for name, value in made.features.items()]))
+    return 0
+
+
+def headline(customer: int | str, made: "Prediction") -> list[tuple[str, str]]:
+    """Gives the facts about one score, for people."""
+    band = "" if made.risk_band == "unspecified" else f"  {made.risk_band} risk"
+    return [
+        ("customer", str(customer)),
+        ("probability", f"{made.probability:.4f}{band}"),
+        ("model", str(made.model)),
+        ("as of", display.time(made.as_of)),
+    ]
+
+
+def as_json(customer: int | str, made: "Prediction") -> dict[str, Any]:
+    """Gives the facts about one score, for programs."""
+    facts = {
+        "customer": customer,
+        "probability": made.probability,
+        "risk_band": str(made.risk_band),
+        "model": str(made.model),
+        "model_digest": made.model.digest,
+        "as_of": display.time(made.as_of) or None,
+    }
+    return facts if made.features is None else {**facts, "features": made.features}
