@@ -198,12 +198,12 @@ CROSS JOIN LATERAL (
     sum(day * day) FILTER (WHERE charged) AS day_squares,
     sum(day * cents) FILTER (WHERE charged) AS days_charged,
     percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY cents) FILTER (WHERE charged) AS charge_percentiles,
-    coalesce(sum(cents) FILTER (WHERE kind = 'fee'), 0) AS fees_365d,
-    coalesce(sum(cents) FILTER (WHERE kind IN ('credit', 'refund')), 0) AS credits_365d,
+    coalesce(sum(cents) FILTER (WHERE settled AND kind = 'fee'), 0) AS fees_365d,
+    coalesce(sum(cents) FILTER (WHERE settled AND kind IN ('credit', 'refund')), 0) AS credits_365d,
     coalesce(sum(owed), 0) AS unpaid_365d
   FROM (
     SELECT
-      occurred_at, kind, cents, epoch, in_90d,
+      occurred_at, kind, settled, cents, in_90d,
       floor((w.epoch - epoch) / 86400) AS day,
       kind = 'payment' AND settled AS paid,
       kind = 'payment' AND NOT settled AS failed,
@@ -263,7 +263,7 @@ CROSS JOIN LATERAL (
     SELECT
       plan_code, contract_months, contract_starts_on, contract_ends_on, promotion_ends_on, valid_from, now, discount,
       price - discount AS net,
-      price - lag(price) OVER (PARTITION BY subscription_id ORDER BY valid_from) AS rise,
+      CASE WHEN plan_code = lag(plan_code) OVER before THEN price - lag(price) OVER before END AS rise,
       CASE WHEN now THEN (
         SELECT f.fee_cents::float8
         FROM staunch.cancellation_fee(
@@ -283,6 +283,7 @@ CROSS JOIN LATERAL (
       ORDER BY valid_from OFFSET 0
     ) known
     WHERE subscription_id = ANY (s.live_ids)
+    WINDOW before AS (PARTITION BY subscription_id ORDER BY valid_from)
   ) seen
 ) p
 CROSS JOIN LATERAL (

@@ -1,0 +1,304 @@
+"""Generated lives of customers: every row as a dict, honest about when each fact became known."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import asyncpg
+from hypothesis import strategies as st
+
+FOREVER = datetime.max.replace(tzinfo=UTC)
+"""What asyncpg reads and writes as 'infinity'."""
+
+TABLES = (
+    "customers",
+    "customer_addresses",
+    "subscriptions",
+    "subscription_terms",
+    "transactions",
+    "support_tickets",
+)
+"""In the order in which foreign keys let them be written."""
+
+MICROSECOND, DAY = timedelta(microseconds=1), timedelta(days=1)
+PLACES = (("ON", "K1A 0B1"), ("QC", "H2Y 1C6"), ("NS", "B0J 2C0"), ("NU", "X0A 0H0"), ("BC", "V5K 0A1"))
+PLANS = {
+    "wireless": ("wireless_basic", "wireless_plus", "wireless_unlimited"),
+    "internet": ("internet_basic", "internet_plus", "internet_gigabit"),
+    "tv": ("tv_basic", "tv_plus", "tv_premium"),
+}
+MOMENTS = (
+    datetime(2024, 2, 29, 12, tzinfo=UTC),  # leap day
+    datetime(2025, 2, 28, 23, 59, 59, 999999, tzinfo=UTC),  # a year after a leap day
+    datetime(2025, 3, 9, 7, 30, tzinfo=UTC),  # half past the hour that Toronto's clocks skip
+    datetime(2025, 11, 2, 5, 30, tzinfo=UTC),  # within the hour that they have twice
+    datetime(2025, 4, 1, tzinfo=UTC),  # Nova Scotia's tax falls
+    datetime(2026, 6, 12, tzinfo=UTC) - MICROSECOND,  # the last moment of the old cancellation fees
+    datetime(2026, 6, 12, tzinfo=UTC),
+    datetime(2026, 7, 31, 4, 5, 6, 789, tzinfo=UTC),
+)
+"""As-of times that are awkward."""
+
+_EDGES = [timedelta(days=days) for days in (0, 30, 90, 365)]
+_IDS = count(1)
+
+Row = dict[str, Any]
+
+
+@dataclass
+class History:
+    """All rows of one customer, by table."""
+
+    customer_id: int
+    tables: dict[str, list[Row]] = field(default_factory=lambda: {table: [] for table in TABLES})
+
+    def add(self, table: str, **row: Any) -> Row:
+        full = {"customer_id": self.customer_id} | row
+        self.tables[table].append(full)
+        return full
+
+
+async def write(connection: asyncpg.Connection, *histories: History) -> None:
+    """Copies histories into the database."""
+    for table in TABLES:
+        rows = [row for history in histories for row in history.tables[table]]
+        await copy(connection, table, rows)
+
+
+async def copy(connection: asyncpg.Connection, table: str, rows: list[Row]) -> None:
+    """Copies rows of one table; rows may differ in their columns."""
+    columns = sorted({column for row in rows for column in row})
+    if columns:
+        await connection.copy_records_to_table(
+            table,
+            schema_name="staunch",
+            columns=columns,
+            records=[tuple(row.get(column) for column in columns) for row in rows],
+        )
+
+
+def ago(moment: datetime, *, most_days: int = 800) -> st.SearchStrategy[datetime]:
+    """Times around a moment: on the edges of the windows, a microsecond beside them, anywhere, later too."""
+    edges = st.builds(
+        lambda edge, step: moment - edge + step * MICROSECOND, st.sampled_from(_EDGES), st.integers(-1, 1)
+    )
+    anywhere = st.builds(
+        lambda us: moment - timedelta(microseconds=us),
+        st.integers(-60 * 86_400_000_000, most_days * 86_400_000_000),
+    )
+    return st.one_of(edges, anywhere, anywhere)
+
+
+def lags() -> st.SearchStrategy[timedelta]:
+    """How much later something becomes known."""
+    return st.sampled_from([timedelta(0), MICROSECOND, timedelta(hours=5), 3 * DAY, 40 * DAY])
+
+
+@st.composite
+def histories(draw: st.DrawFn, moment: datetime, *, most_events: int = 14) -> History:
+    """One customer's life around a moment."""
+    history = History(next(_IDS))
+    joined = draw(ago(moment, most_days=1500))
+    history.add(
+        "customers",
+        given_name="Ann",
+        family_name="Roy",
+        email="ann@example.org",
+        birth_date=draw(
+            st.sampled_from([date(2008, 2, 29), date(2007, 3, 1), date(1970, 6, 5), moment.date()])
+        ),
+        gender="female",
+        language=draw(st.sampled_from(["en", "fr"])),
+        joined_at=joined,
+        recorded_at=joined + draw(lags()),
+    )
+    _addresses(draw, history, joined)
+    for number in range(draw(st.integers(0, 3))):
+        _subscription(draw, history, moment, number + 1)
+    for number in range(draw(st.integers(0, most_events))):
+        transaction(draw, history, moment, number + 1)
+    for number in range(draw(st.integers(0, most_events // 2))):
+        ticket(draw, history, moment, number + 1)
+    return history
+
+
+def transaction(draw: st.DrawFn, history: History, moment: datetime, number: int) -> Row:
+    """One transaction, perhaps corrected later by another."""
+    occurred = draw(ago(moment))
+    row = history.add(
+        "transactions",
+        transaction_id=2 * number,
+        kind=draw(
+            st.sampled_from(["charge", "charge", "payment", "payment", "payment", "refund", "credit", "fee"])
+        ),
+        status=draw(st.sampled_from(["settled", "settled", "failed"])),
+        amount_cents=draw(st.integers(0, 30_000)),
+        tax_cents=draw(st.integers(0, 4_000)),
+        currency="CAD",
+        method=draw(st.sampled_from(["pre_authorized", "credit_card", "bank", "none"])),
+        due_on=draw(st.none() | st.sampled_from([-1, 0, 1]).map(lambda d: occurred.date() + d * DAY)),
+        occurred_at=occurred,
+        recorded_at=occurred + draw(lags()),
+        superseded_at=FOREVER,
+    )
+    if draw(st.integers(0, 4)) == 0:
+        correct(
+            draw, history, "transactions", row, "transaction_id", amount_cents=draw(st.integers(0, 30_000))
+        )
+    return row
+
+
+def ticket(draw: st.DrawFn, history: History, moment: datetime, number: int) -> Row:
+    """One support ticket, perhaps resolved, rated, corrected."""
+    opened = draw(ago(moment))
+    recorded = opened + draw(lags())
+    resolved = draw(st.none() | lags().map(lambda lag: recorded + lag))
+    rated = draw(st.none() | lags().map(lambda lag: recorded + lag))
+    row = history.add(
+        "support_tickets",
+        ticket_id=2 * number,
+        category=draw(st.sampled_from(["billing", "technical", "outage", "cancellation", "moving", "other"])),
+        channel="phone",
+        priority=draw(st.integers(1, 4)),
+        opened_at=opened,
+        recorded_at=recorded,
+        resolved_at=resolved,
+        resolved_recorded_at=resolved and resolved + draw(lags()),
+        satisfaction=rated and draw(st.integers(1, 5)),
+        rated_at=rated,
+        rated_recorded_at=rated and rated + draw(lags()),
+        superseded_at=FOREVER,
+    )
+    if draw(st.integers(0, 4)) == 0:
+        known = max(
+            time for time in (recorded, row["resolved_recorded_at"], row["rated_recorded_at"]) if time
+        )
+        better = correct(
+            draw,
+            history,
+            "support_tickets",
+            row,
+            "ticket_id",
+            known_at=known,
+            priority=draw(st.integers(1, 4)),
+        )
+        better["resolved_recorded_at"] = resolved and better["recorded_at"]
+    return row
+
+
+def correct(
+    draw: st.DrawFn,
+    history: History,
+    table: str,
+    row: Row,
+    key: str,
+    known_at: datetime | None = None,
+    **changed: Any,
+) -> Row:
+    """Closes a row and says it better in a new one."""
+    at = (known_at or row["recorded_at"]) + draw(lags()) + MICROSECOND
+    row["superseded_at"] = at
+    return history.add(
+        table, **(row | {key: row[key] + 1, "recorded_at": at, "superseded_at": FOREVER} | changed)
+    )
+
+
+def _subscription(draw: st.DrawFn, history: History, moment: datetime, number: int) -> None:
+    service = draw(st.sampled_from(sorted(PLANS)))
+    started = draw(ago(moment, most_days=1500))
+    recorded = started + draw(lags())
+    ended = draw(st.none() | st.integers(0, 1500).map(lambda days: recorded + days * DAY))
+    history.add(
+        "subscriptions",
+        subscription_id=number,
+        service=service,
+        started_at=started,
+        started_recorded_at=recorded,
+        ended_at=ended,
+        ended_recorded_at=ended and ended + draw(lags()),
+        end_reason=ended and draw(st.sampled_from(["voluntary", "non_payment", "moved", "deceased"])),
+        superseded_at=FOREVER,
+    )
+    new_id = count(1).__next__
+
+    def terms() -> Row:
+        months = draw(st.sampled_from([0, 12, 24, 36]))
+        begins = started.date() + draw(st.integers(0, 40)) * DAY
+        inducement = draw(st.sampled_from([("none", 0), ("device_subsidy", 60_000), ("other", 5_000)]))
+        price = draw(st.integers(0, 15_000))
+        return {
+            "subscription_id": number,
+            "plan_code": draw(st.sampled_from(PLANS[service])),
+            "contract_months": months,
+            "contract_starts_on": begins,
+            "contract_ends_on": months_after(begins, months) if months else None,
+            "monthly_price_cents": price,
+            "discount_cents": draw(st.integers(0, price)),
+            "promotion_ends_on": draw(
+                st.none() | st.sampled_from([0, 1, 90, 91, -1]).map(lambda d: moment.date() + d * DAY)
+            ),
+            "inducement_cents": inducement[1],
+            "inducement_kind": inducement[0],
+        }
+
+    def price_change(now: Row) -> Row:
+        changed = terms() if draw(st.booleans()) else {}
+        return {
+            **now,
+            **changed,
+            "monthly_price_cents": max(now["discount_cents"], draw(st.integers(0, 15_000))),
+        }
+
+    first = terms()
+    for row in _changing(draw, started, recorded, first, price_change):
+        row["discount_cents"] = min(row["discount_cents"], row["monthly_price_cents"])
+        history.add("subscription_terms", term_id=new_id(), **row)
+
+
+def _addresses(draw: st.DrawFn, history: History, joined: datetime) -> None:
+    def place(_: Row) -> Row:
+        province, code = draw(st.sampled_from(PLACES))
+        return {"street": "1 Main", "city": "Town", "province_code": province, "postal_code": code}
+
+    new_id = count(1).__next__
+    for row in _changing(draw, joined, joined + draw(lags()), place({}), place):
+        history.add("customer_addresses", address_id=new_id(), **row)
+
+
+def _changing(
+    draw: st.DrawFn, begins: datetime, known: datetime, first: Row, change: Callable[[Row], Row]
+) -> list[Row]:
+    """Says what was believed to be valid when, as it changes: known late or ahead, and never overwritten."""
+    open_row = {
+        **first,
+        "valid_from": begins,
+        "valid_to": FOREVER,
+        "recorded_at": known,
+        "superseded_at": FOREVER,
+    }
+    rows = [open_row]
+    for _ in range(draw(st.integers(0, 3))):
+        known = known + draw(st.sampled_from([MICROSECOND, 20 * DAY, 100 * DAY, 364 * DAY]))
+        starts = known - draw(st.sampled_from([-10 * DAY, timedelta(0), MICROSECOND, 9 * DAY]))
+        if starts <= open_row["valid_from"]:
+            continue
+        values = {key: value for key, value in open_row.items() if key in first}
+        open_row["superseded_at"] = known
+        rows.append({**open_row, "valid_to": starts, "recorded_at": known, "superseded_at": FOREVER})
+        open_row = {**change(values), "valid_from": starts, "valid_to": FOREVER}
+        open_row |= {"recorded_at": known, "superseded_at": FOREVER}
+        rows.append(open_row)
+    return rows
+
+
+def months_after(day: date, months: int) -> date:
+    """The same day of the month so many months later, or that month's last day."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    for last in (day.day, 30, 29, 28):
+        try:
+            return date(year, month + 1, min(day.day, last))
+        except ValueError:
+            continue
+    raise AssertionError
