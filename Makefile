@@ -3,7 +3,7 @@
 PYTHON_BIN := .venv/bin/python
 export OMP_NUM_THREADS = 1
 
-.PHONY: help run test check format stubs lock schema docs bench clean
+.PHONY: help run test check format stubs lock schema docs clean
 
 help: ## Lists the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
