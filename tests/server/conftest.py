@@ -7,6 +7,7 @@
 
 import asyncio
 import functools
+import inspect
 import io
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -125,10 +126,13 @@ class Shell:
 ShellFactory = Callable[..., Awaitable[Shell]]
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
-    """Waits until the condition holds; fails after timeout_s seconds."""
+async def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
+    """Waits until the condition, a function or a coroutine function, holds; fails after timeout_s seconds."""
     async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - what is looked at has no event
+        while True:
+            holds = condition()
+            if await holds if inspect.isawaitable(holds) else holds:
+                return
             await asyncio.sleep(0.01)
 
 
@@ -210,6 +214,12 @@ SELECT c.{id}, c.a::float8 AS a, c.b::float8 AS b,
 FROM unnest($1::{type}[]) AS u (id)
 JOIN public.clients c ON c.{id} = u.id AND c.joined_at <= $2::timestamptz
 """
+
+
+@pytest.fixture(scope="session")
+def clients_sql() -> str:
+    """Makes and fills the table of the clients."""
+    return _CLIENTS
 
 
 @pytest.fixture(scope="session")
@@ -344,6 +354,11 @@ class Running:
     predictions: PredictionServiceStub
     models: ModelServiceStub
     store: Path
+    stop: Callable[[], Awaitable[None]]
+
+    def rich(self, error: aio.AioRpcError) -> RichError:
+        """Decodes an error."""
+        return read_rich_error(error)
 
     async def failure(self, call: Any) -> RichError:
         """The error that a call ends with."""
@@ -367,13 +382,13 @@ async def serve(
             if not store.exists():
                 publish(store)
             defaults = {"port": 0, "database_reader_url": clients.reader_url, "drain_s": 5}
-            server = await stack.enter_async_context(
-                serving(load_settings(defaults | flags), CollectorRegistry())
-            )
+            settings = load_settings(defaults | flags)
+            own = await stack.enter_async_context(AsyncExitStack())
+            server = await own.enter_async_context(serving(settings, CollectorRegistry()))
             options = [("grpc.use_local_subchannel_pool", 1)]
-            channel = await stack.enter_async_context(
-                aio.insecure_channel(f"127.0.0.1:{server.port}", options=options)
-            )
-            return Running(server, channel, PredictionServiceStub(channel), ModelServiceStub(channel), store)
+            channel = aio.insecure_channel(f"127.0.0.1:{server.port}", options=options)
+            own.push_async_callback(channel.close)
+            stubs = PredictionServiceStub(channel), ModelServiceStub(channel)
+            return Running(server, channel, *stubs, store, own.aclose)
 
         yield start
