@@ -42,6 +42,7 @@ _AWAY = (
     asyncpg.TooManyConnectionsError,
     asyncpg.IdleSessionTimeoutError,
     asyncpg.exceptions.DatabaseDroppedError,
+    asyncpg.InternalClientError,  # the server's goodbye met our query: "another operation is in progress"
 )
 
 
