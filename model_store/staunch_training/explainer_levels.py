@@ -13,10 +13,11 @@ TreeSHAP does (Yu et al. 2022). A node's factor and weight have three values onl
 met, is met and n's is not, both are met. They are looked up.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from staunch_training.conditions import Condition, children
 from staunch_training.explainer_quadrature import Quadrature
 from staunch_training.onnx_graph import INT64, GraphBuilder
 from staunch_training.trees import Floats, Ints, TreeEnsemble
@@ -26,34 +27,14 @@ _MET_ABOVE, _MET_HERE = np.array([0.0, 1.0, 1.0]), np.array([0.0, 0.0, 1.0])
 
 
 @dataclass(frozen=True)
-class _Condition:
-    """What a path asks of one feature: low < x <= high, whether a missing value passes, and z."""
-
-    low: float = -np.inf
-    high: float = np.inf
-    missing: bool = True
-    ratio: float = 1.0
-
-    def left(self, threshold: float, missing_left: bool, ratio: float) -> "_Condition":
-        """Adds a split whose left side is taken."""
-        missing = self.missing and missing_left
-        return replace(self, high=min(self.high, threshold), missing=missing, ratio=self.ratio * ratio)
-
-    def right(self, threshold: float, missing_left: bool, ratio: float) -> "_Condition":
-        """Adds a split whose right side is taken."""
-        missing = self.missing and not missing_left
-        return replace(self, low=max(self.low, threshold), missing=missing, ratio=self.ratio * ratio)
-
-
-@dataclass(frozen=True)
 class _Split:
     """A split with the conditions on its feature: above it, on its left and on its right side."""
 
     node: int
     depth: int  # distinct features that the path to its children asks
-    above: _Condition
-    left: _Condition
-    right: _Condition
+    above: Condition
+    left: Condition
+    right: Condition
 
 
 def add(graph: GraphBuilder, asked: str, trees: TreeEnsemble) -> tuple[str, Ints]:
@@ -84,17 +65,15 @@ def add(graph: GraphBuilder, asked: str, trees: TreeEnsemble) -> tuple[str, Ints
 
 def _splits(trees: TreeEnsemble, nodes: Ints) -> list[_Split]:
     """Walks down the inner nodes, parents first."""
-    paths: dict[int, dict[int, _Condition]] = {int(root): {} for root in trees.roots}
-    ratio, splits = trees.cover_ratio(), []
+    paths: dict[int, dict[int, Condition]] = {int(root): {} for root in trees.roots}
+    splits = []
     for node in nodes.tolist():
         path, feature = paths.pop(node), int(trees.feature[node])
-        above = path.get(feature, _Condition())
-        split = float(trees.threshold[node]), bool(trees.missing_left[node])
-        left, right = int(trees.left[node]), int(trees.right[node])
-        on_left = above.left(*split, float(ratio[left]))
-        on_right = above.right(*split, float(ratio[right]))
-        paths[left], paths[right] = path | {feature: on_left}, path | {feature: on_right}
-        splits.append(_Split(node, len(paths[left]), above, on_left, on_right))
+        above = path.get(feature, Condition())
+        left, right = children(trees, node, above)
+        paths[int(trees.left[node])] = path | {feature: left}
+        paths[int(trees.right[node])] = path | {feature: right}
+        splits.append(_Split(node, len(path | {feature: left}), above, left, right))
     return splits
 
 
