@@ -23,10 +23,10 @@ from staunch.v1.model_service_pb2 import (
     SetAliasResponse,
 )
 from staunch.v1.prediction_service_pb2 import OutputSpace
-from staunch_model_store.errors import ModelRefused
+from staunch_model_store.errors import AliasMoved, ModelRefused
 from staunch_model_store.manifest import EXPLAINER_ONNX, NAME, Manifest
 from staunch_server import subject
-from staunch_server.errors import Reason, Refusal, Violation
+from staunch_server.errors import Reason, Refusal, Resource, Violation
 from staunch_server.pointers import Version
 from staunch_server.registry import Registry
 from staunch_server.transport import Call
@@ -76,25 +76,30 @@ class ModelServicer:
         """Describes one version in full, whether it is loaded or not.
 
         Raises:
-            ModelNotFound: the store holds no such version.
+            Refusal: MODEL_NOT_FOUND, MODEL_NOT_READY.
         """
-        named = request.model or self._registry.default_model
-        version = await asyncio.to_thread(self._store.resolve, named)
+        version = await self._registry.stored(request.model)
         return GetModelResponse(model=await self._model(version, full=True))
 
     async def set_alias(self, request: SetAliasRequest, call: Call) -> SetAliasResponse:
         """Points an alias at a version that has been verified; nothing changes if that fails.
 
         Raises:
-            Refusal: FIELD_INVALID.
-            ModelStoreError, ViewError, DatabaseUnavailable: as `Registry.set_alias`.
+            Refusal: FIELD_INVALID, MODEL_NOT_FOUND, ALIAS_MOVED.
+            ModelRefused, ViewError, DatabaseUnavailable: as `Registry.set_alias`.
         """
         _refuse_fields(request)
+        version = (request.name, request.version)
+        await self._registry.stored(f"{request.name}@{request.version}")
         expected = request.expected_version if request.HasField("expected_version") else None
-        previous = await self._registry.set_alias(request.name, request.alias, request.version, expected)
+        try:
+            previous = await self._registry.set_alias(version, request.alias, expected)
+        except AliasMoved as error:
+            alias = Resource("alias", f"{request.name}@{request.alias}")
+            current = {"current_version": str(error.current)}
+            raise Refusal(Reason.ALIAS_MOVED, str(error), resource=alias, metadata=current) from error
         self._announce()
-        model = await self._model((request.name, request.version))
-        return SetAliasResponse(model=model, previous_version=previous)
+        return SetAliasResponse(model=await self._model(version), previous_version=previous)
 
     async def reload_models(self, request: ReloadModelsRequest, call: Call) -> ReloadModelsResponse:
         """Reads the store again, here and in the other workers; says what changed here."""

@@ -153,13 +153,13 @@ class Registry:
             deadline: monotonic seconds, until when a load may be waited for; None for the query's timeout.
 
         Raises:
-            ModelNotFound, ModelRefused, ViewError: as they say.
-            Refusal: MODEL_NOT_READY, MODEL_NOT_LOADED, MODEL_REFUSED.
+            Refusal: MODEL_NOT_FOUND, MODEL_NOT_READY, MODEL_NOT_LOADED, MODEL_REFUSED.
+            ModelRefused, ViewError: the load that this request began ended so.
         """
         served = self._answering.get(model)
         if served is not None:
             return served
-        version = await self._stored(model or self.default_model)
+        version = await self.stored(model)
         if version in self._refused:
             raise Refusal(Reason.MODEL_REFUSED, str(self._refused[version]), resource=_resource(version))
         if version in self._loaded:
@@ -167,7 +167,25 @@ class Registry:
         self._admit(version, model)
         return await self._await_load(version, deadline)
 
-    async def set_alias(self, name: str, alias: str, version: int, expected: int | None) -> int:
+    async def stored(self, model: str) -> Version:
+        """Finds the version of the store that "name", "name@version", "name@alias" or "" means now.
+
+        Raises:
+            Refusal: MODEL_NOT_FOUND; MODEL_NOT_READY for the default model before its first version.
+        """
+        wanted = model or self.default_model
+        try:
+            return await asyncio.to_thread(self.store.resolve, wanted)
+        except ModelNotFound as error:
+            held = await asyncio.to_thread(self.store.versions, self.default_model)
+            if wanted != self.default_model or held:
+                raise Refusal(
+                    Reason.MODEL_NOT_FOUND, str(error), resource=Resource("model", wanted)
+                ) from error
+            message = f"No version of {wanted} has been published yet; run `staunch train`, then try again."
+            raise Refusal(Reason.MODEL_NOT_READY, message, resource=Resource("model", wanted)) from error
+
+    async def set_alias(self, version: Version, alias: str, expected: int | None) -> int:
         """Points an alias at a version once that has been verified; gives the one it pointed at before, or 0.
 
         Raises:
@@ -175,13 +193,14 @@ class Registry:
             DatabaseUnavailable: its view could not be checked; nothing was changed.
             AliasMoved: the alias does not point at `expected` (0: at none).
         """
+        name, number = version
         async with self._changing:
             try:
-                manifest = await asyncio.to_thread(digest, self.store, (name, version))
-                served = await self._verified((name, version), manifest)
-                previous = await asyncio.to_thread(self.store.set_alias, name, alias, version, expected)
+                manifest = await asyncio.to_thread(digest, self.store, version)
+                served = await self._verified(version, manifest)
+                previous = await asyncio.to_thread(self.store.set_alias, name, alias, number, expected)
                 self._aliases[name, alias] = served
-                self._pointing = {**self._pointing, (name, alias): (version, manifest)}
+                self._pointing = {**self._pointing, (name, alias): (number, manifest)}
             finally:
                 self._settle()
         return previous
@@ -273,16 +292,6 @@ class Registry:
 
     async def _read_pointing(self) -> Pointing:
         return await asyncio.to_thread(read_pointing, self.store, self._pointing, self._complaints)
-
-    async def _stored(self, model: str) -> Version:
-        try:
-            return await asyncio.to_thread(self.store.resolve, model)
-        except ModelNotFound as error:
-            held = await asyncio.to_thread(self.store.versions, self.default_model)
-            if model != self.default_model or held:
-                raise
-            message = f"No version of {model} has been published yet; run `staunch train`, then try again."
-            raise Refusal(Reason.MODEL_NOT_READY, message) from error
 
     def _admit(self, version: Version, model: str) -> None:
         """Counts a version that a request names by number; what an alias points at is not limited."""

@@ -1,0 +1,323 @@
+"""Predict over a real server: live rows, given features, overrides, moments, and every refusal."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpc import aio
+from small_models import EPOCH, expected_margin, person, sigmoid, view_text
+
+from staunch.v1 import prediction_service_pb2 as pb
+
+Serve = Callable[..., Awaitable[Any]]
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def stamp(when: datetime) -> Timestamp:
+    made = Timestamp()
+    made.FromDatetime(when)
+    return made
+
+
+def hours(i: int, when: datetime) -> float:
+    return (when - EPOCH).total_seconds() / 3600 - i
+
+
+def given(**values: float | None) -> pb.FeatureValues:
+    return pb.FeatureValues(values={name: value_of(value) for name, value in values.items()})
+
+
+def value_of(value: float | None) -> pb.FeatureValue:
+    return pb.FeatureValue() if value is None else pb.FeatureValue(number=value)
+
+
+def plain(values: Any) -> dict[str, float | None]:
+    return {name: value.number if value.HasField("number") else None for name, value in values.items()}
+
+
+async def test_a_live_customer_is_scored_from_the_row_as_it_stands(publish: Any, serve: Serve) -> None:
+    stored = publish()
+    live = await serve()
+    before = datetime.now(UTC)
+    answer = await live.prediction.Predict(pb.PredictRequest(customer_id=8, include_features=True))
+    as_of = answer.as_of_time.ToDatetime(UTC)
+    assert before - timedelta(milliseconds=1) <= as_of <= datetime.now(UTC)
+    values = person(8, hours(8, as_of))
+    assert plain(answer.features) == {
+        "a": values[0],
+        "b": values[1],
+        "hours": pytest.approx(values[2], abs=1e-6),
+    }
+    assert answer.probability == pytest.approx(sigmoid(expected_margin(values)), abs=1e-15)
+    assert (answer.model.name, answer.model.version, answer.model.digest) == ("churn", 1, stored.digest)
+
+
+async def test_a_past_moment_gives_the_row_as_it_was_and_is_echoed_to_the_microsecond(
+    publish: Any, serve: Serve
+) -> None:
+    publish()
+    live = await serve()
+    when = NOON.replace(microsecond=123457)
+    asked = stamp(when)
+    asked.nanos += 999
+    answer = await live.prediction.Predict(
+        pb.PredictRequest(customer_id=9, as_of_time=asked, include_features=True)
+    )
+    assert answer.as_of_time == stamp(when)
+    assert answer.features["hours"].number == pytest.approx(hours(9, when), abs=1e-9)
+
+
+async def test_features_are_answered_only_when_asked_for(publish: Any, serve: Serve) -> None:
+    publish()
+    live = await serve()
+    assert not (await live.prediction.Predict(pb.PredictRequest(customer_id=8))).features
+
+
+async def test_a_null_comes_back_without_a_kind(publish: Any, serve: Serve) -> None:
+    publish()
+    live = await serve()
+    answer = await live.prediction.Predict(pb.PredictRequest(customer_id=7, include_features=True))
+    assert plain(answer.features)["b"] is None
+    assert "b" in answer.features
+
+
+async def test_given_features_are_scored_without_the_database(publish: Any, serve: Serve) -> None:
+    publish()
+    live = await serve(database_reader_url="postgresql://nobody@127.0.0.1:1/none")
+    answer = await live.prediction.Predict(
+        pb.PredictRequest(features=given(a=6, b=None, hours=10), include_features=True)
+    )
+    assert answer.probability == pytest.approx(sigmoid(1 - 0.5), abs=1e-15)
+    assert not answer.HasField("as_of_time")
+    assert plain(answer.features) == {"a": 6, "b": None, "hours": 10}
+
+
+async def test_overrides_replace_single_features_of_the_live_row(publish: Any, serve: Serve) -> None:
+    publish()
+    live = await serve()
+    request = pb.PredictRequest(
+        customer_id=8, overrides={"a": value_of(3), "b": value_of(None)}, include_features=True
+    )
+    answer = await live.prediction.Predict(request)
+    assert plain(answer.features)["a"] == 3
+    assert plain(answer.features)["b"] is None
+    assert answer.probability == pytest.approx(sigmoid(-1 + 0.25), abs=1e-15)
+    untouched = await live.prediction.Predict(pb.PredictRequest(customer_id=8, include_features=True))
+    assert plain(untouched.features)["a"] == 8
+
+
+@pytest.mark.parametrize(
+    ("base", "band"),
+    [(-5, pb.RISK_BAND_LOW), (-1.5, pb.RISK_BAND_MEDIUM), (5, pb.RISK_BAND_HIGH)],
+)
+async def test_the_band_follows_the_thresholds_of_the_version(
+    publish: Any, serve: Serve, base: float, band: int
+) -> None:
+    publish(base=base)
+    live = await serve()
+    answer = await live.prediction.Predict(pb.PredictRequest(features=given(a=6, b=None, hours=200)))
+    assert answer.risk_band == band
+
+
+async def test_without_thresholds_there_is_no_band(publish: Any, serve: Serve) -> None:
+    publish(thresholds=None)
+    live = await serve()
+    answer = await live.prediction.Predict(pb.PredictRequest(features=given(a=6, b=None, hours=200)))
+    assert answer.risk_band == pb.RISK_BAND_UNSPECIFIED
+
+
+@pytest.mark.parametrize("model", ["", "churn", "churn@champion", "churn@1"])
+async def test_a_version_is_found_by_each_of_its_names(publish: Any, serve: Serve, model: str) -> None:
+    publish()
+    live = await serve()
+    answer = await live.prediction.Predict(pb.PredictRequest(model=model, customer_id=8))
+    assert answer.model.version == 1
+
+
+async def test_a_moment_a_little_ahead_of_our_clock_is_now(publish: Any, serve: Serve) -> None:
+    publish()
+    live = await serve()
+    ahead = stamp(datetime.now(UTC) + timedelta(seconds=3))
+    answer = await live.prediction.Predict(pb.PredictRequest(customer_id=8, as_of_time=ahead))
+    assert answer.as_of_time.ToDatetime(UTC) <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("id_type", "key"), [("text", "key-8"), ("uuid", "00000000-0000-4000-8000-000000000008")]
+)
+async def test_keys_name_a_customer_where_the_view_wants_them(
+    publish: Any, serve: Serve, id_type: str, key: str
+) -> None:
+    publish(id_type=id_type)
+    live = await serve()
+    asked = [pb.PredictRequest(customer_key=text, include_features=True) for text in (key, key)]
+    if id_type == "uuid":
+        asked[1].customer_key = key.upper()
+    answers = await asyncio.gather(*(live.prediction.Predict(one) for one in asked))
+    assert [plain(answer.features)["a"] for answer in answers] == [8, 8]
+
+
+async def test_a_view_without_time_needs_none(publish: Any, serve: Serve) -> None:
+    publish(uses_as_of=False)
+    live = await serve()
+    answer = await live.prediction.Predict(pb.PredictRequest(customer_id=8, include_features=True))
+    assert answer.features["hours"].number == 1
+
+
+async def test_many_calls_at_once_get_their_own_rows(publish: Any, serve: Serve) -> None:
+    publish()
+    live = await serve(max_batch_rows=8)
+    ids = [i for i in range(1, 121) if i % 11]
+    requests = [pb.PredictRequest(customer_id=i, include_features=True) for i in ids]
+    answers = await asyncio.gather(*(live.prediction.Predict(one) for one in requests))
+    assert [answer.features["a"].number for answer in answers] == [i % 10 for i in ids]
+    assert len({answer.as_of_time.SerializeToString() for answer in answers}) < len(ids)
+
+
+LATER = stamp(datetime.now(UTC) + timedelta(hours=1))
+REFUSED = {
+    "nobody named": (pb.PredictRequest(), "SUBJECT_MISSING"),
+    "an id of 0": (pb.PredictRequest(customer_id=0), "CUSTOMER_ID_INVALID"),
+    "an id below 0": (pb.PredictRequest(customer_id=-7), "CUSTOMER_ID_INVALID"),
+    "a key for an id": (pb.PredictRequest(customer_key="key-8"), "ID_TYPE_MISMATCH"),
+    "an unknown id": (pb.PredictRequest(customer_id=999_999), "CUSTOMER_NOT_FOUND"),
+    "one not yet known then": (
+        pb.PredictRequest(customer_id=8, as_of_time=stamp(EPOCH)),
+        "CUSTOMER_NOT_FOUND",
+    ),
+    "one no longer there": (pb.PredictRequest(customer_id=11), "CUSTOMER_NOT_ELIGIBLE"),
+    "an unknown model": (pb.PredictRequest(model="other", customer_id=8), "MODEL_NOT_FOUND"),
+    "an unknown version": (pb.PredictRequest(model="churn@9", customer_id=8), "MODEL_NOT_FOUND"),
+    "an unknown alias": (pb.PredictRequest(model="churn@next", customer_id=8), "MODEL_NOT_FOUND"),
+    "no model's name": (pb.PredictRequest(model="../etc@1", customer_id=8), "MODEL_NOT_FOUND"),
+    "an unknown feature": (pb.PredictRequest(features=given(a=1, b=1, hours=1, c=1)), "FEATURE_UNKNOWN"),
+    "a missing feature": (pb.PredictRequest(features=given(a=1)), "FEATURE_MISSING"),
+    "a null that is never null": (
+        pb.PredictRequest(features=given(a=None, b=1, hours=1)),
+        "FEATURE_MISSING",
+    ),
+    "a NaN": (pb.PredictRequest(features=given(a=math.nan, b=1, hours=1)), "FEATURE_NOT_FINITE"),
+    "an infinity": (pb.PredictRequest(features=given(a=1, b=-math.inf, hours=1)), "FEATURE_NOT_FINITE"),
+    "an override of nothing": (
+        pb.PredictRequest(customer_id=8, overrides={"z": value_of(1)}),
+        "FEATURE_UNKNOWN",
+    ),
+    "an infinite override": (
+        pb.PredictRequest(customer_id=8, overrides={"a": value_of(math.inf)}),
+        "FEATURE_NOT_FINITE",
+    ),
+    "an override beside features": (
+        pb.PredictRequest(features=given(a=1, b=1, hours=1), overrides={"a": value_of(1)}),
+        "OVERRIDE_NOT_ALLOWED",
+    ),
+    "a moment beside features": (
+        pb.PredictRequest(features=given(a=1, b=1, hours=1), as_of_time=stamp(NOON)),
+        "AS_OF_NOT_ALLOWED",
+    ),
+    "a moment in the future": (pb.PredictRequest(customer_id=8, as_of_time=LATER), "AS_OF_IN_FUTURE"),
+    "no time at all": (
+        pb.PredictRequest(customer_id=8, as_of_time=Timestamp(seconds=1, nanos=2_000_000_000)),
+        "FIELD_INVALID",
+    ),
+}
+CODES = {"MODEL_NOT_FOUND": "NOT_FOUND", "CUSTOMER_NOT_FOUND": "NOT_FOUND"} | {
+    "CUSTOMER_NOT_ELIGIBLE": "FAILED_PRECONDITION"
+}
+
+
+async def failure(call: Any, read_error: Any) -> Any:
+    with pytest.raises(aio.AioRpcError) as caught:
+        await call
+    return read_error(caught.value)
+
+
+async def test_each_wrong_request_gets_its_code_reason_and_a_message_that_says_what_to_do(
+    publish: Any, serve: Serve, read_error: Any
+) -> None:
+    publish()
+    live = await serve()
+    for case, (request, reason) in REFUSED.items():
+        error = await failure(live.prediction.Predict(request), read_error)
+        assert (case, error.reason) == (case, reason)
+        assert error.code.name == CODES.get(reason, "INVALID_ARGUMENT")
+        assert error.message
+        found = error.code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION)
+        assert (error.resource is not None) == found
+        assert bool(error.violations) == (error.code == grpc.StatusCode.INVALID_ARGUMENT)
+
+
+@pytest.mark.parametrize(
+    ("id_type", "key"),
+    [
+        ("text", ""),
+        ("text", "x" * 65),
+        ("text", "é" * 33),
+        ("text", "a\0b"),
+        ("uuid", "not-a-uuid"),
+        ("uuid", ""),
+    ],
+)
+async def test_a_key_that_is_none_is_refused(
+    publish: Any, serve: Serve, read_error: Any, id_type: str, key: str
+) -> None:
+    publish(id_type=id_type)
+    live = await serve()
+    error = await failure(live.prediction.Predict(pb.PredictRequest(customer_key=key)), read_error)
+    assert (error.reason, error.violations[0][0]) == ("CUSTOMER_ID_INVALID", "customer_key")
+
+
+async def test_an_id_for_a_view_keyed_by_text_is_refused(publish: Any, serve: Serve, read_error: Any) -> None:
+    publish(id_type="text")
+    live = await serve()
+    error = await failure(live.prediction.Predict(pb.PredictRequest(customer_id=8)), read_error)
+    assert error.reason == "ID_TYPE_MISMATCH"
+
+
+async def test_a_moment_for_a_view_without_time_is_refused(
+    publish: Any, serve: Serve, read_error: Any
+) -> None:
+    publish(uses_as_of=False)
+    live = await serve()
+    request = pb.PredictRequest(customer_id=8, as_of_time=stamp(NOON))
+    error = await failure(live.prediction.Predict(request), read_error)
+    assert error.reason == "AS_OF_NOT_ALLOWED"
+
+
+async def test_a_longest_key_is_taken(publish: Any, serve: Serve, read_error: Any) -> None:
+    publish(id_type="text")
+    live = await serve()
+    error = await failure(live.prediction.Predict(pb.PredictRequest(customer_key="é" * 32)), read_error)
+    assert error.reason == "CUSTOMER_NOT_FOUND"
+
+
+async def test_a_row_that_the_view_says_it_never_gives_is_not_scored(
+    publish: Any, serve: Serve, read_error: Any
+) -> None:
+    publish(text=view_text().replace("people.a, people.b", "nullif(people.a, 8) AS a, people.b"))
+    live = await serve()
+    asked = [live.prediction.Predict(pb.PredictRequest(customer_id=i)) for i in (8, 9)]
+    error = await failure(asked[0], read_error)
+    assert error.reason == "MODEL_REFUSED"
+    assert "feature a is null" in error.message
+    assert (await asked[1]).probability > 0
+
+
+async def test_one_bad_id_fails_only_itself(publish: Any, serve: Serve) -> None:
+    publish()
+    live = await serve()
+    ids = [8, 999_999, 11, 0, 9]
+    outcomes = await asyncio.gather(
+        *(live.prediction.Predict(pb.PredictRequest(customer_id=i)) for i in ids), return_exceptions=True
+    )
+    assert [isinstance(outcome, pb.PredictResponse) for outcome in outcomes] == [
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
