@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from staunch import Contribution, Explanation
 
 _NAME_WIDTH = 34  # of the longest name shown whole at 80 columns
-_FIXED_WIDTH = 2 + 1 + 11 + 1 + 9 + 2 + 1  # margin, value, contribution, axis and the gaps between
+_FIXED_WIDTH = 2 + 1 + 11 + 1 + 11 + 2 + 1  # margin, value, contribution, axis and the gaps between
 
 
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
@@ -59,9 +59,9 @@ def picture(why: "Explanation", paper: display.Paper) -> str:
 
     def line(name: str, value: str, part: float, share: float) -> str:
         cut = name if len(name) <= name_width else name[: name_width - 1] + "~"
-        return f"  {cut:<{name_width}} {value:>11.11} {part:>+9.4f}  {paper.bar(share, half)}".rstrip()
+        return f"  {cut:<{name_width}} {value:>11.11} {part:>+11.4f}  {paper.bar(share, half)}".rstrip()
 
-    lines = [f"{margin}{'value':>11} {space:>9}  {'lowers':>{half}}|raises".rstrip()]
+    lines = [f"{margin}{'value':>11} {space:>11}  {'lowers':>{half}}|raises".rstrip()]
     lines += [
         line(name, display.number(part.value), part.contribution, part.contribution / largest)
         for name, part in zip(names, why.contributions, strict=True)

@@ -41,7 +41,6 @@ COMMANDS: Mapping[str, Command] = {
     "explain": Command("staunch_cli.explain", "add", "score one customer and say why"),
     "models": Command("staunch_cli.models", "add", "list and show models, move aliases, reload"),
     "score": Command("staunch_cli.score", "add", "score many customers into a file"),
-    "view": Command("staunch_cli.view", "add", "check, show and plot a feature view"),
 }
 
 EXPECTED = frozenset(

@@ -5,11 +5,12 @@ Customers without a score stand in a second file beside it, `scores.errors.csv` 
 """
 
 import asyncio
+import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, aclosing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 NOT_IN_POPULATION = {"CUSTOMER_NOT_ELIGIBLE", "CUSTOMER_NOT_FOUND"}
 """Why a candidate of a view's population has no score without anything being wrong."""
 
+_NUMBER = re.compile(r"-?[0-9]{1,20}")
 _CHUNK_ROWS = 2000  # small enough that a stream of them leaves the server room for single calls
 
 
@@ -113,12 +115,13 @@ async def _score_with(client: "AsyncClient", model: "Model", args: Namespace) ->
         scores = stack.enter_context(open_scores(args.out, numbers=numbers))
         advance = stack.enter_context(_progress(total))
         tally = Tally(failed=errors.reasons)
-        rows = client.batch_predict(
+        batch = client.batch_predict(
             customers, model=str(model.reference), as_of=args.as_of, chunk_size=args.chunk_rows
         )
-        async for row in rows:
-            _write(row, scores, errors, tally, population=not args.ids)
-            advance(1)
+        async with aclosing(batch) as rows:
+            async for row in rows:
+                _write(row, scores, errors, tally, population=not args.ids)
+                advance(1)
         errors.keep()
         scores.keep()
     return tally
@@ -167,7 +170,7 @@ def _ids(lines: Iterable[str], numbers: bool, errors: ErrorFile) -> Iterator[int
             continue
         if not numbers:
             yield text
-        elif text.lstrip("-").isdecimal():
+        elif _NUMBER.fullmatch(text):
             yield int(text)
         else:
             errors.add(text, "INVALID_ARGUMENT", "CUSTOMER_ID_INVALID", "expected a whole number")

@@ -1,0 +1,139 @@
+"""`staunch score`: complete files or none."""
+
+import asyncio
+import csv
+
+import pyarrow.parquet
+import pytest
+from grpc import StatusCode
+
+from staunch_features.database import connect
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "scores.csv"
+
+
+@pytest.fixture
+def ids(tmp_path):
+    def write(*lines):
+        path = tmp_path / "ids.txt"
+        path.write_text("\n".join(str(line) for line in lines) + "\n")
+        return path
+
+    return write
+
+
+def test_listed_ids_are_scored_with_model_and_moment(staunch, ids, out):
+    told = staunch("score", "--out", out, "--ids", ids(*range(1, 7)))
+    assert told.code == 0
+    assert "6 customers scored by churn@3 as of 2023-11-14T22:13:20.123456Z" in told.out
+    assert rows_of(out)[4] == {
+        "customer": "5",
+        "probability": "0.005",
+        "risk_band": "low",
+        "model": "churn@3",
+        "as_of": "2023-11-14T22:13:20.123456Z",
+    }
+
+
+def test_rows_without_a_score_stand_in_a_second_file(staunch, ids, out, tmp_path):
+    told = staunch("score", "--out", out, "--ids", ids(1, 7, "x", "", 10**30, -1))
+    assert [row["customer"] for row in rows_of(out)] == ["1"]
+    failed = {row["customer"]: row["reason"] for row in rows_of(tmp_path / "scores.errors.csv")}
+    assert failed == {
+        "7": "CUSTOMER_NOT_FOUND",
+        "x": "CUSTOMER_ID_INVALID",
+        str(10**30): "CUSTOMER_ID_INVALID",
+        "-1": "CUSTOMER_ID_INVALID",
+    }
+    assert "4 have no score (3 CUSTOMER_ID_INVALID, 1 CUSTOMER_NOT_FOUND)" in told.out
+
+
+def test_not_one_score_is_exit_code_1(staunch, ids, out):
+    assert staunch("score", "--out", out, "--ids", ids(7, 14)).code == 1
+
+
+def test_the_errors_of_an_earlier_run_do_not_stay(staunch, ids, out, tmp_path):
+    staunch("score", "--out", out, "--ids", ids(1, 7))
+    staunch("score", "--out", out, "--ids", ids(1, 2))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ids.txt", "scores.csv"]
+
+
+def test_a_run_that_fails_leaves_the_old_file_and_no_other(staunch, toy, ids, out, tmp_path):
+    out.write_text("old")
+    toy.on_chunk = lambda _s, index, _r, context: (
+        context.abort(StatusCode.FAILED_PRECONDITION, "gone") if index else None
+    )
+    told = staunch("score", "--out", out, "--ids", ids(*range(1, 30)), "--chunk-rows", 10)
+    assert told.code == 1
+    assert out.read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ids.txt", "scores.csv"]
+
+
+def test_parquet_holds_the_same_in_its_own_types(staunch, ids, tmp_path):
+    staunch("score", "--out", tmp_path / "scores.parquet", "--ids", ids(1, 2, 7))
+    table = pyarrow.parquet.read_table(tmp_path / "scores.parquet")
+    assert table.column("customer").to_pylist() == [1, 2]
+    assert table.column("probability").to_pylist() == [0.001, 0.002]
+    assert str(table.schema.field("as_of").type) == "timestamp[us, tz=UTC]"
+    assert len(rows_of(tmp_path / "scores.errors.csv")) == 1
+
+
+def test_parquet_without_a_single_row_can_be_read(staunch, ids, tmp_path):
+    staunch("score", "--out", tmp_path / "scores.parquet", "--ids", ids(7))
+    assert pyarrow.parquet.read_table(tmp_path / "scores.parquet").num_rows == 0
+
+
+def test_ids_may_come_from_standard_input(staunch, out, monkeypatch, tmp_path):
+    import io
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("1\n2\n"))
+    staunch("score", "--out", out, "--ids", "-")
+    assert len(rows_of(out)) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--out", "scores.xlsx"], 2, "ends in .csv or .parquet"),
+        (["--out", "scores.csv", "--chunk-rows", "0"], 2, "expected 1 to 10000"),
+        (["--out", "/nowhere/scores.csv", "--ids", "{ids}"], 1, "No such file"),
+        (["--out", "scores.csv", "--ids", "/nowhere.txt"], 1, "No such file"),
+    ],
+)
+def test_files_that_cannot_be_are_refused(staunch, ids, words, code, says):
+    told = staunch("score", *[word.format(ids=ids(1)) for word in words])
+    assert told.code == code
+    assert says in told.err
+
+
+async def _insert_customers(url: str, count: int) -> None:
+    connection = await connect(url)
+    await connection.execute(INSERT, count)
+    await connection.close()
+
+
+INSERT = """
+INSERT INTO staunch.customers
+    (customer_id, given_name, family_name, email, birth_date, gender, language, joined_at)
+SELECT i, 'A', 'B', i || '@example.org', date '1980-01-01', 'female', 'en', timestamptz '2020-01-01'
+FROM generate_series(1, $1::int) AS i
+"""
+
+
+def test_without_ids_the_whole_population_is_scored_and_who_is_outside_is_counted(
+    staunch, database, out, tmp_path
+):
+    asyncio.run(_insert_customers(database.owner_url, 30))
+    told = staunch("score", "--out", out, "--database-reader-url", database.reader_url)
+    assert told.code == 0, told.err
+    assert [int(row["customer"]) for row in rows_of(out)] == [i for i in range(1, 31) if i % 7]
+    assert "4 candidates were not eligible then" in told.out
+    assert not (tmp_path / "scores.errors.csv").exists()
