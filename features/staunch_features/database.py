@@ -42,8 +42,10 @@ _AWAY = (
     asyncpg.TooManyConnectionsError,
     asyncpg.IdleSessionTimeoutError,
     asyncpg.exceptions.DatabaseDroppedError,
-    asyncpg.InternalClientError,  # the server's goodbye met our query: "another operation is in progress"
 )
+
+# All that a connection raises when something is wrong with it or with what was asked.
+_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 def unavailable(error: BaseException) -> bool:
@@ -53,8 +55,11 @@ def unavailable(error: BaseException) -> bool:
     """
     if isinstance(error, TimeoutError):  # in Python a kind of OSError
         return False
-    closed = isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)
-    return closed or isinstance(error, (OSError, DatabaseUnavailable, *_AWAY))
+    if isinstance(error, asyncpg.InterfaceError):
+        return "closed" in str(error)
+    if isinstance(error, asyncpg.InternalClientError):  # the server's goodbye crossed our query
+        return "another operation" in str(error)
+    return isinstance(error, (OSError, DatabaseUnavailable, *_AWAY))
 
 
 async def connect(url: str, *, timeout_s: float = 5, read_only: bool = False) -> Connection:
@@ -81,7 +86,7 @@ async def connect(url: str, *, timeout_s: float = 5, read_only: bool = False) ->
             )
     except TimeoutError as error:
         raise DatabaseUnavailable(f"{_place(url)} did not answer within {timeout_s:g} s") from error
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+    except (*_FAILURES, ValueError) as error:
         raise DatabaseUnavailable(f"cannot connect to {_place(url)}: {error}") from error
     await _check_version(connection, url)
     return connection
@@ -145,7 +150,7 @@ class Database:
             sound = True
         except DatabaseUnavailable:
             raise
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except _FAILURES as error:
             away = unavailable(error)
             sound = isinstance(error, asyncpg.PostgresError) and not away
             if away:
@@ -199,7 +204,7 @@ class Database:
                 return
             await connection.fetchval("SELECT 1", timeout=_SETTLE_S)
             self._idle.append(connection)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except _FAILURES:
             connection.terminate()
         finally:
             self._slots.release()
@@ -209,5 +214,5 @@ async def _hang_up(connection: Connection) -> None:
     """Ends a connection politely, or cuts it if the server does not answer."""
     try:
         await connection.close(timeout=_SETTLE_S)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except _FAILURES:
         connection.terminate()

@@ -25,13 +25,13 @@ async def migrate(connection: Connection, steps: Sequence[Migration] | None = No
         The migrations that were applied, in order; none if the schema was up to date.
 
     Raises:
-        MigrationError: An applied migration was edited or is unknown to us, or one failed; those before
-            it stay applied, it and those after it are not.
+        MigrationError: The role may not, an applied migration was edited or is unknown to us, or one
+            failed; those before it stay applied, it and those after it are not.
     """
     wanted = staunch_sql.migrations() if steps is None else steps
     await connection.execute(staunch_sql.query("lock_migrations"))
     try:
-        await connection.execute(staunch_sql.query("create_schema_migrations"))
+        await _prepare(connection)
         applied = await connection.fetch(staunch_sql.query("applied_migrations"))
         _compare(wanted, [(row["version"], row["name"], row["sha256"]) for row in applied])
         missing = list(wanted[len(applied) :])
@@ -41,6 +41,15 @@ async def migrate(connection: Connection, steps: Sequence[Migration] | None = No
     finally:
         if not connection.is_closed():
             await connection.execute(staunch_sql.query("unlock_migrations"))
+
+
+async def _prepare(connection: Connection) -> None:
+    try:
+        await connection.execute(staunch_sql.query("create_schema_migrations"))
+    except asyncpg.PostgresError as error:
+        raise MigrationError(
+            f"cannot prepare the schema staunch: {error}; migrate as the owner of the database"
+        ) from error
 
 
 def _compare(wanted: Sequence[Migration], applied: Sequence[tuple[int, str, str]]) -> None:

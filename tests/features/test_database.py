@@ -290,6 +290,26 @@ async def test_a_restart_between_two_queries_is_not_noticed(server, pool):
     assert await _answer(pool) == 42
 
 
+async def test_under_load_a_restart_gives_nothing_but_unavailability(server, pool):
+    async def ask(failures: set[type]) -> None:
+        for _ in range(150):
+            try:
+                assert await _answer(pool) == 42
+            except Exception as failure:
+                failures.add(type(failure))
+            await asyncio.sleep(0.001)
+
+    failures: set[type] = set()
+    asking = [asyncio.create_task(ask(failures)) for _ in range(8)]
+    await asyncio.sleep(0.05)
+    await asyncio.to_thread(server.stop)
+    server.start()
+    await asyncio.gather(*asking)
+    assert failures == {DatabaseUnavailable}
+    assert await _answer(pool) == 42
+    assert await _others(server) <= 3
+
+
 async def test_a_database_that_dies_during_a_query_is_unavailable(server, pool):
     async def sleep() -> None:
         async with pool.connection(5) as connection:

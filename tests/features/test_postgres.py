@@ -19,8 +19,10 @@ import pytest
 from staunch_features import postgres_binaries
 from staunch_features.database import connect
 from staunch_features.errors import DatabaseUnavailable, EmbeddedPostgresError
-from staunch_features.postgres import OWNER, READER, EmbeddedPostgres
+from staunch_features.migrate import migrate
+from staunch_features.postgres import OWNER, READER, SUPERUSER, EmbeddedPostgres
 from staunch_features.postgres_binaries import find_binaries
+from staunch_sql import Migration
 
 _QUICK = {"fsync": "off", "shared_buffers": "16MB"}
 _AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -363,3 +365,19 @@ def test_without_the_package_the_systems_postgres_serves(embedded, folder):
     server = embedded(folder)
     server.start()
     assert _ask(server.reader_url) == 42
+
+
+@pytest.mark.usefixtures("_system_binaries")
+def test_an_older_server_without_our_reader_is_migrated_all_the_same(embedded, folder):
+    server = embedded(folder)
+    server.start()
+    _ask(server.url_for("postgres", SUPERUSER), "DROP ROLE staunch_reader")
+
+    async def apply() -> list[Migration]:
+        connection = await connect(server.owner_url)
+        applied = await migrate(connection)
+        await connection.close()
+        return applied
+
+    assert asyncio.run(apply())
+    assert _ask(server.owner_url, "SELECT has_schema_privilege('staunch_reader', 'staunch', 'USAGE')")

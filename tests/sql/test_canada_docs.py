@@ -49,8 +49,9 @@ async def _other_lines(reader) -> list[str]:
 async def _cancellation_lines(reader) -> list[str]:
     rows = await reader.fetch(
         "SELECT rule_code, service, coalesce(province_code, 'all') AS province_code,"
-        " coalesce(subsidy_months::text, 'contract') AS fixed, open_ended_subsidy_months AS open, plain_cap_cents,"
-        " plain_percent, coalesce(plain_months::text, 'contract') AS plain_months, valid_from, valid_to, source"
+        " coalesce(subsidy_months::text, 'contract') AS fixed, open_ended_subsidy_months AS open,"
+        " plain_cap_cents, plain_percent, coalesce(plain_months::text, 'contract') AS plain_months,"
+        " valid_from, valid_to, source"
         " FROM staunch.cancellation_rules ORDER BY rule_code, service, valid_from"
     )
     return [
