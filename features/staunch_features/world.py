@@ -1,0 +1,270 @@
+"""The simulated world: customers whose reasons to leave are known, written as the rows a business would have.
+
+A world is fixed by its seed, its size and its origin, the `until` it was first written with. Written until
+one day and appended to until another, it is the same, row for row and bit for bit, as written until the
+second day at once. What the simulation knows and nobody can see, the true hazards, is in the schema
+`simulation`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from types import MappingProxyType
+from typing import Any
+
+import staunch_sql
+from staunch_features.database import Connection, connect
+from staunch_features.errors import FeatureError
+from staunch_features.world_block import World
+from staunch_features.world_clock import Calendar, microseconds
+from staunch_features.world_reference import read_reference
+from staunch_features.world_write import Progress, Written, append, load
+
+__all__ = ["GENERATOR_VERSION", "WorldError", "WorldReport", "WorldSettings", "write_world"]
+
+GENERATOR_VERSION = 1
+"""Raised whenever the same seed would give other rows; a world of another version is written anew."""
+
+_LARGEST_SEED = 2**63 - 1
+_CONNECT_TIMEOUT_S = 10.0
+
+
+class WorldError(FeatureError):
+    """The database holds customers, or a world, that the one asked for cannot join."""
+
+
+@dataclass(frozen=True)
+class WorldSettings:
+    """How a world departs from the usual.
+
+    Attributes:
+        drift_from: From the first month that begins on this date or later, customers follow other habits:
+            they mind prices more, contracts and habit less. None for never. It may be set later on, for a
+            date that the world has not reached.
+    """
+
+    drift_from: date | None = None
+
+    def dump(self) -> str:
+        """Returns the settings as JSON."""
+        return json.dumps({"drift_from": self.drift_from and self.drift_from.isoformat()})
+
+    @classmethod
+    def parse(cls, text: str) -> "WorldSettings":
+        """Reads what `dump` wrote."""
+        drift_from = json.loads(text).get("drift_from")
+        return cls(None if drift_from is None else date.fromisoformat(drift_from))
+
+
+@dataclass(frozen=True)
+class WorldReport:
+    """What writing a world came to.
+
+    Attributes:
+        action: "written" (anew), "appended" or "unchanged".
+        customers: How many were known at the origin.
+        seed: The world's seed.
+        origin: The `until` it was first written with.
+        since: What it was known up to before; None if it was written anew.
+        until: What it is known up to now.
+        rows: New rows by qualified table.
+        changed: Rows of before of which more has become known.
+    """
+
+    action: str
+    customers: int
+    seed: int
+    origin: datetime
+    since: datetime | None
+    until: datetime
+    rows: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    changed: int = 0
+
+    def __str__(self) -> str:
+        """One line for people."""
+        if self.since is None:
+            return f"{self.customers:,} customers until {self.until:%Y-%m-%d} written"
+        if self.action == "unchanged":
+            return f"up to date until {self.until:%Y-%m-%d}"
+        days = (self.until - self.since).total_seconds() / 86_400
+        return f"{days:.1f} days until {self.until:%Y-%m-%d} appended"
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The world that a database holds."""
+
+    seed: int
+    customers: int
+    generator_version: int
+    origin: datetime
+    until: datetime
+    settings: WorldSettings
+    finished: bool
+
+
+async def write_world(
+    owner_url: str,
+    *,
+    customers: int,
+    seed: int,
+    until: datetime,
+    progress: Progress | None = None,
+    settings: WorldSettings | None = None,
+) -> WorldReport:
+    """Writes a world into a migrated database, or what has happened in it since it was last written.
+
+    All of it happens in one transaction: stopped at any moment, the next call begins where this one did.
+
+    Args:
+        owner_url: URL of the role that owns the tables.
+        customers: How many are known at the origin; others join later. At least 1.
+        seed: From 0 to 2^63 - 1; the same one gives the same world.
+        until: Nothing recorded later is written. With a zone.
+        progress: Called now and then.
+        settings: How this world departs from the usual; as it was written before if left out.
+
+    Raises:
+        WorldError: The database holds customers that are not simulated, or another world.
+        ValueError: An argument is out of range, or the reference data is not complete.
+        DatabaseUnavailable: The database cannot be reached.
+    """
+    if until.tzinfo is None or customers < 1 or not 0 <= seed <= _LARGEST_SEED:
+        raise ValueError(
+            f"expected at least 1 customer, a seed from 0 to 2^63 - 1 and `until` with a time zone, "
+            f"got {customers}, {seed} and {until}"
+        )
+    connection = await connect(owner_url, timeout_s=_CONNECT_TIMEOUT_S)
+    try:
+        await connection.execute(staunch_sql.query("world_lock"))
+        wanted = _Wanted(customers, seed, until.astimezone(UTC), settings)
+        return await _write(connection, wanted, progress or _silent)
+    finally:
+        await connection.close()
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What the caller asked for."""
+
+    customers: int
+    seed: int
+    until: datetime
+    settings: WorldSettings | None
+
+
+def _silent(doing: str, done: float) -> None:
+    """Shows nothing."""
+
+
+async def _write(connection: Connection, wanted: _Wanted, progress: Progress) -> WorldReport:
+    stored = await _read(connection)
+    settings = wanted.settings or (stored.settings if stored else WorldSettings())
+    if stored is None:
+        await _refuse_customers(connection)
+        return await _write_anew(connection, wanted, settings, wanted.until, progress)
+    _refuse_another(stored, wanted, settings)
+    if not stored.finished:
+        return await _write_anew(connection, wanted, settings, wanted.until, progress)
+    until = max(wanted.until, stored.until)
+    if stored.generator_version != GENERATOR_VERSION:
+        return await _write_anew(connection, wanted, settings, stored.origin, progress)
+    if until == stored.until:
+        return WorldReport("unchanged", stored.customers, stored.seed, stored.origin, until, until)
+    return await _append(connection, stored, settings, until, progress)
+
+
+async def _read(connection: Connection) -> _Stored | None:
+    row = await connection.fetchrow(staunch_sql.query("world_read"))
+    if row is None:
+        return None
+    known: dict[str, Any] = dict(row)
+    finished = known.pop("finished_at") is not None
+    settings = WorldSettings.parse(known.pop("settings"))
+    return _Stored(**known, settings=settings, finished=finished)
+
+
+async def _refuse_customers(connection: Connection) -> None:
+    if not await connection.fetchval(staunch_sql.query("world_is_empty")):
+        raise WorldError(
+            "expected no customers, or simulated ones, and found some that the simulation did not write; "
+            "give the simulation a database of its own"
+        )
+
+
+def _refuse_another(stored: _Stored, wanted: _Wanted, settings: WorldSettings) -> None:
+    if (stored.seed, stored.customers) != (wanted.seed, wanted.customers):
+        raise WorldError(
+            f"expected the world that the database holds, seed {stored.seed} with {stored.customers:,} "
+            f"customers, got seed {wanted.seed} with {wanted.customers:,}; ask for that one, or give the "
+            "other one a database of its own"
+        )
+    drifts = {settings.drift_from, stored.settings.drift_from}
+    passed = [day for day in drifts if day is not None and day <= stored.until.date()]
+    if stored.finished and len(drifts) > 1 and passed:
+        raise WorldError(
+            f"expected the drift to change only after {stored.until:%Y-%m-%d}, up to which the world is "
+            f"written, got {settings.drift_from} instead of {stored.settings.drift_from}; choose a later date"
+        )
+
+
+async def _write_anew(
+    connection: Connection, wanted: _Wanted, settings: WorldSettings, origin: datetime, progress: Progress
+) -> WorldReport:
+    until = max(wanted.until, origin)
+    await connection.execute(
+        staunch_sql.query("world_begin"),
+        wanted.seed,
+        wanted.customers,
+        GENERATOR_VERSION,
+        origin,
+        until,
+        settings.dump(),
+    )
+    world = await _world(connection, wanted.seed, wanted.customers, (origin, until), settings)
+    async with connection.transaction():
+        written = await load(connection, world, progress)
+        await connection.execute(staunch_sql.query("world_finish"), wanted.seed, until, settings.dump())
+    await _vacuum(connection, progress)
+    return _report("written", wanted.customers, wanted.seed, (origin, None, until), written)
+
+
+async def _append(
+    connection: Connection, stored: _Stored, settings: WorldSettings, until: datetime, progress: Progress
+) -> WorldReport:
+    world = await _world(connection, stored.seed, stored.customers, (stored.origin, until), settings)
+    async with connection.transaction():
+        written = await append(connection, world, microseconds(stored.until), progress)
+        await connection.execute(staunch_sql.query("world_finish"), stored.seed, until, settings.dump())
+    await _vacuum(connection, progress)
+    return _report("appended", stored.customers, stored.seed, (stored.origin, stored.until, until), written)
+
+
+async def _world(
+    connection: Connection,
+    seed: int,
+    customers: int,
+    span: tuple[datetime, datetime],
+    settings: WorldSettings,
+) -> World:
+    reference = await read_reference(connection)
+    return World.of(seed, customers, Calendar.between(*span), reference, settings.drift_from)
+
+
+async def _vacuum(connection: Connection, progress: Progress) -> None:
+    progress("counting", 0.95)
+    await connection.execute(staunch_sql.query("world_vacuum"))
+    progress("done", 1.0)
+
+
+def _report(
+    action: str,
+    customers: int,
+    seed: int,
+    times: tuple[datetime, datetime | None, datetime],
+    written: Written,
+) -> WorldReport:
+    origin, since, until = times
+    rows = MappingProxyType(dict(written.rows))
+    return WorldReport(action, customers, seed, origin, since, until, rows, written.changed)

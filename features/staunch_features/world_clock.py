@@ -1,0 +1,138 @@
+"""The clock of the simulated world: microseconds since 2000-01-01 UTC, as PostgreSQL counts them.
+
+Times are int64 microseconds, dates int64 days since 2000-01-01; months are calendar months in UTC,
+numbered from 0, the first month of the world.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "DAY",
+    "EPOCH",
+    "HOUR",
+    "MINUTE",
+    "MONTHS_BEFORE",
+    "NEVER",
+    "NEVER_DAY",
+    "SECOND",
+    "Bools",
+    "Bytes",
+    "Calendar",
+    "Floats",
+    "Ints",
+    "add_months",
+    "day_of",
+    "microseconds",
+    "moment",
+    "month_index",
+    "months_elapsed",
+]
+
+Ints: TypeAlias = NDArray[np.int64]
+"""Whole numbers: times, dates, cents, codes, row numbers."""
+
+Floats: TypeAlias = NDArray[np.float64]
+"""Chances, shares and the strengths of influences."""
+
+Bools: TypeAlias = NDArray[np.bool_]
+"""Which of the customers, lines or rows."""
+
+Bytes: TypeAlias = NDArray[np.uint8]
+"""Raw bytes: UUIDs and encoded rows."""
+
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+NEVER = int(np.iinfo(np.int64).max)
+"""A time that never comes: 'infinity' in PostgreSQL, or null where the column allows it."""
+
+NEVER_DAY = int(np.iinfo(np.int32).max)
+"""The date that stands for null."""
+
+MONTHS_BEFORE = 36
+"""How many months before its origin's month the world begins."""
+
+_EPOCH_DAYS = 10_957  # from 1970-01-01 to 2000-01-01
+
+
+def microseconds(time: datetime) -> int:
+    """Turns a time with a zone into microseconds since 2000-01-01 UTC."""
+    return (time - EPOCH) // timedelta(microseconds=1)
+
+
+def moment(time_us: int) -> datetime:
+    """Turns microseconds since 2000-01-01 UTC into a time in UTC."""
+    return EPOCH + timedelta(microseconds=int(time_us))
+
+
+def day_of(time_us: Ints) -> Ints:
+    """Returns the UTC dates that times fall on."""
+    return time_us // DAY
+
+
+def month_index(time: datetime) -> int:
+    """Numbers the calendar months from 1970-01, in UTC."""
+    utc = time.astimezone(UTC)
+    return (utc.year - 1970) * 12 + utc.month - 1
+
+
+def add_months(days: Ints, months: Ints | int) -> Ints:
+    """Moves dates by whole months, to the same day of the month or else its last, as PostgreSQL does."""
+    dates = (days + _EPOCH_DAYS).astype("M8[D]")
+    in_month = (dates - dates.astype("M8[M]")).astype(np.int64)
+    moved = (dates.astype("M8[M]").astype(np.int64) + months).astype("M8[M]")
+    first, after = (month.astype("M8[D]").astype(np.int64) for month in (moved, moved + 1))
+    return np.minimum(first + in_month, after - 1) - _EPOCH_DAYS
+
+
+def months_elapsed(starts_on: Ints, on: Ints) -> Ints:
+    """Counts the months of contracts that have begun by given dates; the one under way counts."""
+    start, now = ((days + _EPOCH_DAYS).astype("M8[D]").astype("M8[M]") for days in (starts_on, on))
+    between = (now - start).astype(np.int64)
+    return between + (add_months(starts_on, between) <= on)
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """The months of a world, from 36 before its origin's to the one that `until` lies in.
+
+    Attributes:
+        origin: The `until` the world was first written with, in microseconds.
+        until: What is recorded later is not known yet, in microseconds.
+        starts: The beginning of each month and of the two after the last, in microseconds.
+        season: The month of the year of each, 1 to 12.
+    """
+
+    origin: int
+    until: int
+    starts: Ints
+    season: Ints
+
+    @classmethod
+    def between(cls, origin: datetime, until: datetime) -> "Calendar":
+        """Makes the calendar of a world first written at `origin` and known up to `until`."""
+        first = month_index(origin) - MONTHS_BEFORE
+        months = np.arange(first, month_index(until) + 3)
+        starts = (months.astype("M8[M]").astype("M8[D]").astype(np.int64) - _EPOCH_DAYS) * DAY
+        return cls(microseconds(origin), microseconds(until), starts, months % 12 + 1)
+
+    @property
+    def months(self) -> int:
+        """How many months the world has."""
+        return len(self.starts) - 2
+
+    def length(self, month: int) -> int:
+        """Returns how long a month is, in microseconds."""
+        return int(self.starts[month + 1] - self.starts[month])
+
+    def month_of(self, time_us: int) -> int:
+        """Returns the number of the month that a time lies in; before the first month it is negative."""
+        return int(np.searchsorted(self.starts, time_us, side="right")) - 1
