@@ -134,7 +134,7 @@ def load_view(name: str, folders: Sequence[Path]) -> FeatureView:
         ViewError: No folder has it, or the file is not a feature view.
     """
     file = _find(name, folders)
-    return parse_view(name, file.read_text(encoding="utf-8"), str(file))
+    return parse_view(name, _text(file), str(file))
 
 
 def load_label(name: str, folders: Sequence[Path]) -> LabelText:
@@ -144,7 +144,7 @@ def load_label(name: str, folders: Sequence[Path]) -> LabelText:
         ViewError: No folder has it, or the file is not a label.
     """
     file = _find(name, folders)
-    return parse_label(name, file.read_text(encoding="utf-8"), str(file))
+    return parse_label(name, _text(file), str(file))
 
 
 def parse_view(name: str, text: str, file: str) -> FeatureView:
@@ -223,11 +223,24 @@ def _find(name: str, folders: Sequence[Path]) -> Path:
     )
 
 
+def _text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise ViewError(
+            file=str(file),
+            line=None,
+            message=f"expected UTF-8 text, got byte {error.object[error.start]:#x} at {error.start}",
+            mend="save the file as UTF-8",
+        ) from error
+
+
 @dataclass(slots=True)
 class _Header:
     """The TOML of one file while it is being taken apart, and the statement behind it."""
 
     file: str
+    text: str
     values: dict[str, Any]
     statement: str
 
@@ -252,27 +265,51 @@ class _Header:
             )
         values = _toml(text, opening.end(), end, file)
         # Blank lines stand in for the header, so that the database's positions are the file's lines.
-        return cls(file, values, "\n" * text.count("\n", 0, end) + _one_statement(text, end + 2, file))
+        statement = "\n" * text.count("\n", 0, end) + _one_statement(text, end + 2, file)
+        return cls(file, text[:end], values, statement)
 
     def string(self, key: str) -> str:
-        return _string(self.values.pop(key, None), key, self.file)
+        return self.as_string(self.values.pop(key, None), key)
 
     def days(self, key: str) -> int:
         value = self.values.pop(key, None)
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise _wrong(self.file, key, "a whole number of days, 0 or more", value)
+            raise self.wrong(key, "expected a whole number of days, 0 or more", value)
         return value
 
     def table(self, key: str) -> dict[str, Any]:
         value = self.values.pop(key, {})
         if not isinstance(value, dict):
-            raise _wrong(self.file, key, "a table", value)
+            raise self.wrong(key, "expected a table", value)
         return value
 
     def refuse_rest(self) -> None:
-        if self.values:
-            key, value = next(iter(self.values.items()))
-            raise _wrong(self.file, key, "no such key", value)
+        for key, value in self.values.items():
+            raise self.wrong(key, "no such key", value)
+
+    def as_string(self, value: object, key: str, *, may_be_empty: bool = False) -> str:
+        if not isinstance(value, str) or not (may_be_empty or value.strip()):
+            raise self.wrong(key, "expected a text", value)
+        return value
+
+    def as_strings(self, value: object, key: str) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.wrong(key, "expected a list of texts", value)
+        return tuple(value)
+
+    def wrong(self, key: str, problem: str, got: object) -> ViewError:
+        return ViewError(
+            file=self.file,
+            line=self._line_of(key),
+            message=f"header key {key}: {problem}, got {got!r}",
+            mend="write the header as in docs/views.md",
+        )
+
+    def _line_of(self, key: str) -> int | None:
+        word = re.escape(key.split(".")[1] if "." in key else key)
+        found = list(re.finditer(rf"^\s*{word}\s*=", self.text, re.MULTILINE))
+        # [features] comes last, and a feature may be called like a table.
+        return line_at(self.text, found[-1 if key.startswith("features.") else 0].end()) if found else None
 
 
 def _toml(text: str, start: int, end: int, file: str) -> dict[str, Any]:
@@ -319,50 +356,29 @@ def _not_empty(statement: str, file: str) -> str:
 def _time_columns(header: _Header) -> Mapping[str, tuple[str, ...]]:
     tables = header.table("time_columns").items()
     return MappingProxyType(
-        {name: _strings(columns, f"time_columns.{name}", header.file) for name, columns in tables}
+        {name: header.as_strings(columns, f"time_columns.{name}") for name, columns in tables}
     )
 
 
 def _features(header: _Header) -> Mapping[str, FeatureDoc]:
-    docs = {name: _feature(name, value, header.file) for name, value in header.table("features").items()}
+    docs = {name: _feature(header, name, value) for name, value in header.table("features").items()}
     if not docs:
-        raise _wrong(header.file, "features", "one entry for each feature column", {})
+        raise header.wrong("features", "expected one entry for each feature column", {})
     return MappingProxyType(docs)
 
 
-def _feature(name: str, value: object, file: str) -> FeatureDoc:
+def _feature(header: _Header, name: str, value: object) -> FeatureDoc:
     where = f"features.{name}"
     if not isinstance(value, dict):
-        raise _wrong(file, where, "a table with unit, description, source, window and null", value)
+        raise header.wrong(where, "expected a table { unit, description, source, window, null }", value)
     if unknown := set(value) - {"unit", "description", "source", "window", "null"}:
-        raise _wrong(file, where, "unit, description, source, window and null only", sorted(unknown))
+        raise header.wrong(where, "expected unit, description, source, window, null", sorted(unknown))
     return FeatureDoc(
-        unit=_string(value.get("unit", ""), f"{where}.unit", file, may_be_empty=True),
-        description=_string(value.get("description"), f"{where}.description", file),
-        source=_strings(value.get("source", []), f"{where}.source", file),
-        window=_string(value.get("window", ""), f"{where}.window", file, may_be_empty=True),
-        null=_string(value.get("null"), f"{where}.null", file),
-    )
-
-
-def _string(value: object, key: str, file: str, *, may_be_empty: bool = False) -> str:
-    if not isinstance(value, str) or not (may_be_empty or value.strip()):
-        raise _wrong(file, key, "a text", value)
-    return value
-
-
-def _strings(value: object, key: str, file: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise _wrong(file, key, "a list of texts", value)
-    return tuple(value)
-
-
-def _wrong(file: str, key: str, expected: str, got: object) -> ViewError:
-    return ViewError(
-        file=file,
-        line=None,
-        message=f"header key {key}: expected {expected}, got {got!r}",
-        mend="see the header's form in docs/views.md",
+        unit=header.as_string(value.get("unit", ""), f"{where}.unit", may_be_empty=True),
+        description=header.as_string(value.get("description"), f"{where}.description"),
+        source=header.as_strings(value.get("source", []), f"{where}.source"),
+        window=header.as_string(value.get("window", ""), f"{where}.window", may_be_empty=True),
+        null=header.as_string(value.get("null"), f"{where}.null"),
     )
 
 

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+
 import staunch_sql
 
 # The reference and the generated histories are modules beside the tests.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from churn_reference import Rules
+
 from staunch_features.database import Database, connect
 from staunch_features.source import FeatureSource
-from staunch_features.view import LabelText, load_label, load_view
+from staunch_features.view import FeatureView, LabelText, load_label, load_view
 
 
 @dataclass
@@ -64,3 +66,8 @@ async def _rules(owner: asyncpg.Connection) -> Rules:
         ],
         tiers={row["plan_code"]: row["tier"] for row in await owner.fetch("SELECT * FROM staunch.plans")},
     )
+
+
+@pytest.fixture
+def churn_view() -> FeatureView:
+    return load_view("churn", [staunch_sql.FEATURES_FOLDER])
