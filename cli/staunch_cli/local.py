@@ -74,7 +74,7 @@ def run_simulate(args: "Namespace") -> int:
                 seed=settings.simulation_seed,
                 until=_midnight(args.until),
                 progress=progress,
-                settings=WorldSettings(drift_from=args.drift_from),
+                settings=WorldSettings(args.drift_from) if args.drift_from else None,
             )
         )
     progress.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import fields
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 
 from staunch_cli.local_database import DatabaseUrls, database
@@ -90,3 +90,28 @@ async def _train(args: "Namespace", urls: DatabaseUrls) -> "TrainReport":
         )
     finally:
         progress.close()
+
+
+async def _train_settings(args: "Namespace", urls: DatabaseUrls) -> "TrainSettings":
+    """The flags; on a simulated world also where it ends and the best AUC that any model can reach."""
+    from staunch_features.world import world_until
+    from staunch_features.world_ceiling import true_ceiling
+    from staunch_training.train import TrainSettings
+
+    async def ceiling(as_of: datetime, horizon_days: int) -> float:
+        return (await true_ceiling(urls.owner, as_of, horizon_days)).auc
+
+    end = await world_until(urls.owner)
+    until = datetime.combine(args.until, time(), UTC) if args.until else end
+    return TrainSettings(
+        name=args.name,
+        until=until,
+        learner=args.learner,
+        seed=args.seed,
+        leak_limit=args.leak_limit,
+        allow_leaks=frozenset(args.allow_leak),
+        costs=Costs(**{field.name: getattr(args, field.name) for field in fields(Costs)}),
+        alias=args.alias,
+        move_alias=args.move_alias,
+        ceiling=ceiling if end else None,
+    )

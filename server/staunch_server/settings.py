@@ -102,8 +102,14 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What is logged.")
 
     simulate: bool = Field(False, description="Writes simulated rows into an external database too.")
-    simulation_customers: int = Field(10_000, ge=1, description="Customers of the simulated world.")
-    simulation_seed: int = Field(42, ge=0, description="Seed of the simulated world.")
+    simulation_customers: int | None = Field(
+        None,
+        ge=1,
+        description="Customers of a new simulated world; unset, 10,000, or those of the one that stands.",
+    )
+    simulation_seed: int | None = Field(
+        None, ge=0, description="Seed of a new simulated world; unset, 42, or that of the one that stands."
+    )
 
     @classmethod
     def settings_customise_sources(
