@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,21 @@ def people(database_factory: Callable[..., Any]) -> Any:
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, fill()).result()
     return made
+
+
+@pytest.fixture
+def locked(people: Any) -> Callable[[], AbstractAsyncContextManager[None]]:
+    """`async with locked():` makes every query of the people wait."""
+
+    @asynccontextmanager
+    async def lock() -> AsyncIterator[None]:
+        connection = await connect(people.owner_url)
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE public.people")
+            yield
+        await connection.close()
+
+    return lock
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,386 @@
+"""ModelService and the registry over a real server: what is served, what is refused, and how that changes."""
+
+import asyncio
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from grpc import aio
+from small_models import EPOCH, view_text
+
+from staunch.v1 import model_service_pb2 as mpb
+from staunch.v1 import prediction_service_pb2 as pb
+from staunch_model_store.manifest import EXPLAINER_ONNX
+from staunch_model_store.model import LoadedModel
+from staunch_server import model_service
+
+Serve = Callable[..., Awaitable[Any]]
+
+
+async def failure(call: Any, read_error: Any) -> Any:
+    with pytest.raises(aio.AioRpcError) as caught:
+        await call
+    return read_error(caught.value)
+
+
+async def get(live: Any, model: str) -> mpb.Model:
+    return (await live.models.GetModel(mpb.GetModelRequest(model=model))).model
+
+
+async def answering(live: Any, model: str = "", **options: Any) -> int:
+    """The version that answers a Predict."""
+    answer = await live.prediction.Predict(pb.PredictRequest(model=model, customer_id=8), **options)
+    return int(answer.model.version)
+
+
+def point(alias: str, version: int, **fields: Any) -> mpb.SetAliasRequest:
+    return mpb.SetAliasRequest(name="churn", alias=alias, version=version, **fields)
+
+
+def damage(store: Any, version: int, file: str = "model.onnx") -> None:
+    path = store.root / "churn" / "versions" / str(version) / file
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+async def test_a_version_is_described_in_full(publish: Any, serve: Serve) -> None:
+    stored = publish()
+    live = await serve()
+    model = await get(live, "churn")
+    assert (model.name, model.version, model.digest) == ("churn", 1, stored.digest)
+    assert (list(model.aliases), model.state, model.state_reason) == (["champion"], mpb.MODEL_STATE_READY, "")
+    assert model.create_time.ToDatetime(EPOCH.tzinfo) == EPOCH
+    assert (model.view, model.id_type, model.horizon_days) == ("people", mpb.ID_TYPE_INT64, 90)
+    assert model.view_digest == "sha256:" + stored.manifest.view_sha256
+    assert model.features_digest == stored.manifest.features_digest
+    assert model.output_space == pb.OUTPUT_SPACE_LOG_ODDS
+    assert (model.medium_threshold, model.high_threshold) == (0.3, 0.7)
+    assert [(f.name, f.nullable, f.unit) for f in model.features] == [
+        ("a", False, "CAD"),
+        ("b", True, ""),
+        ("hours", False, "hours"),
+    ]
+    assert all(f.type == mpb.FEATURE_TYPE_NUMBER and f.description for f in model.features)
+    assert [(m.name, m.value, m.HasField("lower")) for m in model.metrics] == [
+        ("auc", 0.8, True),
+        ("log_loss", 0.3, False),
+    ]
+    assert model.manifest_json == stored.manifest_bytes
+
+
+async def test_what_a_version_lacks_is_absent(publish: Any, serve: Serve) -> None:
+    publish(explainer=False, thresholds=None, id_type="uuid")
+    live = await serve()
+    model = await get(live, "")
+    assert model.output_space == pb.OUTPUT_SPACE_UNSPECIFIED
+    assert not model.HasField("medium_threshold")
+    assert model.id_type == mpb.ID_TYPE_UUID
+
+
+async def test_versions_are_listed_by_name_newest_first_in_pages(publish: Any, serve: Serve) -> None:
+    for name in ("churn", "spend"):
+        for _ in range(3):
+            publish(name)
+    live = await serve()
+    seen: list[str] = []
+    request = mpb.ListModelsRequest(page_size=2)
+    while True:
+        page = await live.models.ListModels(request)
+        assert len(page.models) <= 2
+        assert not any(model.features or model.metrics or model.manifest_json for model in page.models)
+        seen += [f"{model.name}@{model.version}" for model in page.models]
+        if not page.next_page_token:
+            break
+        request.page_token = page.next_page_token
+    assert seen == ["churn@3", "churn@2", "churn@1", "spend@3", "spend@2", "spend@1"]
+    only = await live.models.ListModels(mpb.ListModelsRequest(name="spend"))
+    assert [model.version for model in only.models] == [3, 2, 1]
+    assert [model.state for model in only.models] == [mpb.MODEL_STATE_READY] + [mpb.MODEL_STATE_STORED] * 2
+    assert not (await live.models.ListModels(mpb.ListModelsRequest(name="../.."))).models
+
+
+async def test_an_empty_store_lists_nothing_and_is_not_ready(serve: Serve, read_error: Any) -> None:
+    live = await serve()
+    assert not (await live.models.ListModels(mpb.ListModelsRequest())).models
+    for model in ("", "churn"):
+        error = await failure(
+            live.prediction.Predict(pb.PredictRequest(model=model, customer_id=8)), read_error
+        )
+        assert (error.code.name, error.reason) == ("UNAVAILABLE", "MODEL_NOT_READY")
+        assert error.retry_s
+    error = await failure(
+        live.prediction.Predict(pb.PredictRequest(model="other", customer_id=8)), read_error
+    )
+    assert error.reason == "MODEL_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        mpb.ListModelsRequest(page_size=-1),
+        mpb.ListModelsRequest(page_token="what?"),
+        mpb.ListModelsRequest(page_token="AAAA"),
+        point("Champion", 1),
+        point("", 1),
+        point("3", 1),
+        point("champion", 0),
+        point("champion", 1, expected_version=-1),
+    ],
+)
+async def test_fields_outside_what_they_allow_are_refused(
+    publish: Any, serve: Serve, read_error: Any, request_: Any
+) -> None:
+    publish()
+    live = await serve()
+    method = live.models.SetAlias if isinstance(request_, mpb.SetAliasRequest) else live.models.ListModels
+    error = await failure(method(request_), read_error)
+    assert (error.code.name, error.reason) == ("INVALID_ARGUMENT", "FIELD_INVALID")
+    assert error.violations
+
+
+async def test_unknown_models_are_not_found(publish: Any, serve: Serve, read_error: Any) -> None:
+    publish()
+    live = await serve()
+    for call in (
+        live.models.GetModel(mpb.GetModelRequest(model="churn@9")),
+        live.models.SetAlias(point("champion", 9)),
+        live.models.SetAlias(mpb.SetAliasRequest(name="../churn", alias="champion", version=1)),
+    ):
+        error = await failure(call, read_error)
+        assert (error.code.name, error.reason) == ("NOT_FOUND", "MODEL_NOT_FOUND")
+        assert error.resource[0] == "model"
+
+
+async def test_an_alias_moves_once_its_version_is_verified(publish: Any, serve: Serve, store: Any) -> None:
+    publish()
+    publish(base=2.0, alias=None)
+    live = await serve()
+    assert await answering(live) == 1
+    moved = await live.models.SetAlias(point("champion", 2, expected_version=1))
+    assert (moved.previous_version, moved.model.version, list(moved.model.aliases)) == (1, 2, ["champion"])
+    assert moved.model.state == mpb.MODEL_STATE_READY
+    assert await answering(live) == 2
+    assert store.aliases("churn") == {"champion": 2}
+    assert live.server.registry.ready() == ["churn@2"]
+
+
+async def test_a_new_alias_answers_beside_the_old(publish: Any, serve: Serve) -> None:
+    publish()
+    publish(alias=None)
+    live = await serve()
+    moved = await live.models.SetAlias(point("challenger", 2, expected_version=0))
+    assert moved.previous_version == 0
+    assert [await answering(live, model) for model in ("churn", "churn@challenger")] == [1, 2]
+
+
+async def test_an_alias_that_others_moved_is_left_alone(
+    publish: Any, serve: Serve, store: Any, read_error: Any
+) -> None:
+    publish()
+    publish(alias=None)
+    live = await serve()
+    error = await failure(live.models.SetAlias(point("champion", 2, expected_version=0)), read_error)
+    assert (error.code.name, error.reason) == ("ABORTED", "ALIAS_MOVED")
+    assert error.resource == ("alias", "churn@champion")
+    assert error.infos[0].metadata["current_version"] == "1"
+    assert (store.aliases("churn"), await answering(live)) == ({"champion": 1}, 1)
+    assert live.server.registry.ready() == ["churn@1"]
+
+
+@pytest.mark.parametrize("file", ["model.onnx", EXPLAINER_ONNX, "features.sql", "golden.npz"])
+async def test_an_alias_never_moves_to_a_damaged_version(
+    publish: Any, serve: Serve, store: Any, read_error: Any, file: str
+) -> None:
+    publish()
+    publish(alias=None)
+    live = await serve()
+    damage(store, 2, file)
+    error = await failure(live.models.SetAlias(point("champion", 2)), read_error)
+    assert (error.code.name, error.reason) == ("FAILED_PRECONDITION", "MODEL_REFUSED")
+    assert file in error.message
+    assert (store.aliases("churn"), await answering(live)) == ({"champion": 1}, 1)
+    refused = await get(live, "churn@2")
+    assert (refused.state, refused.state_reason) == (mpb.MODEL_STATE_REFUSED, "MODEL_REFUSED")
+    assert file in refused.state_message
+    error = await failure(answering(live, "churn@2"), read_error)
+    assert error.reason == "MODEL_REFUSED"
+
+
+async def test_a_version_whose_answers_are_not_those_of_training_is_refused(
+    publish: Any, serve: Serve, read_error: Any
+) -> None:
+    """The golden rows of one model beside the graph of another: every digest fits, the answers do not."""
+    publish(base_value=5.0)
+    live = await serve()
+    error = await failure(answering(live), read_error)
+    assert error.reason == "MODEL_REFUSED"
+
+
+async def test_a_version_trained_on_another_view_is_refused(
+    publish: Any, serve: Serve, read_error: Any
+) -> None:
+    publish()
+    publish(text=view_text().replace("people.b,", "people.b AS c,"))
+    publish(text=view_text("text"))
+    publish(text="SELECT 1")
+    live = await serve()
+    for version in (2, 3, 4):
+        error = await failure(answering(live, f"churn@{version}"), read_error)
+        assert (version, error.reason) == (version, "MODEL_REFUSED")
+
+
+async def test_the_old_version_serves_on_when_the_alias_on_disk_points_at_a_bad_one(
+    publish: Any, serve: Serve, store: Any
+) -> None:
+    publish()
+    live = await serve()
+    publish(text=view_text().replace("people.b,", "people.b AS c,"))
+    changed = (await live.models.ReloadModels(mpb.ReloadModelsRequest())).models
+    assert [(model.version, model.state) for model in changed] == [(2, mpb.MODEL_STATE_REFUSED)]
+    assert await answering(live) == 1
+    assert (await get(live, "churn@1")).state == mpb.MODEL_STATE_READY
+    store.set_alias("churn", "champion", 1)
+    await live.models.ReloadModels(mpb.ReloadModelsRequest())
+    assert (await get(live, "churn@2")).state == mpb.MODEL_STATE_STORED
+
+
+async def test_reloading_takes_up_what_changed_and_says_it(publish: Any, serve: Serve) -> None:
+    publish()
+    live = await serve(store_poll_s=3600)
+    assert not (await live.models.ReloadModels(mpb.ReloadModelsRequest())).models
+    publish()
+    assert await answering(live) == 1
+    changed = (await live.models.ReloadModels(mpb.ReloadModelsRequest())).models
+    states = {model.version: model.state for model in changed}
+    assert states == {1: mpb.MODEL_STATE_STORED, 2: mpb.MODEL_STATE_READY}
+    assert await answering(live) == 2
+
+
+async def test_an_alias_moved_by_another_process_is_followed(publish: Any, serve: Serve, until: Any) -> None:
+    publish()
+    live = await serve(store_poll_s=0.05)
+    publish()
+    await until(lambda: live.server.registry.ready() == ["churn@2"])
+    assert await answering(live) == 2
+
+
+async def test_a_store_that_vanishes_stops_nothing(publish: Any, serve: Serve, store: Any) -> None:
+    publish()
+    live = await serve(store_poll_s=0.02)
+    shutil.rmtree(store.root)
+    await asyncio.sleep(0.1)
+    await live.models.ReloadModels(mpb.ReloadModelsRequest())
+    assert await answering(live) == 1
+    assert await answering(live, "churn@1") == 1
+
+
+async def test_a_version_published_anew_under_its_number_is_taken_up(
+    publish: Any, serve: Serve, store: Any, until: Any
+) -> None:
+    publish()
+    live = await serve(store_poll_s=0.02)
+    shutil.rmtree(store.root / "churn")
+    again = publish(base=1.0)
+    await until(lambda: live.server.registry.state(("churn", 1)).digest == again.digest)
+    answer = await live.prediction.Predict(pb.PredictRequest(customer_id=8))
+    assert answer.model.digest == again.digest
+
+
+async def test_a_stored_version_is_loaded_when_a_request_names_it(publish: Any, serve: Serve) -> None:
+    publish()
+    publish()
+    live = await serve()
+    assert (await get(live, "churn@1")).state == mpb.MODEL_STATE_STORED
+    assert await answering(live, "churn@1") == 1
+    assert (await get(live, "churn@1")).state == mpb.MODEL_STATE_READY
+    assert await answering(live) == 2
+
+
+async def test_no_more_versions_are_loaded_by_requests_than_allowed(
+    publish: Any, serve: Serve, read_error: Any
+) -> None:
+    for _ in range(3):
+        publish()
+    live = await serve(named_versions=1)
+    assert await answering(live, "churn@1") == 1
+    error = await failure(answering(live, "churn@2"), read_error)
+    assert (error.code.name, error.reason) == ("FAILED_PRECONDITION", "MODEL_NOT_LOADED")
+    assert await answering(live, "churn@3") == 3
+    await live.models.ReloadModels(mpb.ReloadModelsRequest())
+    assert await answering(live, "churn@2") == 2
+
+
+async def test_calls_go_on_while_a_version_loads_and_its_own_are_told_to_come_again(
+    publish: Any, serve: Serve, read_error: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish()
+    publish(alias=None)
+    live = await serve()
+    gate, load = threading.Event(), LoadedModel.load
+
+    def slowly(stored: Any) -> LoadedModel:
+        gate.wait(10)
+        return load(stored)
+
+    monkeypatch.setattr(LoadedModel, "load", staticmethod(slowly))
+    moving = asyncio.ensure_future(live.models.SetAlias(point("champion", 2)))
+    try:
+        error = await failure(answering(live, "churn@2", timeout=0.5), read_error)
+        assert (error.code.name, error.reason) == ("UNAVAILABLE", "MODEL_NOT_READY")
+        assert (await get(live, "churn@2")).state == mpb.MODEL_STATE_LOADING
+        began = time.monotonic()
+        assert await answering(live) == 1
+        assert time.monotonic() - began < 1
+    finally:
+        gate.set()
+    await moving
+    assert await answering(live) == 2
+
+
+async def test_each_alias_of_each_model_answers_at_start(publish: Any, serve: Serve) -> None:
+    publish()
+    publish(alias="challenger")
+    publish("spend", id_type="text")
+    live = await serve()
+    assert live.server.registry.ready() == ["churn@1", "churn@2", "spend@1"]
+
+
+async def test_one_bad_model_leaves_the_others_serving(publish: Any, serve: Serve, store: Any) -> None:
+    publish()
+    publish("spend")
+    damage(store, 1)
+    live = await serve()
+    assert live.server.registry.ready() == ["spend@1"]
+    assert (await get(live, "churn@1")).state == mpb.MODEL_STATE_REFUSED
+    assert await answering(live, "spend") == 1
+
+
+async def test_the_metrics_tell_the_state_of_each_version(publish: Any, serve: Serve, store: Any) -> None:
+    stored = publish()
+    publish("spend")
+    damage(store, 1)
+    live = await serve()
+    value = live.server.metrics.registry.get_sample_value
+    labels = {"model": "churn", "version": "1", "digest": "", "state": "REFUSED"}
+    assert value("staunch_model_info", labels) == 1
+    assert value("staunch_model_loads_total", {"model": "spend", "version": "1", "outcome": "ready"}) == 1
+    refused = {"model": "churn", "version": "1", "outcome": "MODEL_REFUSED"}
+    assert value("staunch_model_loads_total", refused) == 1
+    assert stored.manifest.version == 1
+
+
+def test_only_a_supervised_worker_signals_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
+    monkeypatch.delenv("STAUNCH_SUPERVISED", raising=False)
+    model_service.signal_supervisor()
+    assert sent == []
+    monkeypatch.setenv("STAUNCH_SUPERVISED", "1")
+    model_service.signal_supervisor()
+    assert sent == [(os.getppid(), signal.SIGHUP)]
