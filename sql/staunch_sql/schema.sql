@@ -1,6 +1,6 @@
 -- The schema that all migrations together amount to. Written by `make schema`, never by hand.
 -- A test compares it with a migrated database, and these digests with the migrations' files.
--- 0001_schema 8bb8ab553db658b556d92ca1942040945320b0e57214a77abc8ec8b9424ed40b
+-- 0001_schema c3f2d9a8f01138abd3122650801c479e6a789af07542dc845f2d683faad48255
 -- 0002_canada bba2e973f8cded778812ed9ac5b6651a0ba975a6b946fced83c6952417c94775
 
 CREATE SCHEMA simulation;
@@ -145,7 +145,8 @@ END) STORED NOT NULL,
     CONSTRAINT customer_addresses_check CHECK ((valid_to > valid_from)),
     CONSTRAINT customer_addresses_check1 CHECK ((superseded_at > recorded_at)),
     CONSTRAINT customer_addresses_postal_code_check CHECK ((postal_code ~ '^[ABCEGHJ-NPRSTVXY][0-9][ABCEGHJ-NPRSTV-Z] [0-9][ABCEGHJ-NPRSTV-Z][0-9]$'::text))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_insert_scale_factor='0.01');
 
 CREATE TABLE staunch.customers (
     customer_id bigint NOT NULL,
@@ -165,7 +166,8 @@ CREATE TABLE staunch.customers (
     CONSTRAINT customers_email_check CHECK ((email ~~ '_%@_%'::text)),
     CONSTRAINT customers_gender_check CHECK ((gender = ANY (ARRAY['female'::text, 'male'::text, 'other'::text, 'undisclosed'::text]))),
     CONSTRAINT customers_language_check CHECK ((language = ANY (ARRAY['en'::text, 'fr'::text])))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_insert_scale_factor='0.01');
 
 CREATE TABLE staunch.plans (
     plan_code text NOT NULL,

@@ -206,13 +206,17 @@ CREATE INDEX customers_view ON staunch.customers (customer_id)
   INCLUDE (joined_at, recorded_at, erased_at, birth_date, language);
 
 -- Index-only scans live from a fresh visibility map: vacuum after a hundredth of the rows.
-ALTER TABLE staunch.transactions SET
+ALTER TABLE staunch.customers SET
   (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_insert_scale_factor = 0.01);
-ALTER TABLE staunch.support_tickets SET
+ALTER TABLE staunch.customer_addresses SET
   (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_insert_scale_factor = 0.01);
 ALTER TABLE staunch.subscriptions SET
   (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_insert_scale_factor = 0.01);
 ALTER TABLE staunch.subscription_terms SET
+  (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_insert_scale_factor = 0.01);
+ALTER TABLE staunch.transactions SET
+  (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_insert_scale_factor = 0.01);
+ALTER TABLE staunch.support_tickets SET
   (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_insert_scale_factor = 0.01);
 
 -- The simulation: what it knows and no view may see ------------------------------------------
