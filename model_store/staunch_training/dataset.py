@@ -112,7 +112,7 @@ class _Extraction:
             batch = await self._source.labels(self._label, chunk, moment, timeout_s=_TIMEOUT_S)
             for row in np.flatnonzero(batch.known):
                 self.known[moment][chunk[row]] = bool(batch.values[row])
-                self.groups[chunk[row]] = batch.groups[row] or str(chunk[row])
+                self.groups[chunk[row]] = batch.groups[row] or f"id {chunk[row]}"
 
     async def rows(self, side: Side) -> Rows:
         """Reads the features of the customers on `side`, at the dates of `side`."""

@@ -4,12 +4,15 @@ A fitted learner gives its trees in our one form and, for the golden rows, what 
 say: never what our own export says. Sizes are modest on purpose, an exact explanation costs time per leaf.
 """
 
+import importlib.metadata
+import platform
 import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
+import sklearn
 import xgboost
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
@@ -116,11 +119,11 @@ class Boosted:
         """What each feature adds to the log-odds, (n, f).
 
         Left alone, shap hands a booster's rows to XGBoost, which answers in float32. Told that the trees
-        are its own, it runs its own code in float64.
+        are its own, it runs its own code in float64, but then rounds no inputs: XGBoost does, to float32.
         """
         explainer = _explainer(self._model)
         explainer.model.model_type = "internal"
-        contributions = explainer.shap_values(values, check_additivity=False)
+        contributions = explainer.shap_values(values.astype(np.float32), check_additivity=False)
         return np.asarray(contributions, dtype=np.float64).reshape(values.shape)
 
 
@@ -149,6 +152,17 @@ def prevalence(labels: Floats) -> Callable[[Floats], Floats]:
     """The model that knows nothing: every row gets the share of positives in training."""
     share = float(labels.mean())
     return lambda rows: np.full(len(rows), share)
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of what the trees and the golden rows depend on, by package."""
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+        "xgboost": xgboost.__version__,
+        "shap": importlib.metadata.version("shap"),
+    }
 
 
 def _explainer(model: Any) -> Any:

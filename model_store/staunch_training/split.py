@@ -34,6 +34,12 @@ class DatePlan:
         """The as-of dates of `side`, oldest first."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[side]
 
+    def clear_days(self) -> int:
+        """The fewest whole days between the outcomes of one side and the first as-of date of the next."""
+        reach = outcome(self.gap_days, self.horizon_days)
+        later = (self.validation[0] - self.train[-1], self.test[0] - self.validation[-1])
+        return min((between - reach).days for between in later)
+
     def lines(self) -> list[str]:
         """One line a side: its as-of dates and the outcome window that they look into."""
         return [self._line(side) for side in SIDES]

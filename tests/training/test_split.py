@@ -69,3 +69,11 @@ def test_sides_get_their_share_of_the_groups() -> None:
     sides = [side_of(str(group), 42) for group in range(20_000)]
     for side in SIDES:
         assert sides.count(side) / 20_000 == pytest.approx(SHARES[side], abs=0.015)
+
+
+def test_the_clear_days_are_the_fewest_between_two_sides() -> None:
+    counts = DateCounts(train=1, validation=1, test=1, step_days=10)
+    plan = assign_dates(
+        [UNTIL - timedelta(days=days) for days in (0, 35, 67)], gap_days=5, horizon_days=25, counts=counts
+    )
+    assert plan.clear_days() == 2

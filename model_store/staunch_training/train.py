@@ -1,0 +1,246 @@
+"""Trains a model for a view and publishes it: `train` is all that `staunch train` does.
+
+Run it with OMP_NUM_THREADS=1: everything here uses one thread, and idle ones of OpenMP only disturb it.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+import numpy as np
+
+from staunch_features.database import Database
+from staunch_features.source import FeatureSource
+from staunch_features.view import FeatureView, LabelText
+from staunch_model_store.manifest import Compared, Metric, Split
+from staunch_model_store.store import CHAMPION, ModelStore, StoredVersion
+from staunch_training.costs import Costs
+from staunch_training.dataset import Dataset, Progress, check_dates, extract
+from staunch_training.leaks import feature_aucs, refuse_leaks
+from staunch_training.learners import LEARNERS, LearnerName
+from staunch_training.publish import Release, point_alias, publish
+from staunch_training.selection import Candidate, auc_in_folds, compare, fit_candidates, measure
+from staunch_training.split import SIDES, DateCounts, DatePlan, plan_dates
+
+Ceiling: TypeAlias = Callable[[datetime, int], Awaitable[float]]
+"""Tells the AUC of the true hazard at an as-of time over a horizon in days; a simulated world knows it."""
+
+_SIGNATURE_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings:
+    """How to train.
+
+    Attributes:
+        name: The model's name; the view's if None.
+        until: Where the rows end, so that no outcome window reaches beyond; now if None.
+        dates: How many as-of dates each side gets.
+        learner: The only one to fit; if None all are and the lower log loss on validation picks.
+        seed: Of every draw.
+        max_customers: A larger population is sampled to this size.
+        leak_limit: The out-of-time AUC from which a single feature is refused.
+        allow_leaks: Features that are never refused.
+        costs: What the thresholds of the risk bands follow from.
+        resamples: Of the bootstrap, for each interval.
+        alias: Pointed at the new version if it points nowhere yet.
+        move_alias: Points the alias at the new version wherever it points now.
+        ceiling: Asks for the best AUC that any model can reach; None where nobody knows it.
+    """
+
+    name: str | None = None
+    until: datetime | None = None
+    dates: DateCounts = field(default_factory=DateCounts)
+    learner: LearnerName | None = None
+    seed: int = 42
+    max_customers: int = 50_000
+    leak_limit: float = 0.90
+    allow_leaks: frozenset[str] = frozenset()
+    costs: Costs = field(default_factory=Costs)
+    resamples: int = 500
+    alias: str = CHAMPION
+    move_alias: bool = False
+    ceiling: Ceiling | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class TrainReport:
+    """What a training did; `str()` tells it in a few lines.
+
+    Attributes:
+        stored: The version published.
+        alias: The alias that now points at it, None if it points elsewhere.
+        plan: The as-of dates of each side, None for a view without dates.
+        validation_losses: Mean log loss on validation of each learner, the picked one first.
+        feature_aucs: The out-of-time AUC of each feature alone, highest first.
+        seconds: How long it all took.
+    """
+
+    stored: StoredVersion
+    alias: str | None
+    plan: DatePlan | None
+    validation_losses: Mapping[str, float]
+    feature_aucs: Mapping[str, float]
+    seconds: float
+
+    def __str__(self) -> str:
+        manifest = self.stored.manifest
+        moved = f"now {self.alias}" if self.alias else "no alias moved"
+        losses = ", ".join(f"{name} {loss:.4f}" for name, loss in self.validation_losses.items())
+        strongest = dict(list(self.feature_aucs.items())[:3])
+        lines = (
+            f"{manifest.name}@{manifest.version} published in {self.seconds:.0f} s, {moved}",
+            *(_split_line(split, manifest.label) for split in manifest.training.splits),
+            f"picked {manifest.training.learner} by log loss on validation: {losses}",
+            *(_metric_line(metric) for metric in manifest.metrics),
+            *(_compared_line(other) for other in manifest.compared),
+            f"strongest features alone: {_figures(strongest)}",
+        )
+        return "\n".join(lines)
+
+
+async def train(
+    reader_url: str,
+    view: FeatureView,
+    label: LabelText,
+    store: ModelStore,
+    settings: TrainSettings,
+    progress: Progress,
+) -> TrainReport:
+    """Reads past rows by the view's own text, fits, picks, calibrates, measures and publishes a version.
+
+    Args:
+        reader_url: The database, as the role that can read and nothing else.
+        view: The feature view.
+        label: What is to be foretold.
+        store: Where to publish.
+        settings: How.
+        progress: Told each stage and how much of it is done, and the dates as stages of their own.
+
+    Raises:
+        TrainingError: Too few rows, a feature that knows the answer, an infinite value, costs without bands.
+        FeatureError: The view or the label is at fault, or the database is away.
+        ModelStoreError: The model's name is invalid, or the export failed its own golden rows.
+    """
+    started = time.monotonic()
+    settings.costs.thresholds()  # wrong costs should not show after a minute of work
+    dataset = await _read(reader_url, view, label, settings, progress)
+    aucs = _check_leaks(dataset, settings, progress)
+    learners = (settings.learner,) if settings.learner else LEARNERS
+    candidates = fit_candidates(dataset, learners, seed=settings.seed, progress=progress)
+    progress("measuring", 0.0)
+    metrics, compared = _measure(dataset, candidates, settings, await _ceiling(dataset, settings))
+    progress("publishing", 0.0)
+    release = Release(
+        name=settings.name or view.name,
+        view=view,
+        label=label,
+        dataset=dataset,
+        candidate=candidates[0],
+        metrics=metrics,
+        compared=compared,
+        costs=settings.costs,
+        seed=settings.seed,
+    )
+    stored = publish(store, release)
+    return TrainReport(
+        stored=stored,
+        alias=_point_alias(store, stored, settings),
+        plan=dataset.plan,
+        validation_losses={each.learned.name: each.validation_loss for each in candidates},
+        feature_aucs=aucs,
+        seconds=time.monotonic() - started,
+    )
+
+
+async def _read(
+    reader_url: str, view: FeatureView, label: LabelText, settings: TrainSettings, progress: Progress
+) -> Dataset:
+    """Plans the dates, tells them, and reads the rows."""
+    database = Database(reader_url, size=1)
+    try:
+        source = FeatureSource(database, view)
+        signature = await source.signature(_SIGNATURE_TIMEOUT_S)
+        check_dates(signature, label)
+        plan = _plan(label, settings) if signature.uses_as_of else None
+        for line in plan.lines() if plan else ():
+            progress(line, 1.0)
+        return await extract(
+            source,
+            label,
+            plan,
+            seed=settings.seed,
+            max_customers=settings.max_customers,
+            progress=progress,
+        )
+    finally:
+        await database.close()
+
+
+def _plan(label: LabelText, settings: TrainSettings) -> DatePlan:
+    until = settings.until or datetime.now(UTC)
+    return plan_dates(until, gap_days=label.gap_days, horizon_days=label.horizon_days, counts=settings.dates)
+
+
+def _check_leaks(dataset: Dataset, settings: TrainSettings, progress: Progress) -> dict[str, float]:
+    """Measures each feature alone, on the dates and customers of validation and test together."""
+    progress("looking for leaks", 0.0)
+    names = [column.name for column in dataset.signature.features]
+    rows, validation, test = (dataset.sides[side] for side in SIDES)
+    aucs = feature_aucs(
+        names,
+        rows.values,
+        rows.labels,
+        np.concatenate([validation.values, test.values]),
+        np.concatenate([validation.labels, test.labels]),
+    )
+    refuse_leaks(aucs, limit=settings.leak_limit, allowed=settings.allow_leaks)
+    return aucs
+
+
+def _measure(
+    dataset: Dataset, candidates: Sequence[Candidate], settings: TrainSettings, ceiling: float | None
+) -> tuple[tuple[Metric, ...], tuple[Compared, ...]]:
+    """The metrics of the first candidate, which was picked, and what it was compared with."""
+    measured = measure(dataset, candidates, resamples=settings.resamples, seed=settings.seed)
+    picked = candidates[0].learned.name
+    metrics = measured[picked].metrics()
+    if dataset.plan is None:
+        metrics += (auc_in_folds(dataset, picked, seed=settings.seed),)
+    return metrics, compare(picked, measured, ceiling)
+
+
+def _point_alias(store: ModelStore, stored: StoredVersion, settings: TrainSettings) -> str | None:
+    name, version = stored.manifest.name, stored.manifest.version
+    pointed = point_alias(store, name, settings.alias, version, move=settings.move_alias)
+    return settings.alias if pointed else None
+
+
+async def _ceiling(dataset: Dataset, settings: TrainSettings) -> float | None:
+    """The mean of the true hazard's AUC over the test dates."""
+    if settings.ceiling is None or dataset.plan is None:
+        return None
+    plan = dataset.plan
+    reached = [await settings.ceiling(date, plan.horizon_days) for date in plan.test]
+    return sum(reached) / len(reached)
+
+
+def _split_line(split: Split, label: str) -> str:
+    dates = f"{len(split.as_of_times)} dates, " if split.as_of_times else ""
+    return f"{split.name}: {dates}{split.rows:,} rows, {split.positives:,} with {label}"
+
+
+def _metric_line(metric: Metric) -> str:
+    interval = "" if metric.lower is None else f" ({metric.lower:.4f} to {metric.upper:.4f})"
+    return f"test {metric.name} {metric.value:.4f}{interval}"
+
+
+def _compared_line(other: Compared) -> str:
+    told = {metric.name: metric.value for metric in other.metrics}
+    return f"{other.name}: {_figures({name: told[name] for name in ('auc', 'log_loss') if name in told})}"
+
+
+def _figures(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in values.items())
