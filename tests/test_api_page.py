@@ -1,6 +1,7 @@
 """docs/api.md is what the protos say."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 from staunch.v1 import model_service_pb2, prediction_service_pb2
@@ -33,8 +34,6 @@ def test_the_page_names_every_method_message_field_and_value():
 
 
 def test_every_link_within_the_page_has_a_heading():
-    import re
-
     text = (DOCS / "api.md").read_text()
     headings = {line.lstrip("# ").lower() for line in text.splitlines() if line.startswith("#")}
-    assert {link for link in re.findall(r"\]\(#([^)]+)\)", text)} <= headings
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings

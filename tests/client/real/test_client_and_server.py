@@ -1,0 +1,173 @@
+"""The clients against the real server."""
+
+import asyncio
+import math
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from grpc import StatusCode
+
+from staunch import (
+    Client,
+    Conflict,
+    InvalidRequest,
+    ModelState,
+    NotFound,
+    PreconditionFailed,
+    RetryPolicy,
+    RowError,
+    Score,
+    Unavailable,
+)
+
+STEADY = RetryPolicy(patience_s=20)
+
+
+async def test_a_prediction_can_be_reproduced_from_what_it_returned(either):
+    first = await either.call("predict", 5, include_features=True)
+    again = await either.call("predict", 5, as_of=first.as_of, model=str(first.model))
+    given = await either.call("predict", features=first.features)
+    assert first.features == {"a": -12.5, "b": 9.0}
+    assert first.probability == again.probability
+    assert given.probability == pytest.approx(first.probability, abs=1e-15)
+    assert given.as_of is None
+
+
+async def test_overrides_answer_what_if(either):
+    live = await either.call("predict", 5)
+    assert (await either.call("predict", 5, overrides={"a": 70})).probability > live.probability
+
+
+async def test_an_explanation_adds_up(either):
+    why = await either.call("explain", 7, overrides={"a": 30})
+    total = why.base_value + math.fsum(part.contribution for part in why.contributions) + why.remainder
+    assert total == pytest.approx(why.output_value, abs=1e-9)
+    assert {part.feature: (part.value, part.overridden) for part in why.contributions} == {
+        "a": (30.0, True),
+        "b": (None, False),
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "reason"),
+    [
+        ({"customer": 999}, NotFound, "CUSTOMER_NOT_FOUND"),
+        ({"customer": 10}, PreconditionFailed, "CUSTOMER_NOT_ELIGIBLE"),
+        ({"customer": 0}, InvalidRequest, "CUSTOMER_ID_INVALID"),
+        ({"customer": "k"}, InvalidRequest, "ID_TYPE_MISMATCH"),
+        ({}, InvalidRequest, "SUBJECT_MISSING"),
+        ({"customer": 1, "model": "none"}, NotFound, "MODEL_NOT_FOUND"),
+        ({"customer": 1, "overrides": {"c": 1}}, InvalidRequest, "FEATURE_UNKNOWN"),
+        ({"features": {"a": 1}}, InvalidRequest, "FEATURE_MISSING"),
+        ({"features": {"a": math.nan, "b": 1}}, InvalidRequest, "FEATURE_NOT_FINITE"),
+    ],
+)
+async def test_what_the_server_refuses_has_its_class_and_reason(either, arguments, error, reason):
+    with pytest.raises(error) as caught:
+        await either.call("predict", **arguments)
+    assert caught.value.reason == reason
+    assert caught.value.details.request_id
+    assert caught.value.message
+
+
+async def test_the_future_is_refused(either):
+    with pytest.raises(InvalidRequest) as caught:
+        await either.call("predict", 5, as_of=datetime.now(UTC) + timedelta(hours=1))
+    assert caught.value.reason == "AS_OF_IN_FUTURE"
+    assert caught.value.details.violations[0].field == "as_of_time"
+
+
+async def test_a_request_id_comes_back_with_the_error(either):
+    with pytest.raises(NotFound) as caught:
+        await either.call("predict", 999, metadata={"x-request-id": "mine-1"})
+    assert caught.value.details.request_id == "mine-1"
+
+
+async def test_a_batch_gives_what_single_calls_give(either):
+    rows = await either.rows([*range(1, 61), 999, 0, 2**70, 5], chunk_size=7)
+    by_reason = {row.reason: row.code for row in rows if isinstance(row, RowError)}
+    assert by_reason == {
+        "CUSTOMER_NOT_ELIGIBLE": StatusCode.FAILED_PRECONDITION,
+        "CUSTOMER_NOT_FOUND": StatusCode.NOT_FOUND,
+        "CUSTOMER_ID_INVALID": StatusCode.INVALID_ARGUMENT,
+    }
+    assert [row.customer for row in rows if isinstance(row, RowError)] == [*range(10, 61, 10), 999, 0, 2**70]
+    single = await either.call("predict", 5, as_of=rows[4].as_of)
+    assert rows[4].probability == rows[-1].probability == pytest.approx(single.probability, abs=1e-15)
+    assert len({row.as_of for row in rows if isinstance(row, Score)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("id_type", "good", "bad"),
+    [
+        ("text", "client-5", ["nobody", "", "k" * 65, "\ud800"]),
+        ("uuid", uuid.UUID("00000000-0000-4000-8000-000000000005"), ["no uuid", "", "k" * 65]),
+    ],
+)
+async def test_keys_work_end_to_end(serve, publish, tmp_path, either_of, id_type, good, bad):
+    publish(tmp_path / "models", id_type=id_type)
+    client = either_of(await serve())
+    rows = await client.rows([good, *bad])
+    assert [isinstance(row, RowError) for row in rows] == [False, *[True] * len(bad)]
+    assert rows[0].probability == pytest.approx((await client.call("predict", good)).probability, abs=1e-15)
+
+
+async def test_ids_where_the_view_wants_keys_end_the_batch(serve, publish, tmp_path, either_of):
+    publish(tmp_path / "models", id_type="text")
+    with pytest.raises(InvalidRequest) as caught:
+        await either_of(await serve()).rows([1, 2, 3])
+    assert caught.value.reason == "ID_TYPE_MISMATCH"
+
+
+async def test_a_batch_outlives_a_server_and_a_moved_alias(serve, publish, either_of):
+    first = await serve()
+    client = either_of(first, retry=STEADY)
+
+    async def ids():
+        for customer in range(1, 61):
+            if customer == 31:
+                publish(first.store, seed=1)  # moves champion to churn@2
+                await first.stop()
+                await serve(port=first.server.port, store=first.store)
+            yield customer
+
+    source = ids()
+    if isinstance(client.client, Client):
+        source = _pulled(source, asyncio.get_running_loop())
+    answered = await client.rows(source, chunk_size=5, chunks_held=2)
+    assert [row.customer for row in answered] == list(range(1, 61))
+    assert {str(row.model) for row in answered if isinstance(row, Score)} == {"churn@1"}
+    assert len({row.as_of for row in answered if isinstance(row, Score)}) == 1
+
+
+def _pulled(source, loop):
+    """Reads an async source from another thread."""
+    while (item := asyncio.run_coroutine_threadsafe(anext(source, None), loop).result()) is not None:
+        yield item
+
+
+async def test_models_are_listed_described_and_moved(either, running, publish):
+    publish(running.store, seed=1, alias=None)
+    await either.call("reload_models")
+    assert [str(m.reference) for m in await either.call("list_models")] == ["churn@2", "churn@1"]
+    moved = await either.call("set_alias", "churn", "champion", 2, expected_version=1)
+    assert (moved.model.reference.version, moved.previous_version) == (2, 1)
+    found = await either.call("get_model")
+    assert (str(found.reference), found.state, found.id_type) == ("churn@2", ModelState.READY, "int64")
+    assert [(f.name, f.unit, f.nullable) for f in found.features] == [
+        ("a", "CAD", False),
+        ("b", "days", True),
+    ]
+    assert found.manifest_json.startswith(b"{")
+    with pytest.raises(Conflict, match="ALIAS_MOVED"):
+        await either.call("set_alias", "churn", "champion", 1, expected_version=1)
+
+
+async def test_no_database_is_unavailable_within_the_timeout(serve, either_of):
+    client = either_of(await serve(database_reader_url="postgresql://nobody@127.0.0.1:1/none"))
+    started = asyncio.get_running_loop().time()
+    with pytest.raises(Unavailable) as caught:
+        await client.call("predict", 5, timeout_s=1.5)
+    assert asyncio.get_running_loop().time() - started < 2.0
+    assert caught.value.details.retry_after_s is not None
