@@ -25,6 +25,7 @@ from staunch_model_store.errors import ModelRefused
 from staunch_model_store.manifest import FEATURES_SQL, Manifest
 from staunch_model_store.model import Explanation, LoadedModel, Scores
 from staunch_model_store.store import StoredVersion
+from staunch_server import isolation
 from staunch_server.coalescer import Coalescer, Id
 from staunch_server.metrics import ModelMetrics
 
@@ -171,7 +172,7 @@ class Served:
         deadline = time.monotonic() + timeout_s
         await self.check(timeout_s)
         moment = as_of if self.manifest.uses_as_of else None
-        return await source.fetch(ids, moment, timeout_s=deadline - time.monotonic())
+        return await isolation.fetch(source, ids, moment, deadline=deadline)
 
 
 def _text(stored: StoredVersion, name: str) -> str:

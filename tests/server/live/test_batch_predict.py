@@ -218,6 +218,24 @@ async def test_a_row_that_the_view_says_it_never_gives_fails_alone(publish: Any,
     assert [math.isnan(p) for p in answer.probabilities] == [False, True, False]
 
 
+async def test_rows_whose_data_the_sql_fails_on_fail_alone(publish: Any, serve: Serve) -> None:
+    publish(text=view_text().replace("people.a, people.b", "1 / (people.id - 57)::float8 AS a, people.b"))
+    live = await serve()
+    (answer,) = await ask(live, ids_of(*[i for i in range(1, 201) if i % 11]))
+    assert errors(answer) == [(51, 9, "MODEL_REFUSED")]
+    assert answer.customer_ids[51] == 57
+
+
+async def test_a_view_that_fails_for_everybody_fails_the_chunk_soon(publish: Any, serve: Serve) -> None:
+    publish(
+        text=view_text().replace("people.a, people.b", "1 / (people.id - people.id)::float8 AS a, people.b")
+    )
+    live = await serve()
+    (answer,) = await ask(live, ids_of(*range(1, 201)))
+    assert errors(answer) == [(None, 9, "MODEL_REFUSED")]
+    assert "division by zero" in answer.errors[0].message
+
+
 async def test_no_more_than_two_chunks_are_in_flight_before_an_answer_is_taken(
     publish: Any, serve: Serve
 ) -> None:

@@ -307,6 +307,21 @@ async def test_a_row_that_the_view_says_it_never_gives_is_not_scored(
     assert (await asked[1]).probability > 0
 
 
+async def test_a_row_whose_data_the_sql_fails_on_fails_alone(
+    publish: Any, serve: Serve, read_error: Any
+) -> None:
+    publish(text=view_text().replace("people.a, people.b", "1 / (people.a - 8) AS a, people.b"))
+    live = await serve()
+    ids = list(range(1, 11))
+    asked = [live.prediction.Predict(pb.PredictRequest(customer_id=i)) for i in ids]
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    failed = [i for i, outcome in zip(ids, outcomes, strict=True) if isinstance(outcome, aio.AioRpcError)]
+    assert failed == [8]
+    error = read_error(outcomes[7])
+    assert error.reason == "MODEL_REFUSED"
+    assert "division by zero" in error.message
+
+
 async def test_one_bad_id_fails_only_itself(publish: Any, serve: Serve) -> None:
     publish()
     live = await serve()
