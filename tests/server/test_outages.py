@@ -1,6 +1,7 @@
 """The database stopped, frozen, restarted, absent, locked: what callers hear, and that all recovers."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -35,7 +36,8 @@ class Outages:
         assert parent is not None
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         for pid in [parent, *map(int, children)]:
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):  # a child that ends meanwhile
+                os.kill(pid, number)
 
     async def ask(self, sql: str) -> Any:
         connection = await asyncpg.connect(self.postgres.url_for(DATABASE, SUPERUSER))
