@@ -63,7 +63,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Closes the connection; calls under way end with `Unavailable`."""
+        """Closes the connection; calls under way fail, and later ones raise ValueError."""
         self._channel.close()
 
     def predict(

@@ -26,6 +26,10 @@ class RetryPolicy:
     longest_wait_s: float = 2.0
     patience_s: float = 60.0
 
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or min(self.first_wait_s, self.longest_wait_s, self.patience_s) < 0:
+            raise ValueError(f"expected 1 or more attempts and no negative seconds, got {self}")
+
     def wait_s(self, failures: int, push_back_s: float | None) -> float:
         """Gives the seconds to wait after so many failures in a row.
 

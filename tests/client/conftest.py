@@ -201,6 +201,8 @@ class ToyServer:
         predictions_grpc.add_PredictionServiceServicer_to_server(self.toy, self._server)
         models_grpc.add_ModelServiceServicer_to_server(self.toy, self._server)
         self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        local = grpc.local_server_credentials(grpc.LocalConnectionType.LOCAL_TCP)
+        self.secure_port = self._server.add_secure_port("127.0.0.1:0", local)
         self._server.start()
 
     def stop(self) -> None:

@@ -5,7 +5,9 @@ import uuid
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
+import grpc
 import pytest
+from tests.client.conftest import EitherClient
 
 import staunch
 from staunch import AsyncClient, Client, ModelState, OutputSpace, RiskBand
@@ -116,6 +118,21 @@ async def test_metadata_of_client_and_call_travel_and_the_call_wins(either_with,
     assert toy.metadata[0]["authorization"] == "Bearer a"
     assert toy.metadata[0]["x-request-id"] == "new"
     assert toy.metadata[0]["user-agent"].startswith("staunch-client/")
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+async def test_credentials_make_a_secure_channel(server, kind):
+    local = grpc.local_channel_credentials(grpc.LocalConnectionType.LOCAL_TCP)
+    client = EitherClient(kind(f"127.0.0.1:{server.secure_port}", credentials=local))
+    assert (await client.call("predict", 42)).probability == 0.25
+    await client.close()
+
+
+async def test_closing_twice_or_unused_is_no_error(server):
+    for client in (Client(server.target), AsyncClient(server.target)):
+        either = EitherClient(client)
+        await either.close()
+        await either.close()
 
 
 def test_both_clients_have_the_same_methods_with_the_same_parameters():

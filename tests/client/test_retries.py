@@ -146,3 +146,9 @@ def test_a_timeout_must_be_above_zero(timeout_s):
 
     with pytest.raises(ValueError, match="above 0"):
         Client("127.0.0.1:1", timeout_s=timeout_s)
+
+
+@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"first_wait_s": -1}, {"patience_s": -0.1}])
+def test_a_policy_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(ValueError, match="expected 1 or more attempts"):
+        RetryPolicy(**wrong)
