@@ -1,5 +1,7 @@
 """Small people, a small view of them and a small model, with answers that a test can compute by itself."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -138,3 +140,10 @@ def small_files(trees: TreeEnsemble, text: str, *, explainer: bool = True) -> di
     probabilities = 1 / (1 + np.exp(-margins))
     files[written.GOLDEN_NPZ] = golden.dump(values, margins, probabilities, contributions)
     return files
+
+
+async def until_async(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Waits until an awaited condition holds; fails after 10 s."""
+    async with asyncio.timeout(10):
+        while not await condition():  # noqa: ASYNC110 - what is looked at has no event
+            await asyncio.sleep(0.05)

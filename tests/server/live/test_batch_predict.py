@@ -53,9 +53,9 @@ def errors(answer: pb.BatchPredictResponse) -> list[tuple[int | None, int, str]]
     return [(e.index if e.HasField("index") else None, e.code, e.reason) for e in answer.errors]
 
 
-async def test_each_chunk_is_answered_once_in_order(publish: Any, serve: Serve) -> None:
+async def test_each_chunk_is_answered_once_in_order(publish: Any, serve: Serve, transport_name: str) -> None:
     publish()
-    live = await serve()
+    live = await serve(transport=transport_name)
     answers = await ask(live, ids_of(1, 2, 3), ids_of(5, 4), ids_of(9))
     assert [answer.chunk_index for answer in answers] == [0, 1, 2]
     assert [list(answer.customer_ids) for answer in answers] == [[1, 2, 3], [5, 4], [9]]
@@ -147,10 +147,10 @@ CHUNK_ERRORS = {
 
 
 async def test_a_wrong_chunk_gets_one_error_without_index_and_the_stream_goes_on(
-    publish: Any, serve: Serve
+    publish: Any, serve: Serve, transport_name: str
 ) -> None:
     publish()
-    live = await serve()
+    live = await serve(transport=transport_name)
     answers = await ask(live, ids_of(1), *(chunk for chunk, _ in CHUNK_ERRORS.values()), ids_of(2))
     assert [answer.chunk_index for answer in answers] == list(range(len(CHUNK_ERRORS) + 2))
     for answer, (case, (_, reason)) in zip(answers[1:-1], CHUNK_ERRORS.items(), strict=True):
@@ -161,9 +161,11 @@ async def test_a_wrong_chunk_gets_one_error_without_index_and_the_stream_goes_on
     assert len(answers[-1].probabilities) == 1
 
 
-async def test_malformed_chunks_are_answered_in_their_place_even_first(publish: Any, serve: Serve) -> None:
+async def test_malformed_chunks_are_answered_in_their_place_even_first(
+    publish: Any, serve: Serve, transport_name: str
+) -> None:
     publish()
-    live = await serve()
+    live = await serve(transport=transport_name)
     call = live.channel.stream_stream("/staunch.v1.PredictionService/BatchPredict")
     raw = [b"\xff\xff", ids_of(8).SerializeToString(), b"\x0a\x7f", ids_of(9).SerializeToString()]
     answers = [pb.BatchPredictResponse.FromString(answer) async for answer in call(iter(raw))]
@@ -181,10 +183,15 @@ async def test_malformed_chunks_are_answered_in_their_place_even_first(publish: 
     ],
 )
 async def test_a_stream_whose_first_message_says_nothing_usable_ends_with_that(
-    publish: Any, serve: Serve, read_error: Any, first: pb.BatchPredictRequest, reason: str
+    publish: Any,
+    serve: Serve,
+    transport_name: str,
+    read_error: Any,
+    first: pb.BatchPredictRequest,
+    reason: str,
 ) -> None:
     publish()
-    live = await serve()
+    live = await serve(transport=transport_name)
     with pytest.raises(aio.AioRpcError) as caught:
         await ask(live, first)
     assert read_error(caught.value).reason == reason
@@ -260,10 +267,10 @@ async def test_no_more_than_two_chunks_are_in_flight_before_an_answer_is_taken(
 
 
 async def test_a_stream_that_the_client_leaves_takes_its_work_with_it(
-    publish: Any, serve: Serve, until: Any, locked: Any
+    publish: Any, serve: Serve, transport_name: str, until: Any, locked: Any
 ) -> None:
     publish()
-    live = await serve()
+    live = await serve(transport=transport_name)
     async with locked():
         stream = live.prediction.BatchPredict()
         await stream.write(ids_of(1))

@@ -73,9 +73,11 @@ async def test_contributions_are_the_shapley_values_and_add_up_to_the_output(
     assert explained.method == pb.EXPLANATION_METHOD_TREE_PATH_DEPENDENT
 
 
-async def test_the_score_is_the_one_that_predict_gives(publish: Any, serve: Serve) -> None:
+async def test_the_score_is_the_one_that_predict_gives(
+    publish: Any, serve: Serve, transport_name: str
+) -> None:
     publish()
-    live = await serve()
+    live = await serve(transport=transport_name)
     asked = {"customer_id": 8, "as_of_time": NOON, "include_features": True}
     explained = await live.prediction.Explain(pb.ExplainRequest(**asked))
     predicted = await live.prediction.Predict(pb.PredictRequest(**asked))
@@ -157,9 +159,11 @@ async def test_what_predict_refuses_explain_refuses(
     assert read_error(caught.value).reason == reason
 
 
-async def test_an_explanation_can_be_computed_again_from_what_it_tells(publish: Any, serve: Serve) -> None:
+async def test_an_explanation_can_be_computed_again_from_what_it_tells(
+    publish: Any, serve: Serve, transport_name: str
+) -> None:
     publish()
-    live = await serve()
+    live = await serve(transport=transport_name)
     asked = pb.ExplainRequest(customer_id=13, as_of_time=NOON, include_features=True)
     first = await live.prediction.Explain(asked)
     again = await live.prediction.Explain(

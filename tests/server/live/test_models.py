@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from grpc import aio
-from small_models import EPOCH, view_text
+from small_models import EPOCH, until_async, view_text
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
@@ -157,10 +157,12 @@ async def test_unknown_models_are_not_found(publish: Any, serve: Serve, read_err
         assert error.resource[0] == "model"
 
 
-async def test_an_alias_moves_once_its_version_is_verified(publish: Any, serve: Serve, store: Any) -> None:
+async def test_an_alias_moves_once_its_version_is_verified(
+    publish: Any, serve: Serve, transport_name: str, store: Any
+) -> None:
     publish()
     publish(base=2.0, alias=None)
-    live = await serve()
+    live = await serve(transport=transport_name)
     assert await answering(live) == 1
     moved = await live.models.SetAlias(point("champion", 2, expected_version=1))
     assert (moved.previous_version, moved.model.version, list(moved.model.aliases)) == (1, 2, ["champion"])
@@ -281,15 +283,18 @@ async def test_a_store_that_vanishes_stops_nothing(publish: Any, serve: Serve, s
 
 
 async def test_a_version_published_anew_under_its_number_is_taken_up(
-    publish: Any, serve: Serve, store: Any, until: Any
+    publish: Any, serve: Serve, store: Any
 ) -> None:
     publish()
     live = await serve(store_poll_s=0.02)
     shutil.rmtree(store.root / "churn")
     again = publish(base=1.0)
-    await until(lambda: live.server.registry.state(("churn", 1)).digest == again.digest)
-    answer = await live.prediction.Predict(pb.PredictRequest(customer_id=8))
-    assert answer.model.digest == again.digest
+
+    async def answers() -> bool:
+        answer = await live.prediction.Predict(pb.PredictRequest(customer_id=8))
+        return bool(answer.model.digest == again.digest)
+
+    await until_async(answers)
 
 
 async def test_a_stored_version_is_loaded_when_a_request_names_it(publish: Any, serve: Serve) -> None:
@@ -317,11 +322,11 @@ async def test_no_more_versions_are_loaded_by_requests_than_allowed(
 
 
 async def test_calls_go_on_while_a_version_loads_and_its_own_are_told_to_come_again(
-    publish: Any, serve: Serve, read_error: Any, monkeypatch: pytest.MonkeyPatch
+    publish: Any, serve: Serve, transport_name: str, read_error: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish()
     publish(alias=None)
-    live = await serve()
+    live = await serve(transport=transport_name)
     gate, load = threading.Event(), LoadedModel.load
 
     def slowly(stored: Any) -> LoadedModel:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from grpc import aio
-from small_models import TABLE, view_text
+from small_models import TABLE, until_async, view_text
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
@@ -106,13 +106,6 @@ async def unavailable(live: Any, read_error: Any, timeout_s: float) -> None:
     assert "127.0.0.1" not in error.message
 
 
-async def until_async(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Waits until an awaited condition holds; fails after 10 s."""
-    async with asyncio.timeout(10):
-        while not await condition():  # noqa: ASYNC110 - what is looked at has no event
-            await asyncio.sleep(0.05)
-
-
 async def recovered(live: Any) -> None:
     """Waits until Predict answers again, after nothing worse than UNAVAILABLE."""
 
@@ -126,10 +119,10 @@ async def recovered(live: Any) -> None:
 
 
 async def test_a_stopped_database_is_unavailable_and_back_when_it_is_back(
-    publish: Any, serve: Serve, fragile: Fragile, read_error: Any
+    publish: Any, serve: Serve, transport_name: str, fragile: Fragile, read_error: Any
 ) -> None:
     publish()
-    live = await serve(database_reader_url=fragile.url)
+    live = await serve(transport=transport_name, database_reader_url=fragile.url)
     await predict(live)
     fragile.server.stop()
     for _ in range(3):
@@ -142,10 +135,10 @@ async def test_a_stopped_database_is_unavailable_and_back_when_it_is_back(
 
 @pytest.mark.parametrize("timeout_s", [0.5, 1.5])
 async def test_a_frozen_database_is_unavailable_before_each_callers_deadline(
-    publish: Any, serve: Serve, fragile: Fragile, read_error: Any, timeout_s: float
+    publish: Any, serve: Serve, transport_name: str, fragile: Fragile, read_error: Any, timeout_s: float
 ) -> None:
     publish()
-    live = await serve(database_reader_url=fragile.url)
+    live = await serve(transport=transport_name, database_reader_url=fragile.url)
     await predict(live)
     with fragile.frozen():
         await asyncio.gather(*(unavailable(live, read_error, timeout_s + i / 20) for i in range(8)))
@@ -249,10 +242,10 @@ async def test_chunks_fail_as_unavailable_while_the_database_is_away_and_the_str
 
 
 async def test_a_call_given_up_by_its_caller_takes_its_query_with_it(
-    publish: Any, serve: Serve, locked: Any, until: Any, people: Any
+    publish: Any, serve: Serve, transport_name: str, locked: Any, until: Any, people: Any
 ) -> None:
     publish()
-    live = await serve()
+    live = await serve(transport=transport_name)
     await predict(live)
     async with locked():
         call = live.prediction.Predict(pb.PredictRequest(customer_id=8), timeout=30)

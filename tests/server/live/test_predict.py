@@ -40,9 +40,11 @@ def plain(values: Any) -> dict[str, float | None]:
     return {name: value.number if value.HasField("number") else None for name, value in values.items()}
 
 
-async def test_a_live_customer_is_scored_from_the_row_as_it_stands(publish: Any, serve: Serve) -> None:
+async def test_a_live_customer_is_scored_from_the_row_as_it_stands(
+    publish: Any, serve: Serve, transport_name: str
+) -> None:
     stored = publish()
-    live = await serve()
+    live = await serve(transport=transport_name)
     before = datetime.now(UTC)
     answer = await live.prediction.Predict(pb.PredictRequest(customer_id=8, include_features=True))
     as_of = answer.as_of_time.ToDatetime(UTC)
@@ -169,9 +171,9 @@ async def test_a_view_without_time_needs_none(publish: Any, serve: Serve) -> Non
     assert answer.features["hours"].number == 1
 
 
-async def test_many_calls_at_once_get_their_own_rows(publish: Any, serve: Serve) -> None:
+async def test_many_calls_at_once_get_their_own_rows(publish: Any, serve: Serve, transport_name: str) -> None:
     publish()
-    live = await serve(max_batch_rows=8)
+    live = await serve(transport=transport_name, max_batch_rows=8)
     ids = [i for i in range(1, 121) if i % 11]
     requests = [pb.PredictRequest(customer_id=i, include_features=True) for i in ids]
     answers = await asyncio.gather(*(live.prediction.Predict(one) for one in requests))
@@ -237,10 +239,10 @@ async def failure(call: Any, read_error: Any) -> Any:
 
 
 async def test_each_wrong_request_gets_its_code_reason_and_a_message_that_says_what_to_do(
-    publish: Any, serve: Serve, read_error: Any
+    publish: Any, serve: Serve, transport_name: str, read_error: Any
 ) -> None:
     publish()
-    live = await serve()
+    live = await serve(transport=transport_name)
     for case, (request, reason) in REFUSED.items():
         error = await failure(live.prediction.Predict(request), read_error)
         assert (case, error.reason) == (case, reason)
