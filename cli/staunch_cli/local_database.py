@@ -51,7 +51,7 @@ def hold(folder: Path) -> Iterator[None]:
             raise StateFolderBusy(
                 f"another staunch runs in {folder}: stop it, or choose another folder with --state-folder"
             ) from None
-        lock.truncate()
+        lock.truncate(0)
         print(os.getpid(), file=lock, flush=True)
         yield
 

@@ -71,7 +71,7 @@ def _serve(settings: Settings, *, prepare: bool) -> int:
             if prepare:
                 _prepare(settings, urls)
             asyncio.run(_supervise(settings, metrics, urls, postgres))
-            _say("stopping", "calls in progress are answered; the database stops last")
+    _say("stopped", "nothing is left running")
     return 0
 
 

@@ -175,6 +175,7 @@ class Supervisor:
     def stop(self) -> None:
         """Begins to stop; a second call ends the workers at once."""
         number = signal.SIGKILL if self._stopping.is_set() else signal.SIGTERM
+        self._say("stopping at once" if self._stopping.is_set() else "stopping; calls in progress are answered")
         self._stopping.set()
         for worker in self._workers:
             worker.signal(number)
