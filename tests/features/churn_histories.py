@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
+from random import Random
 from typing import Any
 
 import asyncpg
@@ -302,3 +303,56 @@ def months_after(day: date, months: int) -> date:
         except ValueError:
             continue
     raise AssertionError
+
+
+def crowd(moment: datetime, customers: int, *, transactions: int = 20, seed: int = 1) -> list[History]:
+    """Plain lives without corrections, many and cheap: for what needs a crowd and not an edge."""
+    random = Random(seed)
+    return [_plain(random, moment, transactions) for _ in range(customers)]
+
+
+def _plain(random: Random, moment: datetime, transactions: int) -> History:
+    history = History(next(_IDS))
+    begun = moment - timedelta(days=random.uniform(400, 1200))
+    since = {"recorded_at": begun, "superseded_at": FOREVER}
+    person = {"given_name": "Ann", "family_name": "Roy", "email": "a@b", "gender": "other", "language": "en"}
+    history.add("customers", joined_at=begun, recorded_at=begun, birth_date=date(1970, 1, 1), **person)
+    province, code = random.choice(PLACES)
+    where = {"street": "1 Main", "city": "Town", "province_code": province, "postal_code": code}
+    history.add("customer_addresses", address_id=1, valid_from=begun, valid_to=FOREVER, **where, **since)
+    started = {"started_at": begun, "started_recorded_at": begun, "superseded_at": FOREVER}
+    started |= dict.fromkeys(("ended_at", "ended_recorded_at", "end_reason"))
+    history.add("subscriptions", subscription_id=1, service="internet", **started)
+    history.add(
+        "subscription_terms",
+        **{
+            "subscription_id": 1,
+            "term_id": 1,
+            "plan_code": random.choice(PLANS["internet"]),
+            "contract_months": 0,
+            "contract_ends_on": None,
+        },
+        **{"contract_starts_on": begun.date(), "monthly_price_cents": random.randint(3_000, 9_000)},
+        **{"discount_cents": 0, "promotion_ends_on": None, "inducement_cents": 0, "inducement_kind": "none"},
+        **{"valid_from": begun, "valid_to": FOREVER, **since},
+    )
+    for number in range(transactions):
+        at = moment - timedelta(seconds=random.uniform(0, 400 * 86_400))
+        history.add(
+            "transactions",
+            **{"transaction_id": number, "kind": random.choice(["charge", "payment"]), "currency": "CAD"},
+            **{
+                "due_on": None,
+                "status": "failed" if random.random() < 0.1 else "settled",
+                "method": "pre_authorized",
+            },
+            **{"amount_cents": random.randint(3_000, 9_000), "tax_cents": random.randint(0, 900)},
+            **{"occurred_at": at, "recorded_at": at, "superseded_at": FOREVER},
+        )
+    for number in range(random.randint(0, 4)):
+        at = moment - timedelta(seconds=random.uniform(0, 400 * 86_400))
+        what = {"category": "billing", "channel": "chat", "priority": random.randint(1, 4)}
+        known = {"opened_at": at, "recorded_at": at, "superseded_at": FOREVER}
+        known |= dict.fromkeys(("resolved_at", "resolved_recorded_at", "satisfaction", "rated_recorded_at"))
+        history.add("support_tickets", ticket_id=number, **what, **known)
+    return history

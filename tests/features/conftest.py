@@ -1,5 +1,6 @@
 """What the tests of this room share: the churn view over a database of its own, and its helpers' folder."""
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from churn_reference import Rules
 
 from staunch_features.database import Database, connect
+from staunch_features.postgres import READER
 from staunch_features.source import FeatureSource
-from staunch_features.view import FeatureView, LabelText, load_label, load_view
+from staunch_features.view import FeatureView, LabelText, load_label, load_view, parse_label, parse_view
 
 
 @dataclass
@@ -71,3 +73,77 @@ async def _rules(owner: asyncpg.Connection) -> Rules:
 @pytest.fixture
 def churn_view() -> FeatureView:
     return load_view("churn", [staunch_sql.FEATURES_FOLDER])
+
+
+HEADER = """/* staunch
+description = "A client."
+entity = "client"
+population = "SELECT 1"
+[features]
+a = { description = "A.", null = "never" }
+b = { description = "B.", unit = "CAD", null = "not told" }
+*/
+"""
+LABEL_HEADER = """/* staunch
+description = "Left."
+horizon_days = 90
+gap_days = 7
+observation_days = 9
+*/
+"""
+
+
+@dataclass
+class Clients:
+    """Three clients in tables of the user's own, keyed by bigint, text and uuid; b is null for the third."""
+
+    owner: asyncpg.Connection
+    database: Database
+
+    def view(
+        self, statement: str | None = None, *, id_type="bigint", a="c.a", population="SELECT 1"
+    ) -> FeatureView:
+        """A view of a (never null) and b over one of the tables; the second client is not eligible."""
+        statement = statement or (
+            f"SELECT u.id, ({a})::float8 AS a, c.b, c.a <> 20 AS _eligible, $2::timestamptz AS _moment\n"
+            f"FROM unnest($1::{id_type}[]) u(id) JOIN clients_{id_type} c ON c.id = u.id"
+        )
+        return parse_view("clients", HEADER.replace("SELECT 1", population) + statement, "clients.sql")
+
+    def source(self, statement: str | None = None, **options) -> FeatureSource:
+        return FeatureSource(self.database, self.view(statement, **options))
+
+    def label(self, statement: str) -> LabelText:
+        return parse_label("left", LABEL_HEADER + statement, "left.sql")
+
+
+@pytest.fixture(scope="session")
+def clients_database(database_factory):
+    made = database_factory(template="template1")
+    asyncio.run(_make_clients(made.owner_url))
+    return made
+
+
+@pytest.fixture
+async def clients(clients_database) -> AsyncIterator[Clients]:
+    owner = await connect(clients_database.owner_url)
+    database = Database(clients_database.reader_url, size=2)
+    yield Clients(owner, database)
+    await database.close()
+    await owner.close()
+
+
+async def _make_clients(url: str) -> None:
+    owner = await connect(url)
+    ids = {
+        "bigint": "n",
+        "text": """(ARRAY['a', 'b c', 'ü''"\\'])[n]""",
+        "uuid": "lpad(n::text, 32, '0')::uuid",
+    }
+    for id_type, key in ids.items():
+        await owner.execute(
+            f"CREATE TABLE public.clients_{id_type} AS SELECT ({key})::{id_type} AS id, 10 * n::float8 AS a, "
+            "nullif(n, 3)::float8 AS b FROM generate_series(1, 3) AS n"
+        )
+    await owner.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {READER}")
+    await owner.close()
