@@ -139,7 +139,7 @@ class EmbeddedPostgres:
     def _start_locked(self) -> None:
         binaries = find_binaries()
         if not self._data.exists():
-            initialise(self._data, binaries)
+            initialise(self._data, binaries, fsync=self._settings.get("fsync") != "off")
         check_data(self._data, binaries)
         _end_orphan(self._data)
         port_file = self.folder / "port"

@@ -37,10 +37,18 @@ _ACCESS = f"host all all {HOST}/32 scram-sha-256\n"
 _UNFINISHED = "unfinished-"
 
 
-def initialise(data: Path, binaries: Binaries) -> None:
+def initialise(data: Path, binaries: Binaries, *, fsync: bool) -> None:
     """Makes the data folder under another name and renames it, so that there is none or a whole one.
 
     The other name is new each time: an initdb whose parent was killed still empties its own folder.
+
+    Args:
+        data: The folder to make; its parent exists.
+        binaries: The programs to make it with.
+        fsync: Whether to wait until the disk has it, as for data that must outlive a power cut.
+
+    Raises:
+        EmbeddedPostgresError: A program failed; its last lines are in the message.
     """
     for left_over in data.parent.glob(f"{_UNFINISHED}*"):
         shutil.rmtree(left_over, ignore_errors=True)
@@ -51,12 +59,13 @@ def initialise(data: Path, binaries: Binaries) -> None:
     words = unprivileged(NOBODY, [binaries.folder / "postgres", unfinished])
     initdb = [
         binaries.path("initdb"), "-D", str(unfinished), "--username", SUPERUSER, "--auth", "trust",
-        "--encoding", "UTF8", "--locale", "C", "--data-checksums",
+        "--encoding", "UTF8", "--locale", "C", "--data-checksums", *([] if fsync else ["--no-sync"]),
     ]  # fmt: skip
     _run(words, initdb, "")
     # Single-user mode needs no network and no password: nobody can come in before the access file is ours.
-    single = [binaries.path("postgres"), "--single", "-D", str(unfinished), "-c", "exit_on_error=on"]
-    _run(words, [*single, SUPERUSER], staunch_sql.query("create_cluster").format(**passwords))
+    options = ["-c", "exit_on_error=on", "-c", f"fsync={'on' if fsync else 'off'}"]
+    single = [binaries.path("postgres"), "--single", "-D", str(unfinished), *options, SUPERUSER]
+    _run(words, single, staunch_sql.query("create_cluster").format(**passwords))
     (unfinished / "pg_hba.conf").write_text(_ACCESS)
     _write_secret(_passwords_file(unfinished), json.dumps(passwords))
     unfinished.rename(data)

@@ -125,8 +125,8 @@ def test_it_starts_stops_and_starts_again_on_the_same_port(embedded, used):
     assert _ask(server.reader_url) == 42
 
 
-def test_a_fresh_cluster_has_an_owner_and_a_reader_and_checks_its_pages(embedded, folder):
-    server = embedded(folder)
+def test_a_fresh_cluster_has_an_owner_and_a_reader_and_checks_its_pages(embedded, used):
+    server = embedded(used)
     server.start()
     assert _ask(server.owner_url, "SELECT current_user || '@' || current_database()") == f"{OWNER}@staunch"
     assert _ask(server.reader_url, "SELECT current_user || '@' || current_database()") == f"{READER}@staunch"
@@ -139,14 +139,14 @@ def test_a_fresh_cluster_has_an_owner_and_a_reader_and_checks_its_pages(embedded
     )
 
 
-def test_nobody_comes_in_without_a_password(embedded, folder):
-    server = embedded(folder)
+def test_nobody_comes_in_without_a_password(embedded, used):
+    server = embedded(used)
     server.start()
     with pytest.raises(DatabaseUnavailable, match="password"):
         _ask(f"postgresql://postgres:guess@127.0.0.1:{server.port}/staunch")
-    secret = folder / "postgres" / "data" / "staunch_passwords.json"
+    secret = used / "postgres" / "data" / "staunch_passwords.json"
     assert secret.stat().st_mode & 0o777 == 0o600
-    assert (folder / "postgres" / "data").stat().st_mode & 0o777 == 0o700
+    assert (used / "postgres" / "data").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_fresh_start_takes_little_time(embedded, used):
