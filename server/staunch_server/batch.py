@@ -142,7 +142,8 @@ class BatchPredictor:
             response.errors.append(_error(refusal.reason, message=refusal.message))
         if stream is not None:  # Only malformed messages come before there is one.
             response.model.CopyFrom(stream.served.reference)
-            response.as_of_time.CopyFrom(subject.timestamp(stream.as_of))
+            if stream.served.manifest.uses_as_of:
+                response.as_of_time.CopyFrom(subject.timestamp(stream.as_of))
         return response
 
     async def _fill(

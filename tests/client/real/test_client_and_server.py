@@ -2,7 +2,9 @@
 
 import asyncio
 import math
+import re
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,6 +22,7 @@ from staunch import (
     Score,
     Unavailable,
 )
+from staunch_model_store.store import ModelStore
 
 STEADY = RetryPolicy(patience_s=20)
 
@@ -171,3 +174,36 @@ async def test_no_database_is_unavailable_within_the_timeout(serve, either_of):
         await client.call("predict", 5, timeout_s=1.5)
     assert asyncio.get_running_loop().time() - started < 2.0
     assert caught.value.details.retry_after_s is not None
+
+
+async def test_a_view_without_dates_outlives_a_broken_stream_too(serve, publish, tmp_path, either_of):
+    store = ModelStore(tmp_path / "models")
+    publish(store.root)
+    _publish_without_dates(store)
+    running = await serve()
+    client = either_of(running, retry=STEADY)
+
+    async def ids():
+        for customer in range(1, 31):
+            if customer == 16:
+                await running.stop()
+                await serve(port=running.server.port)
+            yield customer
+
+    source = _pulled(ids(), asyncio.get_running_loop()) if isinstance(client.client, Client) else ids()
+    rows = await client.rows(source, chunk_size=5, chunks_held=1)
+    assert [row.customer for row in rows] == list(range(1, 31))
+    assert {row.as_of for row in rows} == {None}
+
+
+def _publish_without_dates(store: ModelStore) -> None:
+    """Publishes churn@1 once more with a view that knows no time, as champion."""
+    stored = store.read("churn", 1)
+    text = stored.files["features.sql"].decode()
+    text = re.sub(r",\s+\(c\.left_at.*_eligible", "", text).replace(" AND c.joined_at <= $2::timestamptz", "")
+    files = {**stored.files, "features.sql": text.encode()}
+    store.publish(
+        "churn",
+        lambda version: (replace(stored.manifest, version=version, uses_as_of=False, files={}), files),
+    )
+    store.set_alias("churn", "champion", 2, None)
