@@ -7,8 +7,9 @@ second day at once. What the simulation knows and nobody can see, the true hazar
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import Any
@@ -78,8 +79,8 @@ class WorldReport:
     origin: datetime
     since: datetime | None
     until: datetime
-    rows: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    changed: int = 0
+    rows: Mapping[str, int]
+    changed: int
 
     def __str__(self) -> str:
         """One line for people."""
@@ -110,6 +111,7 @@ async def write_world(
     customers: int,
     seed: int,
     until: datetime,
+    origin: datetime | None = None,
     progress: Progress | None = None,
     settings: WorldSettings | None = None,
 ) -> WorldReport:
@@ -122,6 +124,7 @@ async def write_world(
         customers: How many are known at the origin; others join later. At least 1.
         seed: From 0 to 2^63 - 1; the same one gives the same world.
         until: Nothing recorded later is written. With a zone.
+        origin: The time that fixes the draws of a new world, by default its `until`; not later than that.
         progress: Called now and then.
         settings: How this world departs from the usual; as it was written before if left out.
 
@@ -130,15 +133,10 @@ async def write_world(
         ValueError: An argument is out of range, or the reference data is not complete.
         DatabaseUnavailable: The database cannot be reached.
     """
-    if until.tzinfo is None or customers < 1 or not 0 <= seed <= _LARGEST_SEED:
-        raise ValueError(
-            f"expected at least 1 customer, a seed from 0 to 2^63 - 1 and `until` with a time zone, "
-            f"got {customers}, {seed} and {until}"
-        )
+    wanted = _Wanted.of(customers, seed, until, origin or until, settings)
     connection = await connect(owner_url, timeout_s=_CONNECT_TIMEOUT_S)
     try:
         await connection.execute(staunch_sql.query("world_lock"))
-        wanted = _Wanted(customers, seed, until.astimezone(UTC), settings)
         return await _write(connection, wanted, progress or _silent)
     finally:
         await connection.close()
@@ -151,7 +149,23 @@ class _Wanted:
     customers: int
     seed: int
     until: datetime
+    origin: datetime
     settings: WorldSettings | None
+
+    @classmethod
+    def of(
+        cls, customers: int, seed: int, until: datetime, origin: datetime, settings: WorldSettings | None
+    ) -> "_Wanted":
+        """Checks what was asked for."""
+        if customers < 1 or not 0 <= seed <= _LARGEST_SEED:
+            raise ValueError(
+                f"expected at least 1 customer and a seed from 0 to 2^63 - 1, got {customers} and {seed}"
+            )
+        if until.tzinfo is None or origin.tzinfo is None or origin > until:
+            raise ValueError(
+                f"expected `until` with a time zone and an `origin` not later, got {until} and {origin}"
+            )
+        return cls(customers, seed, until.astimezone(UTC), origin.astimezone(UTC), settings)
 
 
 def _silent(doing: str, done: float) -> None:
@@ -163,16 +177,16 @@ async def _write(connection: Connection, wanted: _Wanted, progress: Progress) ->
     settings = wanted.settings or (stored.settings if stored else WorldSettings())
     if stored is None:
         await _refuse_customers(connection)
-        return await _write_anew(connection, wanted, settings, wanted.until, progress)
+        return await _write_anew(connection, wanted, settings, progress)
     _refuse_another(stored, wanted, settings)
     if not stored.finished:
-        return await _write_anew(connection, wanted, settings, wanted.until, progress)
-    until = max(wanted.until, stored.until)
+        return await _write_anew(connection, wanted, settings, progress)
+    ahead = replace(wanted, origin=stored.origin, until=max(wanted.until, stored.until))
     if stored.generator_version != GENERATOR_VERSION:
-        return await _write_anew(connection, wanted, settings, stored.origin, progress)
-    if until == stored.until:
-        return WorldReport("unchanged", stored.customers, stored.seed, stored.origin, until, until)
-    return await _append(connection, stored, settings, until, progress)
+        return await _write_anew(connection, ahead, settings, progress)
+    if ahead.until == stored.until:
+        return _report("unchanged", ahead, stored.until, Written(Counter(), 0))
+    return await _append(connection, ahead, stored.until, settings, progress)
 
 
 async def _read(connection: Connection) -> _Stored | None:
@@ -210,46 +224,37 @@ def _refuse_another(stored: _Stored, wanted: _Wanted, settings: WorldSettings) -
 
 
 async def _write_anew(
-    connection: Connection, wanted: _Wanted, settings: WorldSettings, origin: datetime, progress: Progress
+    connection: Connection, wanted: _Wanted, settings: WorldSettings, progress: Progress
 ) -> WorldReport:
-    until = max(wanted.until, origin)
-    await connection.execute(
-        staunch_sql.query("world_begin"),
-        wanted.seed,
-        wanted.customers,
-        GENERATOR_VERSION,
-        origin,
-        until,
-        settings.dump(),
-    )
-    world = await _world(connection, wanted.seed, wanted.customers, (origin, until), settings)
+    world = await _world(connection, wanted, settings)
+    marker = (wanted.seed, wanted.customers, GENERATOR_VERSION, wanted.origin, wanted.until, settings.dump())
     async with connection.transaction():
+        await connection.execute(staunch_sql.query("world_begin"), *marker)
         written = await load(connection, world, progress)
-        await connection.execute(staunch_sql.query("world_finish"), wanted.seed, until, settings.dump())
+        await connection.execute(
+            staunch_sql.query("world_finish"), wanted.seed, wanted.until, settings.dump()
+        )
     await _vacuum(connection, progress)
-    return _report("written", wanted.customers, wanted.seed, (origin, None, until), written)
+    return _report("written", wanted, None, written)
 
 
 async def _append(
-    connection: Connection, stored: _Stored, settings: WorldSettings, until: datetime, progress: Progress
+    connection: Connection, wanted: _Wanted, since: datetime, settings: WorldSettings, progress: Progress
 ) -> WorldReport:
-    world = await _world(connection, stored.seed, stored.customers, (stored.origin, until), settings)
+    world = await _world(connection, wanted, settings)
     async with connection.transaction():
-        written = await append(connection, world, microseconds(stored.until), progress)
-        await connection.execute(staunch_sql.query("world_finish"), stored.seed, until, settings.dump())
+        written = await append(connection, world, microseconds(since), progress)
+        await connection.execute(
+            staunch_sql.query("world_finish"), wanted.seed, wanted.until, settings.dump()
+        )
     await _vacuum(connection, progress)
-    return _report("appended", stored.customers, stored.seed, (stored.origin, stored.until, until), written)
+    return _report("appended", wanted, since, written)
 
 
-async def _world(
-    connection: Connection,
-    seed: int,
-    customers: int,
-    span: tuple[datetime, datetime],
-    settings: WorldSettings,
-) -> World:
+async def _world(connection: Connection, wanted: _Wanted, settings: WorldSettings) -> World:
     reference = await read_reference(connection)
-    return World.of(seed, customers, Calendar.between(*span), reference, settings.drift_from)
+    calendar = Calendar.between(wanted.origin, wanted.until)
+    return World.of(wanted.seed, wanted.customers, calendar, reference, settings.drift_from)
 
 
 async def _vacuum(connection: Connection, progress: Progress) -> None:
@@ -258,13 +263,14 @@ async def _vacuum(connection: Connection, progress: Progress) -> None:
     progress("done", 1.0)
 
 
-def _report(
-    action: str,
-    customers: int,
-    seed: int,
-    times: tuple[datetime, datetime | None, datetime],
-    written: Written,
-) -> WorldReport:
-    origin, since, until = times
-    rows = MappingProxyType(dict(written.rows))
-    return WorldReport(action, customers, seed, origin, since, until, rows, written.changed)
+def _report(action: str, wanted: _Wanted, since: datetime | None, written: Written) -> WorldReport:
+    return WorldReport(
+        action,
+        wanted.customers,
+        wanted.seed,
+        wanted.origin,
+        since,
+        wanted.until,
+        MappingProxyType(dict(written.rows)),
+        written.changed,
+    )

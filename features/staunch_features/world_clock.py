@@ -90,14 +90,15 @@ def add_months(days: Ints, months: Ints | int) -> Ints:
     in_month = (dates - dates.astype("M8[M]")).astype(np.int64)
     moved = (dates.astype("M8[M]").astype(np.int64) + months).astype("M8[M]")
     first, after = (month.astype("M8[D]").astype(np.int64) for month in (moved, moved + 1))
-    return np.minimum(first + in_month, after - 1) - _EPOCH_DAYS
+    same_day: Ints = np.minimum(first + in_month, after - 1) - _EPOCH_DAYS
+    return same_day
 
 
 def months_elapsed(starts_on: Ints, on: Ints) -> Ints:
     """Counts the months of contracts that have begun by given dates; the one under way counts."""
     start, now = ((days + _EPOCH_DAYS).astype("M8[D]").astype("M8[M]") for days in (starts_on, on))
-    between = (now - start).astype(np.int64)
-    return between + (add_months(starts_on, between) <= on)
+    between: Ints = (now - start).astype(np.int64)
+    return between + (add_months(starts_on, between) <= on).astype(np.int64)
 
 
 @dataclass(frozen=True)

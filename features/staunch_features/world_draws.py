@@ -62,6 +62,12 @@ class Draws:
         steps = np.cumsum(weights) / np.sum(weights)
         return np.minimum(np.searchsorted(steps, self.uniform(size), side="right"), len(weights) - 1)
 
+    def pick_by(self, weights: Floats, row: Ints) -> Ints:
+        """Returns a column for each given row of `weights`, each as often as it weighs; rows sum to 1."""
+        steps = np.cumsum(weights, axis=1)[row, :-1]
+        column: Ints = (self.uniform(len(row))[:, None] >= steps).sum(axis=1)
+        return column
+
     def uuids(self, size: int) -> Bytes:
         """Returns random UUIDs (version 4), shape (size, 16)."""
         drawn = np.frombuffer(self._generator.bytes(16 * size), dtype=np.uint8).reshape(size, 16).copy()

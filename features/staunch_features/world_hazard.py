@@ -9,6 +9,7 @@ from staunch_features.world_clock import DAY, NEVER, NEVER_DAY, Floats, day_of
 from staunch_features.world_fees import Contracts, cancellation_fee
 from staunch_features.world_market import LEAVING_SEASON
 from staunch_features.world_state import Life, Month, Terms
+from staunch_features.world_tables import METHODS
 
 __all__ = ["FADING", "hazard"]
 
@@ -19,6 +20,7 @@ FADING: Mapping[str, float] = MappingProxyType(
 
 _MONTH_DAYS = 30.436875
 _HIGHEST = 0.75
+_PRE_AUTHORIZED_METHOD = METHODS.index("pre_authorized")
 
 # Log-hazard for one unit of each reason, before the drift and after it.
 _BASE = (-2.5, -2.3)
@@ -116,5 +118,6 @@ def _person(life: Life, month: Month) -> Floats:
     tenure = np.maximum(day_of(month.begins - started), 0) / _MONTH_DAYS
     second = slice(life.size, None)
     both = (lines.started_at[second] <= month.begins) & (lines.ended_at[second] >= life.customers.ended_at)
-    score = _TENURE[drift] * np.log1p(tenure / 6.0) + _BUNDLE[drift] * both
-    return score + _PRE_AUTHORIZED[drift] * (life.people.method == 0) + life.people.unrest
+    score: Floats = _TENURE[drift] * np.log1p(tenure / 6.0) + _BUNDLE[drift] * both
+    score += _PRE_AUTHORIZED[drift] * (life.people.method == _PRE_AUTHORIZED_METHOD)
+    return score + life.people.unrest

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from staunch_features.world_clock import DAY, HOUR, NEVER, NEVER_DAY, SECOND, Floats, Ints, add_months, day_of
+from staunch_features.world_clock import DAY, HOUR, NEVER, NEVER_DAY, SECOND, Ints, add_months, day_of
 from staunch_features.world_draws import Draws
 from staunch_features.world_state import Life, Month, Terms
 
@@ -59,17 +59,12 @@ def draw_terms(life: Life, draws: Draws, service: Ints, day: Ints, month: int) -
     """
     n = len(service)
     tier = np.minimum(draws.pick(_TIERS, n), life.reference.tiers[service] - 1)
-    months = CONTRACT_MONTHS[_pick_by(draws, _CONTRACTS, service)]
+    months = CONTRACT_MONTHS[draws.pick_by(_CONTRACTS, service)]
     price = life.market.list_price(service, tier, month)
     discount, promotion_ends_on = _promotions(draws, price, day)
     inducement, kind = _inducements(draws, service, months)
     ends_on = np.where(months > 0, add_months(day, months), NEVER_DAY)
     return Terms(tier, months, day, ends_on, price, discount, promotion_ends_on, inducement, kind)
-
-
-def _pick_by(draws: Draws, weights: Floats, row: Ints) -> Ints:
-    steps = np.cumsum(weights, axis=1)[row]
-    return (draws.uniform(len(row))[:, None] >= steps[:, :-1]).sum(axis=1)
 
 
 def _promotions(draws: Draws, price: Ints, day: Ints) -> tuple[Ints, Ints]:

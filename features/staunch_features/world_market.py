@@ -13,8 +13,8 @@ __all__ = ["LEAVING_SEASON", "Market", "Outages", "draw_market"]
 LEAVING_SEASON = np.array([0.05, -0.1, -0.1, -0.05, 0.05, 0.1, 0.1, 0.25, 0.2, -0.05, 0.15, -0.1])
 """How much readier to leave customers are in a month of the year, in log-hazard: they move, they shop."""
 
-_FIRST_PRICE = np.array([[4500], [6000], [4000]])  # cents a month of the lowest tier, by service
-_TIER_STEP = np.array([[1500], [1500], [2000]])  # cents a month from one tier to the next
+_FIRST_PRICE = np.array([4500, 6000, 4000])  # cents a month of the lowest tier, by service
+_TIER_STEP = np.array([1500, 1500, 2000])  # cents a month from one tier to the next
 _RISE_CHANCE = 0.9  # that a service's price rises in a year
 _OUTAGES_A_MONTH = np.array([0.04, 0.10, 0.07])  # large ones in a province, by service
 
@@ -51,7 +51,8 @@ class Market:
 
     def list_price(self, service: Ints, tier: Ints, month: int) -> Ints:
         """Returns what new customers pay in a month, in cents, by service and tier from 0."""
-        return _FIRST_PRICE[service, 0] + _TIER_STEP[service, 0] * tier + self.list_rise[service, month]
+        price: Ints = _FIRST_PRICE[service] + _TIER_STEP[service] * tier + self.list_rise[service, month]
+        return price
 
 
 def draw_market(seed: int, calendar: Calendar, provinces: int) -> Market:

@@ -65,7 +65,8 @@ class Reference:
     def tax(self, province: Ints, at: Ints) -> Floats:
         """Returns the sales tax rate of provinces at times."""
         latest = np.sum(self.tax_from[province] <= at[:, None], axis=1) - 1
-        return self.tax_rate[province, np.maximum(latest, 0)]
+        rate: Floats = self.tax_rate[province, np.maximum(latest, 0)]
+        return rate
 
     def province(self, code: str) -> int:
         """Returns the position of a province."""
@@ -113,7 +114,7 @@ async def read_reference(connection: Connection) -> Reference:
         tax_rate,
         tuple(row["plan_code"] for row in plans),
         *_plan_tables(of_service),
-        tuple(fee_rule(row, provinces) for row in fees),
+        tuple(fee_rule(dict(row), provinces) for row in fees),
     )
 
 

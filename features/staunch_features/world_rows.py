@@ -56,7 +56,7 @@ class Rows:
         found[TABLES[table].recorded] = self._column(table, TABLES[table].recorded, NEVER)
         for rows, changes in self._edits[table]:
             for name, value in changes.items():
-                found[name][rows] = value  # type: ignore[call-overload]
+                found[name][rows] = value
         return found
 
     def _column(self, table: str, name: str, default: int) -> NDArray[np.generic]:

@@ -1,6 +1,7 @@
 """What the simulation keeps of one block of customers while it goes through the months."""
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,9 @@ LINES = 2
 """The most subscriptions that a customer has at a time."""
 
 _STRENGTHS = ("fails", "fails_next", "shock", "trouble", "anger", "dark")
-_COUNTS = ("ghost", "arrears", "unpaid", "overdue", "billed", "address", "address_known", "address_from")
+_COUNTS = ("ghost", "arrears", "unpaid", "overdue", "address", "address_known", "address_from")
+
+_TIMES = ("started_at", "recorded_at", "ended_at", "moved_at")
 
 OPEN_MONTHS = 6
 """For how many months ahead the open tickets are counted."""
@@ -45,7 +48,6 @@ class Customers:
         arrears: Cents of invoices unpaid.
         unpaid: How many invoices in a row were not paid, the last one included.
         overdue: The same without the last one, whose time is not up yet.
-        billed: Cents of the last month's invoice, tax included.
         fails: Failed payments, fading by the month; `fails_next`: those dated in the next month.
         shock: Share by which the bill rose, fading.
         trouble: Tickets, fading.
@@ -70,7 +72,6 @@ class Customers:
     arrears: Ints
     unpaid: Ints
     overdue: Ints
-    billed: Ints
     fails: Floats
     fails_next: Floats
     shock: Floats
@@ -83,9 +84,9 @@ class Customers:
     def of(cls, people: People) -> "Customers":
         """Makes the state of customers of whom nobody has come yet."""
         n = len(people.customer_id)
-        zeros = {name: np.zeros(n) for name in _STRENGTHS}
-        counts = {name: np.zeros(n, dtype=np.int64) for name in _COUNTS}
-        times = {name: np.full(n, NEVER) for name in ("started_at", "recorded_at", "ended_at", "moved_at")}
+        columns: dict[str, Any] = {name: np.zeros(n) for name in _STRENGTHS}
+        columns |= {name: np.zeros(n, dtype=np.int64) for name in _COUNTS}
+        columns |= {name: np.full(n, NEVER) for name in _TIMES}
         return cls(
             present=np.zeros(n, dtype=np.bool_),
             returns=np.full(n, -1),
@@ -93,14 +94,12 @@ class Customers:
             province_before=people.home.province.copy(),
             strain=people.strain.copy(),
             open_tickets=np.zeros((n, OPEN_MONTHS), dtype=np.int64),
-            **zeros,
-            **counts,
-            **times,
+            **columns,
         )
 
     def forget(self, who: Ints) -> None:
         """Clears what one relationship has left behind, for customers who start another."""
-        for name in (*_STRENGTHS, "arrears", "unpaid", "overdue", "billed"):
+        for name in (*_STRENGTHS, "arrears", "unpaid", "overdue"):
             getattr(self, name)[who] = 0
         self.open_tickets[who] = 0
 

@@ -169,11 +169,11 @@ def _write(life: Life, month: Month, tickets: _Tickets, resolved: Ints, rating: 
     draws, n = month.draws, len(tickets.who)
     recorded = np.maximum(tickets.at + draws.delay(n), life.lines.known_at[tickets.who])
     told = np.maximum(resolved + draws.delay(n), recorded)
-    rating_told = np.where(rated_at == NEVER, NEVER, np.where(rated_at == NEVER, 0, rated_at) + 5 * SECOND)
+    rating_told = np.where(rated_at == NEVER, NEVER, np.minimum(rated_at, NEVER - 5 * SECOND) + 5 * SECOND)
     columns = {
         "subscription_id": life.lines.subscription[tickets.who],
         "channel": draws.pick(_CHANNELS, n),
-        "priority": 1 + _priority(draws.uniform(n), tickets.category),
+        "priority": 1 + draws.pick_by(_PRIORITIES, tickets.category),
         "opened_at": tickets.at,
     }
     wrong = draws.uniform(n) < _MISFILED
@@ -193,10 +193,6 @@ def _write(life: Life, month: Month, tickets: _Tickets, resolved: Ints, rating: 
     life.rows.add(
         "tickets", tickets.who[wrong], category=tickets.category[wrong], recorded_at=noticed[wrong], **right
     )
-
-
-def _priority(chance: Floats, category: Ints) -> Ints:
-    return (chance[:, None] >= np.cumsum(_PRIORITIES, axis=1)[category, :-1]).sum(axis=1)
 
 
 @dataclass(frozen=True)

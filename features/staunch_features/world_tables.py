@@ -9,7 +9,6 @@ __all__ = [
     "CHANNELS",
     "END_REASONS",
     "GENDERS",
-    "HISTORY",
     "INDUCEMENTS",
     "KINDS",
     "LANGUAGES",
@@ -215,6 +214,3 @@ TABLES = MappingProxyType(
     }
 )
 """The tables by short name, parents before those that refer to them."""
-
-HISTORY = MappingProxyType({"addresses": "address_id", "terms": "term_id"})
-"""The tables that hold one thing's history, and their key."""

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from staunch_features.world_clock import NEVER, Ints
-from staunch_features.world_names import Names, Places, ascii_name, names
+from staunch_features.world_names import Places, ascii_name, names
 from staunch_features.world_people import HOUSES
 from staunch_features.world_rows import Columns
 
@@ -23,26 +23,18 @@ def spell_customers(columns: Columns) -> Columns:
         columns: As drawn: positions in the pools of names, and for the e-mail address the id under which
             the person came first.
     """
-    pools = (names(0), names(1))
-    given, family, email = [], [], []
-    numbers = (
-        columns[name].tolist() for name in ("language", "gender", "given_name", "family_name", "email")
-    )
-    for (language, gender, first, last, number), erased_at in zip(
-        zip(*numbers, strict=True), columns["erased_at"].tolist(), strict=True
-    ):
-        spelled = _person(pools[language], gender, first, last, number)
-        for values, value in zip(
-            (given, family, email), spelled if erased_at == NEVER else _GONE, strict=True
-        ):
-            values.append(value)
+    drawn = ("language", "gender", "given_name", "family_name", "email", "erased_at")
+    people = [_person(*values) for values in zip(*(columns[name].tolist() for name in drawn), strict=True)]
+    given, family, email = ([person[part] for person in people] for part in range(3))
     return {**columns, "given_name": _text(given), "family_name": _text(family), "email": _text(email)}
 
 
-_GONE = (_ERASED, _ERASED, _ERASED_EMAIL)
-
-
-def _person(pool: Names, gender: int, first: int, last: int, number: int) -> tuple[str, str, str]:
+def _person(
+    language: int, gender: int, first: int, last: int, number: int, erased_at: int
+) -> tuple[str, str, str]:
+    if erased_at != NEVER:
+        return _ERASED, _ERASED, _ERASED_EMAIL
+    pool = names(language)
     male = gender == _MALE or (gender > _MALE and number % 2 == 1)
     given, family = (pool.male if male else pool.female)[first], pool.family[last]
     return given, family, f"{ascii_name(given)}.{ascii_name(family)}{number}@{_DOMAINS[number % 3]}"

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -95,7 +95,7 @@ async def _append_piece(connection: Connection, piece: _Piece) -> None:
         await _copy(connection, TABLES[name], stream)
 
 
-async def _pieces(world: World, since: int | None, progress: Progress) -> AsyncIterator[_Piece]:
+async def _pieces(world: World, since: int | None, progress: Progress) -> AsyncGenerator[_Piece]:
     """Draws block after block in a thread, each while the one before it is being copied."""
     blocks = members(world.customers, world.calendar)
     following = asyncio.ensure_future(asyncio.to_thread(_piece, world, since, blocks[0]))
