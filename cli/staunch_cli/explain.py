@@ -8,7 +8,7 @@ from staunch_cli import calling, display
 from staunch_cli.predict import as_json, headline
 
 if TYPE_CHECKING:
-    from staunch import Contribution, Explanation
+    from staunch import Explanation
 
 _NAME_WIDTH = 34  # of the longest name shown whole at 80 columns
 _FIXED_WIDTH = 2 + 1 + 11 + 1 + 11 + 2 + 1  # margin, value, contribution, axis and the gaps between
@@ -47,40 +47,42 @@ def run(args: Namespace) -> int:
 
 
 def picture(why: "Explanation", paper: display.Paper) -> str:
-    """Draws an explanation: base value, a bar for each contribution, the rest, the output."""
+    """Draws an explanation: a bar for each contribution and for the rest, then the sum."""
     space = why.output_space.replace("_", "-")
-    names = [_name(part) for part in why.contributions]
-    name_width = min(
-        max((len(name) for name in names), default=0), _NAME_WIDTH, paper.width - _FIXED_WIDTH - 4
-    )
+    rows = _rows(why)
+    widest = max((len(name) for name, _, _ in rows), default=0)
+    name_width = min(widest, _NAME_WIDTH, paper.width - _FIXED_WIDTH - 4)
     half = max(2, (paper.width - _FIXED_WIDTH - name_width) // 2)
-    largest = max((abs(part.contribution) for part in why.contributions), default=0.0) or 1.0
-    margin = " " * (name_width + 3)
-
-    def line(name: str, value: str, part: float, share: float) -> str:
+    largest = max((abs(part) for _, _, part in rows), default=0.0) or 1.0
+    lines = [f"  {'':<{name_width}} {'value':>11} {space:>11}  {'lowers':>{half}}|raises"]
+    for name, value, part in rows:
         cut = name if len(name) <= name_width else name[: name_width - 1] + "~"
-        return f"  {cut:<{name_width}} {value:>11.11} {part:>+11.4f}  {paper.bar(share, half)}".rstrip()
-
-    lines = [f"{margin}{'value':>11} {space:>11}  {'lowers':>{half}}|raises".rstrip()]
-    lines += [
-        line(name, display.number(part.value), part.contribution, part.contribution / largest)
-        for name, part in zip(names, why.contributions, strict=True)
-    ]
-    if why.remainder_count:
-        share = max(-1.0, min(1.0, why.remainder / largest))
-        lines.append(line(f"{why.remainder_count} others", "", why.remainder, share))
+        bar = paper.bar(part / largest, half)
+        lines.append(f"  {cut:<{name_width}} {value:>11.11} {part:>+11.4f}  {bar}".rstrip())
     if any(part.overridden for part in why.contributions):
         lines.append("  * set by you")
-    total = why.output_value - why.base_value
-    lines.append("")
-    lines.append(
-        f"  {space} {why.output_value:+.4f} = {why.base_value:+.4f} of the average {total:+.4f} above"
-    )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", f"  {space} {_sum(why)}"])
 
 
-def _name(part: "Contribution") -> str:
-    return f"{part.feature}*" if part.overridden else part.feature
+def _rows(why: "Explanation") -> list[tuple[str, str, float]]:
+    """Gives name, value and part of each contribution, and of the rest."""
+    rows = [
+        (
+            f"{part.feature}*" if part.overridden else part.feature,
+            display.number(part.value),
+            part.contribution,
+        )
+        for part in why.contributions
+    ]
+    if why.remainder_count:
+        rows.append((f"{why.remainder_count} others", "", why.remainder))
+    return rows
+
+
+def _sum(why: "Explanation") -> str:
+    above = why.output_value - why.base_value
+    sign = "-" if above < 0 else "+"
+    return f"{why.output_value:.4f} = {why.base_value:.4f} on average {sign} {abs(above):.4f} above"
 
 
 def _json(customer: int | str, why: "Explanation") -> dict[str, object]:
