@@ -162,8 +162,9 @@ class BatchPredictor:
             probabilities[places[scored]] = (await served.score(batch.values[scored])).probabilities
             errors |= _row_errors(served, batch, places)
         served.count(scored=len(raw) - len(errors), failed=len(errors))
-        response.probabilities.extend(probabilities.tolist())
-        response.risk_bands.extend(served.bands(probabilities))
+        answers = probabilities.tolist()
+        response.probabilities.extend(answers)
+        response.risk_bands.extend(map(served.band, answers))
         response.errors.extend(_error(errors[place], place) for place in sorted(errors))
 
     async def _fetch(self, stream: _Stream, ids: Sequence[Id]) -> FeatureBatch:

@@ -22,7 +22,7 @@ class Answer:
     Attributes:
         values: float64 (features,), overrides applied, NaN is null.
         probability: 0 to 1.
-        as_of: the moment the values were read as of; None if the request gave them.
+        as_of: the moment the values were read as of; None if the request gave them or the view has no time.
     """
 
     values: NDArray[np.float64]
@@ -66,14 +66,14 @@ async def answer(served: Served, request: PredictRequest | ExplainRequest, call:
     asked = subject.live(served, request)
     row = await served.coalescer.row(asked.id, asked.as_of, asked.overrides, call.deadline)
     _refuse_unscored(served, asked.id, row)
-    return Answer(row.values, row.probability, row.as_of)
+    return Answer(row.values, row.probability, row.as_of if served.manifest.uses_as_of else None)
 
 
 def respond(served: Served, answered: Answer, *, include: bool) -> PredictResponse:
     """Puts a score into words; include adds the values it was computed from."""
     response = PredictResponse(
         probability=answered.probability,
-        risk_band=served.bands(np.array([answered.probability]))[0],
+        risk_band=served.band(answered.probability),
         model=served.reference,
         as_of_time=None if answered.as_of is None else subject.timestamp(answered.as_of),
     )

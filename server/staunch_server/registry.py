@@ -12,7 +12,7 @@ from staunch.v1.model_service_pb2 import (
     MODEL_STATE_STORED,
     ModelState,
 )
-from staunch_features.errors import DatabaseUnavailable, ViewError
+from staunch_features.errors import DatabaseUnavailable, FeatureError, ViewError
 from staunch_model_store.errors import ModelNotFound, ModelStoreError
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import CHAMPION, ModelStore, StoredVersion, parse_reference
@@ -218,14 +218,14 @@ class Registry:
     async def _verify_or_refuse(self, version: Version, manifest: str) -> None:
         try:
             await self._verified(version, manifest)
-        except DatabaseUnavailable as error:
-            self._unfinished = True
-            self._complaints.log(_text(version), f"its view could not be checked yet: {error}")
         except (ModelStoreError, ViewError) as error:
             self._complaints.log(_text(version), f"refused: {error}")
             unchecked = self._loaded.get(version)
             if unchecked is not None and not unchecked.checked:
                 self._drop(version, unchecked, error)
+        except FeatureError as error:  # The database is away, or not one we can use yet.
+            self._unfinished = True
+            self._complaints.log(_text(version), f"its view could not be checked yet: {error}")
         else:
             self._complaints.over(_text(version))
 

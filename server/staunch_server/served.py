@@ -1,7 +1,9 @@
 """One model version in memory, with the view it was trained on: what a request is answered by."""
 
 import asyncio
+import math
 import time
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,7 +37,7 @@ _INLINE_ROWS = 64
 # Rows of one run in a thread: milliseconds, so that a cancelled chunk stops soon and others get their turn.
 _SLICE_ROWS = 1024
 
-_BANDS = (RISK_BAND_LOW, RISK_BAND_MEDIUM, RISK_BAND_HIGH, RISK_BAND_UNSPECIFIED)
+_BANDS = (RISK_BAND_LOW, RISK_BAND_MEDIUM, RISK_BAND_HIGH)
 
 Floats = NDArray[np.float64]
 
@@ -78,6 +80,8 @@ class Served:
         self.reference = ModelReference(name=manifest.name, version=manifest.version, digest=stored.digest)
         self.columns = {name: column for column, name in enumerate(manifest.feature_names)}
         self.checked = False
+        thresholds = manifest.thresholds
+        self._edges = [thresholds.medium, thresholds.high] if thresholds else []
         self._model = model
         self._metrics = metrics
         self._file = f"{self.name}/{FEATURES_SQL}"
@@ -144,13 +148,11 @@ class Served:
         self._metrics.rows_scored.inc(scored)
         self._metrics.rows_failed.inc(failed)
 
-    def bands(self, probabilities: Floats) -> list[RiskBand.ValueType]:
-        """The classes of action of probabilities, float64 (n,); unspecified for NaN or without thresholds."""
-        thresholds = self.manifest.thresholds
-        if thresholds is None:
-            return [RISK_BAND_UNSPECIFIED] * len(probabilities)
-        edges = np.digitize(probabilities, [thresholds.medium, thresholds.high])
-        return [_BANDS[edge] for edge in np.where(np.isnan(probabilities), -1, edges)]
+    def band(self, probability: float) -> RiskBand.ValueType:
+        """The class of action of a probability; unspecified for NaN or without thresholds."""
+        if math.isnan(probability) or not self._edges:
+            return RISK_BAND_UNSPECIFIED
+        return _BANDS[bisect_right(self._edges, probability)]
 
     def view_error(self, message: str) -> ViewError:
         """The error of a view that gave a row which it says it never gives."""

@@ -169,6 +169,7 @@ async def test_a_view_without_time_needs_none(publish: Any, serve: Serve) -> Non
     live = await serve()
     answer = await live.prediction.Predict(pb.PredictRequest(customer_id=8, include_features=True))
     assert answer.features["hours"].number == 1
+    assert not answer.HasField("as_of_time")
 
 
 async def test_many_calls_at_once_get_their_own_rows(publish: Any, serve: Serve, transport_name: str) -> None:
