@@ -139,7 +139,7 @@ def transaction(draw: st.DrawFn, history: History, moment: datetime, number: int
         tax_cents=draw(st.integers(0, 4_000)),
         currency="CAD",
         method=draw(st.sampled_from(["pre_authorized", "credit_card", "bank", "none"])),
-        due_on=draw(st.none() | st.sampled_from([-1, 0, 1]).map(lambda d: occurred.date() + d * DAY)),
+        due_on=draw(st.none() | st.integers(-2, 2).map(lambda d: moment.date() + d * DAY)),
         occurred_at=occurred,
         recorded_at=occurred + draw(lags()),
         superseded_at=FOREVER,
@@ -283,11 +283,11 @@ def _changing(
     for _ in range(draw(st.integers(0, 3))):
         known = known + draw(st.sampled_from([MICROSECOND, 20 * DAY, 100 * DAY, 364 * DAY]))
         starts = known - draw(st.sampled_from([-10 * DAY, timedelta(0), MICROSECOND, 9 * DAY]))
-        if starts <= open_row["valid_from"]:
-            continue
         values = {key: value for key, value in open_row.items() if key in first}
         open_row["superseded_at"] = known
-        rows.append({**open_row, "valid_to": starts, "recorded_at": known, "superseded_at": FOREVER})
+        if starts > open_row["valid_from"]:
+            rows.append({**open_row, "valid_to": starts, "recorded_at": known, "superseded_at": FOREVER})
+        starts = max(starts, open_row["valid_from"])  # the same start: it was wrong all along
         open_row = {**change(values), "valid_from": starts, "valid_to": FOREVER}
         open_row |= {"recorded_at": known, "superseded_at": FOREVER}
         rows.append(open_row)

@@ -4,6 +4,7 @@ Written from the descriptions in the view's header, not from its SQL, so that tw
 the same sentence must agree.
 """
 
+import itertools
 import math
 import statistics
 from collections import defaultdict
@@ -123,12 +124,13 @@ def _transaction_features(history: History, t: datetime) -> Values:
     change = None
     if recent(charged) and older:
         change = _mean(cad(recent(charged))) - _mean(cad(older))  # type: ignore[operator]
-    gaps = [
-        _seconds(b["occurred_at"], a["occurred_at"]) / 86400 for a, b in zip(paid, paid[1:], strict=False)
-    ]
+    gaps = [_seconds(b["occurred_at"], a["occurred_at"]) / 86400 for a, b in itertools.pairwise(paid)]
+    unpaid = sums["charge"] + sums["fee"] + sums["refund"] - sums["payment"] - sums["credit"]
+    today = t.astimezone(UTC).date()
+    billed = [row for row in settled if row["kind"] in ("charge", "fee")]
+    not_due = [row for row in billed if row["due_on"] is not None and row["due_on"] >= today]
     payments = paid + failed
     preauthorized = [row for row in payments if row["method"] == "pre_authorized"]
-    late = [row for row in paid if row["due_on"] and row["occurred_at"].date() > row["due_on"]]
     return {
         "payments_90d": len(recent(paid)),
         "payments_365d": len(paid),
@@ -145,10 +147,10 @@ def _transaction_features(history: History, t: datetime) -> Values:
         "days_since_payment": _days(t, max((row["occurred_at"] for row in paid), default=None)),
         "days_since_failed_payment": _days(t, max((row["occurred_at"] for row in failed), default=None)),
         "payment_gap_max_365d": max(gaps, default=None),
-        "late_payments_365d": len(late),
         "fees_365d": sums["fee"],
         "credits_365d": sums["credit"] + sums["refund"],
-        "unpaid_365d": sums["charge"] + sums["fee"] + sums["refund"] - sums["payment"] - sums["credit"],
+        "unpaid_365d": unpaid,
+        "overdue_365d": max(0.0, unpaid - sum(cad(not_due))),
         "preauthorized_share_365d": _share(len(preauthorized), len(payments)),
     }
 

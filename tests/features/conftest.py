@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,15 +40,28 @@ def churn_database(database_factory):
     return database_factory()
 
 
-@pytest.fixture
-async def churn(churn_database) -> AsyncIterator[Churn]:
-    owner = await connect(churn_database.owner_url)
-    database = Database(churn_database.reader_url, size=2)
+@asynccontextmanager
+async def churn_over(test_database) -> AsyncIterator[Churn]:
+    owner = await connect(test_database.owner_url)
+    database = Database(test_database.reader_url, size=2)
     view = load_view("churn", [staunch_sql.FEATURES_FOLDER])
     label = load_label("churn", [staunch_sql.LABELS_FOLDER])
     yield Churn(owner, database, FeatureSource(database, view), label, await _rules(owner))
     await database.close()
     await owner.close()
+
+
+@pytest.fixture
+async def churn(churn_database) -> AsyncIterator[Churn]:
+    """The churn view over the database of generated histories."""
+    async with churn_over(churn_database) as made:
+        yield made
+
+
+@pytest.fixture
+def churn_on():
+    """Makes the churn view over a database: `async with churn_on(database) as churn`."""
+    return churn_over
 
 
 async def _rules(owner: asyncpg.Connection) -> Rules:

@@ -29,10 +29,10 @@ failed_share_365d = { unit = "", description = "Failed payments as a share of al
 days_since_payment = { unit = "days", description = "Days since the last settled payment.", source = ["transactions.kind", "transactions.status", "transactions.occurred_at"], window = "365 days", null = "no settled payment in the window" }
 days_since_failed_payment = { unit = "days", description = "Days since the last failed payment.", source = ["transactions.kind", "transactions.status", "transactions.occurred_at"], window = "365 days", null = "no failed payment in the window" }
 payment_gap_max_365d = { unit = "days", description = "Longest time between two settled payments that follow each other.", source = ["transactions.kind", "transactions.status", "transactions.occurred_at"], window = "365 days", null = "fewer than two settled payments" }
-late_payments_365d = { unit = "", description = "Settled payments made on a later UTC day than the one they were due on.", source = ["transactions.kind", "transactions.status", "transactions.due_on", "transactions.occurred_at"], window = "365 days", null = "never" }
 fees_365d = { unit = "CAD", description = "Sum of the settled fees.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents"], window = "365 days", null = "never" }
 credits_365d = { unit = "CAD", description = "Sum of the settled credits and refunds.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents"], window = "365 days", null = "never" }
 unpaid_365d = { unit = "CAD", description = "Settled charges, fees and refunds less settled payments and credits: what was billed and not paid.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents"], window = "365 days", null = "never" }
+overdue_365d = { unit = "CAD", description = "What was billed and not paid, leaving out charges and fees due on the as-of day or later; 0 if that is negative.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents", "transactions.due_on"], window = "365 days", null = "never" }
 preauthorized_share_365d = { unit = "", description = "Pre-authorized payments, settled or failed, as a share of all payments.", source = ["transactions.kind", "transactions.method"], window = "365 days", null = "no payment" }
 # Subscriptions. Live: started and not known to have ended.
 live_subscriptions = { unit = "", description = "Live subscriptions.", source = ["subscriptions.ended_recorded_at"], window = "", null = "never" }
@@ -100,10 +100,10 @@ SELECT
   (w.epoch - date_part('epoch', t.last_paid_at)) / 86400 AS days_since_payment,
   (w.epoch - date_part('epoch', t.last_failed_at)) / 86400 AS days_since_failed_payment,
   date_part('epoch', g.longest_gap) / 86400 AS payment_gap_max_365d,
-  t.late_payments_365d::float8 AS late_payments_365d,
   t.fees_365d / 100 AS fees_365d,
   t.credits_365d / 100 AS credits_365d,
   t.unpaid_365d / 100 AS unpaid_365d,
+  greatest(t.unpaid_365d - t.not_yet_due_365d, 0) / 100 AS overdue_365d,
   t.preauthorized_365d::float8 / nullif(t.failed_payments_365d + t.payments_365d, 0) AS preauthorized_share_365d,
   -- subscriptions and their terms
   s.live::float8 AS live_subscriptions,
@@ -185,7 +185,6 @@ CROSS JOIN LATERAL (
     sum(cents * cents) FILTER (WHERE paid) AS paid_squares_365d,
     max(occurred_at) FILTER (WHERE paid) AS last_paid_at,
     array_agg(occurred_at ORDER BY occurred_at) FILTER (WHERE paid) AS paid_at,
-    count(*) FILTER (WHERE paid AND late) AS late_payments_365d,
     count(*) FILTER (WHERE failed AND in_90d) AS failed_payments_90d,
     count(*) FILTER (WHERE failed) AS failed_payments_365d,
     max(occurred_at) FILTER (WHERE failed) AS last_failed_at,
@@ -200,7 +199,8 @@ CROSS JOIN LATERAL (
     percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY cents) FILTER (WHERE charged) AS charge_percentiles,
     coalesce(sum(cents) FILTER (WHERE settled AND kind = 'fee'), 0) AS fees_365d,
     coalesce(sum(cents) FILTER (WHERE settled AND kind IN ('credit', 'refund')), 0) AS credits_365d,
-    coalesce(sum(owed), 0) AS unpaid_365d
+    coalesce(sum(owed), 0) AS unpaid_365d,
+    coalesce(sum(cents) FILTER (WHERE not_yet_due), 0) AS not_yet_due_365d
   FROM (
     SELECT
       occurred_at, kind, settled, cents, in_90d,
@@ -209,7 +209,7 @@ CROSS JOIN LATERAL (
       kind = 'payment' AND NOT settled AS failed,
       kind = 'charge' AND settled AS charged,
       kind = 'payment' AND method = 'pre_authorized' AS preauthorized,
-      due_on < (occurred_at AT TIME ZONE 'UTC')::date AS late,
+      settled AND kind IN ('charge', 'fee') AND due_on >= w.today AS not_yet_due,
       CASE WHEN NOT settled THEN 0 WHEN kind IN ('charge', 'fee', 'refund') THEN cents ELSE -cents END AS owed
     FROM (
       SELECT
