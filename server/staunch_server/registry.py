@@ -96,7 +96,7 @@ class Registry:
 
     def ready(self) -> list[str]:
         """The versions that answer, "churn@1", sorted."""
-        return sorted(served.name for served in self._loaded.values())
+        return sorted({served.name for served in self._answering.values()})
 
     def held(self, version: Version) -> Served | None:
         """The version in memory, if it is."""
