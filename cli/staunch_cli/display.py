@@ -16,6 +16,14 @@ def number(value: float | None) -> str:
     return "missing" if value is None else f"{value:.6g}"
 
 
+def quantity(value: float | None, unit: str) -> str:
+    """Writes a feature's value with its unit, short: four digits, or all those before the point."""
+    if value is None:
+        return "missing"
+    digits = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{digits} {unit}".rstrip()
+
+
 def time(moment: datetime | None) -> str:
     """Writes a moment in UTC; empty for None."""
     return "" if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

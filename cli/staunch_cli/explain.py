@@ -2,16 +2,17 @@
 
 import json
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from staunch_cli import calling, display
 from staunch_cli.predict import as_json, headline
 
 if TYPE_CHECKING:
-    from staunch import Explanation
+    from staunch import Client, Explanation
 
-_NAME_WIDTH = 34  # of the longest name shown whole at 80 columns
-_FIXED_WIDTH = 2 + 1 + 11 + 1 + 11 + 2 + 1  # margin, value, contribution, axis and the gaps between
+_NAME_WIDTH, _VALUE_WIDTH = 30, 22  # what is shown whole; with these, bars still fit into 80 columns
+_FIXED_WIDTH = 2 + 1 + 1 + 11 + 2 + 1  # margin, contribution, axis and the gaps between
 
 
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
@@ -37,39 +38,48 @@ def run(args: Namespace) -> int:
             as_of=args.as_of,
             max_contributions=args.top,
         )
+        units = {} if args.json else _units(client, str(why.prediction.model))
     if args.json:
         print(json.dumps(_json(calling.subject(args), why)))
     else:
         print(display.facts(headline(calling.subject(args), why.prediction)))
         print()
-        print(picture(why, display.Paper()))
+        print(picture(why, units, display.Paper()))
     return 0
 
 
-def picture(why: "Explanation", paper: display.Paper) -> str:
-    """Draws an explanation: a bar for each contribution and for the rest, then the sum."""
-    space = why.output_space.replace("_", "-")
-    rows = _rows(why)
-    widest = max((len(name) for name, _, _ in rows), default=0)
-    name_width = min(widest, _NAME_WIDTH, paper.width - _FIXED_WIDTH - 4)
-    half = max(2, (paper.width - _FIXED_WIDTH - name_width) // 2)
+def _units(client: "Client", model: str) -> dict[str, str]:
+    return {feature.name: feature.unit for feature in client.get_model(model).features}
+
+
+def picture(why: "Explanation", units: Mapping[str, str], paper: display.Paper) -> str:
+    """Draws an explanation: a bar for each contribution and for the rest, then the sum.
+
+    Args:
+        why: the explanation.
+        units: the unit of each feature by name; a feature without one is a plain number.
+        paper: what it is drawn on.
+    """
+    rows = _rows(why, units)
+    name_width = min(max((len(name) for name, _, _ in rows), default=0), _NAME_WIDTH)
+    value_width = min(max((len(value) for _, value, _ in rows), default=5), _VALUE_WIDTH)
+    half = max(2, (paper.width - _FIXED_WIDTH - name_width - value_width) // 2)
     largest = max((abs(part) for _, _, part in rows), default=0.0) or 1.0
-    lines = [f"  {'':<{name_width}} {'value':>11} {space:>11}  {'lowers':>{half}}|raises"]
+    lines = [f"  {'':<{name_width}} {'':>{value_width}} {_space(why):>11}  {'lowers':>{half}}|raises"]
     for name, value, part in rows:
-        cut = name if len(name) <= name_width else name[: name_width - 1] + "~"
-        bar = paper.bar(part / largest, half)
-        lines.append(f"  {cut:<{name_width}} {value:>11.11} {part:>+11.4f}  {bar}".rstrip())
+        shown = f"  {_cut(name, name_width):<{name_width}} {_cut(value, value_width):>{value_width}}"
+        lines.append(f"{shown} {part:>+11.4f}  {paper.bar(part / largest, half)}".rstrip())
     if any(part.overridden for part in why.contributions):
         lines.append("  * set by you")
-    return "\n".join([*lines, "", f"  {space} {_sum(why)}"])
+    return "\n".join([*lines, "", f"  {_sum(why)}"])
 
 
-def _rows(why: "Explanation") -> list[tuple[str, str, float]]:
+def _rows(why: "Explanation", units: Mapping[str, str]) -> list[tuple[str, str, float]]:
     """Gives name, value and part of each contribution, and of the rest."""
     rows = [
         (
             f"{part.feature}*" if part.overridden else part.feature,
-            display.number(part.value),
+            display.quantity(part.value, units.get(part.feature, "")),
             part.contribution,
         )
         for part in why.contributions
@@ -79,10 +89,20 @@ def _rows(why: "Explanation") -> list[tuple[str, str, float]]:
     return rows
 
 
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "~"
+
+
+def _space(why: "Explanation") -> str:
+    return why.output_space.replace("_", "-")
+
+
 def _sum(why: "Explanation") -> str:
-    above = why.output_value - why.base_value
-    sign = "-" if above < 0 else "+"
-    return f"{why.output_value:.4f} = {why.base_value:.4f} on average {sign} {abs(above):.4f} above"
+    base, output = why.base_value, why.output_value
+    if why.output_space == "probability":
+        return f"average {base:.4f} + features {output - base:.4f} = probability {output:.4f}"
+    made = f"average {base:.3f} + features {output - base:.3f} = {_space(why)} {output:.3f}"
+    return f"{made}, a probability of {why.prediction.probability:.1%}"
 
 
 def _json(customer: int | str, why: "Explanation") -> dict[str, object]:

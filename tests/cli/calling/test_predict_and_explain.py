@@ -17,6 +17,7 @@ from staunch import (
 from staunch_cli.display import Paper
 from staunch_cli.explain import picture
 
+UNITS = {"short": "CAD per 30 days", "big": "days"}
 PREDICTION = Prediction(0.2, RiskBand.LOW, ModelReference("churn", 1, "sha256:1"), None, None)
 
 
@@ -122,7 +123,8 @@ def test_explain_draws_a_bar_for_each_contribution(staunch):
 def test_explain_asks_for_the_top_contributions_only(staunch, toy):
     staunch("explain", 42)
     staunch("explain", 42, "--top", 0)
-    assert [request.max_contributions for request in toy.seen] == [10, 0]
+    asked = [request for request in toy.seen if type(request).__name__ == "ExplainRequest"]
+    assert [request.max_contributions for request in asked] == [10, 0]
 
 
 def test_explain_in_json_adds_up(staunch):
@@ -135,22 +137,29 @@ def test_explain_in_json_adds_up(staunch):
 
 def test_a_picture_fits_80_columns_whatever_the_names():
     why = explanation(("n" * 60, 123456.789, 0.5), ("short", None, -0.00001), ("set", 1e-12, -2.0))
-    lines = picture(why, paper()).splitlines()
+    lines = picture(why, UNITS, paper()).splitlines()
     assert max(map(len, lines)) <= 80
     assert "~" in lines[1]
 
 
+def test_values_carry_their_units_and_the_sum_is_said_in_words():
+    drawn = picture(explanation(("big", 1234.56, 1.0), ("short", 0.123456, -0.5)), UNITS, paper())
+    assert "1,235 days" in drawn
+    assert "0.1235 CAD per 30 days" in drawn
+    assert drawn.endswith("average -2.000 + features 0.500 = log-odds -1.500, a probability of 20.0%")
+
+
 def test_a_small_contribution_still_shows():
-    drawn = picture(explanation(("big", 1.0, 5.0), ("small", 1.0, 0.001)), paper())
+    drawn = picture(explanation(("big", 1.0, 5.0), ("small", 1.0, 0.001)), UNITS, paper())
     assert drawn.splitlines()[2].endswith("│█")
 
 
 def test_without_unicode_bars_are_ascii():
-    picture(explanation(("a", 1.0, 1.0), ("b", 2.0, -1.0)), paper("ascii")).encode("ascii")
+    picture(explanation(("a", 1.0, 1.0), ("b", 2.0, -1.0)), UNITS, paper("ascii")).encode("ascii")
 
 
 def test_an_explanation_of_nothing_is_still_drawn():
-    assert "average" in picture(explanation(), paper())
+    assert "average" in picture(explanation(), UNITS, paper())
 
 
 def test_colour_is_for_terminals_that_want_it(monkeypatch):
