@@ -58,11 +58,11 @@ def hold(folder: Path) -> Iterator[None]:
 
 def external(settings: Settings) -> DatabaseUrls | None:
     """The database that the settings name, or None: then the embedded one serves."""
-    owner, reader = settings.database_url, settings.database_reader_url
-    if owner is None and reader is None:
+    owner = settings.database_url or settings.database_reader_url
+    reader = settings.reader_url
+    if owner is None or reader is None:
         return None
-    urls = [secret.get_secret_value() for secret in (owner or reader, reader or owner) if secret is not None]
-    return DatabaseUrls(*urls)
+    return DatabaseUrls(owner.get_secret_value(), reader.get_secret_value())
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from staunch_cli.local import migrate_now
 from staunch_cli.local_database import DatabaseUrls, embedded, external, hold
 from staunch_cli.settings_flags import add_settings, settings_of
 from staunch_server.exposition import listen
@@ -114,7 +115,8 @@ def _connected(settings: Settings, urls: DatabaseUrls) -> Settings:
 def _prepare(settings: Settings, urls: DatabaseUrls) -> None:
     """Makes tables, world and model where they are missing; on a database that is not ours only as told."""
     if urls.embedded:
-        _step(settings, "tables", "migrate")
+        applied = asyncio.run(migrate_now(urls.owner))
+        _say("tables", f"{', '.join(applied)} applied" if applied else "up to date")
     if urls.embedded or settings.simulate:
         _step(settings, "world", "simulate")
     if not any(settings.model_folder.glob("*/aliases.json")):

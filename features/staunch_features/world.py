@@ -14,6 +14,8 @@ from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import Any
 
+from asyncpg import InsufficientPrivilegeError, UndefinedTableError
+
 import staunch_sql
 from staunch_features.database import Connection, connect
 from staunch_features.errors import FeatureError
@@ -22,10 +24,25 @@ from staunch_features.world_clock import Calendar, microseconds
 from staunch_features.world_reference import read_reference
 from staunch_features.world_write import Progress, Written, append, load
 
-__all__ = ["GENERATOR_VERSION", "WorldError", "WorldReport", "WorldSettings", "write_world"]
+__all__ = [
+    "DEFAULT_CUSTOMERS",
+    "DEFAULT_SEED",
+    "GENERATOR_VERSION",
+    "WorldError",
+    "WorldReport",
+    "WorldSettings",
+    "world_until",
+    "write_world",
+]
 
 GENERATOR_VERSION = 1
 """Raised whenever the same seed would give other rows; a world of another version is written anew."""
+
+DEFAULT_CUSTOMERS = 10_000
+"""How many customers a new world begins with unless told otherwise."""
+
+DEFAULT_SEED = 42
+"""The seed of a new world unless told otherwise."""
 
 _LARGEST_SEED = 2**63 - 1
 _CONNECT_TIMEOUT_S = 10.0
@@ -108,9 +125,9 @@ class _Stored:
 async def write_world(
     owner_url: str,
     *,
-    customers: int,
-    seed: int,
     until: datetime,
+    customers: int | None = None,
+    seed: int | None = None,
     origin: datetime | None = None,
     progress: Progress | None = None,
     settings: WorldSettings | None = None,
@@ -121,9 +138,11 @@ async def write_world(
 
     Args:
         owner_url: URL of the role that owns the tables.
-        customers: How many are known at the origin; others join later. At least 1.
-        seed: From 0 to 2^63 - 1; the same one gives the same world.
         until: Nothing recorded later is written. With a zone.
+        customers: How many are known at the origin; others join later. At least 1; None is those of the
+            world that stands, DEFAULT_CUSTOMERS for a new one.
+        seed: From 0 to 2^63 - 1; the same one gives the same world. None is that of the world that stands,
+            DEFAULT_SEED for a new one.
         origin: The time that fixes the draws of a new world, by default its `until`; not later than that.
         progress: Called now and then.
         settings: How this world departs from the usual; as it was written before if left out.
@@ -133,13 +152,35 @@ async def write_world(
         ValueError: An argument is out of range, or the reference data is not complete.
         DatabaseUnavailable: The database cannot be reached.
     """
-    wanted = _Wanted.of(customers, seed, until, origin or until, settings)
     connection = await connect(owner_url, timeout_s=_CONNECT_TIMEOUT_S)
     try:
         await connection.execute(staunch_sql.query("world_lock"))
-        return await _write(connection, wanted, progress or _silent)
+        stored = await _read(connection)
+        standing = (stored.customers, stored.seed) if stored else (DEFAULT_CUSTOMERS, DEFAULT_SEED)
+        size = standing[0] if customers is None else customers
+        wanted = _Wanted.of(size, standing[1] if seed is None else seed, until, origin or until, settings)
+        return await _write(connection, stored, wanted, progress or _silent)
     finally:
         await connection.close()
+
+
+async def world_until(owner_url: str) -> datetime | None:
+    """Returns up to when the simulated world of a database is known, None if it holds no finished one.
+
+    Args:
+        owner_url: URL of the role that owns the tables; a role that may not see the simulation gets None.
+
+    Raises:
+        DatabaseUnavailable: The database cannot be reached.
+    """
+    connection = await connect(owner_url, timeout_s=_CONNECT_TIMEOUT_S)
+    try:
+        stored = await _read(connection)
+    except (UndefinedTableError, InsufficientPrivilegeError):
+        return None
+    finally:
+        await connection.close()
+    return stored.until if stored and stored.finished else None
 
 
 @dataclass(frozen=True)
@@ -172,8 +213,9 @@ def _silent(doing: str, done: float) -> None:
     """Shows nothing."""
 
 
-async def _write(connection: Connection, wanted: _Wanted, progress: Progress) -> WorldReport:
-    stored = await _read(connection)
+async def _write(
+    connection: Connection, stored: _Stored | None, wanted: _Wanted, progress: Progress
+) -> WorldReport:
     settings = wanted.settings or (stored.settings if stored else WorldSettings())
     if stored is None:
         await _refuse_customers(connection)

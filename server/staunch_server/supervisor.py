@@ -152,7 +152,7 @@ class Supervisor:
     def registries(self) -> Iterable[CollectorRegistry]:
         """The registries of one scrape: ours, and what the workers left in their folder."""
         workers = CollectorRegistry()
-        MultiProcessCollector(workers, path=str(self._folder))
+        MultiProcessCollector(workers, path=str(self._folder))  # type: ignore[no-untyped-call]
         return self._own, workers
 
     async def run(self, metrics: socket.socket, on_ready: Callable[["Supervisor"], Awaitable[None]]) -> None:
@@ -175,7 +175,9 @@ class Supervisor:
     def stop(self) -> None:
         """Begins to stop; a second call ends the workers at once."""
         number = signal.SIGKILL if self._stopping.is_set() else signal.SIGTERM
-        self._say("stopping at once" if self._stopping.is_set() else "stopping; calls in progress are answered")
+        self._say(
+            "stopping at once" if self._stopping.is_set() else "stopping; calls in progress are answered"
+        )
         self._stopping.set()
         for worker in self._workers:
             worker.signal(number)
@@ -202,7 +204,7 @@ class Supervisor:
             started = time.monotonic()
             code = await worker.run(self._environment())
             if worker.process is not None:
-                mark_process_dead(worker.process.pid, path=str(self._folder))
+                mark_process_dead(worker.process.pid, path=str(self._folder))  # type: ignore[no-untyped-call]
             if self._stopping.is_set():
                 return
             pause = FIRST_BACK_OFF_S if time.monotonic() - started > SETTLED_S else pause

@@ -36,7 +36,7 @@ def test_killed_anywhere_the_next_run_finishes_the_work_and_leaves_no_orphan(sta
         assert run.none_left(), run.processes()
     for name in ("simulate", "train", "bin/postgres"):
         run = start("run")
-        run.wait_for({"simulate": "world", "train": "model", "bin/postgres": "tables"}[name])
+        run.wait_for({"simulate": "world", "train": "model", "bin/postgres": "world"}[name])
         _kill_one(run, name)
         assert run.process.wait(60) != 0
         assert "staunch: " in run.output
