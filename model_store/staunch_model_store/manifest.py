@@ -313,12 +313,11 @@ def _decode_choice(kind: Any, value: Any, where: str) -> Any:
 
 
 def _decode_union(kind: Any, value: Any, where: str) -> Any:
-    """Takes the first alternative that fits; None comes last in ours and needs no decoding."""
+    """Takes the alternative that is the value's own type, else the first that is no None."""
     alternatives = get_args(kind)
     if value is None and type(None) in alternatives:
         return None
-    fitting = [item for item in alternatives if item not in _PRIMITIVES or _fits(item, value)]
-    return _decode((fitting or alternatives)[0], value, where)
+    return _decode(type(value) if type(value) in alternatives else alternatives[0], value, where)
 
 
 def _decode_time(value: Any, where: str) -> datetime:

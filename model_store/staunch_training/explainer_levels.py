@@ -22,7 +22,6 @@ from staunch_training.explainer_quadrature import Quadrature
 from staunch_training.onnx_graph import INT64, GraphBuilder
 from staunch_training.trees import Floats, Ints, TreeEnsemble
 
-_LARGEST = float(np.finfo(np.float64).max)
 _MET_ABOVE, _MET_HERE = np.array([0.0, 1.0, 1.0]), np.array([0.0, 0.0, 1.0])
 
 
@@ -114,12 +113,13 @@ def _met(graph: GraphBuilder, asked: str, trees: TreeEnsemble, splits: list[_Spl
     missing = np.array([split.above.missing for split in splits])
     low = np.array([split.above.low for split in splits])
     high = np.array([split.above.high for split in splits])
-    # A missing value that fails is +inf: no bound may be. Nothing is <= NaN, so every value is above it.
-    high = np.where(missing, high, np.minimum(high, _LARGEST))
+    # A missing value passes as -inf below `high` and +inf above `low`, and fails the other way round. Without
+    # a bound everything passes: all is <= inf, and nothing <= NaN.
+    fits_column = features + trees.features * ~(missing | (high == np.inf))
+    fits = graph.add("LessOrEqual", _pick(graph, asked, fits_column), graph.constant(high))
+    low_column = features + trees.features * missing
     low = np.where(low == -np.inf, np.nan, low)
-    at_most = _pick(graph, asked, features + trees.features * ~missing)
-    fits = graph.add("LessOrEqual", at_most, graph.constant(high))
-    too_low = graph.add("LessOrEqual", _pick(graph, asked, features + trees.features), graph.constant(low))
+    too_low = graph.add("LessOrEqual", _pick(graph, asked, low_column), graph.constant(low))
     return graph.add("And", fits, graph.add("Not", too_low))
 
 

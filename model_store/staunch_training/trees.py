@@ -199,9 +199,9 @@ def _widened(bound: npt.NDArray[np.float32]) -> Floats:
     next float32 if that middle rounds down, else the float64 just below it. Infinite bounds (scikit-learn's
     "all but the missing ones") become the largest finite number, which says the same of finite values.
     """
-    after = np.nextafter(bound, np.float32(np.inf)).astype(np.float64)
-    middle = (bound.astype(np.float64) + np.where(np.isinf(after), _BEYOND_FLOAT32, after)) / 2
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # beyond the largest float32 is infinity, as it should be
+        after = np.nextafter(bound, np.float32(np.inf)).astype(np.float64)
+        middle = (bound.astype(np.float64) + np.where(np.isinf(after), _BEYOND_FLOAT32, after)) / 2
         rounds_down = middle.astype(np.float32) == bound
     return np.clip(np.where(rounds_down, middle, np.nextafter(middle, -np.inf)), -_LARGEST, _LARGEST)
 

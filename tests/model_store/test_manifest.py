@@ -1,0 +1,119 @@
+"""A manifest is read back as it was written, and nothing else passes for one."""
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from model_examples import a_manifest, booster, forest
+
+from staunch_model_store.errors import ModelRefused
+from staunch_model_store.manifest import FileEntry, Manifest
+
+FILES = {
+    name: FileEntry(sha256=f"{number}" * 64, size_bytes=number)
+    for number, name in enumerate(("features.sql", "golden.npz", "model.onnx"))
+}
+WRITTEN = a_manifest(booster(), files=FILES)
+
+
+def edited(path: str, value: Any) -> bytes:
+    """The manifest with one field, named like "training.seed", set or (None of Ellipsis) removed."""
+    content = json.loads(WRITTEN.dump())
+    place, *names = content, *path.split(".")
+    for name in names[:-1]:
+        place = place[name]
+    if value is ...:
+        del place[names[-1]]
+    else:
+        place[names[-1]] = value
+    return json.dumps(content).encode()
+
+
+def test_a_manifest_is_read_back_as_it_was_written() -> None:
+    assert Manifest.parse(WRITTEN.dump()) == WRITTEN
+
+
+def test_a_manifest_without_thresholds_and_calibration_is_read_back_too() -> None:
+    plain = a_manifest(forest(), files=FILES, thresholds=None)
+    assert Manifest.parse(plain.dump()) == plain
+
+
+def test_the_same_manifest_gives_the_same_bytes() -> None:
+    assert WRITTEN.dump() == replace(WRITTEN).dump() == Manifest.parse(WRITTEN.dump()).dump()
+
+
+def test_the_bytes_say_their_format_first_and_keep_accents() -> None:
+    assert WRITTEN.dump().startswith(b'{\n "format": 1,\n')
+    assert "né à Québec".encode() in WRITTEN.dump()
+
+
+def test_the_views_digest_is_that_of_its_text() -> None:
+    assert WRITTEN.view_sha256 == "0" * 64
+    assert WRITTEN.feature_names[:2] == ("f0", "f1")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "named"),
+    [
+        ("format", 2, "use the release"),
+        ("format", ..., "use the release"),
+        ("name", "Churn", "name"),
+        ("name", "../churn", "name"),
+        ("name", 7, "a text"),
+        ("version", 0, "version"),
+        ("version", 1.0, "a whole number"),
+        ("version", True, "a whole number"),
+        ("view", ..., "fields"),
+        ("id_type", "int32", "one of"),
+        ("uses_as_of", 1, "true or false"),
+        ("features", [], "features"),
+        ("features", {}, "a list"),
+        ("create_time", "yesterday", "ISO 8601"),
+        ("create_time", "2026-01-01T00:00:00", "offset"),
+        ("base_value", "0.5", "a finite number"),
+        ("base_value", float("nan"), "JSON"),
+        ("training.seed", 0.5, "training.seed"),
+        ("training.more", 1, "training"),
+        ("training.parameters", [], "an object"),
+        ("thresholds.costs", {"contact": "5"}, "thresholds.costs.contact"),
+        ("golden_tolerance.output", 0.5, "golden_tolerance"),
+        ("files", {}, "files"),
+        ("files.../x", {"sha256": "0" * 64, "size_bytes": 1}, "files"),
+        ("files.x", {"sha256": "0", "size_bytes": 1}, "files"),
+    ],
+)
+def test_a_wrong_field_is_refused_by_name(path: str, value: Any, named: str) -> None:
+    raw = edited(path, value) if path != "files.../x" else edited("files", {"../x": value} | _files())
+    with pytest.raises(ModelRefused, match=f"manifest.json.*{named}"):
+        Manifest.parse(raw)
+
+
+def test_two_features_of_one_name_are_refused() -> None:
+    twice = replace(WRITTEN, features=WRITTEN.features[:1] * 2)
+    with pytest.raises(ModelRefused, match="distinct names"):
+        Manifest.parse(twice.dump())
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"[]", b"null", b"\xff", b"{" * 100_000, b'{"format": 1}', b"[" * 100_000]
+)
+def test_what_is_no_manifest_is_refused(raw: bytes) -> None:
+    with pytest.raises(ModelRefused, match=r"manifest\.json"):
+        Manifest.parse(raw)
+
+
+@given(st.binary(max_size=3), st.integers(0, 10_000))
+def test_a_damaged_manifest_is_refused_or_still_a_manifest(damage: bytes, at: int) -> None:
+    raw = WRITTEN.dump()
+    at %= len(raw)
+    with suppress(ModelRefused):
+        assert Manifest.parse(raw[:at] + damage + raw[at + len(damage) + 1 :]).name
+
+
+def _files() -> dict[str, Any]:
+    files: dict[str, Any] = json.loads(WRITTEN.dump())["files"]
+    return files

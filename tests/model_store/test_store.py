@@ -1,0 +1,234 @@
+"""Versions are never changed, aliases move atomically, and what is damaged is refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from model_examples import a_manifest, booster
+
+from staunch_model_store.errors import AliasMoved, ModelNotFound, ModelRefused, NameInvalid
+from staunch_model_store.manifest import Manifest
+from staunch_model_store.store import ModelStore, Reference, StoredVersion, parse_reference
+
+FILES = {"features.sql": b"SELECT 1", "model.onnx": b"model", "golden.npz": b"rows", "card.html": b"<p>"}
+
+
+def built(version: int, name: str = "churn") -> tuple[Manifest, dict[str, bytes]]:
+    return a_manifest(booster(), name=name, version=version), FILES
+
+
+def folder(store: ModelStore, version: int = 1) -> Path:
+    return store.root / "churn" / "versions" / str(version)
+
+
+def test_a_published_version_is_read_back_with_its_files(store: ModelStore) -> None:
+    published = store.publish("churn", built)
+    read = store.read("churn", 1)
+    assert read == published
+    assert read.files == FILES
+    assert read.digest.startswith("sha256:")
+    assert read.manifest.files["card.html"].size_bytes == 3
+
+
+def test_versions_count_on_and_are_listed_newest_first(store: ModelStore) -> None:
+    assert [store.publish("churn", built).manifest.version for _ in range(3)] == [1, 2, 3]
+    assert store.versions("churn") == [3, 2, 1]
+    assert store.names() == ["churn"]
+
+
+def test_an_empty_or_missing_store_holds_nothing(store: ModelStore) -> None:
+    assert (store.names(), store.versions("churn"), store.aliases("churn")) == ([], [], {})
+    assert store.versions("../churn") == []
+
+
+def test_publishing_moves_no_alias(store: ModelStore) -> None:
+    store.publish("churn", built)
+    assert store.aliases("churn") == {}
+
+
+@pytest.mark.parametrize("name", ["", "Churn", "7", "a/b", "..", "a" * 64])
+def test_a_name_that_breaks_the_rule_is_refused(store: ModelStore, name: str) -> None:
+    with pytest.raises(NameInvalid, match="expected"):
+        store.publish(name, built)
+    store.publish("churn", built)
+    with pytest.raises(NameInvalid, match="expected"):
+        store.set_alias("churn", name, 1)
+
+
+def test_what_fails_its_verification_never_shows(store: ModelStore) -> None:
+    def refuse(stored: StoredVersion) -> None:
+        assert stored.manifest.version == 1
+        assert store.versions("churn") == []
+        raise ModelRefused("no")
+
+    with pytest.raises(ModelRefused):
+        store.publish("churn", built, verify=refuse)
+    assert store.versions("churn") == []
+    assert os.listdir(store.root / "churn" / "versions") == []
+
+
+def test_a_build_without_the_model_is_refused(store: ModelStore) -> None:
+    with pytest.raises(ModelRefused, match="files"):
+        store.publish("churn", lambda version: (built(version)[0], {"features.sql": b""}))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_file_is_refused_by_its_digest(store: ModelStore, name: str) -> None:
+    store.publish("churn", built)
+    content = bytearray(FILES[name])
+    content[0] ^= 1
+    (folder(store) / name).write_bytes(content)
+    with pytest.raises(ModelRefused, match=f"{name}.*SHA-256"):
+        store.read("churn", 1)
+
+
+@pytest.mark.parametrize("name", [*FILES, "manifest.json"])
+def test_a_missing_file_is_refused(store: ModelStore, name: str) -> None:
+    store.publish("churn", built)
+    (folder(store) / name).unlink()
+    with pytest.raises(ModelRefused, match=name):
+        store.read("churn", 1)
+
+
+def test_another_versions_manifest_is_refused(store: ModelStore) -> None:
+    store.publish("churn", built)
+    folder(store).rename(folder(store, 5))
+    with pytest.raises(ModelRefused, match=r"that of churn@1"):
+        store.read("churn", 5)
+
+
+def test_files_beside_the_published_ones_are_left_alone(store: ModelStore) -> None:
+    store.publish("churn", built)
+    (folder(store) / "notes.txt").write_text("mine")
+    assert set(store.read("churn", 1).files) == set(FILES)
+
+
+def test_an_alias_moves_and_says_where_it_was(store: ModelStore) -> None:
+    store.publish("churn", built)
+    store.publish("churn", built)
+    assert store.set_alias("churn", "champion", 1) == 0
+    assert store.set_alias("churn", "champion", 2, expected=1) == 1
+    assert store.aliases("churn") == {"champion": 2}
+    content = json.loads((store.root / "churn" / "aliases.json").read_bytes())
+    assert content == {"format": 1, "aliases": {"champion": {"version": 2}}}
+
+
+@pytest.mark.parametrize("expected", [0, 2, 7])
+def test_an_alias_that_moved_meanwhile_stays(store: ModelStore, expected: int) -> None:
+    store.publish("churn", built)
+    store.set_alias("churn", "champion", 1)
+    with pytest.raises(AliasMoved) as moved:
+        store.set_alias("churn", "champion", 1, expected=expected)
+    assert moved.value.current == 1
+
+
+def test_an_alias_cannot_point_at_nothing(store: ModelStore) -> None:
+    with pytest.raises(ModelNotFound, match="churn@1"):
+        store.set_alias("churn", "champion", 1)
+    store.publish("churn", built)
+    with pytest.raises(ModelNotFound, match=r"churn@2.*\[1\]"):
+        store.set_alias("churn", "champion", 2)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"format": 2, "aliases": {}}', '{"format": 1, "aliases": {"a": 1}}']
+)
+def test_damaged_aliases_are_refused(store: ModelStore, text: str) -> None:
+    store.publish("churn", built)
+    (store.root / "churn" / "aliases.json").write_text(text)
+    with pytest.raises(ModelRefused, match=r"churn/aliases\.json"):
+        store.aliases("churn")
+
+
+def test_references_are_resolved(store: ModelStore) -> None:
+    store.publish("churn", built)
+    store.publish("churn", built)
+    store.set_alias("churn", "champion", 1)
+    store.set_alias("churn", "next", 2)
+    assert (
+        store.resolve("churn") == store.resolve("churn@champion") == store.resolve("churn@1") == ("churn", 1)
+    )
+    assert store.resolve("churn@next") == ("churn", 2)
+
+
+@pytest.mark.parametrize(
+    "reference", ["nobody", "churn", "churn@2", "churn@next", "churn@", "@1", "", "churn@1@1"]
+)
+def test_what_the_store_does_not_hold_is_not_found(store: ModelStore, reference: str) -> None:
+    store.publish("churn", built)
+    with pytest.raises(ModelNotFound, match="expected"):
+        store.resolve(reference)
+
+
+@pytest.mark.parametrize(
+    "reference", ["churn@0", "churn@01", "churn@-1", "churn@1.0", "churn@²", "churn@" + "9" * 30]
+)
+def test_what_is_no_version_number_is_not_found(reference: str) -> None:
+    with pytest.raises(ModelNotFound):
+        parse_reference(reference)
+
+
+def test_references_are_parsed_without_a_store() -> None:
+    assert parse_reference("churn") == Reference("churn", None, "champion")
+    assert parse_reference("churn@12") == Reference("churn", 12, None)
+
+
+def test_many_writers_never_share_a_version(store: ModelStore) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        published = list(pool.map(lambda _: store.publish("churn", built).manifest.version, range(16)))
+    assert sorted(published) == list(range(1, 17))
+    assert all(store.read("churn", version) for version in published)
+
+
+def test_of_two_who_expect_the_same_one_wins(store: ModelStore) -> None:
+    for _ in range(9):
+        store.publish("churn", built)
+
+    def move(version: int) -> bool:
+        try:
+            store.set_alias("churn", "champion", version, expected=0)
+        except AliasMoved:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(move, range(1, 10))) == 1
+
+
+_PUBLISH_AND_DIE = """
+import os, signal, sys
+from dataclasses import replace
+from pathlib import Path
+from staunch_model_store import store
+from staunch_model_store.manifest import Manifest
+
+root, last = Path(sys.argv[1]), int(sys.argv[2])
+seen, write = [], store._write_file
+
+def write_or_die(path, content):
+    seen.append(path)
+    if len(seen) == last:
+        path.write_bytes(content[:1])
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(path, content)
+
+store._write_file = write_or_die
+first = store.ModelStore(root).read("churn", 1)
+again = lambda version: (replace(first.manifest, version=version), first.files)
+store.ModelStore(root).publish("churn", again)
+"""
+
+
+@pytest.mark.parametrize("last", [1, 3, 5])
+def test_a_writer_killed_at_any_file_leaves_the_store_as_it_was(store: ModelStore, last: int) -> None:
+    before = store.publish("churn", built)
+    command = [sys.executable, "-c", _PUBLISH_AND_DIE, str(store.root), str(last)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert (store.versions("churn"), store.read("churn", 1)) == ([1], before)
+    assert store.publish("churn", built).manifest.version == 2
+    assert sorted(os.listdir(store.root / "churn" / "versions")) == ["1", "2"]
