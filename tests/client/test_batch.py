@@ -146,7 +146,7 @@ async def test_a_database_that_stays_away_ends_the_batch_with_its_reason(either_
     with pytest.raises(Unavailable) as caught:
         await either_with(retry=IMPATIENT).rows(range(1, 101), chunk_size=10)
     assert caught.value.reason == "DATABASE_UNAVAILABLE"
-    assert 3 <= len(toy.streams[0]) < 99
+    assert 2 <= len(toy.streams[0]) < 99
 
 
 async def test_a_chunk_that_failed_for_itself_fails_its_rows_and_no_others(either, toy):
@@ -218,7 +218,7 @@ async def test_a_silent_server_ends_the_batch_when_patience_does(either_with, to
     started = time.monotonic()
     with pytest.raises(DeadlineExceeded, match="patien"):
         await either_with(retry=IMPATIENT).rows(range(1, 31), chunk_size=10)
-    assert 0.3 <= time.monotonic() - started < 2
+    assert 0.3 <= time.monotonic() - started < 4
 
 
 async def test_a_timeout_bounds_the_whole_batch(either, toy):
@@ -226,16 +226,16 @@ async def test_a_timeout_bounds_the_whole_batch(either, toy):
     started = time.monotonic()
     with pytest.raises(DeadlineExceeded):
         await either.rows(range(1, 10_001), chunk_size=10, timeout_s=0.4)
-    assert 0.3 <= time.monotonic() - started < 2
+    assert 0.3 <= time.monotonic() - started < 4
 
 
 async def test_a_slow_reader_does_not_spend_the_patience(server, toy):
-    async with AsyncClient(server.target, retry=IMPATIENT) as client:
+    async with AsyncClient(server.target, retry=RetryPolicy(patience_s=0.9)) as client:
         count = 0
         async for _row in client.batch_predict(range(1, 31), chunk_size=10):
             count += 1
             if count == 15:
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(1.0)
     assert count == 30
 
 
@@ -288,14 +288,14 @@ async def test_leaving_early_ends_the_stream(server, toy):
         with Client(server.target) as client, closing(client.batch_predict(range(1, 10_001))) as rows:
             next(rows)
             rows.close()
-            assert asyncio.run_coroutine_threadsafe(asyncio.wait_for(gone.wait(), 2), loop).result()
+            assert asyncio.run_coroutine_threadsafe(asyncio.wait_for(gone.wait(), 10), loop).result()
 
     await asyncio.to_thread(leave)
     gone.clear()
     async with AsyncClient(server.target) as client:
         async with aclosing(client.batch_predict(range(1, 10_001))) as rows:
             await anext(rows)
-        await asyncio.wait_for(gone.wait(), 2)
+        await asyncio.wait_for(gone.wait(), 10)
 
 
 async def test_an_error_of_the_source_reaches_the_caller_untouched(either):
