@@ -12,7 +12,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from staunch_features.errors import DatabaseUnavailable, ViewError
+from staunch_features.errors import DatabaseTooOld, DatabaseUnavailable, ViewError
 from staunch_model_store.errors import AliasMoved, ModelNotFound, ModelRefused, NameInvalid
 
 DOMAIN = "staunch"
@@ -192,11 +192,11 @@ def refusal_of(error: BaseException) -> Refusal | None:
     return None
 
 
+_DATABASE_AWAY = "The database did not answer as it should; try again a little later."
+
 _ELSEWHERE: Mapping[type[BaseException], tuple[Reason, str]] = {
-    DatabaseUnavailable: (
-        Reason.DATABASE_UNAVAILABLE,
-        "The database did not answer; try again a little later.",
-    ),
+    DatabaseUnavailable: (Reason.DATABASE_UNAVAILABLE, _DATABASE_AWAY),
+    DatabaseTooOld: (Reason.DATABASE_UNAVAILABLE, _DATABASE_AWAY),
     ViewError: (Reason.MODEL_REFUSED, ""),
     NameInvalid: (Reason.FIELD_INVALID, ""),
     ModelNotFound: (Reason.MODEL_NOT_FOUND, ""),

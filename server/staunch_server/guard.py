@@ -11,7 +11,7 @@ import re
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import Protocol, Self, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -74,8 +74,17 @@ class Guard:
         self.streams = 0
         """Streams in progress that have sent a message."""
 
-    def unary(self, request_type: type[Request], handler: UnaryHandler[Request]) -> UnaryMethod:
-        """The guarded form of `async def handler(request, call) -> response`."""
+    def unary(
+        self, request_type: type[Request], handler: UnaryHandler[Request], *, keeps_deadline: bool = False
+    ) -> UnaryMethod:
+        """The guarded form of `async def handler(request, call) -> response`.
+
+        Args:
+            request_type: the message that the method takes.
+            handler: the servicer's method.
+            keeps_deadline: whether the handler ends by call.deadline on its own; a second timer would cost
+                each call 4 µs, half of what the guard takes.
+        """
 
         async def answer(raw: bytes, call: Call) -> bytes:
             started = self._begin(call)
@@ -86,7 +95,7 @@ class Guard:
                 self._admit(self.calls, self._max_calls, "calls")
                 self.calls += 1
                 try:
-                    async with asyncio.timeout_at(deadline):
+                    async with nullcontext() if keeps_deadline else asyncio.timeout_at(deadline):
                         response = await handler(request, call)
                 finally:
                     self.calls -= 1

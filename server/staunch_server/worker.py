@@ -246,7 +246,9 @@ def _services(guard: Guard, registry: Registry, settings: Settings) -> list[Serv
     prediction = Service(
         PREDICTION_SERVICE,
         unary={
-            "Predict": guard.unary(prediction_pb.PredictRequest, Predictor(registry).predict),
+            "Predict": guard.unary(
+                prediction_pb.PredictRequest, Predictor(registry).predict, keeps_deadline=True
+            ),
             "Explain": guard.unary(prediction_pb.ExplainRequest, Explainer(registry).explain),
         },
         streams={"BatchPredict": guard.stream(prediction_pb.BatchPredictRequest, batch.batch_predict)},
@@ -264,6 +266,10 @@ def _services(guard: Guard, registry: Registry, settings: Settings) -> list[Serv
 
 
 def _transport(settings: Settings, services: list[Service], *, shared_port: bool) -> Transport:
+    if settings.transport == "native" and settings.max_connection_age_s:
+        raise SettingsError(
+            "max_connection_age_s is set: expected 0, for the native transport closes none by age."
+        )
     return _transport_kind(settings.transport)(
         services,
         host=settings.host,

@@ -159,14 +159,18 @@ async def shell(transport_name: str) -> AsyncIterator[ShellFactory]:
     started: list[Shell] = []
 
     async def start(
-        predict: Any = _no_predict, batch: Any = _no_batch, reflects: bool = False, **limits: Any
+        predict: Any = _no_predict,
+        batch: Any = _no_batch,
+        reflects: bool = False,
+        keeps_deadline: bool = False,
+        **limits: Any,
     ) -> Shell:
         metrics = Metrics(CollectorRegistry())
         limits = {"max_calls": 64, "max_streams": 8, "default_deadline_s": 5.0} | limits
         guard = Guard(metrics, **limits)
         service = Service(
             SERVICE,
-            unary={"Predict": guard.unary(pb.PredictRequest, predict)},
+            unary={"Predict": guard.unary(pb.PredictRequest, predict, keeps_deadline=keeps_deadline)},
             streams={"BatchPredict": guard.stream(pb.BatchPredictRequest, batch)},
         )
         transport = TRANSPORTS[transport_name]([service], host="127.0.0.1", port=0, reflects=reflects)

@@ -160,6 +160,14 @@ async def test_a_call_without_a_deadline_gets_ours(shell: Any) -> None:
     assert (await server.failure()).reason == "DEADLINE_EXCEEDED"
 
 
+async def test_a_handler_that_keeps_its_deadline_gets_no_timer_of_ours(shell: Any) -> None:
+    async def slow(request: Any, call: Any) -> pb.PredictResponse:
+        await asyncio.sleep(0.1)
+        return pb.PredictResponse()
+
+    await (await shell(predict=slow, default_deadline_s=0.05, keeps_deadline=True)).predict()
+
+
 async def test_a_handler_sees_a_monotonic_deadline_of_its_own(shell: Any) -> None:
     left: list[float] = []
 

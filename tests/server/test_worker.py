@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from staunch.v1 import model_service_pb2, prediction_service_pb2
 from staunch.v1 import prediction_service_pb2 as pb
-from staunch_server.settings import load_settings
+from staunch_server.settings import SettingsError, load_settings
 from staunch_server.worker import Server
 
 STATES = health_pb2.HealthCheckResponse
@@ -117,8 +117,14 @@ async def test_the_url_of_the_database_never_leaves_in_an_error(serve: Any, clie
     assert "127.0.0.1" not in repr(error)
 
 
+def test_the_native_transport_is_refused_what_it_cannot_do(clients: Any) -> None:
+    flags = {"transport": "native", "max_connection_age_s": 60, "database_reader_url": clients.reader_url}
+    with pytest.raises(SettingsError, match="max_connection_age_s is set: expected 0"):
+        Server(load_settings(flags), CollectorRegistry())
+
+
 async def test_the_native_transport_is_named_when_it_is_not_installed(monkeypatch: Any, clients: Any) -> None:
     monkeypatch.setitem(sys.modules, "staunch_server.transport_native", None)
     settings = load_settings({"transport": "native", "database_reader_url": clients.reader_url})
-    with pytest.raises(ValueError, match=r"install staunch-server\[native\], or choose aio"):
+    with pytest.raises(SettingsError, match=r"install staunch-server\[native\], or choose aio"):
         Server(settings, CollectorRegistry())

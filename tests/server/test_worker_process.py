@@ -18,6 +18,8 @@ import pytest
 from grpc import aio
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
@@ -85,7 +87,9 @@ async def worker(
     publish(store)
     started: list[Process] = []
 
-    async def start(code: str | None = None, **variables: Any) -> Process:
+    async def start(
+        code: str | None = None, inherited: dict[str, str] | None = None, **variables: Any
+    ) -> Process:
         port, metrics_port = free_port(), free_port()
         reading, writing = os.pipe()
         settings = {
@@ -100,7 +104,7 @@ async def worker(
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *command,
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, **(inherited or {})},
             pass_fds=(writing,),
             stderr=asyncio.subprocess.PIPE,
         )
@@ -271,6 +275,34 @@ async def test_a_sighup_loads_what_was_published_since(
         return bool((await predictions.Predict(pb.PredictRequest(customer_id=3))).model.version == 2)
 
     await until(second_answers)
+
+
+@pytest.fixture
+async def told_to_reload() -> AsyncIterator[asyncio.Event]:
+    """Set when a worker sends SIGHUP to its supervisor, which here are we."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, told.set)
+    yield told
+    loop.remove_signal_handler(signal.SIGHUP)
+
+
+async def test_a_supervised_worker_leaves_its_metrics_in_the_folder(
+    worker: Any, tmp_path: Path, told_to_reload: Any
+) -> None:
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    one = await worker(SUPERVISED="1", inherited={"PROMETHEUS_MULTIPROC_DIR": str(folder)})
+    await call_everything(one.channel)
+    await asyncio.wait_for(told_to_reload.wait(), 5)
+    collector = CollectorRegistry()
+    MultiProcessCollector(collector, path=str(folder))
+    path = "/staunch.v1.PredictionService/Predict"
+    calls = {"method": path, "code": "OK", "reason": "", "model": "churn@1"}
+    assert collector.get_sample_value("staunch_calls_total", calls) == 1
+    assert collector.get_sample_value("staunch_pool_connections_max", {"pool": "batch"}) == 2
+    infos = [s for family in collector.collect() for s in family.samples if s.name == "staunch_model_info"]
+    assert [s.labels["state"] for s in infos if s.value == 1] == ["READY"]
 
 
 async def test_a_supervised_worker_leaves_ctrl_c_and_metrics_to_its_supervisor(worker: Any) -> None:
