@@ -114,13 +114,24 @@ def _connected(settings: Settings, urls: DatabaseUrls) -> Settings:
 
 def _prepare(settings: Settings, urls: DatabaseUrls) -> None:
     """Makes tables, world and model where they are missing; on a database that is not ours only as told."""
-    if urls.embedded:
+    if not urls.embedded:
+        asyncio.run(_reach(urls))
+    else:
         applied = asyncio.run(migrate_now(urls.owner))
         _say("tables", f"{', '.join(applied)} applied" if applied else "up to date")
     if urls.embedded or settings.simulate:
         _step(settings, "world", "simulate")
     if not any(settings.model_folder.glob("*/aliases.json")):
         _step(settings, "model", "train", "--view", settings.default_model)
+
+
+async def _reach(urls: DatabaseUrls) -> None:
+    """Raises FeatureError if one of the roles cannot connect, or if the database is too old."""
+    from staunch_features.database import connect
+
+    for url in (urls.owner, urls.reader):
+        connection = await connect(url)
+        await connection.close()
 
 
 def _step(settings: Settings, title: str, *command: str) -> None:

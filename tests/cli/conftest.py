@@ -72,6 +72,16 @@ class Command:
         self.process.kill()
         self.process.wait(WAIT_S)
 
+    def close(self) -> None:
+        """Ends what is left of it by force."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._log.close()
+
     def processes(self) -> dict[int, str]:
         """Every process that works on our folder, by its id: ours by their environment, PostgreSQL's too."""
         found = {}
@@ -122,9 +132,4 @@ def start(state_folder: Path) -> Iterator[Start]:
 
     yield begin
     for command in started:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(command.process.pid, signal.SIGKILL)
-        command.process.wait()
-        for pid in command.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        command.close()
