@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from staunch_training.conditions import Condition, path_to
-from staunch_training.trees import Floats, Ints, TreeEnsemble
+from staunch_training.trees import Bools, Floats, Ints, TreeEnsemble
 
 # The native libraries compare in float32 and refuse what does not fit.
 _LARGEST = float(np.finfo(np.float32).max)
@@ -32,16 +32,13 @@ def golden_inputs(trees: TreeEnsemble, rows: Floats, limit: int = 1024) -> Float
     """
     chosen = list(rows[: limit // _REAL_SHARE])
     unseen = np.repeat(~trees.is_leaf[:, None], 3, axis=1)
-    for row in chosen:
-        unseen[_stands(trees, row)] = False
+    _, nodes, cases = _stands(trees, rows[: len(chosen)])
+    unseen[nodes, cases] = False
     builder = _Builder(trees, rows)
     for node in np.argsort(-trees.cover, kind="stable").tolist():
         for case in np.flatnonzero(unseen[node]).tolist():
-            built = builder.rows_at(node, case) if unseen[node, case] and len(chosen) < limit else []
-            if built:
-                row = max(built, key=lambda row: int(unseen[_stands(trees, row)].sum()))
-                unseen[_stands(trees, row)] = False
-                chosen.append(row)
+            if unseen[node, case] and len(chosen) < limit:
+                chosen += _best(trees, builder.rows_at(node, case), unseen)
     return np.array(chosen)
 
 
@@ -67,6 +64,16 @@ def dump(values: Floats, margins: Floats, probabilities: Floats, contributions: 
     return file.getvalue()
 
 
+def _best(trees: TreeEnsemble, rows: Floats, unseen: Bools) -> list[Floats]:
+    """Chooses the row that stands where most is unseen yet, and ticks that off; none of no rows."""
+    if len(rows) == 0:
+        return []
+    row_of, nodes, cases = _stands(trees, rows)
+    best = int(np.bincount(row_of, weights=unseen[nodes, cases], minlength=len(rows)).argmax())
+    unseen[nodes[row_of == best], cases[row_of == best]] = False
+    return [rows[best]]
+
+
 class _Builder:
     """Builds rows that reach a given split."""
 
@@ -77,14 +84,14 @@ class _Builder:
         self._places = [_places(trees, feature) for feature in range(trees.features)]
         self._rng = np.random.default_rng(0)
 
-    def rows_at(self, node: int, case: int) -> list[Floats]:
+    def rows_at(self, node: int, case: int) -> Floats:
         """Gives several rows that stand at a split as `case` says; none if no row can."""
         path = path_to(self._trees, self._parent, node)
         feature, threshold = int(self._trees.feature[node]), self._trees.threshold[node]
         value = (_fitting(threshold), _fitting(float(_above(threshold))), np.nan)[case]
         if not path.get(feature, Condition()).met(value):
-            return []
-        return [self._row(path, feature, value) for _ in range(_TRIES)]
+            return self._rows[:0]
+        return np.array([self._row(path, feature, value) for _ in range(_TRIES)])
 
     def _row(self, path: dict[int, Condition], feature: int, value: float) -> Floats:
         row = self._somewhere()
@@ -128,14 +135,17 @@ def _fitting(value: float) -> float:
     return min(max(float(value), -_LARGEST), _LARGEST)
 
 
-def _stands(trees: TreeEnsemble, row: Floats) -> tuple[Ints, Ints]:
-    """Lists the splits that a row stands at, each with the way it does: int64 (k,) twice."""
-    found, at = [], trees.roots
-    while len(at := at[~trees.is_leaf[at]]):
-        value, threshold = row[trees.feature[at]], trees.threshold[at]
-        ways = np.stack([value == threshold, value == _above(threshold), np.isnan(value)], axis=1)
-        which, way = np.nonzero(ways)
-        found.append((at[which], way))
-        goes_left = np.where(np.isnan(value), trees.missing_left[at], value <= threshold)
+def _stands(trees: TreeEnsemble, rows: Floats) -> tuple[Ints, Ints, Ints]:
+    """Lists where rows stand at splits: int64 (k,) thrice, the row's number, the split and the way."""
+    leaf, found = trees.is_leaf, []
+    row_of, at = np.repeat(np.arange(len(rows)), len(trees.roots)), np.tile(trees.roots, len(rows))
+    while (inner := ~leaf[at]).any():
+        row_of, at = row_of[inner], at[inner]
+        value, threshold = rows[row_of, trees.feature[at]], trees.threshold[at]
+        missing = np.isnan(value)
+        which, way = np.nonzero(np.stack([value == threshold, value == _above(threshold), missing], axis=1))
+        found.append(np.stack([row_of[which], at[which], way]))
+        goes_left = np.where(missing, trees.missing_left[at], value <= threshold)
         at = np.where(goes_left, trees.left[at], trees.right[at])
-    return np.concatenate([nodes for nodes, _ in found]), np.concatenate([ways for _, ways in found])
+    row_of, nodes, ways = np.concatenate([np.zeros((3, 0), np.int64), *found], axis=1)
+    return row_of, nodes, ways

@@ -16,9 +16,8 @@ def test_enough_rows_reach_every_leaf_and_stand_on_and_just_above_each_threshold
     rows = golden.golden_inputs(fitted.trees, ROWS, limit=10_000)
     reached = np.unique(fitted.trees.leaves(rows))
     assert len(reached) == fitted.trees.is_leaf.sum()
-    stands = {
-        tuple(stand) for row in rows for stand in np.transpose(golden._stands(fitted.trees, row)).tolist()
-    }
+    _, nodes, cases = golden._stands(fitted.trees, rows)
+    stands = set(zip(nodes.tolist(), cases.tolist(), strict=True))
     splits = np.flatnonzero((np.abs(fitted.trees.threshold) < 1e30) & ~fitted.trees.is_leaf)
     for case in (0, 1):
         assert np.mean([(split, case) in stands for split in splits.tolist()]) > 0.99
