@@ -48,6 +48,7 @@ def bill(life: Life, month: Month) -> None:
     invoices = _invoice(life, month)
     late = np.flatnonzero(invoices.written & (life.customers.unpaid > 0))
     _post(life, month, _FEE, late, invoices.at[late] + 10 * MINUTE, np.full(len(late), _LATE_FEE_CENTS))
+    life.customers.arrears[late] += _LATE_FEE_CENTS
     _collect(life, month, invoices)
     _activate(life, month)
 
@@ -103,19 +104,17 @@ def _invoice(life: Life, month: Month) -> _Invoices:
 
 
 def _amounts(life: Life, month: Month, lines: Ints, at: Ints) -> Ints:
-    state, day = life.lines, day_of(at)
-    now, before = state.terms.at(lines).bill(day), state.before.at(lines).bill(day)
     extra = month.draws.uniform(len(lines)) < _EXTRAS
     cents = month.draws.exponential(_EXTRAS_CENTS, len(lines)).astype(np.int64)
-    return np.where(state.changed_at[lines] <= at, now, before) + np.where(extra, cents, 0)
+    return life.lines.terms_at(lines, at).bill(day_of(at)) + np.where(extra, cents, 0)
 
 
 def _charge(life: Life, month: Month, lines: Ints, at: Ints, amount: Ints, tax: Ints) -> None:
     """Writes charges; a few are too high at first and corrected, superseded and written again, days later."""
     wrong = month.draws.uniform(len(lines)) < _WRONG_CHARGE
-    factor = np.where(wrong, 1.25, 1.0)
-    first, first_tax = (np.rint(cents * factor).astype(np.int64) for cents in (amount, tax))
+    first = np.where(wrong, amount * 5 // 4, amount)
     owner, due_on = life.owner(lines), day_of(at) + _DUE_DAYS
+    first_tax = _tax(life, owner, at, first)
     rows = _post(life, month, _CHARGE, owner, at, first, lines=lines, tax_cents=first_tax, due_on=due_on)
     seen = at[wrong] + month.draws.whole(42 * 24, 60 * 24, int(wrong.sum())) * HOUR
     life.rows.edit("transactions", rows[wrong], superseded_at=seen)
@@ -145,13 +144,14 @@ def _collect(life: Life, month: Month, invoices: _Invoices) -> None:
     for log_odds, wait in ((_FIRST_FAILURE, 0), (_RETRY_FAILURE, 4), (_RETRY_FAILURE, 10)):
         at = at + (wait * (0.75 + 0.5 * draws.uniform(len(who))) * DAY).astype(np.int64)
         fails = draws.happens(_chance(log_odds, state.strain[who]))
-        trying = tried & ~paid
+        trying = tried & ~paid & (owed > 0)
         _pay(life, month, who, at, owed, trying & invoices.written[who], fails)
         _count_failures(life, month, who[trying & fails], at[trying & fails])
         paid |= trying & ~fails
+    paid |= owed <= 0
     state.overdue[who] = state.unpaid[who]
     state.unpaid[who] = np.where(paid, 0, state.unpaid[who] + 1)
-    state.arrears[who] = np.where(paid, 0, owed)
+    state.arrears[who] = np.where(paid, np.minimum(owed, 0), owed)
 
 
 def _chance(log_odds: tuple[float, float], strain: Floats) -> Floats:
@@ -183,17 +183,19 @@ def _count_failures(life: Life, month: Month, who: Ints, at: Ints) -> None:
 
 
 def _activate(life: Life, month: Month) -> None:
-    """Charges some of those whose main line began this month for setting it up."""
+    """Charges some of those whose main line began this month for setting it up, on their next payment."""
     started = life.lines.started_at[: life.size]
     begun = (started >= month.begins) & (started < month.ends) & life.customers.present
     who = np.flatnonzero(begun & (month.draws.uniform(life.size) < _ACTIVATION_FEE))
     cents = month.draws.whole(7, 13, len(who)) * 500
     at = started[who] + 20 * MINUTE
-    _post(life, month, _FEE, who, at, cents, lines=who, tax_cents=_tax(life, who, at, cents))
+    tax = _tax(life, who, at, cents)
+    _post(life, month, _FEE, who, at, cents, lines=who, tax_cents=tax)
+    life.customers.arrears[who] += cents + tax
 
 
 def credit(life: Life, month: Month, owner: Ints, at: Ints, cents: Ints) -> None:
-    """Writes credits, such as for outages and billing errors.
+    """Writes credits, such as for outages and billing errors; the next payment is less by them.
 
     Args:
         life: The block.
@@ -202,7 +204,9 @@ def credit(life: Life, month: Month, owner: Ints, at: Ints, cents: Ints) -> None
         at: When, microseconds.
         cents: How much before tax.
     """
-    _post(life, month, _CREDIT, owner, at, cents, tax_cents=_tax(life, owner, at, cents))
+    tax = _tax(life, owner, at, cents)
+    _post(life, month, _CREDIT, owner, at, cents, tax_cents=tax)
+    np.subtract.at(life.customers.arrears, owner, cents + tax)
 
 
 def settle(life: Life, month: Month, departures: Departures) -> None:
@@ -216,7 +220,7 @@ def settle(life: Life, month: Month, departures: Departures) -> None:
 
 
 def _charge_fees(life: Life, month: Month, lines: Ints, at: Ints) -> None:
-    owner, terms = life.owner(lines), life.lines.terms.at(lines)
+    owner, terms = life.owner(lines), life.lines.terms_at(lines, at)
     contracts = Contracts(
         life.lines.service[lines],
         life.customers.province[owner],
@@ -242,7 +246,7 @@ def _refund(life: Life, month: Month, who: Ints, at: Ints) -> None:
     """Pays back the rest of the month that was billed in advance."""
     day = day_of(at - month.begins) + 1
     left = ((life.people.bill_day[who] - day) % 30) / 30
-    cents = np.floor(life.lines.terms.at(who).bill(day_of(at)) * left).astype(np.int64)
+    cents = np.floor(life.lines.terms_at(who, at).bill(day_of(at)) * left).astype(np.int64)
     later = at + month.draws.whole(3 * 24, 15 * 24, len(who)) * HOUR
     tax, method = _tax(life, who, at, cents), life.people.method[who]
     some = cents > 0

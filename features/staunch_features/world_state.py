@@ -45,7 +45,7 @@ class Customers:
         moved_at: When they moved in this month; NEVER if they did not.
         address: Row of the present address, recorded at `address_known`, valid from `address_from`.
         strain: How short of money they are; a slow random walk around the person's own.
-        arrears: Cents of invoices unpaid.
+        arrears: Cents still to pay for invoices and fees, tax included; below 0 after credits.
         unpaid: How many invoices in a row were not paid, the last one included.
         overdue: The same without the last one, whose time is not up yet.
         fails: Failed payments, fading by the month; `fails_next`: those dated in the next month.
@@ -144,6 +144,13 @@ class Terms:
         for column in fields(Terms):
             getattr(self, column.name)[lines] = getattr(terms, column.name)
 
+    @classmethod
+    def choose(cls, first: Bools, one: "Terms", other: "Terms") -> "Terms":
+        """Returns for each line the conditions of `one` where `first` says so, else those of `other`."""
+        return cls(
+            **{c.name: np.where(first, getattr(one, c.name), getattr(other, c.name)) for c in fields(cls)}
+        )
+
     def bill(self, day: Ints) -> Ints:
         """Returns the price less the discount on given days, in cents."""
         return self.price - np.where(day < self.promotion_ends_on, self.discount, 0)
@@ -191,6 +198,12 @@ class Lines:
             **{name: np.zeros(size, dtype=np.int64) for name in zeros},
             **{name: np.full(size, NEVER) for name in never},
         )
+
+
+    def terms_at(self, lines: Ints, at: Ints) -> Terms:
+        """Returns the conditions of some lines at times of the present month."""
+        changed = self.changed_at[lines] <= at
+        return Terms.choose(changed, self.terms.at(lines), self.before.at(lines))
 
 
 @dataclass(frozen=True)
