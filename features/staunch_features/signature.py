@@ -19,7 +19,8 @@ from asyncpg.types import Attribute
 import staunch_sql
 from staunch_features.database import Connection
 from staunch_features.errors import ViewError
-from staunch_features.view import FeatureView, LabelText, line_at, strings_of
+from staunch_features.sql_text import line_at, strings_of
+from staunch_features.view import FeatureView, LabelText
 
 SQL_TYPES: Final = {"int64": "bigint", "text": "text", "uuid": "uuid"}
 """The key types a view may have: our name -> SQL's."""

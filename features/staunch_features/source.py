@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -164,7 +164,7 @@ class FeatureSource:
                 rows = await connection.fetch(self._sql, *arguments, timeout=_left(deadline))
         return _unpack(self.view, signature, ids, as_of, rows[0]["ids"] or [], rows[0]["matrix"])
 
-    async def population(self, chunk: int, *, timeout_s: float = 60) -> AsyncIterator[list[Id]]:
+    async def population(self, chunk: int, *, timeout_s: float = 60) -> AsyncGenerator[list[Id], None]:
         """Lists every candidate id in the view's own order, through a cursor.
 
         Args:

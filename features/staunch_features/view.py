@@ -31,20 +31,13 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from staunch_features.errors import ViewError
+from staunch_features.sql_text import has_code, line_at, split_statement
 
 NEVER: Final = "never"
 """The value of ``null`` that promises a column without nulls."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _OPENING = re.compile(r"\s*/\*\s*staunch\b")
-# What can hide a semicolon or a word from us: comments, strings, quoted names, dollar quotes.
-_TOKEN = re.compile(
-    r"(?P<comment>--[^\n]*|/\*.*?\*/)"
-    r"|(?P<string>[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)"
-    r'|(?P<name>"(?:[^"]|"")*")'
-    r"|(?P<semicolon>;)",
-    re.DOTALL,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,15 +185,13 @@ def parse_label(name: str, text: str, file: str) -> LabelText:
     return label
 
 
-def strings_of(statement: str) -> list[tuple[int, str]]:
-    """Lists the string literals of a statement as (line, literal with its quotes)."""
-    found = (m for m in _TOKEN.finditer(statement) if m["string"])
-    return [(line_at(statement, m.start()), m[0]) for m in found]
-
-
-def line_at(text: str, offset: int) -> int:
-    """Returns the line, from 1, on which a character stands."""
-    return text.count("\n", 0, offset) + 1
+def header_line(text: str, key: str) -> int | None:
+    """Finds the line of a header key such as ``population`` or ``features.age`` in a file's text."""
+    word = re.escape(key.split(".")[1] if "." in key else key)
+    header = text.partition("*/")[0]
+    found = list(re.finditer(rf'^\s*"?{word}"?\s*=', header, re.MULTILINE))
+    # [features] comes last, and a feature may be called like a table.
+    return line_at(header, found[-1 if key.startswith("features.") else 0].end()) if found else None
 
 
 def _find(name: str, folders: Sequence[Path]) -> Path:
@@ -300,16 +291,10 @@ class _Header:
     def wrong(self, key: str, problem: str, got: object) -> ViewError:
         return ViewError(
             file=self.file,
-            line=self._line_of(key),
+            line=header_line(self.text, key),
             message=f"header key {key}: {problem}, got {got!r}",
             mend="write the header as in docs/views.md",
         )
-
-    def _line_of(self, key: str) -> int | None:
-        word = re.escape(key.split(".")[1] if "." in key else key)
-        found = list(re.finditer(rf"^\s*{word}\s*=", self.text, re.MULTILINE))
-        # [features] comes last, and a feature may be called like a table.
-        return line_at(self.text, found[-1 if key.startswith("features.") else 0].end()) if found else None
 
 
 def _toml(text: str, start: int, end: int, file: str) -> dict[str, Any]:
@@ -327,23 +312,16 @@ def _toml(text: str, start: int, end: int, file: str) -> dict[str, Any]:
 
 
 def _one_statement(text: str, start: int, file: str) -> str:
-    """Cuts the statement from its last semicolon on and refuses a second one."""
-    for token in _TOKEN.finditer(text, start):
-        if token["semicolon"]:
-            rest = _TOKEN.sub(lambda m: "" if m["comment"] else m[0], text[token.end() :])
-            if rest.strip():
-                raise ViewError(
-                    file=file,
-                    line=line_at(text, token.start()),
-                    message="expected one statement, found more after the semicolon",
-                    mend="keep one SELECT; put helpers into WITH",
-                )
-            return _not_empty(text[start : token.start()], file)
-    return _not_empty(text[start:], file)
-
-
-def _not_empty(statement: str, file: str) -> str:
-    if not _TOKEN.sub(lambda m: "" if m["comment"] else m[0], statement).strip():
+    """Cuts the statement from its last semicolon on and refuses a second one, or none."""
+    statement, end, rest = split_statement(text[start:])
+    if has_code(rest):
+        raise ViewError(
+            file=file,
+            line=line_at(text, start + end),
+            message="expected one statement, found more after the semicolon",
+            mend="keep one SELECT; put helpers into WITH",
+        )
+    if not has_code(statement):
         raise ViewError(
             file=file,
             line=None,

@@ -8,6 +8,7 @@ from churn_histories import DAY, MOMENTS, History, histories, write
 from churn_reference import features, label
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from staunch_features.source import outcome_window
 
 moments = st.sampled_from(MOMENTS)

@@ -1,0 +1,47 @@
+"""What can be said of SQL without a database: where strings and comments are, and where it ends."""
+
+import re
+from typing import Final
+
+# What can hide a semicolon or a word: comments, strings, dollar quotes, quoted names.
+_TOKEN: Final = re.compile(
+    r"(?P<comment>--[^\n]*|/\*.*?\*/)"
+    r"|(?P<string>[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)"
+    r'|(?P<name>"(?:[^"]|"")*")'
+    r"|(?P<semicolon>;)",
+    re.DOTALL,
+)
+
+
+def line_at(text: str, offset: int) -> int:
+    """Returns the line, from 1, on which a character stands."""
+    return text.count("\n", 0, offset) + 1
+
+
+def split_statement(text: str) -> tuple[str, int, str]:
+    """Splits a text at its first semicolon: what stands before, the semicolon's offset, what stands after."""
+    for token in _TOKEN.finditer(text):
+        if token["semicolon"]:
+            return text[: token.start()], token.start(), text[token.end() :]
+    return text, len(text), ""
+
+
+def has_code(text: str) -> bool:
+    """Returns whether a text holds anything but blanks and comments."""
+    return bool(_TOKEN.sub(lambda m: "" if m["comment"] else m[0], text).strip())
+
+
+def strings_of(statement: str) -> list[tuple[int, str]]:
+    """Lists the string literals of a statement as (line, literal with its quotes)."""
+    found = (m for m in _TOKEN.finditer(statement) if m["string"])
+    return [(line_at(statement, m.start()), m[0]) for m in found]
+
+
+def rename(statement: str, pattern: re.Pattern[str], name: str) -> str:
+    """Replaces a pattern by a name wherever it stands outside of strings and comments."""
+    pieces, end = [], 0
+    for token in _TOKEN.finditer(statement):
+        if token["comment"] or token["string"]:
+            pieces += [pattern.sub(name, statement[end : token.start()]), token[0]]
+            end = token.end()
+    return "".join([*pieces, pattern.sub(name, statement[end:])])
