@@ -13,12 +13,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from staunch_cli.local import migrate_now
 from staunch_cli.local_database import DatabaseUrls, embedded, external, hold
 from staunch_cli.settings_flags import add_settings, settings_of
+from staunch_features.errors import EmbeddedPostgresError
 from staunch_server.exposition import listen
 from staunch_server.settings import Settings, refuse_open_bind
 from staunch_server.supervisor import PortTaken, Supervisor, bound_to_us, reserve
@@ -168,39 +168,38 @@ async def _supervise(
 
 
 async def _keep_alive(postgres: "EmbeddedPostgres") -> None:
-    """Starts the embedded PostgreSQL again if it died.
+    """Starts the embedded PostgreSQL again if it died; says so and goes on trying if it will not start.
 
     It is started from this thread, since the kernel ends a child when the thread that made it ends.
     """
     while True:
         await asyncio.sleep(POSTGRES_LOOK_S)
-        if not postgres.running:
-            _say("database", "PostgreSQL is gone; starting it again")
+        if postgres.running:
+            continue
+        _say("database", "PostgreSQL is gone; starting it again")
+        try:
             postgres.start()
+        except EmbeddedPostgresError as error:
+            _say("database", str(error))
 
 
 def _block(settings: Settings, metrics_port: int, serves: tuple[str, ...], urls: DatabaseUrls) -> str:
     """What is served and how to call it."""
-    address = f"{settings.host}:{settings.port}"
-    elsewhere = "" if settings.port == 50051 else f" --server {address}"
+    from staunch_cli.how_to_call import how_to_call, staunch_command
+
     models = ", ".join(serves) or "no model yet: publish one with `staunch train`"
-    command = Path(sys.executable).parent / "staunch"
-    with contextlib.suppress(ValueError):
-        command = command.relative_to(Path.cwd())
+    calls = "\n".join(f"  {line}" for line in how_to_call(settings, serves))
     kind = "embedded" if urls.embedded else "yours"
     return f"""\
 Staunch serves {models}
 
-  gRPC      {address}  (reflection {"on" if settings.reflects else "off"}, no TLS)
+  gRPC      {settings.host}:{settings.port}  (reflection {"on" if settings.reflects else "off"}, no TLS)
   metrics   http://{settings.metrics_host}:{metrics_port}/metrics
-  database  {kind}; {command} and STAUNCH_* settings find it by themselves
+  database  {kind}; {staunch_command()} and STAUNCH_* settings find it by themselves
 
-  {command} predict{elsewhere} 42
-  {command} explain{elsewhere} 42
-  grpcurl -plaintext -d '{{"customer_id": 42}}' {address} staunch.v1.PredictionService/Predict
-  {command.parent / "python"} -c 'from staunch import Client; print(Client("{address}").predict(42))'
+{calls}
 
-Ctrl-C stops server and database."""
+Ctrl-C stops {"server and database" if urls.embedded else "the server"}."""
 
 
 def _say(title: str, text: str) -> None:

@@ -109,16 +109,19 @@ class EmbeddedPostgres:
     # Life -------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Makes the server answer, whatever state its folder was left in.
+        """Makes the server answer, whatever state its folder was left in; does nothing if it runs.
 
-        Initialises the folder on first use or after an interrupted initialisation, ends a server that
-        an earlier process left running there, and recovers from a crash.
+        Starts again what died since, too. Initialises the folder on first use or after an interrupted
+        initialisation, ends a server that an earlier process left running there, and recovers from a crash.
 
         Raises:
             EmbeddedPostgresError: Another process uses the folder, the port is taken, the data belongs
                 to another version or user, or the server ends while starting; the log's last lines are
                 in the message.
         """
+        if self.running:
+            return
+        self.stop()  # what is left of one that died
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self.folder / "lock")
         try:
@@ -129,9 +132,9 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """Stops the server: open transactions are rolled back, everything is written. Does nothing twice."""
-        if self._process is not None:
+        if self._process is not None and self.running:  # else its process id may be another's by now
             _end(self._process.pid, self._gone)
-            self._process = None
+        self._process = None
         if self._lock is not None:
             self._lock.close()
             self._lock = None

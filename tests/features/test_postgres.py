@@ -125,6 +125,23 @@ def test_it_starts_stops_and_starts_again_on_the_same_port(embedded, used):
     assert _ask(server.reader_url) == 42
 
 
+def test_a_server_that_died_is_started_again_by_whoever_started_it(embedded, used):
+    server = embedded(used)
+    server.start()
+    port, pid = server.port, server.pid
+    os.kill(pid, signal.SIGKILL)
+    _wait_until_gone_or_reaped(server)
+    server.start()
+    server.start()
+    assert (server.port, _ask(server.owner_url)) == (port, 42)
+
+
+def _wait_until_gone_or_reaped(server: EmbeddedPostgres) -> None:
+    give_up_at = time.monotonic() + 10
+    while server.running and time.monotonic() < give_up_at:
+        time.sleep(0.02)
+
+
 def test_a_fresh_cluster_has_an_owner_and_a_reader_and_checks_its_pages(embedded, used):
     server = embedded(used)
     server.start()
