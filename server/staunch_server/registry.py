@@ -173,17 +173,10 @@ class Registry:
         Raises:
             Refusal: MODEL_NOT_FOUND; MODEL_NOT_READY for the default model before its first version.
         """
-        wanted = model or self.default_model
         try:
-            return await asyncio.to_thread(self.store.resolve, wanted)
+            return await asyncio.to_thread(self.store.resolve, model or self.default_model)
         except ModelNotFound as error:
-            held = await asyncio.to_thread(self.store.versions, self.default_model)
-            if wanted != self.default_model or held:
-                raise Refusal(
-                    Reason.MODEL_NOT_FOUND, str(error), resource=Resource("model", wanted)
-                ) from error
-            message = f"No version of {wanted} has been published yet; run `staunch train`, then try again."
-            raise Refusal(Reason.MODEL_NOT_READY, message, resource=Resource("model", wanted)) from error
+            raise await asyncio.to_thread(self._not_found, model, error) from error
 
     async def set_alias(self, version: Version, alias: str, expected: int | None) -> int:
         """Points an alias at a version once that has been verified; gives the one it pointed at before, or 0.
@@ -248,6 +241,22 @@ class Registry:
         """What answers for an alias: its target once that is checked, else what answered before, if any."""
         target, before = self._loaded.get(version), self._aliases.get(alias)
         return before if target is None or (before is not None and not target.checked) else target
+
+    def _not_found(self, model: str, error: ModelNotFound) -> Refusal:
+        """Tells a first version that is yet to come from a name that is wrong or was left out."""
+        wanted = model or self.default_model
+        resource = Resource("model", wanted)
+        held = self.store.names()
+        if wanted == self.default_model and not held:
+            message = f"No version of {wanted} has been published yet; run `staunch train`, then try again."
+            return Refusal(Reason.MODEL_NOT_READY, message, resource=resource)
+        message = str(error)
+        if not model and self.default_model not in held:
+            message = (
+                f"Expected the name of a model, since the default model {wanted} has no version; the store "
+                f"holds {', '.join(held[:10])}. Name one in the request, or set STAUNCH_DEFAULT_MODEL."
+            )
+        return Refusal(Reason.MODEL_NOT_FOUND, message, resource=resource)
 
     def _drop(self, version: Version, served: Served, error: Exception) -> None:
         del self._loaded[version]

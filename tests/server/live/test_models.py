@@ -144,6 +144,20 @@ async def test_fields_outside_what_they_allow_are_refused(
     assert error.violations
 
 
+async def test_without_the_default_model_a_call_that_names_none_is_told_what_the_store_holds(
+    publish: Any, serve: Serve, read_error: Any
+) -> None:
+    publish("spend")
+    live = await serve()
+    error = await failure(live.prediction.Predict(pb.PredictRequest(customer_id=8)), read_error)
+    assert (error.code.name, error.reason) == ("NOT_FOUND", "MODEL_NOT_FOUND")
+    assert "default model churn" in error.message
+    assert "holds spend" in error.message
+    assert "STAUNCH_DEFAULT_MODEL" in error.message
+    error = await failure(live.prediction.Predict(pb.PredictRequest(model="churn", customer_id=8)), read_error)
+    assert (error.code.name, error.reason) == ("NOT_FOUND", "MODEL_NOT_FOUND")
+
+
 async def test_unknown_models_are_not_found(publish: Any, serve: Serve, read_error: Any) -> None:
     publish()
     live = await serve()
