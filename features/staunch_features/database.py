@@ -87,7 +87,10 @@ async def connect(url: str, *, timeout_s: float = 5, read_only: bool = False) ->
     except TimeoutError as error:
         raise DatabaseUnavailable(f"{_place(url)} did not answer within {timeout_s:g} s") from error
     except (*_FAILURES, ValueError) as error:
-        raise DatabaseUnavailable(f"cannot connect to {_place(url)}: {error}") from error
+        raise DatabaseUnavailable(
+            f"cannot connect to {_place(url)}: {error}; see that it runs, and that its URL, "
+            "postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE, is right"
+        ) from error
     await _check_version(connection, url)
     return connection
 
