@@ -1,6 +1,7 @@
 """A loaded model version: proven by its golden rows, then predicts and explains."""
 
 import io
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -39,7 +40,11 @@ _DAMAGE: tuple[type[Exception], ...] = (
     IndexError,
     MemoryError,
 )
-_BAD_ARCHIVE = (ValueError, KeyError, EOFError, OSError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+# What np.load raises over damaged archives: it reads zip, zlib, a header by tokens and a shape of any size.
+_BAD_ARCHIVE = (
+    *(ValueError, KeyError, EOFError, OSError, RuntimeError, MemoryError, OverflowError, SyntaxError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
 
 
 @dataclass(frozen=True, slots=True)
