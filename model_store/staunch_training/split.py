@@ -16,7 +16,7 @@ from staunch_training.errors import NotEnoughRows
 Side: TypeAlias = Literal["train", "validation", "test"]
 SIDES: tuple[Side, ...] = ("train", "validation", "test")
 
-# Customers per side. Test is large enough for an interval of about 0.04 of AUC at 10,000 customers.
+# Customers per side. Of 10,000, this leaves test about 150 leavers: its AUC is known within about 0.05.
 SHARES: dict[Side, float] = {"train": 0.6, "validation": 0.2, "test": 0.2}
 
 
@@ -54,9 +54,12 @@ class DatePlan:
 
 @dataclass(frozen=True, slots=True)
 class DateCounts:
-    """How many as-of dates each side gets, and the days between two dates."""
+    """How many as-of dates each side gets, and the days between two dates.
 
-    train: int = 6
+    Twelve to train on see every season once.
+    """
+
+    train: int = 12
     validation: int = 2
     test: int = 2
     step_days: int = 30

@@ -21,7 +21,7 @@ def test_the_last_answer_is_known_when_the_data_ends() -> None:
 
 def test_each_side_gets_as_many_dates_as_declared() -> None:
     plan = _plan()
-    assert [len(plan.dates(side)) for side in SIDES] == [6, 2, 2]
+    assert [len(plan.dates(side)) for side in SIDES] == [12, 2, 2]
 
 
 @given(gap=st.integers(0, 40), horizon=st.integers(0, 200), step=st.integers(1, 60), each=st.integers(1, 4))
