@@ -30,7 +30,7 @@ TABLE_HEIGHT = 6
 def export(trees: TreeEnsemble) -> bytes:
     """Writes the graph: float64 `features` (rows, features) -> `contributions` (rows, features).
 
-    Contributions and `trees.base_value()` add up to `trees.margin`. Values are finite or NaN (missing).
+    Contributions and `trees.base_value()` add up to `trees.margin`. NaN is missing.
 
     Returns:
         The serialized ModelProto.
