@@ -16,7 +16,7 @@ test: ## Runs every test. A part: make test ARGS="tests/features -x".
 	@sh requirements/install dev
 	@$(PYTHON_BIN) -m pytest -q -n 2 --dist loadfile $(ARGS)
 
-check: ## Lints, checks types, the contract, the stubs, the generated docs and the scripts.
+check: ## Lints, checks types, the contract, the stubs and the scripts.
 	@sh requirements/install dev
 	@sh requirements/install stubs
 	@sh requirements/check
@@ -34,6 +34,7 @@ stubs: ## Regenerates the committed stubs from the protos.
 docs: ## Generates the pages of docs/ that come from the code.
 	@sh requirements/install dev
 	@$(PYTHON_BIN) -m staunch_server.reference docs
+	@$(PYTHON_BIN) docs/api_page.py
 
 schema: ## Dumps the schema of a migrated database to sql/staunch_sql/schema.sql.
 	@sh requirements/install dev
