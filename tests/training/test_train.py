@@ -1,4 +1,7 @@
-from dataclasses import replace
+import asyncio
+import io
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,12 +14,12 @@ from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore
 from staunch_training.costs import Costs
 from staunch_training.errors import LeakFound, TrainingError
-from staunch_training.learners import LEARNERS, LearnerName
+from staunch_training.learners import LEARNERS
 from staunch_training.split import DateCounts
 from staunch_training.train import TrainReport, TrainSettings, train
 
 ENDS = datetime(2026, 1, 1, tzinfo=UTC)  # of the shop in conftest.py
-SETTINGS = TrainSettings(until=ENDS, dates=DateCounts(train=4), resamples=50)
+SETTINGS = TrainSettings(until=ENDS, dates=DateCounts(train=4), resamples=50, learner="xgboost")
 LEAK = (
     'days_left = { unit = "days", description = "Days until the end.", null = "no end in sight" }',
     "(date_part('epoch', c.ended_at) - date_part('epoch', $2::timestamptz)) / 86400 AS days_left,",
@@ -27,9 +30,31 @@ def _silent(stage: str, done: float) -> None:
     pass
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A training with both learners and a ceiling, and what the ceiling was asked for."""
+
+    report: TrainReport
+    store: ModelStore
+    asked: list[tuple[datetime, int]]
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> ModelStore:
     return ModelStore(tmp_path / "models")
+
+
+@pytest.fixture(scope="module")
+def trained(shop: Any, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    store, asked = ModelStore(tmp_path_factory.mktemp("models")), []
+
+    async def ceiling(as_of: datetime, horizon_days: int) -> float:
+        asked.append((as_of, horizon_days))
+        return 0.9
+
+    with ThreadPoolExecutor(1) as thread:
+        work = _train(shop, store, replace(SETTINGS, learner=None, ceiling=ceiling))
+        return Trained(thread.submit(asyncio.run, work).result(), store, asked)
 
 
 async def _train(
@@ -40,38 +65,22 @@ async def _train(
 
 
 async def test_only_the_first_version_becomes_the_champion(shop: Any, store: ModelStore) -> None:
-    first = await _train(shop, store)
-    second = await _train(shop, store, replace(SETTINGS, learner="xgboost"))
+    first, second = [await _train(shop, store) for _ in range(2)]
     assert (first.alias, second.alias) == ("champion", None)
     assert store.versions("shop") == [2, 1]
     assert store.aliases("shop") == {"champion": 1}
+    assert first.stored.files == second.stored.files  # the same seed makes the same model
 
 
 async def test_an_alias_moves_when_told_to(shop: Any, store: ModelStore) -> None:
-    settings = replace(SETTINGS, learner="xgboost")
-    await _train(shop, store, settings)
-    moved = await _train(shop, store, replace(settings, move_alias=True))
+    await _train(shop, store)
+    moved = await _train(shop, store, replace(SETTINGS, move_alias=True))
     assert moved.alias == "champion"
     assert store.aliases("shop") == {"champion": 2}
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
-async def test_a_published_version_loads_and_explains_exactly(
-    shop: Any, store: ModelStore, learner: LearnerName
-) -> None:
-    await _train(shop, store, replace(SETTINGS, learner=learner))
-    model = LoadedModel.load(store.read("shop", 1))
-    batch = await shop.source(shop.view()).fetch(list(range(1, 200)), ENDS, timeout_s=10)
-    values = batch.values[batch.eligible]
-    scores, explained = model.predict(values), model.explain(values)
-    assert ((scores.probabilities > 0) & (scores.probabilities < 1)).all()
-    sums = explained.base_value + explained.contributions.sum(axis=1)
-    np.testing.assert_allclose(sums, scores.margins, atol=1e-9)
-
-
-async def test_the_manifest_tells_how_the_model_was_made(shop: Any, store: ModelStore) -> None:
-    report = await _train(shop, store)
-    manifest = report.stored.manifest
+def test_the_manifest_tells_how_the_model_was_made(shop: Any, trained: Trained) -> None:
+    report, manifest = trained.report, trained.report.stored.manifest
     assert manifest.feature_names == ("tenure_days", "last_amount", "mean_amount")
     assert [feature.nullable for feature in manifest.features] == [False, True, True]
     assert report.stored.files["features.sql"].decode() == shop.view().text
@@ -87,23 +96,16 @@ async def test_the_manifest_tells_how_the_model_was_made(shop: Any, store: Model
     assert manifest.thresholds.costs["customer_value_cad"] == 600
 
 
-async def test_the_lower_log_loss_on_validation_picks(shop: Any, store: ModelStore) -> None:
-    report = await _train(shop, store)
-    losses = report.validation_losses
+def test_the_lower_log_loss_on_validation_picks(trained: Trained) -> None:
+    losses = trained.report.validation_losses
     assert set(losses) == set(LEARNERS)
-    assert report.stored.manifest.training.learner == min(losses, key=lambda name: losses[name])
+    assert trained.report.stored.manifest.training.learner == min(losses, key=lambda name: losses[name])
 
 
-async def test_the_model_is_compared_with_plain_ones_and_the_ceiling(shop: Any, store: ModelStore) -> None:
-    asked: list[tuple[datetime, int]] = []
-
-    async def ceiling(as_of: datetime, horizon_days: int) -> float:
-        asked.append((as_of, horizon_days))
-        return 0.9
-
-    report = await _train(shop, store, replace(SETTINGS, ceiling=ceiling))
+def test_the_model_is_compared_with_plain_ones_and_the_ceiling(trained: Trained) -> None:
+    report = trained.report
     assert report.plan is not None
-    assert asked == [(date, 60) for date in report.plan.test]
+    assert trained.asked == [(date, 60) for date in report.plan.test]
     manifest = report.stored.manifest
     metrics = {other.name: {metric.name: metric for metric in other.metrics} for other in manifest.compared}
     others = set(LEARNERS) - {manifest.training.learner}
@@ -115,9 +117,8 @@ async def test_the_model_is_compared_with_plain_ones_and_the_ceiling(shop: Any, 
     assert lower > 0.05
 
 
-async def test_the_test_side_is_measured_with_intervals(shop: Any, store: ModelStore) -> None:
-    manifest = (await _train(shop, store)).stored.manifest
-    for metric in manifest.metrics:
+def test_the_test_side_is_measured_with_intervals(trained: Trained) -> None:
+    for metric in trained.report.stored.manifest.metrics:
         assert metric.lower is not None
         assert metric.upper is not None
         assert metric.lower <= metric.value <= metric.upper
@@ -131,7 +132,7 @@ async def test_a_planted_leak_is_named_and_nothing_is_published(shop: Any, store
 
 
 async def test_a_leak_that_is_allowed_is_trained_with(shop: Any, store: ModelStore) -> None:
-    settings = replace(SETTINGS, allow_leaks=frozenset({"days_left"}), learner="xgboost")
+    settings = replace(SETTINGS, allow_leaks=frozenset({"days_left"}))
     report = await _train(shop, store, settings, view=shop.view(*LEAK))
     assert next(iter(report.feature_aucs)) == "days_left"
     assert report.stored.manifest.version == 1
@@ -150,17 +151,10 @@ async def test_a_flat_table_without_dates_becomes_a_model(shop: Any, store: Mode
     assert few > many
 
 
-async def test_the_same_seed_publishes_the_same_model(shop: Any, store: ModelStore) -> None:
-    settings = replace(SETTINGS, learner="xgboost")
-    first, second = [await _train(shop, store, settings) for _ in range(2)]
-    assert first.stored.files == second.stored.files
-
-
-async def test_golden_rows_are_no_customers_rows(shop: Any, store: ModelStore) -> None:
-    report = await _train(shop, store, replace(SETTINGS, learner="xgboost"))
+async def test_golden_rows_are_no_customers_rows(shop: Any, trained: Trained) -> None:
+    report = trained.report
     assert report.plan is not None
-    (tmp := store.root / "golden.npz").write_bytes(report.stored.files["golden.npz"])
-    golden = np.load(tmp)["values"]
+    golden = np.load(io.BytesIO(report.stored.files["golden.npz"]))["values"]
     source = shop.source(shop.view())
     for moment in report.plan.test:
         batch = await source.fetch(list(range(1, 1501)), moment, timeout_s=10)
@@ -169,8 +163,8 @@ async def test_golden_rows_are_no_customers_rows(shop: Any, store: ModelStore) -
 
 
 async def test_a_damaged_explainer_is_caught_by_the_golden_rows(shop: Any, store: ModelStore) -> None:
-    other = (await _train(shop, store, replace(SETTINGS, learner="xgboost", seed=1))).stored
-    stored = (await _train(shop, store, replace(SETTINGS, learner="xgboost", seed=2))).stored
+    other = (await _train(shop, store, replace(SETTINGS, seed=1))).stored
+    stored = (await _train(shop, store, replace(SETTINGS, seed=2))).stored
     foreign = {**stored.files, "explainer.onnx": other.files["explainer.onnx"]}
     with pytest.raises(ModelRefused, match=r"explainer\.onnx"):
         LoadedModel.load(replace(stored, files=foreign))
@@ -178,17 +172,15 @@ async def test_a_damaged_explainer_is_caught_by_the_golden_rows(shop: Any, store
 
 async def test_the_dates_are_told_before_anything_is_read(shop: Any, store: ModelStore) -> None:
     told: list[str] = []
-    report = await _train(
-        shop, store, replace(SETTINGS, learner="xgboost"), progress=lambda stage, done: told.append(stage)
-    )
+    report = await _train(shop, store, progress=lambda stage, done: told.append(stage))
     assert report.plan is not None
     assert told[:3] == report.plan.lines()
     assert told[3] == "reading labels"
     assert told[-1] == "publishing"
 
 
-async def test_the_report_says_what_was_published_and_how_good_it_is(shop: Any, store: ModelStore) -> None:
-    text = str(await _train(shop, store))
+def test_the_report_says_what_was_published_and_how_good_it_is(trained: Trained) -> None:
+    text = str(trained.report)
     for part in ("shop@1 published", "now champion", "picked", "test auc 0.", "prevalence: auc 0.5000"):
         assert part in text
 

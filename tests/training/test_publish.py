@@ -1,0 +1,74 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from staunch_model_store.manifest import Manifest
+from staunch_model_store.model import LoadedModel
+from staunch_model_store.store import ModelStore
+from staunch_training.calibrate import Calibration
+from staunch_training.costs import Costs
+from staunch_training.dataset import Dataset, extract
+from staunch_training.learners import Learned, LearnerName, fit
+from staunch_training.publish import Release, publish
+from staunch_training.selection import Candidate
+
+CASES: tuple[tuple[LearnerName, Calibration], ...] = (
+    ("random_forest", Calibration("PROBABILITY")),
+    ("random_forest", Calibration("LOG_ODDS", 4.5, -2.5)),
+    ("xgboost", Calibration("LOG_ODDS", 0.9, -0.1)),
+)
+
+
+async def _dataset(shop: Any) -> Dataset:
+    view, label = shop.flat_view(), shop.flat_label()
+    return await extract(
+        shop.source(view), label, None, seed=3, max_customers=2000, progress=lambda stage, done: None
+    )
+
+
+def _published(
+    shop: Any, tmp_path: Path, dataset: Dataset, learned: Learned, space: Calibration
+) -> LoadedModel:
+    store = ModelStore(tmp_path)
+    release = Release(
+        name="flat",
+        view=shop.flat_view(),
+        label=shop.flat_label(),
+        dataset=dataset,
+        candidate=Candidate(learned, 0.0, space),
+        metrics=(),
+        compared=(),
+        costs=Costs(),
+        seed=3,
+    )
+    return LoadedModel.load(store.read("flat", publish(store, release).manifest.version))
+
+
+@pytest.mark.parametrize(("name", "calibration"), CASES)
+async def test_a_published_version_answers_as_the_native_library_and_shap(
+    shop: Any, tmp_path: Path, name: LearnerName, calibration: Calibration
+) -> None:
+    dataset = await _dataset(shop)
+    rows, values = dataset.sides["train"], dataset.sides["test"].values
+    learned = fit(name, rows.values, rows.labels, seed=3)
+    model = _published(shop, tmp_path, dataset, learned, calibration)
+    scores, explained = model.predict(values), model.explain(values)
+    outputs = learned.outputs(values)
+    np.testing.assert_allclose(scores.margins, calibration.margins(outputs), atol=1e-5)
+    np.testing.assert_allclose(scores.probabilities, calibration.probabilities(outputs), atol=1e-5)
+    shap = calibration.a * learned.contributions(values)
+    np.testing.assert_allclose(explained.contributions, shap, atol=1e-6)
+    sums = explained.base_value + explained.contributions.sum(axis=1)
+    np.testing.assert_allclose(sums, scores.margins, atol=1e-9)
+    _says_its_space(model.manifest, calibration)
+
+
+def _says_its_space(manifest: Manifest, calibration: Calibration) -> None:
+    assert manifest.output_space == calibration.space
+    if calibration.space == "PROBABILITY":
+        assert manifest.calibration is None
+    else:
+        assert manifest.calibration is not None
+        assert (manifest.calibration.a, manifest.calibration.b) == (calibration.a, calibration.b)
