@@ -24,7 +24,7 @@ TABLES = (
 """In the order in which foreign keys let them be written."""
 
 MICROSECOND, DAY = timedelta(microseconds=1), timedelta(days=1)
-PLACES = (("ON", "K1A 0B1"), ("QC", "H2Y 1C6"), ("NS", "B0J 2C0"), ("NU", "X0A 0H0"), ("BC", "V5K 0A1"))
+PLACES = (("NS", "B3H 1A1"), ("QC", "H2Y 1C6"), ("NS", "B0J 2C0"), ("NU", "X0A 0H0"), ("BC", "V5K 0A1"))
 PLANS = {
     "wireless": ("wireless_basic", "wireless_plus", "wireless_unlimited"),
     "internet": ("internet_basic", "internet_plus", "internet_gigabit"),
@@ -42,7 +42,6 @@ MOMENTS = (
 )
 """As-of times that are awkward."""
 
-_EDGES = [timedelta(days=days) for days in (0, 30, 90, 365)]
 _IDS = count(1)
 
 Row = dict[str, Any]
@@ -64,7 +63,8 @@ class History:
 async def write(connection: asyncpg.Connection, *histories: History) -> None:
     """Copies histories into the database."""
     for table in TABLES:
-        rows = [row for history in histories for row in history.tables[table]]
+        # The newest first, so that no answer is right only because the newest row lies last.
+        rows = [row for history in histories for row in reversed(history.tables[table])]
         await copy(connection, table, rows)
 
 
@@ -80,28 +80,35 @@ async def copy(connection: asyncpg.Connection, table: str, rows: list[Row]) -> N
         )
 
 
-def ago(moment: datetime, *, most_days: int = 800) -> st.SearchStrategy[datetime]:
+def ago(moment: datetime, *, most_days: int = 450) -> st.SearchStrategy[datetime]:
     """Times around a moment: on the edges of the windows, a microsecond beside them, anywhere, later too."""
-    edges = st.builds(
-        lambda edge, step: moment - edge + step * MICROSECOND, st.sampled_from(_EDGES), st.integers(-1, 1)
+    anywhere = st.integers(-20 * 86_400_000_000, most_days * 86_400_000_000)
+    return st.one_of(
+        st.sampled_from(_edges(moment)), *2 * [anywhere.map(lambda us: moment - timedelta(microseconds=us))]
     )
-    anywhere = st.builds(
-        lambda us: moment - timedelta(microseconds=us),
-        st.integers(-60 * 86_400_000_000, most_days * 86_400_000_000),
-    )
-    return st.one_of(edges, anywhere, anywhere)
 
 
-def lags() -> st.SearchStrategy[timedelta]:
-    """How much later something becomes known."""
-    return st.sampled_from([timedelta(0), MICROSECOND, timedelta(hours=5), 3 * DAY, 40 * DAY])
+def after(base: datetime, moment: datetime) -> st.SearchStrategy[datetime]:
+    """Times from a base on: at once, some days later, on the edges of the windows of a moment."""
+    edges = [edge for edge in _edges(moment) if edge >= base]
+    lags = [timedelta(0), MICROSECOND, timedelta(hours=5), 3 * DAY, 40 * DAY]
+    return st.one_of(st.sampled_from([base + lag for lag in lags]), st.sampled_from(edges or [base]))
+
+
+def long_before(moment: datetime) -> st.SearchStrategy[datetime]:
+    """Times that are mostly before all windows of a moment."""
+    return st.one_of(ago(moment), *3 * [st.integers(400, 1500).map(lambda days: moment - days * DAY)])
+
+
+def _edges(moment: datetime) -> list[datetime]:
+    return [moment - DAY * days + MICROSECOND * step for days in (0, 0, 30, 90, 365) for step in (-1, 0, 1)]
 
 
 @st.composite
-def histories(draw: st.DrawFn, moment: datetime, *, most_events: int = 14) -> History:
+def histories(draw: st.DrawFn, moment: datetime, *, most_events: int = 20) -> History:
     """One customer's life around a moment."""
     history = History(next(_IDS))
-    joined = draw(ago(moment, most_days=1500))
+    joined = draw(long_before(moment))
     history.add(
         "customers",
         given_name="Ann",
@@ -113,14 +120,15 @@ def histories(draw: st.DrawFn, moment: datetime, *, most_events: int = 14) -> Hi
         gender="female",
         language=draw(st.sampled_from(["en", "fr"])),
         joined_at=joined,
-        recorded_at=joined + draw(lags()),
+        recorded_at=draw(after(joined, moment)),
     )
-    _addresses(draw, history, joined)
-    for number in range(draw(st.integers(0, 3))):
+    _addresses(draw, history, joined, moment)
+    for number in range(draw(st.sampled_from([0, 1, 2, 3, 4]))):
         _subscription(draw, history, moment, number + 1)
-    for number in range(draw(st.integers(0, most_events))):
+    sizes = [size for size in (0, 1, 4, 8, 14, 20) if size <= most_events]
+    for number in range(draw(st.sampled_from(sizes))):
         transaction(draw, history, moment, number + 1)
-    for number in range(draw(st.integers(0, most_events // 2))):
+    for number in range(draw(st.sampled_from(sizes)) // 2):
         ticket(draw, history, moment, number + 1)
     return history
 
@@ -141,22 +149,21 @@ def transaction(draw: st.DrawFn, history: History, moment: datetime, number: int
         method=draw(st.sampled_from(["pre_authorized", "credit_card", "bank", "none"])),
         due_on=draw(st.none() | st.integers(-2, 2).map(lambda d: moment.date() + d * DAY)),
         occurred_at=occurred,
-        recorded_at=occurred + draw(lags()),
+        recorded_at=draw(after(occurred, moment)),
         superseded_at=FOREVER,
     )
     if draw(st.integers(0, 4)) == 0:
-        correct(
-            draw, history, "transactions", row, "transaction_id", amount_cents=draw(st.integers(0, 30_000))
-        )
+        amount = draw(st.integers(0, 30_000))
+        correct(draw, history, moment, "transactions", row, "transaction_id", amount_cents=amount)
     return row
 
 
 def ticket(draw: st.DrawFn, history: History, moment: datetime, number: int) -> Row:
     """One support ticket, perhaps resolved, rated, corrected."""
     opened = draw(ago(moment))
-    recorded = opened + draw(lags())
-    resolved = draw(st.none() | lags().map(lambda lag: recorded + lag))
-    rated = draw(st.none() | lags().map(lambda lag: recorded + lag))
+    recorded = draw(after(opened, moment))
+    resolved = draw(st.none() | after(recorded, moment))
+    rated = draw(st.none() | after(recorded, moment))
     row = history.add(
         "support_tickets",
         ticket_id=2 * number,
@@ -166,10 +173,10 @@ def ticket(draw: st.DrawFn, history: History, moment: datetime, number: int) -> 
         opened_at=opened,
         recorded_at=recorded,
         resolved_at=resolved,
-        resolved_recorded_at=resolved and resolved + draw(lags()),
+        resolved_recorded_at=resolved and draw(after(resolved, moment)),
         satisfaction=rated and draw(st.integers(1, 5)),
         rated_at=rated,
-        rated_recorded_at=rated and rated + draw(lags()),
+        rated_recorded_at=rated and draw(after(rated, moment)),
         superseded_at=FOREVER,
     )
     if draw(st.integers(0, 4)) == 0:
@@ -179,6 +186,7 @@ def ticket(draw: st.DrawFn, history: History, moment: datetime, number: int) -> 
         better = correct(
             draw,
             history,
+            moment,
             "support_tickets",
             row,
             "ticket_id",
@@ -192,6 +200,7 @@ def ticket(draw: st.DrawFn, history: History, moment: datetime, number: int) -> 
 def correct(
     draw: st.DrawFn,
     history: History,
+    moment: datetime,
     table: str,
     row: Row,
     key: str,
@@ -199,7 +208,7 @@ def correct(
     **changed: Any,
 ) -> Row:
     """Closes a row and says it better in a new one."""
-    at = (known_at or row["recorded_at"]) + draw(lags()) + MICROSECOND
+    at = draw(after((known_at or row["recorded_at"]) + MICROSECOND, moment))
     row["superseded_at"] = at
     return history.add(
         table, **(row | {key: row[key] + 1, "recorded_at": at, "superseded_at": FOREVER} | changed)
@@ -208,25 +217,31 @@ def correct(
 
 def _subscription(draw: st.DrawFn, history: History, moment: datetime, number: int) -> None:
     service = draw(st.sampled_from(sorted(PLANS)))
-    started = draw(ago(moment, most_days=1500))
-    recorded = started + draw(lags())
-    ended = draw(st.none() | st.integers(0, 1500).map(lambda days: recorded + days * DAY))
-    history.add(
+    started = draw(long_before(moment))
+    recorded = draw(after(started, moment))
+    ended = draw(st.one_of(st.none(), st.none(), after(recorded, moment)))
+    row = history.add(
         "subscriptions",
         subscription_id=number,
         service=service,
         started_at=started,
         started_recorded_at=recorded,
         ended_at=ended,
-        ended_recorded_at=ended and ended + draw(lags()),
+        ended_recorded_at=ended and draw(after(ended, moment)),
         end_reason=ended and draw(st.sampled_from(["voluntary", "non_payment", "moved", "deceased"])),
         superseded_at=FOREVER,
     )
+    if draw(st.integers(0, 5)) == 0:
+        row["superseded_at"] = draw(after(recorded + MICROSECOND, moment))
+        right = row | {"subscription_id": 100 + number, "started_recorded_at": row["superseded_at"]}
+        right |= dict.fromkeys(("ended_at", "ended_recorded_at", "end_reason"))
+        history.add("subscriptions", **(right | {"superseded_at": FOREVER}))
     new_id = count(1).__next__
 
     def terms() -> Row:
         months = draw(st.sampled_from([0, 12, 24, 36]))
-        begins = started.date() + draw(st.integers(0, 40)) * DAY
+        ends_today = months_after(moment.date(), -months)
+        begins = draw(st.sampled_from([started.date(), ends_today, ends_today + DAY, ends_today - DAY]))
         inducement = draw(st.sampled_from([("none", 0), ("device_subsidy", 60_000), ("other", 5_000)]))
         price = draw(st.integers(0, 15_000))
         return {
@@ -253,23 +268,28 @@ def _subscription(draw: st.DrawFn, history: History, moment: datetime, number: i
         }
 
     first = terms()
-    for row in _changing(draw, started, recorded, first, price_change):
+    for row in _changing(draw, moment, started, recorded, first, price_change):
         row["discount_cents"] = min(row["discount_cents"], row["monthly_price_cents"])
         history.add("subscription_terms", term_id=new_id(), **row)
 
 
-def _addresses(draw: st.DrawFn, history: History, joined: datetime) -> None:
+def _addresses(draw: st.DrawFn, history: History, joined: datetime, moment: datetime) -> None:
     def place(_: Row) -> Row:
         province, code = draw(st.sampled_from(PLACES))
         return {"street": "1 Main", "city": "Town", "province_code": province, "postal_code": code}
 
     new_id = count(1).__next__
-    for row in _changing(draw, joined, joined + draw(lags()), place({}), place):
+    for row in _changing(draw, moment, joined, draw(after(joined, moment)), place({}), place):
         history.add("customer_addresses", address_id=new_id(), **row)
 
 
 def _changing(
-    draw: st.DrawFn, begins: datetime, known: datetime, first: Row, change: Callable[[Row], Row]
+    draw: st.DrawFn,
+    moment: datetime,
+    begins: datetime,
+    known: datetime,
+    first: Row,
+    change: Callable[[Row], Row],
 ) -> list[Row]:
     """Says what was believed to be valid when, as it changes: known late or ahead, and never overwritten."""
     open_row = {
@@ -281,13 +301,17 @@ def _changing(
     }
     rows = [open_row]
     for _ in range(draw(st.integers(0, 3))):
-        known = known + draw(st.sampled_from([MICROSECOND, 20 * DAY, 100 * DAY, 364 * DAY]))
-        starts = known - draw(st.sampled_from([-10 * DAY, timedelta(0), MICROSECOND, 9 * DAY]))
+        known = draw(after(known + MICROSECOND, moment))
+        before = open_row["valid_from"]
+        some = st.sampled_from([*_edges(moment), known, known + 9 * DAY])
+        starts = draw(st.one_of(st.just(before), some, some))
         values = {key: value for key, value in open_row.items() if key in first}
         open_row["superseded_at"] = known
-        if starts > open_row["valid_from"]:
-            rows.append({**open_row, "valid_to": starts, "recorded_at": known, "superseded_at": FOREVER})
-        starts = max(starts, open_row["valid_from"])  # the same start: it was wrong all along
+        if starts > before:
+            # Now and then nothing is valid for a while.
+            ends = max(before + MICROSECOND, starts - draw(st.sampled_from([0, 0, 0, 5])) * DAY)
+            rows.append({**open_row, "valid_to": ends, "recorded_at": known, "superseded_at": FOREVER})
+        starts = max(starts, before)  # the same start: it was wrong all along
         open_row = {**change(values), "valid_from": starts, "valid_to": FOREVER}
         open_row |= {"recorded_at": known, "superseded_at": FOREVER}
         rows.append(open_row)
@@ -305,13 +329,15 @@ def months_after(day: date, months: int) -> date:
     raise AssertionError
 
 
-def crowd(moment: datetime, customers: int, *, transactions: int = 20, seed: int = 1) -> list[History]:
+def crowd(
+    moment: datetime, customers: int, *, transactions: int = 20, tickets: int = 4, seed: int = 1
+) -> list[History]:
     """Plain lives without corrections, many and cheap: for what needs a crowd and not an edge."""
     random = Random(seed)
-    return [_plain(random, moment, transactions) for _ in range(customers)]
+    return [_plain(random, moment, transactions, tickets) for _ in range(customers)]
 
 
-def _plain(random: Random, moment: datetime, transactions: int) -> History:
+def _plain(random: Random, moment: datetime, transactions: int, tickets: int) -> History:
     history = History(next(_IDS))
     begun = moment - timedelta(days=random.uniform(400, 1200))
     since = {"recorded_at": begun, "superseded_at": FOREVER}
@@ -349,7 +375,7 @@ def _plain(random: Random, moment: datetime, transactions: int) -> History:
             **{"amount_cents": random.randint(3_000, 9_000), "tax_cents": random.randint(0, 900)},
             **{"occurred_at": at, "recorded_at": at, "superseded_at": FOREVER},
         )
-    for number in range(random.randint(0, 4)):
+    for number in range(random.randint(0, tickets)):
         at = moment - timedelta(seconds=random.uniform(0, 400 * 86_400))
         what = {"category": "billing", "channel": "chat", "priority": random.randint(1, 4)}
         known = {"opened_at": at, "recorded_at": at, "superseded_at": FOREVER}
