@@ -73,15 +73,21 @@ def client(args: Namespace) -> Iterator["Client"]:
     """Gives a client of the chosen server.
 
     Raises:
-        CommandError: nothing answers there.
+        CommandError: nothing answers there, or a key of digits alone was taken for a number.
     """
-    from staunch import Client, Unavailable
+    from staunch import Client, InvalidRequest, Unavailable
 
     with Client(args.server, timeout_s=args.timeout) as made:
         try:
             yield made
         except Unavailable as error:
             raise explained(error, args.server) from error
+        except InvalidRequest as error:
+            sent_number = "customer" in args and isinstance(subject(args), int)
+            if error.reason != "ID_TYPE_MISMATCH" or not sent_number:
+                raise
+            message = f"{args.customer} was taken for a number, and the ids of this model are keys: add --key"
+            raise CommandError(message) from error
 
 
 def explained(error: "StaunchError", server: str) -> Exception:

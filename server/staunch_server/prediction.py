@@ -87,15 +87,16 @@ def respond(served: Served, answered: Answer, *, include: bool) -> PredictRespon
 def _refuse_unscored(served: Served, id_: Id, row: Row) -> None:
     """Raises what a row without a score means; nothing if it has one."""
     customer = Resource("customer", str(id_))
-    when = row.as_of.isoformat()
+    when = f"at {row.as_of.isoformat()}" if served.manifest.uses_as_of else "now"
     if not row.found:
-        message = f"Expected a customer that the view knows at {when}, got {id_}; look the id up."
+        message = f"Expected a customer that the view knows {when}, got {id_}; look the id up."
         raise Refusal(Reason.CUSTOMER_NOT_FOUND, message, resource=customer)
     if not row.eligible:
         message = (
-            f"Expected a member of the view's population at {when}, got {id_}, who is not: for churn, an "
-            "active customer. Ask for an as_of_time at which they were, or leave them out."
+            f"Expected a customer who is eligible {when}, got {id_}, whose row says otherwise "
+            "(_eligible; for churn, an active customer). Ask for an as_of_time at which they were, or leave "
+            "them out."
         )
         raise Refusal(Reason.CUSTOMER_NOT_ELIGIBLE, message, resource=customer)
     if row.problem:
-        raise served.view_error(f"for {id_} at {when}, {row.problem}")
+        raise served.view_error(f"for {id_} {when}, {row.problem}")
