@@ -55,7 +55,7 @@ def _column(check: "ColumnCheck") -> tuple[str, str, str, str]:
     if not check.column.nullable:
         nulls = "never"
     else:
-        nulls = f"{check.nulls / check.rows:.1%}" if check.rows else "no rows"
+        nulls = f"{check.nulls:,} ({check.nulls / check.rows:.1%})" if check.rows else "no rows"
     return check.column.name, "float8", check.column.unit, nulls
 
 

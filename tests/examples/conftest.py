@@ -1,0 +1,165 @@
+"""Walks through a page of the docs as a reader would: writes its files, runs its commands, in their order."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from staunch_features.postgres_binaries import find_binaries
+
+ROOT = Path(__file__).parent.parent.parent
+SERVE = "staunch serve\n"
+_BLOCK = re.compile(
+    r"(?P<skipped><!-- not run[^\n]*-->\n)?(?:`(?P<file>[\w./-]+)`:\n\n)?"
+    r"^```(?P<kind>\w+)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+_WAIT_S = 60
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: what it holds, the file it names just above, whether the reader runs it."""
+
+    kind: str
+    text: str
+    file: str | None
+    skipped: bool
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """Lists the fenced blocks of a page."""
+    found = _BLOCK.finditer(page.read_text())
+    return [Block(m["kind"], m["text"], m["file"], bool(m["skipped"])) for m in found]
+
+
+@dataclass
+class Walk:
+    """What came of a page.
+
+    Attributes:
+        folder: where its files were written and its commands ran.
+        address: of the server that it started; it runs until the walk ends.
+        outputs: what each command block printed, by its text.
+        shown: what the page says that a block prints, for those that say so.
+    """
+
+    folder: Path
+    environment: dict[str, str]
+    address: str = ""
+    outputs: dict[str, str] = field(default_factory=dict)
+    shown: dict[str, str] = field(default_factory=dict)
+    server: subprocess.Popen[bytes] | None = None
+
+    def take(self, blocks: list[Block]) -> None:
+        """Writes every file, then runs every command."""
+        for block in blocks:
+            if block.file:
+                file = self.folder / block.file
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(block.text)
+        last = ""
+        for block in blocks:
+            if block.kind == "text":
+                self.shown[last] = block.text
+            elif block.text == SERVE:
+                self._serve()
+            elif block.kind in ("sh", "python") and not block.file and not block.skipped:
+                last = block.text
+                script = block.text if block.kind == "sh" else f"python - <<'END'\n{block.text}END"
+                self.outputs[last] = self.run(script)
+
+    @staticmethod
+    def words_of(text: str) -> set[str]:
+        """The words of an output, without figures, times and paths: what is the same every time.
+
+        Advice is left out: whether a VACUUM was thorough depends on who else was reading.
+        """
+        text = "\n".join(line for line in text.splitlines() if not line.startswith("advice"))
+        found = set(re.findall(r"(?<![\w/.])[a-z_]{3,}(?![\w/])", text.lower()))
+        return found - {"low", "medium", "high"}
+
+    def run(self, script: str) -> str:
+        """Runs commands in the reader's shell, whose exports stay; returns what they print."""
+        exports = self.folder / ".exports"
+        exports.touch()
+        words = f". {exports}\n{script.replace('127.0.0.1:50051', self.address)}\nexport -p > {exports}"
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", words],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def _serve(self) -> None:
+        log = self.folder / "serve.log"
+        words = f". {self.folder}/.exports; exec {SERVE}"
+        with log.open("wb") as out:
+            self.server = subprocess.Popen(
+                ["bash", "-c", words],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        give_up_at = time.monotonic() + _WAIT_S
+        while "Ctrl-C stops" not in log.read_text():
+            assert self.server.poll() is None, log.read_text()
+            assert time.monotonic() < give_up_at, log.read_text()
+            time.sleep(0.05)
+        self.address = re.search(r"gRPC +(\S+)", log.read_text())[1]
+        self.environment["STAUNCH_SERVER"] = self.address
+
+
+@pytest.fixture(scope="module")
+def walk(database_factory: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Walks a page on a fresh database: `walk(page)`; `walk(page, files=folder)` has the folder's files."""
+    with contextlib.ExitStack() as stack:
+
+        def go(page: Path, files: Path | None = None) -> Walk:
+            folder = tmp_path_factory.mktemp("reader")
+            for file in files.iterdir() if files else ():
+                (folder / file.name).symlink_to(file)
+            walked = Walk(folder, _environment(folder, database_factory(template="template1")))
+            stack.callback(_end, walked)
+            walked.take(blocks_of(page))
+            return walked
+
+        yield go
+
+
+def _environment(folder: Path, database: Any) -> dict[str, str]:
+    """A reader's: the commands on the PATH, a fresh database, ports that are free."""
+    path = [str(Path(sys.executable).parent), str(find_binaries().folder), os.environ["PATH"]]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("STAUNCH_", "PYTEST"))}
+    return kept | {
+        "PATH": os.pathsep.join(path),
+        "OMP_NUM_THREADS": "1",
+        "STAUNCH_DATABASE_URL": database.owner_url,
+        "STAUNCH_DATABASE_READER_URL": database.reader_url,
+        "STAUNCH_STATE_FOLDER": str(folder / ".staunch"),
+        "STAUNCH_PORT": "0",
+        "STAUNCH_METRICS_PORT": "0",
+    }
+
+
+def _end(walked: Walk) -> None:
+    if walked.server is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(walked.server.pid, signal.SIGINT)
+        walked.server.wait(_WAIT_S)

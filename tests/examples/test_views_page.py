@@ -1,0 +1,56 @@
+"""docs/views.md is true: its files and commands, run on a fresh database, do what it says."""
+
+import csv
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from staunch_features.view import FeatureDoc, FeatureView, LabelText
+
+PAGE = Path(__file__).parent.parent.parent / "docs/views.md"
+
+
+@pytest.fixture(scope="module")
+def walked(walk: Any) -> Any:
+    return walk(PAGE)
+
+
+def output(walked: Any, command: str) -> str:
+    (found,) = [text for block, text in walked.outputs.items() if block.startswith(command)]
+    return found
+
+
+def test_every_command_of_the_page_succeeds(walked: Any) -> None:
+    commands = "".join(walked.outputs)
+    for name in ("psql", "view check", "train", "predict", "explain", "score"):
+        assert name in commands
+
+
+def test_what_the_page_shows_is_what_the_commands_print(walked: Any) -> None:
+    assert len(walked.shown) >= 3
+    for command, shown in walked.shown.items():
+        assert walked.words_of(shown) == walked.words_of(walked.outputs[command]), command
+
+
+def test_the_trained_model_tells_who_leaves(walked: Any) -> None:
+    measured = re.search(r"test auc ([\d.]+)", output(walked, "staunch train"))
+    assert measured is not None
+    assert float(measured[1]) > 0.75
+
+
+def test_everyone_eligible_gets_a_score(walked: Any) -> None:
+    with (walked.folder / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) > 500
+    assert {row["model"] for row in rows} == {"gym@1"}
+
+
+@pytest.mark.parametrize("described", [FeatureView, LabelText, FeatureDoc])
+def test_the_page_explains_every_key_of_the_headers(described: type) -> None:
+    told = PAGE.read_text().partition("## The header")[2]
+    ours = {"name", "text", "file", "sha256", "statement"}  # what the file is, not what its header says
+    keys = {each.name for each in fields(described)} - ours
+    assert sorted(key for key in keys if f"| `{key}`" not in told and f"| `[{key}]`" not in told) == []
