@@ -1,0 +1,92 @@
+"""Measures models of the shipped sizes: predicting and explaining by ONNX beside the native libraries.
+
+    OMP_NUM_THREADS=1 .venv/bin/python bench/models.py      # writes bench/results/models.md
+
+One thread, invented rows (57 features, a twentieth of the values missing). The peers stand in the same run:
+scikit-learn's or XGBoost's own prediction, and shap's C code.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from staunch_training import onnx_explainer, onnx_model
+from staunch_training.learners import LEARNERS, fit
+
+RESULTS = Path(__file__).parent / "results"
+ROWS, FEATURES, SEED = 20_000, 57, 1
+
+
+def invented() -> tuple[np.ndarray, np.ndarray]:
+    """Rows (n, features) with missing values, and labels that depend on some of them."""
+    rng = np.random.default_rng(SEED)
+    values = rng.normal(size=(ROWS, FEATURES))
+    score = values[:, 0] + values[:, 1] * values[:, 2] - 2.5 + rng.logistic(size=ROWS)
+    values[rng.random(values.shape) < 0.05] = np.nan
+    return values, (score > 0).astype(np.float64)
+
+
+def ms(work: Callable[[], object], repeats: int) -> float:
+    """The median time of some work, in ms."""
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - started) * 1e3)
+    return statistics.median(times)
+
+
+def session(content: bytes) -> onnxruntime.InferenceSession:
+    """A session as the server makes it: one thread, no spinning."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def measure(name: str, values: np.ndarray, labels: np.ndarray) -> list[tuple[str, str]]:
+    """One learner's rows of (what, figure)."""
+    learned = fit(name, values, labels, seed=SEED)
+    model = onnx_model.export(learned.trees, learned.space)
+    explainer = onnx_explainer.export(learned.trees)
+    predict, explain = session(model), session(explainer)
+    rows = [
+        ("files", f"model.onnx {len(model) / 1e3:,.0f} kB, explainer.onnx {len(explainer) / 1e3:,.0f} kB")
+    ]
+    for count in (1, 32, 10_000):
+        some = values[:count]
+        repeats = 200 if count < 1000 else 5
+        ours = ms(lambda some=some: predict.run(None, {"features": some}), repeats)
+        native = ms(lambda some=some: learned.outputs(some), min(repeats, 30))
+        rows.append((f"predict {count:,} rows", f"{ours:.3f} ms (native library {native:.2f} ms)"))
+    for count in (1, 8, 1_000):
+        some = values[:count]
+        ours = ms(lambda some=some: explain.run(None, {"features": some}), 100 if count < 100 else 3) / count
+        native = ms(lambda some=some: learned.contributions(some), 10 if count < 100 else 2) / count
+        figure = f"{ours:.3f} ms a row (shap with its set-up {native:.2f} ms a row)"
+        rows.append((f"explain {count:,} rows at once", figure))
+    worst = np.abs(
+        explain.run(None, {"features": values[:1000]})[0] - learned.contributions(values[:1000])
+    ).max()
+    rows.append(("largest difference from shap over 1,000 rows", f"{worst:.1e}"))
+    return [(f"{name}: {what}", figure) for what, figure in rows]
+
+
+def main() -> None:
+    """Measures, prints, and writes the table."""
+    values, labels = invented()
+    rows = [row for name in LEARNERS for row in measure(name, values, labels)]
+    head = f"Measured {datetime.now(UTC):%Y-%m-%d} by `bench/models.py`, one thread."
+    lines = ["| what | figure |", "|---|---|", *(f"| {what} | {figure} |" for what, figure in rows)]
+    text = "\n".join(["# Models", "", head, "", *lines, ""])
+    print(text)
+    (RESULTS / "models.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
