@@ -124,7 +124,7 @@ class _Extraction:
             np.concatenate([part.values for part in parts]),
             np.concatenate([part.labels for part in parts]),
         )
-        _check_answers(side, rows)
+        _check_answers(side, rows, self._moments[side])
         return rows
 
     async def _rows_at(self, side: Side, date: int) -> Rows:
@@ -157,6 +157,11 @@ class _Extraction:
 
 async def _population(source: FeatureSource, seed: int, most: int) -> list[Id]:
     ids = [key async for chunk in source.population(_CHUNK) for key in chunk]
+    if not ids:
+        raise NotEnoughRows(
+            f"expected the population of view {source.view.name} to list ids, got none: see that its SQL "
+            "names the right table and that the table is filled"
+        )
     if len(ids) <= most:
         return ids
     kept = np.random.default_rng(seed).choice(len(ids), most, replace=False)
@@ -179,14 +184,24 @@ def _mend(source: FeatureSource, key: Id, moment: datetime | None, problem: str)
     )
 
 
-def _check_answers(side: Side, rows: Rows) -> None:
+def _check_answers(side: Side, rows: Rows, moments: Sequence[datetime | None]) -> None:
     positives = int(rows.labels.sum())
     negatives = len(rows.ids) - positives
-    if min(positives, negatives) < _FEWEST:
-        raise NotEnoughRows(
-            f"expected at least {_FEWEST} {side} rows with the label and {_FEWEST} without, "
-            f"got {positives} and {negatives}: take more customers or dates, or a longer horizon"
+    if min(positives, negatives) >= _FEWEST:
+        return
+    advice = "take more customers or dates, or a longer horizon"
+    if not rows.ids:
+        advice = (
+            "see that the label returns rows and that some ids are eligible then; if the data end before "
+            f"today, say so with --until DATE; or {advice}"
         )
+    elif not positives or not negatives:
+        advice = f"see that the label can be both true and false; or {advice}"
+    when = _as_of(moments[0]) + (" and later" if len(moments) > 1 else "")
+    raise NotEnoughRows(
+        f"expected at least {_FEWEST} {side} rows with the label and {_FEWEST} without{when}, "
+        f"got {positives} and {negatives}: {advice}"
+    )
 
 
 def check_dates(signature: ViewSignature, label: LabelText) -> None:

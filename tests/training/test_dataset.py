@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -110,6 +111,18 @@ async def test_a_side_that_knows_one_answer_only_says_what_to_do(shop: Any) -> N
     label = shop.label(gap_days=0, horizon_days=0)
     with pytest.raises(NotEnoughRows, match="take more customers or dates"):
         await _extract(shop, shop.view(), label, _plan(label))
+
+
+async def test_an_empty_population_is_named_as_the_cause(shop: Any) -> None:
+    view = replace(shop.view(), population="SELECT id FROM shop.customers WHERE false")
+    with pytest.raises(NotEnoughRows, match=r"population of view .* got none: see that its SQL"):
+        await _extract(shop, view, shop.label(), _plan(shop.label()))
+
+
+async def test_dates_on_which_nobody_is_known_lead_to_until(shop: Any) -> None:
+    early = plan_dates(datetime(2020, 1, 1, tzinfo=UTC), gap_days=0, horizon_days=60, counts=COUNTS)
+    with pytest.raises(NotEnoughRows, match=r"as of 20\d\d-.* got 0 and 0: .*--until DATE"):
+        await _extract(shop, shop.view(), shop.label(), early)
 
 
 async def test_a_label_that_looks_ahead_needs_a_view_that_knows_time(shop: Any) -> None:
