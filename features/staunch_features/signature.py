@@ -92,6 +92,10 @@ async def read_signature(connection: Connection, view: FeatureView, *, timeout_s
     """
     with blame(view, view.statement):
         statement = await connection.prepare(view.statement, timeout=timeout_s)
+    # What writes cannot stand within a SELECT, so it is refused for what it is, before any right is asked.
+    reading = f"SELECT * FROM (\n{view.statement}\n) AS view"
+    with blame(view, reading):
+        await connection.prepare(reading, timeout=timeout_s)
     id_type, uses_as_of = _parameters(view, [p.name for p in statement.get_parameters()])
     columns = statement.get_attributes()
     _check_columns(view, columns, id_type)
@@ -178,10 +182,9 @@ def blame(text: FeatureView | LabelText, sql: str) -> Iterator[None]:
 
 
 def _line_of_error(text: FeatureView | LabelText, sql: str, error: asyncpg.PostgresError) -> int | None:
-    position = getattr(error, "position", None)
-    if position is None:
+    position, before = getattr(error, "position", None), sql.find(text.statement)
+    if position is None or before < 0:
         return None
-    before = sql.index(text.statement)
     line = line_at(sql, int(position) - 1) - sql.count("\n", 0, before)
     return min(max(line, 1), text.text.count("\n") + 1)
 

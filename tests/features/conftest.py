@@ -109,20 +109,30 @@ observation_days = 9
 
 @dataclass
 class Clients:
-    """Three clients in tables of the user's own, keyed by bigint, text and uuid; b is null for the third."""
+    """Three clients in tables of the user's own, keyed by bigint, text and uuid, and their visits.
+
+    b is null for the third client. A visit becomes known up to six hours after it happened.
+    """
 
     owner: asyncpg.Connection
     database: Database
 
     def view(
-        self, statement: str | None = None, *, id_type="bigint", a="c.a", population="SELECT 1"
+        self,
+        statement: str | None = None,
+        *,
+        id_type="bigint",
+        a="c.a",
+        population="SELECT 1",
+        times="[features]",
     ) -> FeatureView:
         """A view of a (never null) and b over one of the tables; the second client is not eligible."""
         statement = statement or (
             f"SELECT u.id, ({a})::float8 AS a, c.b, c.a <> 20 AS _eligible, $2::timestamptz AS _moment\n"
             f"FROM unnest($1::{id_type}[]) u(id) JOIN clients_{id_type} c ON c.id = u.id"
         )
-        return parse_view("clients", HEADER.replace("SELECT 1", population) + statement, "clients.sql")
+        header = HEADER.replace("SELECT 1", population).replace("[features]", times)
+        return parse_view("clients", header + statement, "clients.sql")
 
     def source(self, statement: str | None = None, **options) -> FeatureSource:
         return FeatureSource(self.database, self.view(statement, **options))
@@ -159,5 +169,20 @@ async def _make_clients(url: str) -> None:
             f"CREATE TABLE public.clients_{id_type} AS SELECT ({key})::{id_type} AS id, 10 * n::float8 AS a, "
             "nullif(n, 3)::float8 AS b FROM generate_series(1, 3) AS n"
         )
+    await owner.execute(
+        "CREATE TABLE public.visits AS SELECT 1 + n % 3::bigint AS client, floor(n / 100.0)::float8 AS rank, "
+        "timestamptz '2026-01-01' + n * interval '1 hour' AS at, "
+        "timestamptz '2026-01-01' + (n + n % 7) * interval '1 hour' AS known_at "
+        "FROM generate_series(1, 500) AS n"
+    )
+    await owner.execute("CREATE VIEW public.hidden_clock AS SELECT date_part('epoch', now()) AS b")
+    await owner.execute(
+        "CREATE FUNCTION public.inlined_clock() RETURNS float8 LANGUAGE sql STABLE "
+        "AS $$ SELECT date_part('epoch', now()) $$"
+    )
+    await owner.execute(
+        "CREATE FUNCTION public.counted() RETURNS float8 LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$"
+    )
     await owner.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {READER}")
+    await owner.execute("CREATE TABLE public.secret (word text)")
     await owner.close()

@@ -1,0 +1,104 @@
+"""What the database says of a view before it runs, and what it refuses with file, line and mend."""
+
+import pytest
+
+from staunch_features.errors import ViewError
+from staunch_features.signature import features_digest
+
+FROM = "FROM unnest($1::bigint[]) u(id) JOIN clients_bigint c ON c.id = u.id"
+
+
+async def signature(clients, statement: str | None = None, **options):
+    return await clients.source(statement, **options).signature(5)
+
+
+@pytest.mark.parametrize(("sql_type", "id_type"), [("bigint", "int64"), ("text", "text"), ("uuid", "uuid")])
+async def test_a_signature_tells_types_names_and_documentation(clients, sql_type, id_type):
+    found = await signature(clients, id_type=sql_type)
+    assert (found.id_type, found.id_column, found.uses_as_of, found.has_eligible) == (
+        id_type,
+        "id",
+        True,
+        True,
+    )
+    a, b = found.features
+    assert (a.name, a.type, a.nullable, a.unit, a.description) == ("a", "number", False, "", "A.")
+    assert (b.name, b.nullable, b.unit) == ("b", True, "CAD")
+    assert found.features_digest == features_digest([a, b])
+    assert found.features_digest != features_digest([b, a])
+
+
+async def test_columns_that_begin_with_an_underscore_are_no_features(clients):
+    found = await signature(
+        clients,
+        f"SELECT c.id, c.a, c.b, 'x'::text AS _note, now_::text AS _at {FROM}, (VALUES (1)) AS v(now_)",
+    )
+    assert [column.name for column in found.features] == ["a", "b"]
+    assert not found.has_eligible
+
+
+REFUSED = {
+    "SELECT c.id,\n  c.a,\n  nonsense\n" + FROM: (11, "nonsense"),
+    "SELECT c.id, c.a, c.b\nFORM clients c": (10, "syntax error"),
+    "SELECT c.id, c.a, c.b\nFROM absent c": (10, "absent"),
+    "SELECT c.id, c.a, c.b FROM unnest($1) c(id)": (9, "not unique"),
+    "SELECT 1": (None, "expected the parameters .* got none"),
+    "SELECT c.id, c.a, c.b FROM clients_bigint c WHERE c.id = $1": (None, "got int8"),
+    "SELECT c.id, c.a, c.b FROM clients_bigint c WHERE c.id = ANY ($1::int[])": (None, r"got int4\[\]"),
+    f"SELECT c.id, c.a, c.b {FROM} WHERE c.a > $2": (None, r"got int8\[\], float8"),
+    f"SELECT c.id, c.a, c.b {FROM} WHERE c.a > $2::date - $3::date": (None, "got int8"),
+    f"SELECT c.a, c.b {FROM}": (None, "expected the id as first column, bigint as in .1, got a float8"),
+    f"SELECT c.id::text, c.a, c.b {FROM}": (None, "got id text"),
+    f"SELECT c.id, c.a, c.b, c.a {FROM}": (None, "a more than once"),
+    f"SELECT c.id, c.a {FROM}": (None, "described, not returned: b"),
+    f"SELECT c.id, c.a, c.b, c.b AS extra {FROM}": (None, "not described: extra"),
+    f"SELECT c.id, c.a,\n  c.b::int AS b {FROM}": (10, "feature b as float8, got int4"),
+    f"SELECT c.id, c.a,\n  c.b::text AS b {FROM}": (10, "feature b as float8, got text"),
+    f"SELECT c.id, c.a, c.b, 1 AS _eligible {FROM}": (None, "_eligible boolean, got int4"),
+    f"SELECT c.id, c.a,\n  random() AS b {FROM}": (10, "random"),
+    f"SELECT c.id, c.a,\n  date_part('epoch', now()) AS b {FROM}": (10, "now"),
+    f"SELECT c.id, c.a,\n  date_part('day', CURRENT_DATE) AS b {FROM}": (10, "CURRENT_DATE"),
+    f"SELECT c.id, c.a,\n  date_part('day', localtimestamp) AS b {FROM}": (10, "LOCALTIMESTAMP"),
+    f"SELECT c.id, c.a,\n  date_part('epoch', 'now'::timestamptz) AS b {FROM}": (10, "'now'"),
+    f"SELECT c.id, c.a,\n  date_part('epoch', clock_timestamp()) AS b {FROM}": (10, "clock_timestamp"),
+    f"SELECT c.id, c.a, date_part('year', age('2000-01-01'::timestamptz)) AS b {FROM}": (
+        None,
+        "CURRENT_DATE",
+    ),
+    f"SELECT c.id, c.a, hidden_clock.b {FROM}, hidden_clock": (None, "now"),
+    f"SELECT c.id, c.a, inlined_clock() AS b {FROM}": (None, "now"),
+    f"SELECT c.id, c.a, c.b {FROM} WHERE pg_sleep(0) IS NOT NULL": (9, "pg_sleep"),
+    f"SELECT c.id, c.a, counted() AS b {FROM}": (9, "counted"),
+    "DELETE FROM clients_bigint WHERE id = ANY ($1::bigint[]) RETURNING id, a, b": (9, "syntax error"),
+    "UPDATE clients_bigint SET a = 1 WHERE id = ANY ($1::bigint[])": (
+        None,
+        "syntax error",
+    ),
+    "WITH gone AS (DELETE FROM clients_bigint RETURNING id, a, b)\n"
+    "SELECT c.id, c.a, c.b FROM gone c WHERE c.id = ANY ($1::bigint[])": (9, "data-modifying"),
+    f"SELECT c.id, c.a, c.b {FROM}, secret": (None, "permission denied"),
+}
+
+
+@pytest.mark.parametrize("statement", REFUSED, ids=[message for _, message in REFUSED.values()])
+async def test_what_is_no_view_is_refused_with_file_line_and_mend(clients, statement):
+    line, message = REFUSED[statement]
+    with pytest.raises(ViewError, match=message) as caught:
+        await signature(clients, statement)
+    assert caught.value.file == "clients.sql"
+    assert caught.value.line == line
+    assert caught.value.mend
+
+
+async def test_a_view_that_was_refused_is_asked_again_and_not_remembered(clients):
+    source = clients.source(f"SELECT c.id, c.a, l.b {FROM} JOIN later l ON true")
+    with pytest.raises(ViewError, match="later"):
+        await source.signature(5)
+    await clients.owner.execute("CREATE TABLE later AS SELECT 1::float8 AS b")
+    await clients.owner.execute("GRANT SELECT ON later TO PUBLIC")
+    assert len((await source.signature(5)).features) == 2
+    await clients.owner.execute("DROP TABLE later")
+
+
+async def test_words_that_look_like_a_clock_within_strings_are_none(clients):
+    await signature(clients, f"SELECT c.id, c.a, CASE WHEN 'now()' = 'x' THEN c.b ELSE 1 END AS b {FROM}")
