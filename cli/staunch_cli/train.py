@@ -1,6 +1,7 @@
 """`staunch train`: fits a model for a view and publishes it."""
 
 import asyncio
+from argparse import ArgumentTypeError
 from dataclasses import fields
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
@@ -25,9 +26,7 @@ def add_train(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     parser.add_argument(
         "--learner", choices=("random_forest", "xgboost"), help="fit only this one (default: both)"
     )
-    parser.add_argument(
-        "--until", type=date.fromisoformat, metavar="DATE", help="where the rows end (default: now)"
-    )
+    parser.add_argument("--until", type=_date, metavar="DATE", help="where the rows end (default: now)")
     parser.add_argument("--seed", type=int, default=42, help="of every draw (default: 42)")
     parser.add_argument(
         "--alias", default="champion", help="set if it points nowhere yet (default: champion)"
@@ -63,6 +62,13 @@ def _add_costs(parser: "ArgumentParser") -> None:
         group.add_argument(
             flag, type=float, default=field.default, metavar="X", help=f"(default: {field.default})"
         )
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"expected a date such as 2026-06-30, got {text!r}") from None
 
 
 def run_train(args: "Namespace") -> int:

@@ -126,7 +126,7 @@ def load_view(name: str, folders: Sequence[Path]) -> FeatureView:
     Raises:
         ViewError: No folder has it, or the file is not a feature view.
     """
-    file = _find(name, folders)
+    file = _find(name, folders, "features")
     return parse_view(name, _text(file), str(file))
 
 
@@ -136,7 +136,7 @@ def load_label(name: str, folders: Sequence[Path]) -> LabelText:
     Raises:
         ViewError: No folder has it, or the file is not a label.
     """
-    file = _find(name, folders)
+    file = _find(name, folders, "labels")
     return parse_label(name, _text(file), str(file))
 
 
@@ -194,23 +194,22 @@ def header_line(text: str, key: str) -> int | None:
     return line_at(header, found[-1 if key.startswith("features.") else 0].end()) if found else None
 
 
-def _find(name: str, folders: Sequence[Path]) -> Path:
-    where = ", ".join(map(str, folders))
+def _find(name: str, folders: Sequence[Path], kind: str) -> Path:
     if not _NAME.fullmatch(name):
         raise ViewError(
-            file=f"{name}.sql",
+            file=f"{kind}/{name}",
             line=None,
             message=f"expected a name of small letters, digits and underscores, got {name!r}",
-            mend="rename the file and the view",
+            mend="give the name without .sql" if name.endswith(".sql") else "rename the file",
         )
     for folder in folders:
         if (folder / f"{name}.sql").is_file():
             return folder / f"{name}.sql"
     raise ViewError(
-        file=f"{name}.sql",
+        file=f"{kind}/{name}.sql",
         line=None,
-        message=f"expected the file in one of: {where}; none has it",
-        mend="write the file there or name its folder in STAUNCH_VIEWS",
+        message=f"expected the file {name}.sql in {' or '.join(map(str, folders))}, found none",
+        mend="write it, and let STAUNCH_VIEWS name the folder that holds features/ and labels/",
     )
 
 
@@ -292,7 +291,7 @@ class _Header:
         return ViewError(
             file=self.file,
             line=header_line(self.text, key),
-            message=f"header key {key}: {problem}, got {got!r}",
+            message=f"header key {key}: {problem}, got {'nothing' if got is None else repr(got)}",
             mend="write the header as in docs/views.md",
         )
 
@@ -333,6 +332,10 @@ def _one_statement(text: str, start: int, file: str) -> str:
 
 def _time_columns(header: _Header) -> Mapping[str, tuple[str, ...]]:
     tables = header.table("time_columns").items()
+    for name, value in tables:
+        if isinstance(value, dict):  # TOML reads a.b = [] as a table in a table
+            quoted = ", ".join(f'"{name}.{inner}"' for inner in value)
+            raise header.wrong(f"time_columns.{name}", f"a name with a schema is quoted, {quoted}", value)
     return MappingProxyType(
         {name: header.as_strings(columns, f"time_columns.{name}") for name, columns in tables}
     )

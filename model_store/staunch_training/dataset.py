@@ -190,13 +190,10 @@ def _check_answers(side: Side, rows: Rows, moments: Sequence[datetime | None]) -
     if min(positives, negatives) >= _FEWEST:
         return
     advice = "take more customers or dates, or a longer horizon"
-    if not rows.ids:
-        advice = (
-            "see that the label returns rows and that some ids are eligible then; if the data end before "
-            f"today, say so with --until DATE; or {advice}"
-        )
-    elif not positives or not negatives:
-        advice = f"see that the label can be both true and false; or {advice}"
+    if not positives or not negatives:
+        wrong = "can be both true and false" if rows.ids else "returns rows and that some ids are eligible"
+        until = "; if the data end before today, say so with --until DATE" if moments[0] else ""
+        advice = f"see that the label {wrong}{until}; or {advice}"
     when = _as_of(moments[0]) + (" and later" if len(moments) > 1 else "")
     raise NotEnoughRows(
         f"expected at least {_FEWEST} {side} rows with the label and {_FEWEST} without{when}, "

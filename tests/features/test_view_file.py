@@ -95,10 +95,11 @@ def test_the_views_we_ship_can_be_read():
         (HEADER + "-- nothing;", None, "expected a SELECT"),
         (HEADER + STATEMENT + ";\nSELECT 2", 13, "one statement"),
         (HEADER.replace('entity = "customer"', "entity = 1") + STATEMENT, 3, "entity: expected a text"),
-        (HEADER.replace("entity", "entitty") + STATEMENT, None, "entity: expected a text, got None"),
+        (HEADER.replace("entity", "entitty") + STATEMENT, None, "entity: expected a text, got nothing"),
         (HEADER.replace("entity", 'color = "red"\nentity') + STATEMENT, 3, "color: no such key"),
         (HEADER.replace('null = "never"', "nil = 1") + STATEMENT, 11, "features.orders"),
         (HEADER.replace('["ordered_at", "recorded_at"]', '"ordered_at"') + STATEMENT, 7, "a list of texts"),
+        (HEADER.replace("[time_columns]\n", "[time_columns]\na.b = []\n") + STATEMENT, None, 'quoted, "a.b"'),
         (HEADER.partition("[features]")[0] + "*/" + STATEMENT, None, "features: expected one entry"),
         (HEADER.partition("[features]")[0] + "[features]\nage = 1\n*/" + STATEMENT, 10, "expected a table"),
     ],
@@ -126,6 +127,16 @@ def test_a_name_that_is_no_name_is_refused(name, tmp_path):
 def test_a_view_that_no_folder_has_names_the_folders(tmp_path):
     with pytest.raises(ViewError, match=str(tmp_path)):
         load_view("absent", [tmp_path])
+
+
+def test_a_missing_label_is_told_from_a_missing_view(tmp_path):
+    with pytest.raises(ViewError, match=r"^labels/absent\.sql: .* let STAUNCH_VIEWS name the folder"):
+        load_label("absent", [tmp_path])
+
+
+def test_a_name_with_its_ending_is_asked_for_without(tmp_path):
+    with pytest.raises(ViewError, match=r"give the name without \.sql"):
+        load_view("churn.sql", [tmp_path])
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
