@@ -112,7 +112,8 @@ def _published(folder: Path) -> DatabaseUrls:
         return DatabaseUrls(**json.loads((folder / "database.json").read_text()))
     except FileNotFoundError:
         raise StateFolderBusy(
-            f"another staunch is just starting or stopping in {folder}: try again in a moment"
+            f"another staunch works in {folder}, and not with the PostgreSQL that lives there: set "
+            "STAUNCH_DATABASE_URL as it was for that one, or try again in a moment if it is just starting"
         ) from None
 
 

@@ -187,7 +187,9 @@ def _block(settings: Settings, metrics_port: int, serves: tuple[str, ...], urls:
     """What is served and how to call it."""
     from staunch_cli.how_to_call import how_to_call, staunch_command
 
-    models = ", ".join(serves) or "no model yet: publish one with `staunch train`"
+    stored = any(settings.model_folder.glob("*/aliases.json"))
+    none = "those of the store cannot answer, see above" if stored else "publish one with `staunch train`"
+    models = ", ".join(serves) or f"no model yet: {none}"
     calls = "\n".join(f"  {line}" for line in how_to_call(settings, serves))
     kind = "embedded" if urls.embedded else "yours"
     return f"""\
