@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from staunch import Client, InvalidRequest, NotFound, Score
+from staunch_cli.how_to_call import how_to_call
 from staunch_model_store.store import ModelStore
+from staunch_server.settings import Settings
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples/telco"
 NEVER_BILLED = "4472-LVYGI"
@@ -94,6 +96,16 @@ def test_wrong_keys_and_times_are_refused_in_words_that_help(client: Client) -> 
         client.predict(7590)
     with pytest.raises(InvalidRequest, match="no time in it"):
         client.predict("7590-VHVEG", as_of=datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_the_server_says_how_to_call_it_by_key(walked: Any) -> None:
+    assert '{"customer_key": "KEY"}' in (walked.folder / "serve.log").read_text()
+    settings = Settings(store=walked.folder / ".staunch/models", default_model="churn")
+    calls = how_to_call(settings, ("telco@1",))
+    assert calls[0].endswith("staunch predict --model telco KEY")
+    assert '{"customer_key": "KEY", "model": "telco"}' in calls[2]
+    assert 'predict("KEY", model="telco")' in calls[3]
+    assert how_to_call(settings, ())[0].endswith("staunch predict 42")
 
 
 def test_a_key_of_digits_alone_can_be_asked_for(walked: Any) -> None:

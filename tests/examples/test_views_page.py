@@ -48,6 +48,27 @@ def test_everyone_eligible_gets_a_score(walked: Any) -> None:
     assert {row["model"] for row in rows} == {"gym@1"}
 
 
+def test_the_server_says_how_to_call_it(walked: Any) -> None:
+    assert f"staunch predict --server {walked.address} 42" in (walked.folder / "serve.log").read_text()
+
+
+def test_a_view_that_looks_ahead_fails_the_check_and_names_what_changed(walked: Any) -> None:
+    walked.run(
+        "mkdir -p ahead/features; sed '/AND visited_at <=/d' views/features/gym.sql > ahead/features/gym.sql"
+    )
+    said = walked.run("! STAUNCH_VIEWS=ahead staunch view check --plan gym")
+    assert re.search(r"error: ahead/features/gym.sql:\d+: feature visits_30d as of .* changes", said)
+    assert "gym must be mended" in said
+    assert "label  none yet" in said
+    assert "Execution Time" in said  # --plan
+
+
+def test_a_view_that_is_nowhere_says_where_to_write_it(walked: Any) -> None:
+    said = walked.run("! staunch view check absent 2>&1")
+    assert said.startswith("staunch: features/absent.sql: expected the file absent.sql in")
+    assert said.count("\n") == 1
+
+
 @pytest.mark.parametrize("described", [FeatureView, LabelText, FeatureDoc])
 def test_the_page_explains_every_key_of_the_headers(described: type) -> None:
     told = PAGE.read_text().partition("## The header")[2]
