@@ -213,16 +213,10 @@ def _term_features(
     off = sum(discount(row) for row in now) / 100
     price = full - off if now else None
     tax = rules.province("tax_rate", address["province_code"], t) if address else None
-    contracts = [
-        row["contract_ends_on"] for row in now if row["contract_ends_on"] and row["contract_ends_on"] > today
-    ]
-    promotions = [
-        row["promotion_ends_on"]
-        for row in now
-        if row["promotion_ends_on"] and row["promotion_ends_on"] > today
-    ]
+    contracts = [row["contract_ends_on"] for row in now if row["contract_ends_on"]]
+    promotions = [row["promotion_ends_on"] for row in now if row["promotion_ends_on"]]
+    promoted = sum(row["discount_cents"] for row in now if row["promotion_ends_on"]) / 100
     begins = [row["contract_starts_on"] for row in now if row["contract_months"] > 0]
-    left = (min(contracts) - today).days if contracts else None
     province = address["province_code"] if address else None
     fees = [_cancellation_fee(row, services[row["subscription_id"]], province, t, rules) for row in now]
     rises = _rises(begun)
@@ -234,14 +228,23 @@ def _term_features(
         "price_rises_365d": sum(_within(at, t, 365) for at, _ in rises),
         "price_rise_90d": sum(rise for at, rise in rises if _within(at, t, 90)) / 100,
         "contract_months": max((row["contract_months"] for row in now), default=None),
-        "contract_days_left": left,
-        "contract_ends_90d": float(left is not None and left <= 90),
-        "promotion_ends_90d": float(bool(promotions) and (min(promotions) - today).days <= 90),
+        "contract_days_left": _days_left(contracts, today),
+        "contract_ends_90d": float(any(0 < (day - today).days <= 90 for day in contracts)),
+        "promotion_days_left": _days_left(promotions, today),
+        "promotion_ends_90d": float(any(0 < (day - today).days <= 90 for day in promotions)),
+        "promotion_share": _share(promoted, full) if now else None,
         "months_to_24_month_mark": 24 - _months_elapsed(max(begins), today) if begins else None,
         "cancellation_fee": sum(fee for fee in fees if fee is not None) / 100
         if any(fee is not None for fee in fees)
         else None,
     }
+
+
+def _days_left(ends: list[date], today: date) -> int | None:
+    """Days until the next end; if there is none, until the last one, which is not after today."""
+    if not ends:
+        return None
+    return (min((day for day in ends if day > today), default=max(ends)) - today).days
 
 
 def _rises(terms: list[Row]) -> list[tuple[datetime, int]]:

@@ -50,9 +50,11 @@ plan_tier = { unit = "", description = "Highest tier among the plans, 1 the plai
 price_rises_365d = { unit = "", description = "Rises of the monthly price before discounts of an unchanged plan.", source = ["subscription_terms.monthly_price_cents", "subscription_terms.valid_from"], window = "365 days", null = "never" }
 price_rise_90d = { unit = "CAD", description = "Sum of the rises of the monthly price before discounts of unchanged plans.", source = ["subscription_terms.monthly_price_cents", "subscription_terms.valid_from"], window = "90 days", null = "never" }
 contract_months = { unit = "months", description = "Length of the longest contract, 0 if all are open-ended.", source = ["subscription_terms.contract_months"], window = "", null = "no terms known" }
-contract_days_left = { unit = "days", description = "Days until the first contract ends, of those that have not ended.", source = ["subscription_terms.contract_ends_on"], window = "", null = "no contract that has not ended" }
-contract_ends_90d = { unit = "", description = "1 if that contract ends within 90 days, else 0.", source = ["subscription_terms.contract_ends_on"], window = "90 days ahead", null = "never" }
-promotion_ends_90d = { unit = "", description = "1 if the first promotion to end, of those that have not, ends within 90 days, else 0.", source = ["subscription_terms.promotion_ends_on"], window = "90 days ahead", null = "never" }
+contract_days_left = { unit = "days", description = "Days until the next end of a contract; if all have ended, minus the days since the last end.", source = ["subscription_terms.contract_ends_on"], window = "", null = "no contract" }
+contract_ends_90d = { unit = "", description = "1 if a contract ends within 90 days, else 0.", source = ["subscription_terms.contract_ends_on"], window = "90 days ahead", null = "never" }
+promotion_days_left = { unit = "days", description = "Days until the next end of a promotion; if all have ended, minus the days since the last end.", source = ["subscription_terms.promotion_ends_on"], window = "", null = "no promotion" }
+promotion_ends_90d = { unit = "", description = "1 if a promotion ends within 90 days, else 0.", source = ["subscription_terms.promotion_ends_on"], window = "90 days ahead", null = "never" }
+promotion_share = { unit = "", description = "What promotions, running or over, take or took off, as a share of the monthly price before it.", source = ["subscription_terms.discount_cents", "subscription_terms.monthly_price_cents"], window = "", null = "no terms known or all free of charge" }
 months_to_24_month_mark = { unit = "months", description = "Months until the newest contract is 24 months old, the month under way counted as over; negative after that.", source = ["subscription_terms.contract_starts_on"], window = "", null = "no contract" }
 cancellation_fee = { unit = "CAD", description = "Most that leaving today may cost, by the rules of the province at the time, over all live subscriptions.", source = ["subscription_terms.contract_months", "subscription_terms.contract_starts_on", "subscription_terms.monthly_price_cents", "subscription_terms.inducement_cents", "subscription_terms.inducement_kind", "cancellation_rules", "customer_addresses.province_code"], window = "", null = "no rule sets a ceiling" }
 # Support tickets other than about a cancellation, which is the outcome and not its cause. Open: not known to be resolved.
@@ -120,9 +122,11 @@ SELECT
   p.rises_365d::float8 AS price_rises_365d,
   p.risen_90d / 100 AS price_rise_90d,
   p.contract_months::float8 AS contract_months,
-  (p.contract_ends_on - w.today)::float8 AS contract_days_left,
+  (coalesce(p.contract_ends_on, p.contract_ended_on) - w.today)::float8 AS contract_days_left,
   staunch.ends_within(p.contract_ends_on, w.today, 90)::int::float8 AS contract_ends_90d,
+  (coalesce(p.promotion_ends_on, p.promotion_ended_on) - w.today)::float8 AS promotion_days_left,
   staunch.ends_within(p.promotion_ends_on, w.today, 90)::int::float8 AS promotion_ends_90d,
+  p.promotion / nullif(p.price + p.discount, 0) AS promotion_share,
   staunch.months_to_24_month_mark(p.contract_starts_on, w.today)::float8 AS months_to_24_month_mark,
   p.cancellation_fee / 100 AS cancellation_fee,
   -- support tickets
@@ -251,6 +255,7 @@ CROSS JOIN LATERAL (
   SELECT
     sum(net) FILTER (WHERE now) AS price,
     sum(discount) FILTER (WHERE now) AS discount,
+    coalesce(sum(promotion) FILTER (WHERE now AND promotion_ends_on IS NOT NULL), 0) AS promotion,
     max((w.tiers ->> plan_code)::int) FILTER (WHERE now) AS tier,
     count(*) FILTER (WHERE rise > 0 AND valid_from > w.d365) AS rises_365d,
     coalesce(sum(rise) FILTER (WHERE rise > 0 AND valid_from > w.d90), 0) AS risen_90d,
@@ -258,10 +263,13 @@ CROSS JOIN LATERAL (
     max(contract_starts_on) FILTER (WHERE now AND contract_months > 0) AS contract_starts_on,
     sum(fee) AS cancellation_fee,
     min(contract_ends_on) FILTER (WHERE now AND contract_ends_on > w.today) AS contract_ends_on,
-    min(promotion_ends_on) FILTER (WHERE now AND promotion_ends_on > w.today) AS promotion_ends_on
+    max(contract_ends_on) FILTER (WHERE now) AS contract_ended_on,
+    min(promotion_ends_on) FILTER (WHERE now AND promotion_ends_on > w.today) AS promotion_ends_on,
+    max(promotion_ends_on) FILTER (WHERE now) AS promotion_ended_on
   FROM (
     SELECT
-      plan_code, contract_months, contract_starts_on, contract_ends_on, promotion_ends_on, valid_from, now, discount,
+      plan_code, contract_months, contract_starts_on, contract_ends_on, promotion_ends_on, valid_from, now,
+      discount, promotion,
       price - discount AS net,
       CASE WHEN plan_code = lag(plan_code) OVER before THEN price - lag(price) OVER before END AS rise,
       CASE WHEN now THEN (
@@ -276,6 +284,7 @@ CROSS JOIN LATERAL (
         valid_from, monthly_price_cents, inducement_cents, inducement_kind,
         monthly_price_cents::float8 AS price,
         CASE WHEN promotion_ends_on <= w.today THEN 0 ELSE discount_cents END::float8 AS discount,
+        discount_cents::float8 AS promotion,
         valid_to > $2::timestamptz AS now
       FROM staunch.subscription_terms
       WHERE customer_id = u.id AND valid_from <= $2::timestamptz

@@ -1,0 +1,204 @@
+"""A feature view for people: what each feature means, how it is spread, and how the label goes with it."""
+
+from collections.abc import Iterable
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from staunch_features.signature import FeatureColumn
+from staunch_features.source import FeatureSource, Id
+from staunch_features.view import FeatureDoc, FeatureView, LabelText
+
+_BARS: Final = "▁▂▃▄▅▆▇█"
+_SPREAD_BINS: Final = 10
+_TREND_BINS: Final = 5
+_CLIPPED: Final = (0.01, 0.99)  # the far ends would squeeze all the rest into one bar
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSummary:
+    """One feature over the sampled rows.
+
+    Attributes:
+        column: The feature.
+        doc: What its view says of it.
+        nulls: The share of rows that hold null, 0 to 1.
+        quantiles: Least, 10th, 50th and 90th percentile and greatest value; empty if all are null.
+        spread: Rows in ten bins of equal width from the 1st to the 99th percentile; empty likewise.
+        edges: The upper ends of the trend's bins.
+        trend: The share of true labels in up to five bins of about as many rows each, from the least
+            values to the greatest; empty without a label.
+        null_trend: The share of true labels among the nulls; None without a label or without nulls.
+    """
+
+    column: FeatureColumn
+    doc: FeatureDoc
+    nulls: float
+    quantiles: tuple[float, ...]
+    spread: tuple[int, ...]
+    edges: tuple[float, ...]
+    trend: tuple[float, ...]
+    null_trend: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ViewSummary:
+    """A view over a sample of its population.
+
+    Attributes:
+        view: The view.
+        as_of: The moment; None for a view without one.
+        rows: How many eligible rows were looked at; with a label, of known label.
+        label_share: The share of true labels; None without a label or rows.
+        features: The features in the view's order.
+    """
+
+    view: FeatureView
+    as_of: datetime | None
+    rows: int
+    label_share: float | None
+    features: tuple[FeatureSummary, ...]
+
+
+async def summarise(
+    source: FeatureSource,
+    label: LabelText | None,
+    as_of: datetime | None,
+    *,
+    sample: int = 10_000,
+    timeout_s: float = 60,
+) -> ViewSummary:
+    """Reads a sample of the population and sums it up.
+
+    Args:
+        source: The view's rows.
+        label: The label to set against the features; it needs an outcome window that lies in the past.
+        as_of: The moment; None for a view without as-of time.
+        sample: How many ids to read at most, the first of the population.
+        timeout_s: How long each statement may take, in seconds.
+
+    Raises:
+        ViewError: The view or label is at fault.
+        DatabaseUnavailable: The database is away.
+        TimeoutError: A statement took longer than that.
+    """
+    signature = await source.signature(timeout_s)
+    ids = await _first(source, sample, timeout_s)
+    batch = await source.fetch(ids, as_of, timeout_s=timeout_s)
+    kept, truth = batch.eligible, None
+    if label is not None:
+        labels = await source.labels(label, ids, as_of, timeout_s=timeout_s)
+        kept = kept & labels.known
+        truth = labels.values[kept]
+    values = batch.values[kept]
+    return ViewSummary(
+        view=source.view,
+        as_of=batch.as_of,
+        rows=len(values),
+        label_share=float(truth.mean()) if truth is not None and len(truth) else None,
+        features=tuple(
+            _summary(column, source.view.features[column.name], values[:, place], truth)
+            for place, column in enumerate(signature.features)
+        ),
+    )
+
+
+def describe(summary: ViewSummary) -> str:
+    """Writes a summary as text for a terminal, a paragraph for each feature."""
+    share = "" if summary.label_share is None else f", label true for {summary.label_share:.1%}"
+    moment = "" if summary.as_of is None else f" as of {summary.as_of:%Y-%m-%d %H:%M %Z}"
+    head = [summary.view.description, f"{summary.rows:,} rows{moment}{share}."]
+    return (
+        "\n\n".join(["\n".join(head), *("\n".join(_lines(feature)) for feature in summary.features)]) + "\n"
+    )
+
+
+def page(view: FeatureView) -> str:
+    """Writes a view's documentation as a page of Markdown."""
+    rows = [
+        f"| `{name}` | {doc.unit} | {doc.description} | {doc.window} | {doc.null} | {_sources(doc)} |"
+        for name, doc in view.features.items()
+    ]
+    head = "| feature | unit | meaning | window | null means | read from |\n|---|---|---|---|---|---|\n"
+    return (
+        f"# Features of the view `{view.name}`\n\n{view.description}\n\n"
+        f"{len(rows)} features, all float64. Generated from `{view.name}.sql`; edit that file.\n\n"
+        + head
+        + "\n".join(rows)
+        + "\n"
+    )
+
+
+def bars(heights: Iterable[float]) -> str:
+    """Draws numbers of 0 or more as a row of bars, the greatest full."""
+    heights = list(heights)
+    top = max(heights, default=0)
+    return "".join(_BARS[round((len(_BARS) - 1) * height / top) if top else 0] for height in heights)
+
+
+async def _first(source: FeatureSource, sample: int, timeout_s: float) -> list[Id]:
+    async with aclosing(source.population(sample, timeout_s=timeout_s)) as chunks:
+        async for chunk in chunks:
+            return chunk
+    return []
+
+
+def _summary(
+    column: FeatureColumn, doc: FeatureDoc, values: NDArray[np.float64], truth: NDArray[np.bool_] | None
+) -> FeatureSummary:
+    null = np.isnan(values)
+    some = values[~null]
+    if not len(some):
+        return FeatureSummary(column, doc, 1.0, (), (), (), (), None)
+    low, high = np.quantile(some, _CLIPPED)
+    edges, trend = _trend(some, truth[~null]) if truth is not None else ((), ())
+    return FeatureSummary(
+        column=column,
+        doc=doc,
+        nulls=float(null.mean()),
+        quantiles=tuple(np.quantile(some, [0, 0.1, 0.5, 0.9, 1]).tolist()),
+        spread=tuple(np.histogram(some.clip(low, high), bins=_SPREAD_BINS)[0].tolist()),
+        edges=edges,
+        trend=trend,
+        null_trend=None if truth is None or not null.any() else float(truth[null].mean()),
+    )
+
+
+def _trend(
+    values: NDArray[np.float64], truth: NDArray[np.bool_]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Returns the bins' upper ends and the share of true labels in each; equal values stay together."""
+    shares = np.arange(1, _TREND_BINS + 1) / _TREND_BINS
+    edges = np.unique(np.quantile(values, shares, method="inverted_cdf"))
+    bins = np.searchsorted(edges, values)
+    counts = np.bincount(bins, minlength=len(edges))
+    true = np.bincount(bins, weights=truth, minlength=len(edges))
+    return tuple(edges.tolist()), tuple((true / counts).tolist())
+
+
+def _lines(feature: FeatureSummary) -> list[str]:
+    doc = feature.doc
+    unit = f" [{doc.unit}]" if doc.unit else ""
+    window = f", over {doc.window}" if doc.window else ""
+    null = f"null ({feature.nulls:.1%}): {doc.null}" if doc.nullable else "never null"
+    lines = [
+        f"{feature.column.name}{unit}",
+        f"  {doc.description}",
+        f"  from {_sources(doc)}{window}; {null}",
+    ]
+    if feature.quantiles:
+        least, low, middle, high, most = (f"{value:,.4g}" for value in feature.quantiles)
+        lines.append(f"  {bars(feature.spread)}  {least} … {low} … {middle} … {high} … {most}")
+    if feature.trend:
+        shares = " ".join(f"{share:.1%}" for share in feature.trend)
+        nulls = "" if feature.null_trend is None else f", null {feature.null_trend:.1%}"
+        lines.append(f"  {bars(feature.trend)}  label {shares}{nulls}")
+    return lines
+
+
+def _sources(doc: FeatureDoc) -> str:
+    return ", ".join(doc.source)

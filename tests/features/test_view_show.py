@@ -1,0 +1,88 @@
+"""A view for people: summaries that can be recomputed, text, and the page of features."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from staunch_features.features_page import features_page
+from staunch_features.view_show import bars, describe, page, summarise
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+REPOSITORY = Path(__file__).parents[2]
+MANY = """SELECT u.id, (u.id % 10)::float8 AS a, nullif(u.id, 7)::float8 AS b
+FROM unnest($1::bigint[]) AS u (id) WHERE u.id <= 100"""
+TRUE_ABOVE_80 = "SELECT u.id, u.id > 80 AS left FROM unnest($1::bigint[]) AS u (id) WHERE u.id > 10"
+
+
+@pytest.fixture
+def many(clients):
+    return clients.source(MANY, population="SELECT n::bigint FROM generate_series(1, 120) AS n")
+
+
+async def test_a_summary_counts_what_is_there(clients, many):
+    summary = await summarise(many, None, None)
+    a, b = summary.features
+    assert (summary.rows, summary.label_share, summary.as_of) == (100, None, None)
+    assert (a.nulls, a.quantiles[0], a.quantiles[2], a.quantiles[4]) == (0, 0, 4.5, 9)
+    assert a.spread == (10,) * 10
+    assert (b.nulls, b.trend) == (0.01, ())
+
+
+async def test_a_trend_is_the_share_of_true_labels_from_low_to_high(clients, many):
+    summary = await summarise(many, clients.label(TRUE_ABOVE_80), None)
+    assert summary.rows == 90
+    assert summary.label_share == pytest.approx(20 / 90)
+    a, b = summary.features
+    assert a.trend == pytest.approx((2 / 9,) * 5)
+    assert a.edges == (1, 3, 5, 7, 9)
+    assert b.trend[:3] == (0, 0, 0)
+    assert b.trend[-1] == 1
+    assert b.null_trend is None
+
+
+async def test_a_column_without_values_has_no_picture(clients):
+    source = clients.source(
+        "SELECT id, a, NULL::float8 AS b FROM unnest($1::bigint[]) AS u (id) JOIN clients_bigint USING (id)",
+        population="SELECT id FROM clients_bigint",
+    )
+    summary = await summarise(source, None, None)
+    assert (summary.features[1].nulls, summary.features[1].quantiles, summary.features[1].spread) == (
+        1,
+        (),
+        (),
+    )
+    assert "null (100.0%): not told" in describe(summary)
+
+
+async def test_a_population_without_rows_is_told(clients):
+    source = clients.source(population="SELECT 99::bigint")
+    text = describe(await summarise(source, None, NOON))
+    assert "0 rows as of 2026-01-01 12:00 UTC." in text
+
+
+async def test_the_text_tells_each_feature(clients, many):
+    text = describe(await summarise(many, clients.label(TRUE_ABOVE_80), None))
+    assert "A client.\n90 rows, label true for 22.2%." in text
+    assert "b [CAD]\n  B.\n" in text
+    assert "null (0.0%): not told" in text
+    assert "label 0.0% 0.0% 0.0%" in text
+
+
+@pytest.mark.parametrize(
+    ("heights", "drawn"), [([], ""), ([0, 0], "▁▁"), ([1, 2, 4, 8], "▂▃▅█"), ([0.1, 0.2], "▅█")]
+)
+def test_bars_are_as_high_as_the_numbers(heights, drawn):
+    assert bars(heights) == drawn
+
+
+def test_the_page_of_features_is_the_one_committed():
+    written = (REPOSITORY / "docs" / "features.md").read_text(encoding="utf-8")
+    assert written == features_page(), "run: python -m staunch_features.features_page docs/features.md"
+
+
+def test_the_page_names_every_feature(churn_view):
+    text = page(churn_view)
+    assert all(
+        f"| `{name}` |" in text and doc.description in text for name, doc in churn_view.features.items()
+    )
