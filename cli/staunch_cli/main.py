@@ -37,7 +37,7 @@ COMMANDS: Mapping[str, Command] = {
     "migrate": Command("staunch_cli.local", "add_migrate", "bring the tables of the database up to date"),
     "simulate": Command("staunch_cli.local", "add_simulate", "write the simulated world, or the days since"),
     "train": Command("staunch_cli.train", "add_train", "train a model on a view and publish it"),
-    "view": Command("staunch_cli.view", "add", "check a feature view: what it returns, costs and sees"),
+    "view": Command("staunch_cli.view", "add", "check and show a feature view"),
     "predict": Command("staunch_cli.predict", "add", "score one customer"),
     "explain": Command("staunch_cli.explain", "add", "score one customer and say why"),
     "models": Command("staunch_cli.models", "add", "list and show models, move aliases, reload"),

@@ -1,7 +1,9 @@
 """`staunch view`: what a feature view is, and whether it can be trusted."""
 
 import asyncio
-from argparse import ArgumentParser, Namespace, _SubParsersAction
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from staunch_cli import calling
@@ -12,7 +14,9 @@ from staunch_cli.views import feature_folders, label_folders
 if TYPE_CHECKING:
     from staunch_features.view import FeatureView, LabelText
     from staunch_features.view_check import ViewCheck
+    from staunch_features.view_show import ViewSummary
 
+_TIMEOUT_S = 60.0  # a statement
 _CONNECTIONS = 2  # one lists the population while the other runs the view
 
 
@@ -29,6 +33,18 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     check.add_argument("--plan", action="store_true", help="print the whole plan of the database too")
     _add_view(check)
     check.set_defaults(run=run_check)
+    show = actions.add_parser(
+        "show",
+        help="each feature: meaning, spread, how the label goes with it",
+        description="Prints each feature with its unit, source, window and what null means, a sketch of its "
+        "spread, and the share of true labels from its least values to its greatest.",
+    )
+    _add_view(show)
+    show.set_defaults(run=run_show)
+    plot = actions.add_parser("plot", help="the same as a picture", description="Draws what `show` prints.")
+    plot.add_argument("--out", type=_picture, metavar="FILE", help=".png, .svg or .pdf (default: NAME.png)")
+    _add_view(plot)
+    plot.set_defaults(run=run_plot)
 
 
 def run_check(args: Namespace) -> int:
@@ -40,10 +56,31 @@ def run_check(args: Namespace) -> int:
     return 1 if found.errors else 0
 
 
+def run_show(args: Namespace) -> int:
+    """Prints the features."""
+    from staunch_features.view_show import describe
+
+    print(describe(asyncio.run(_summarise(args))), end="")
+    return 0
+
+
+def run_plot(args: Namespace) -> int:
+    """Draws the features into a file and names it."""
+    from staunch_cli.view_plot import plot
+
+    out = args.out or Path(f"{args.name}.png")
+    plot(asyncio.run(_summarise(args)), out)
+    print(out)
+    return 0
+
+
 def _add_view(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the view: features/NAME.sql in a folder of views")
     parser.add_argument(
-        "--as-of", type=calling.moment, metavar="TIME", help="the moment to run it as of (default: now)"
+        "--as-of",
+        type=calling.moment,
+        metavar="TIME",
+        help="the moment to run it as of (default: now; to show labels, the last with a known outcome)",
     )
     add_settings(parser, "database_url", "database_reader_url", "views", "state_folder")
 
@@ -59,6 +96,40 @@ async def _check(args: Namespace) -> "ViewCheck":
             return await check_view(pool, view, label, as_of=args.as_of)
         finally:
             await pool.close()
+
+
+async def _summarise(args: Namespace) -> "ViewSummary":
+    """Reads the rows as of a moment whose outcome is known, if there is a label to set against them."""
+    from staunch_features.database import Database
+    from staunch_features.source import FeatureSource
+    from staunch_features.view_show import summarise
+
+    view, label = _texts(args)
+    with database(settings_of(args)) as urls:
+        pool = Database(urls.reader, size=_CONNECTIONS)
+        try:
+            source = FeatureSource(pool, view)
+            dated = (await source.signature(_TIMEOUT_S)).uses_as_of
+            moment = args.as_of or (await _last_known(urls.owner, label) if dated else None)
+            return await summarise(source, label, moment, timeout_s=_TIMEOUT_S)
+        finally:
+            await pool.close()
+
+
+async def _last_known(owner_url: str, label: "LabelText | None") -> datetime:
+    """The last midnight in UTC whose outcome window has passed, by now or by the end of a simulated world."""
+    from staunch_features.world import world_until
+
+    end = await world_until(owner_url) or datetime.now(UTC)
+    reach = timedelta(days=label.gap_days + label.horizon_days if label else 0)
+    return (end - reach).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _picture(text: str) -> Path:
+    path = Path(text)
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise ArgumentTypeError(f"expected a file that ends in .png, .svg or .pdf, got {text!r}")
+    return path
 
 
 def _texts(args: Namespace) -> "tuple[FeatureView, LabelText | None]":

@@ -28,8 +28,11 @@ class FeatureSummary:
         doc: What its view says of it.
         nulls: The share of rows that hold null, 0 to 1.
         quantiles: Least, 10th, 50th and 90th percentile and greatest value; empty if all are null.
-        spread: Rows in ten bins of equal width from the 1st to the 99th percentile; empty likewise.
+        limits: The 1st and the 99th percentile; empty likewise.
+        spread: Rows in ten bins of equal width between the limits, what lies beyond in the outermost;
+            empty likewise.
         edges: The upper ends of the trend's bins.
+        centres: The mean value in each of them.
         trend: The share of true labels in up to five bins of about as many rows each, from the least
             values to the greatest; empty without a label.
         null_trend: The share of true labels among the nulls; None without a label or without nulls.
@@ -39,8 +42,10 @@ class FeatureSummary:
     doc: FeatureDoc
     nulls: float
     quantiles: tuple[float, ...]
+    limits: tuple[float, ...]
     spread: tuple[int, ...]
     edges: tuple[float, ...]
+    centres: tuple[float, ...]
     trend: tuple[float, ...]
     null_trend: float | None
 
@@ -153,16 +158,18 @@ def _summary(
     null = np.isnan(values)
     some = values[~null]
     if not len(some):
-        return FeatureSummary(column, doc, 1.0, (), (), (), (), None)
+        return FeatureSummary(column, doc, 1.0, (), (), (), (), (), (), None)
     low, high = np.quantile(some, _CLIPPED)
-    edges, trend = _trend(some, truth[~null]) if truth is not None else ((), ())
+    edges, centres, trend = _trend(some, truth[~null]) if truth is not None else ((), (), ())
     return FeatureSummary(
         column=column,
         doc=doc,
         nulls=float(null.mean()),
         quantiles=tuple(np.quantile(some, [0, 0.1, 0.5, 0.9, 1]).tolist()),
+        limits=(float(low), float(high)),
         spread=tuple(np.histogram(some.clip(low, high), bins=_SPREAD_BINS)[0].tolist()),
         edges=edges,
+        centres=centres,
         trend=trend,
         null_trend=None if truth is None or not null.any() else float(truth[null].mean()),
     )
@@ -170,14 +177,18 @@ def _summary(
 
 def _trend(
     values: NDArray[np.float64], truth: NDArray[np.bool_]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Returns the bins' upper ends and the share of true labels in each; equal values stay together."""
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+    """Returns the bins' upper ends, the mean value and the share of true labels in each.
+
+    Equal values stay together.
+    """
     shares = np.arange(1, _TREND_BINS + 1) / _TREND_BINS
     edges = np.unique(np.quantile(values, shares, method="inverted_cdf"))
     bins = np.searchsorted(edges, values)
     counts = np.bincount(bins, minlength=len(edges))
     true = np.bincount(bins, weights=truth, minlength=len(edges))
-    return tuple(edges.tolist()), tuple((true / counts).tolist())
+    means = np.bincount(bins, weights=values, minlength=len(edges)) / counts
+    return tuple(edges.tolist()), tuple(means.tolist()), tuple((true / counts).tolist())
 
 
 def _lines(feature: FeatureSummary) -> list[str]:

@@ -1,0 +1,73 @@
+"""Pictures of a feature view: how each feature is spread, and how the label goes with it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from staunch_features.view_show import FeatureSummary, ViewSummary
+
+_COLUMNS = 4
+_WIDTH_IN, _HEIGHT_IN = 3.6, 2.4  # of one feature
+_SPREAD, _TREND, _SHARE = "#c7d3e3", "#b3261e", "#808080"
+
+
+def plot(summary: "ViewSummary", out: Path) -> None:
+    """Draws one panel a feature into one file.
+
+    The bars are the rows in ten bins of equal width. The line is the share of true labels in up to five
+    groups of about as many rows each, drawn at the mean value of its group; the dotted one is that of all rows.
+
+    Args:
+        summary: what `summarise` gave.
+        out: the file; its ending says whether it becomes PNG, SVG or PDF.
+    """
+    rows = -(-len(summary.features) // _COLUMNS)
+    figure = Figure(figsize=(_COLUMNS * _WIDTH_IN, rows * _HEIGHT_IN + 0.6), layout="constrained")
+    figure.suptitle(_title(summary), fontsize=10)
+    panels = figure.subplots(rows, _COLUMNS, squeeze=False).flat
+    for panel, feature in zip(panels, summary.features, strict=False):
+        _draw(panel, feature, summary.label_share)
+    for panel in list(figure.axes)[len(summary.features) : rows * _COLUMNS]:
+        panel.set_axis_off()
+    # The same numbers give the same bytes: neither the time of day nor a random salt goes into the file.
+    with mpl.rc_context({"svg.hashsalt": "staunch"}):
+        figure.savefig(out, metadata=_timeless(out))
+
+
+def _title(summary: "ViewSummary") -> str:
+    when = f" as of {summary.as_of:%Y-%m-%d}" if summary.as_of else ""
+    share = "" if summary.label_share is None else f", label true for {summary.label_share:.1%} (dotted)"
+    return f"{summary.view.name}: {summary.rows:,} rows{when}{share}"
+
+
+def _draw(panel: Any, feature: "FeatureSummary", share: float | None) -> None:
+    unit = f" [{feature.column.unit}]" if feature.column.unit else ""
+    nulls = f", {feature.nulls:.0%} null" if feature.nulls else ""
+    panel.set_title(f"{feature.column.name}{unit}{nulls}", fontsize=8)
+    panel.tick_params(labelsize=7)
+    panel.set_yticks([])
+    if not feature.spread:
+        panel.text(0.5, 0.5, "always null", ha="center", transform=panel.transAxes, fontsize=8)
+        return
+    low, high = feature.limits
+    borders = np.linspace(low, high, len(feature.spread) + 1)
+    panel.bar(borders[:-1], feature.spread, np.diff(borders), align="edge", color=_SPREAD)
+    if feature.trend and share is not None:
+        _draw_trend(panel.twinx(), feature, share)
+
+
+def _draw_trend(axis: Any, feature: "FeatureSummary", share: float) -> None:
+    centres = np.clip(feature.centres, *feature.limits)
+    axis.plot(centres, feature.trend, "o-", color=_TREND, markersize=3, linewidth=1)
+    axis.axhline(share, color=_SHARE, linewidth=0.8, linestyle=":")
+    axis.set_ylim(0, max(*feature.trend, share) * 1.15)
+    axis.yaxis.set_major_formatter("{x:.0%}")
+    axis.tick_params(labelsize=7, colors=_TREND)
+
+
+def _timeless(out: Path) -> dict[str, None]:
+    return {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(out.suffix, {})
