@@ -19,7 +19,7 @@ def plot(summary: "ViewSummary", out: Path) -> None:
     """Draws one panel a feature into one file.
 
     The bars are the rows in ten bins of equal width. The line is the share of true labels in up to five
-    groups of about as many rows each, drawn at the mean value of its group; the dotted one is that of all rows.
+    groups of about as many rows each, drawn at the mean value of each; the dotted one is that of all rows.
 
     Args:
         summary: what `summarise` gave.
@@ -61,7 +61,8 @@ def _draw(panel: Any, feature: "FeatureSummary", share: float | None) -> None:
 
 
 def _draw_trend(axis: Any, feature: "FeatureSummary", share: float) -> None:
-    centres = np.clip(feature.centres, *feature.limits)
+    low, high = feature.limits
+    centres = np.clip(feature.centres, low, high)
     axis.plot(centres, feature.trend, "o-", color=_TREND, markersize=3, linewidth=1)
     axis.axhline(share, color=_SHARE, linewidth=0.8, linestyle=":")
     axis.set_ylim(0, max(*feature.trend, share) * 1.15)
