@@ -224,7 +224,7 @@ CROSS JOIN LATERAL (
         AND recorded_at <= $2::timestamptz AND superseded_at > $2::timestamptz
       ORDER BY occurred_at OFFSET 0
     ) known
-    OFFSET 0
+    ORDER BY occurred_at OFFSET 0
   ) seen
 ) t
 CROSS JOIN LATERAL (
@@ -248,7 +248,7 @@ CROSS JOIN LATERAL (
     FROM staunch.subscriptions
     WHERE customer_id = u.id AND started_at <= $2::timestamptz AND started_recorded_at <= $2::timestamptz
       AND superseded_at > $2::timestamptz
-    ORDER BY started_at OFFSET 0
+    OFFSET 0
   ) known
 ) s
 CROSS JOIN LATERAL (
