@@ -70,10 +70,7 @@ REFUSED = {
     f"SELECT c.id, c.a, c.b {FROM} WHERE pg_sleep(0) IS NOT NULL": (9, "pg_sleep"),
     f"SELECT c.id, c.a, counted() AS b {FROM}": (9, "counted"),
     "DELETE FROM clients_bigint WHERE id = ANY ($1::bigint[]) RETURNING id, a, b": (9, "syntax error"),
-    "UPDATE clients_bigint SET a = 1 WHERE id = ANY ($1::bigint[])": (
-        None,
-        "syntax error",
-    ),
+    "UPDATE clients_bigint SET a = 1 WHERE id = ANY ($1::bigint[])": (9, "syntax error"),
     "WITH gone AS (DELETE FROM clients_bigint RETURNING id, a, b)\n"
     "SELECT c.id, c.a, c.b FROM gone c WHERE c.id = ANY ($1::bigint[])": (9, "data-modifying"),
     f"SELECT c.id, c.a, c.b {FROM}, secret": (None, "permission denied"),
