@@ -2,11 +2,13 @@
 
 import asyncio
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from staunch_cli import calling
+from staunch_cli.errors import CommandError
 from staunch_cli.local_database import database
 from staunch_cli.settings_flags import add_settings, settings_of
 from staunch_cli.views import feature_folders, label_folders
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from staunch_features.view import FeatureView, LabelText
     from staunch_features.view_check import ViewCheck
     from staunch_features.view_show import ViewSummary
+
+_Found = TypeVar("_Found")
 
 _TIMEOUT_S = 60.0  # a statement
 _CONNECTIONS = 2  # one lists the population while the other runs the view
@@ -51,7 +55,7 @@ def run_check(args: Namespace) -> int:
     """Prints what was found; 1 if something must be mended before the view is used."""
     from staunch_cli.view_report import report
 
-    found = asyncio.run(_check(args))
+    found = _run(_check(args))
     print(report(found, plan=args.plan))
     return 1 if found.errors else 0
 
@@ -60,7 +64,7 @@ def run_show(args: Namespace) -> int:
     """Prints the features."""
     from staunch_features.view_show import describe
 
-    print(describe(asyncio.run(_summarise(args))), end="")
+    print(describe(_run(_summarise(args))), end="")
     return 0
 
 
@@ -69,9 +73,19 @@ def run_plot(args: Namespace) -> int:
     from staunch_cli.view_plot import plot
 
     out = args.out or Path(f"{args.name}.png")
-    plot(asyncio.run(_summarise(args)), out)
+    plot(_run(_summarise(args)), out)
     print(out)
     return 0
+
+
+def _run(work: Coroutine[None, None, _Found]) -> _Found:
+    try:
+        return asyncio.run(work)
+    except TimeoutError as error:
+        raise CommandError(
+            f"a statement took longer than {_TIMEOUT_S:g} s: see by EXPLAIN what it reads, and index that "
+            "by the key and the time"
+        ) from error
 
 
 def _add_view(parser: ArgumentParser) -> None:
@@ -93,7 +107,7 @@ async def _check(args: Namespace) -> "ViewCheck":
     with database(settings_of(args)) as urls:
         pool = Database(urls.reader, size=_CONNECTIONS)
         try:
-            return await check_view(pool, view, label, as_of=args.as_of)
+            return await check_view(pool, view, label, as_of=args.as_of, timeout_s=_TIMEOUT_S)
         finally:
             await pool.close()
 

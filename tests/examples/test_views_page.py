@@ -25,7 +25,7 @@ def output(walked: Any, command: str) -> str:
 
 def test_every_command_of_the_page_succeeds(walked: Any) -> None:
     commands = "".join(walked.outputs)
-    for name in ("psql", "view check", "train", "predict", "explain", "score"):
+    for name in ("psql", "view check", "view show", "view plot", "train", "predict", "explain", "score"):
         assert name in commands
 
 
@@ -39,6 +39,20 @@ def test_the_trained_model_tells_who_leaves(walked: Any) -> None:
     measured = re.search(r"test auc ([\d.]+)", output(walked, "staunch train"))
     assert measured is not None
     assert float(measured[1]) > 0.75
+
+
+def test_show_and_plot_tell_of_every_feature(walked: Any) -> None:
+    shown = output(walked, "staunch view show")
+    for feature in ("member_days", "is_yearly", "visits_30d", "visits_90d", "days_since_visit"):
+        assert re.search(rf"^{feature}\b", shown, re.MULTILINE)
+    assert "label true for" in shown
+    assert (walked.folder / "gym.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_rows_draw_the_same_picture(walked: Any) -> None:
+    draw = "staunch view plot gym --as-of 2026-01-01 --out"
+    walked.run(f"{draw} one.svg; {draw} two.svg; cmp one.svg two.svg")
+    assert ".png, .svg or .pdf" in walked.run("! staunch view plot gym --out gym.txt 2>&1")
 
 
 def test_everyone_eligible_gets_a_score(walked: Any) -> None:
