@@ -94,6 +94,15 @@ async def test_reflection_lists_the_services_and_gives_whole_descriptors(shell: 
     assert {"staunch/v1/prediction_service.proto", "google/protobuf/timestamp.proto"} <= files
 
 
+async def test_reflection_finds_a_method_by_name_as_ghz_asks_for_it(shell: Any) -> None:
+    server = await shell(reflects=True)
+    names = [f"{SERVICE}.Predict", f"{SERVICE}.Nope", "nothing.at.all", ""]
+    asked = [reflection_pb2.ServerReflectionRequest(file_containing_symbol=name) for name in names]
+    found, *missing = await reflect(server.channel, *(request.SerializeToString() for request in asked))
+    assert any(b"PredictionService" in file for file in found.file_descriptor_response.file_descriptor_proto)
+    assert all(answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0] for answer in missing)
+
+
 async def test_reflection_is_absent_unless_asked_for_and_survives_malformed_bytes(shell: Any) -> None:
     with pytest.raises(aio.AioRpcError) as caught:
         await reflect((await shell()).channel, b"")
