@@ -89,7 +89,8 @@ def add_months(days: Ints, months: Ints | int) -> Ints:
     dates = (days + _EPOCH_DAYS).astype("M8[D]")
     in_month = (dates - dates.astype("M8[M]")).astype(np.int64)
     moved = (dates.astype("M8[M]").astype(np.int64) + months).astype("M8[M]")
-    first, after = (month.astype("M8[D]").astype(np.int64) for month in (moved, moved + 1))
+    months_after = (moved, moved + np.timedelta64(1, "M"))
+    first, after = (month.astype("M8[D]").astype(np.int64) for month in months_after)
     same_day: Ints = np.minimum(first + in_month, after - 1) - _EPOCH_DAYS
     return same_day
 

@@ -91,6 +91,10 @@ class TreeEnsemble:
         names = (model["name"], learner["objective"]["name"])
         if names != ("gbtree", "binary:logistic"):
             raise ValueError(f'expected ("gbtree", "binary:logistic"), got {names}; fit with these')
+        if any(
+            weight != 1 for weight in model["model"].get("weight_drop", ())
+        ):  # since XGBoost 3.4 dart is gbtree
+            raise ValueError("expected gbtree without dropout, got trees with weights; fit with rate_drop 0")
         parameters = learner["learner_model_param"]
         mean = float(parameters["base_score"].strip("[]"))
         trees = [_xgboost_tree(tree) for tree in model["model"]["trees"]]
