@@ -35,6 +35,7 @@ docs: ## Generates the pages of docs/ that come from the code.
 	@sh requirements/install dev
 	@$(PYTHON_BIN) -m staunch_server.reference docs
 	@$(PYTHON_BIN) docs/api_page.py
+	@$(PYTHON_BIN) -m staunch_features.features_page docs/features.md
 
 schema: ## Dumps the schema of a migrated database to sql/staunch_sql/schema.sql.
 	@sh requirements/install dev
