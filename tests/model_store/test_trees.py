@@ -97,9 +97,7 @@ def test_three_classes_are_refused() -> None:
         ({"objective": "binary:logistic", "max_cat_to_onehot": 1}, "categorical"),
     ],
 )
-def test_boosters_that_are_not_ours_to_read_are_refused(
-    settings: dict[str, str | float], expected: str
-) -> None:
+def test_boosters_that_are_not_ours_to_read_are_refused(settings: dict[str, Any], expected: str) -> None:
     codes = np.arange(200.0)[:, None] % 5
     kinds = ["c"] if expected == "categorical" else ["float"]
     data = xgboost.DMatrix(
