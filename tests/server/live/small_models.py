@@ -145,5 +145,5 @@ def small_files(trees: TreeEnsemble, text: str, *, explainer: bool = True) -> di
 async def until_async(condition: Callable[[], Awaitable[bool]]) -> None:
     """Waits until an awaited condition holds; fails after 10 s."""
     async with asyncio.timeout(10):
-        while not await condition():  # noqa: ASYNC110 - what is looked at has no event
+        while not await condition():
             await asyncio.sleep(0.05)

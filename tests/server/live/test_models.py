@@ -154,7 +154,9 @@ async def test_without_the_default_model_a_call_that_names_none_is_told_what_the
     assert "default model churn" in error.message
     assert "holds spend" in error.message
     assert "STAUNCH_DEFAULT_MODEL" in error.message
-    error = await failure(live.prediction.Predict(pb.PredictRequest(model="churn", customer_id=8)), read_error)
+    error = await failure(
+        live.prediction.Predict(pb.PredictRequest(model="churn", customer_id=8)), read_error
+    )
     assert (error.code.name, error.reason) == ("NOT_FOUND", "MODEL_NOT_FOUND")
 
 
