@@ -60,7 +60,8 @@ class World:
         """Makes a month of a block, with its own chance."""
         begins, ends = (int(self.calendar.starts[number + i]) for i in (0, 1))
         drift = NEVER if self.drift_from is None else (self.drift_from - EPOCH.date()).days * DAY
-        return Month(number, begins, ends, Draws(self.seed, Topic.MONTHS, block, number), begins >= drift)
+        draws, fate = (Draws(self.seed, topic, block, number) for topic in (Topic.MONTHS, Topic.FATE))
+        return Month(number, begins, ends, draws, fate, begins >= drift)
 
 
 def draw_block(world: World, members: Members) -> dict[str, Columns]:

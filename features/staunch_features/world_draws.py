@@ -19,6 +19,7 @@ class Topic(enum.IntEnum):
     MONTHS = 2
     MARKET = 3
     PLACES = 4
+    FATE = 5
 
 
 class Draws:

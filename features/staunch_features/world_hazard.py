@@ -14,7 +14,7 @@ from staunch_features.world_tables import METHODS
 __all__ = ["FADING", "hazard"]
 
 FADING: Mapping[str, float] = MappingProxyType(
-    {"fails": 0.7, "shock": 0.75, "trouble": 0.75, "anger": 0.85, "dark": 0.5}
+    {"fails": 0.8, "shock": 0.85, "trouble": 0.85, "anger": 0.9, "dark": 0.6}
 )
 """What is left of each strength after a month."""
 
@@ -23,23 +23,23 @@ _HIGHEST = 0.75
 _PRE_AUTHORIZED_METHOD = METHODS.index("pre_authorized")
 
 # Log-hazard for one unit of each reason, before the drift and after it.
-_BASE = (-2.5, -2.3)
-_TENURE = (-0.75, -0.3)
-_BUNDLE = (-0.8, -0.8)
-_PRE_AUTHORIZED = (-0.45, -0.45)
-_LOCKED = (-1.9, -0.8)
-_ENDING = (1.5, 0.9)
+_BASE = (-2.62, -2.42)
+_TENURE = (-0.8, -0.35)
+_BUNDLE = (-1.0, -1.0)
+_PRE_AUTHORIZED = (-0.6, -0.6)
+_LOCKED = (-1.5, -0.6)
+_ENDING = (1.25, 0.7)
 _ROLLED_OVER = (0.35, 0.35)
-_FEE = (-0.12, -0.12)
-_FAILS = (0.7, 0.5)
-_ARREARS = (0.45, 0.45)
+_FEE = (-0.08, -0.08)
+_FAILS = (0.7, 0.45)
+_ARREARS = (0.6, 0.6)
 _SHOCK = (9.0, 16.0)
 _PROMOTION_LIVE = (-0.5, -0.5)
-_PROMOTION_OVER = (5.5, 9.0)
-_OPEN_TICKETS = (0.8, 0.8)
-_TROUBLE = (0.36, 0.2)
-_ANGER = (0.6, 1.1)
-_DARK = (0.45, 0.45)
+_PROMOTION_OVER = (6.5, 10.0)
+_OPEN_TICKETS = (1.0, 1.0)
+_TROUBLE = (0.42, 0.2)
+_ANGER = (0.9, 1.5)
+_DARK = (0.6, 0.6)
 _PRICE_LEVEL = (0.5, 1.0)
 
 

@@ -59,12 +59,12 @@ def leave(life: Life, month: Month) -> Departures:
 
 def _reasons(life: Life, month: Month, chance: Floats) -> Ints:
     """Draws for everybody a reason to leave, -1 for none; what cannot be helped comes first."""
-    draws = month.draws
+    fate = month.fate
     age = (month.begins // DAY - life.people.birth_day) / 365.25
-    reason = np.where(draws.happens(chance), _VOLUNTARY, -1)
+    reason = np.where(fate.happens(chance), _VOLUNTARY, -1)
     reason = np.where(life.customers.overdue >= _UNPAID_LIMIT, _NON_PAYMENT, reason)
-    reason = np.where(draws.uniform(life.size) < _MOVED_CHANCE, _MOVED, reason)
-    return np.where(draws.happens(_DECEASED_AT_40 * 2 ** ((age - 40) / 9)), _DECEASED, reason)
+    reason = np.where(fate.uniform(life.size) < _MOVED_CHANCE, _MOVED, reason)
+    return np.where(fate.happens(_DECEASED_AT_40 * 2 ** ((age - 40) / 9)), _DECEASED, reason)
 
 
 def _write_hazard(life: Life, month: Month, who: Ints, chance: Floats) -> None:

@@ -178,8 +178,8 @@ def draw_people(
         method=draws.pick(_METHODS, n),
         bill_day=draws.whole(1, 29, n),
         strain=draws.normal(n)[person],
-        faults=np.exp(0.7 * draws.normal(n) - 0.245),
-        unrest=0.25 * draws.normal(n)[person],
+        faults=np.exp(0.9 * draws.normal(n) - 0.405),
+        unrest=0.2 * draws.normal(n)[person],
     )
 
 

@@ -199,7 +199,6 @@ class Lines:
             **{name: np.full(size, NEVER) for name in never},
         )
 
-
     def terms_at(self, lines: Ints, at: Ints) -> Terms:
         """Returns the conditions of some lines at times of the present month."""
         changed = self.changed_at[lines] <= at
@@ -215,6 +214,7 @@ class Month:
         begins: Its first moment, microseconds.
         ends: The first moment after it.
         draws: Its chance.
+        fate: The chance by which customers leave; apart, so that nothing else that happens shifts it.
         drifted: Whether customers behave as after the drift.
     """
 
@@ -222,6 +222,7 @@ class Month:
     begins: int
     ends: int
     draws: Draws
+    fate: Draws
     drifted: bool
 
     def moments(self, size: int) -> Ints:

@@ -30,7 +30,7 @@ _PRIORITIES = np.array([  # 1 is the most urgent
 _RATED = 0.42
 _MISFILED = 0.006
 _OUR_MISTAKE = 0.3
-_TECHNICAL_CHANCE = (0.042, 0.055)  # a month, before the drift and after it
+_TECHNICAL_CHANCE = (0.048, 0.062)  # a month, before the drift and after it
 _OTHER_CHANCE = 0.022
 _OUTAGE_REPORTED = 0.35
 _OUTAGE_CREDITED = 0.6
@@ -85,7 +85,7 @@ def _at_some_time(life: Life, month: Month, chance: Floats) -> tuple[Ints, Ints]
 
 def _billing_chance(life: Life) -> Floats:
     state = life.customers
-    surprise = np.minimum(state.shock, 0.2) * 1.2 + 0.07 * np.minimum(state.fails, 3.0)
+    surprise = np.minimum(state.shock, 0.2) * 0.7 + 0.05 * np.minimum(state.fails, 3.0)
     return 0.016 + surprise + 0.04 * (state.overdue > 0)
 
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from staunch_features.database import connect
-from staunch_features.world import WorldSettings
+from staunch_features.world import DEFAULT_CUSTOMERS, DEFAULT_SEED, WorldSettings
 from staunch_features.world_block import World, draw_block
-from staunch_features.world_clock import Calendar, microseconds
-from staunch_features.world_people import Members
+from staunch_features.world_clock import DAY, NEVER, Calendar, microseconds
+from staunch_features.world_people import Members, members
 from staunch_features.world_reference import Reference
 from staunch_features.world_rows import changed_rows, known_rows, new_rows
 from staunch_features.world_tables import TABLES
@@ -54,9 +54,11 @@ async def test_the_same_seed_gives_the_same_rows_and_another_one_others(
     assert all(once[table] != other[table] for table in once)
 
 
-def _draw(reference: Reference, seed: int, span: tuple[datetime, datetime], newcomer: int) -> Any:
-    members = Members(0, 1, 60, newcomer)
-    return draw_block(World.of(seed, 60, Calendar.between(*span), reference, None), members)
+def _draw(
+    reference: Reference, seed: int, span: tuple[datetime, datetime], newcomer: int, size: int = 60
+) -> Any:
+    world = World.of(seed, size, Calendar.between(*span), reference, None)
+    return draw_block(world, Members(0, 1, size, newcomer))
 
 
 @settings(max_examples=8)
@@ -86,7 +88,7 @@ def test_rows_that_change_are_those_of_which_more_became_known(
     reference: Reference, origin: datetime
 ) -> None:
     until = origin + timedelta(days=30)
-    drawn = _draw(reference, 5, (origin, until), -1)["tickets"]
+    drawn = _draw(reference, 5, (origin, until), -1, size=1000)["tickets"]
     since_us, until_us = microseconds(origin), microseconds(until)
     changed = changed_rows(TABLES["tickets"], drawn, since_us, until_us)
     told = drawn["resolved_recorded_at"]
@@ -110,3 +112,15 @@ async def test_newcomers_get_the_next_ids_in_the_order_of_joining(
     assert later[0] > origin
     assert 7 <= len(later) <= 14  # 1.34 % a month of 120 for 6.6 months
     assert all(row["joined_at"] < origin for row in rows[:120])
+
+
+@pytest.mark.parametrize("months_later", [0, 8, 19])
+def test_customer_42_of_the_docs_is_there_and_stays_for_two_years(
+    reference: Reference, origin: datetime, months_later: int
+) -> None:
+    start = origin + timedelta(days=30 * months_later)
+    span = Calendar.between(start, start + timedelta(days=730))
+    world = World.of(DEFAULT_SEED, DEFAULT_CUSTOMERS, span, reference, None)
+    drawn = draw_block(world, members(DEFAULT_CUSTOMERS, span)[0])["subscriptions"]
+    lasting = (drawn["ended_at"] == NEVER) & (drawn["started_at"] < microseconds(start) - 200 * DAY)
+    assert 42 in drawn["customer_id"][lasting & (drawn["superseded_at"] == NEVER)]
