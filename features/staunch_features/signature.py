@@ -20,7 +20,7 @@ import staunch_sql
 from staunch_features.database import Connection
 from staunch_features.errors import ViewError
 from staunch_features.sql_text import line_at, strings_of
-from staunch_features.view import FeatureView, LabelText
+from staunch_features.view import FeatureView, LabelText, header_line
 
 SQL_TYPES: Final = {"int64": "bigint", "text": "text", "uuid": "uuid"}
 """The key types a view may have: our name -> SQL's."""
@@ -36,9 +36,12 @@ _LITERAL: Final = re.compile(r"'(?:[^']|'')*'")
 # Classes of SQLSTATE that blame the statement and not the database.
 _FAULTS_OF_THE_TEXT: Final = ("0A", "20", "21", "22", "25", "2F", "34", "38", "39", "42", "54", "P0")
 _MENDS: Final = {
+    "22012": "divide by nullif(..., 0), which gives null",
     "25006": "a view only reads: write a SELECT",
-    "42501": "grant SELECT on what it reads to the role that serves and trains",
+    "42501": "as the tables' owner, GRANT USAGE ON SCHEMA and GRANT SELECT ON what it reads to the reader",
     "42P18": "cast every parameter: $1::bigint[] (or text[], uuid[]) and $2::timestamptz",
+    "42725": "cast what it is called with, for example $1::bigint[]",
+    "42883": "see that it exists, and cast its operands, for example $1::text[] for a text key",
     "42601": "mend the SQL; a view is one SELECT",
     "42P01": "name the table with its schema and see that it exists in this database",
 }
@@ -93,7 +96,7 @@ async def read_signature(connection: Connection, view: FeatureView, *, timeout_s
     with blame(view, view.statement):
         statement = await connection.prepare(view.statement, timeout=timeout_s)
     # What writes cannot stand within a SELECT, so it is refused for what it is, before any right is asked.
-    reading = f"SELECT * FROM (\n{view.statement}\n) AS view"
+    reading = staunch_sql.query("within_select").format(statement=view.statement)
     with blame(view, reading):
         await connection.prepare(reading, timeout=timeout_s)
     id_type, uses_as_of = _parameters(view, [p.name for p in statement.get_parameters()])
@@ -183,6 +186,8 @@ def blame(text: FeatureView | LabelText, sql: str) -> Iterator[None]:
 
 def _line_of_error(text: FeatureView | LabelText, sql: str, error: asyncpg.PostgresError) -> int | None:
     position, before = getattr(error, "position", None), sql.find(text.statement)
+    if isinstance(text, FeatureView) and before < 0 and text.population in sql:
+        return header_line(text.text, "population")
     if position is None or before < 0:
         return None
     line = line_at(sql, int(position) - 1) - sql.count("\n", 0, before)
@@ -229,7 +234,7 @@ def _features(view: FeatureView, columns: Sequence[Attribute]) -> tuple[FeatureC
                 file=view.file,
                 line=_line_of(view.statement, column.name),
                 message=f"expected feature {column.name} as float8, got {column.type.name}",
-                mend=f"cast it: ({column.name})::float8; encode a category as a number",
+                mend=_cast(column.name),
             )
     names = [column.name for column in columns]
     missing, unknown = set(names) - set(view.features), set(view.features) - set(names)
@@ -243,6 +248,12 @@ def _features(view: FeatureView, columns: Sequence[Attribute]) -> tuple[FeatureC
             mend="add or remove the entries under [features]",
         )
     return tuple(_column(view, name) for name in names)
+
+
+def _cast(column: str) -> str:
+    if column == "?column?":  # PostgreSQL's name for what has none
+        return "cast it and name it: (...)::float8 AS name"
+    return f"cast it: ({column})::float8; encode a category as a number"
 
 
 def _column(view: FeatureView, name: str) -> FeatureColumn:

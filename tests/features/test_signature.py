@@ -55,6 +55,11 @@ REFUSED = {
     f"SELECT c.id, c.a,\n  c.b::int AS b {FROM}": (10, "feature b as float8, got int4"),
     f"SELECT c.id, c.a,\n  c.b::text AS b {FROM}": (10, "feature b as float8, got text"),
     f"SELECT c.id, c.a, c.b, 1 AS _eligible {FROM}": (None, "_eligible boolean, got int4"),
+    f"SELECT c.id, c.a, c.b, 1 {FROM}": (None, r"name it: \(\.\.\.\)::float8 AS name"),
+    "SELECT c.id, c.a, c.b\nFROM unnest($1::text[]) u(id) JOIN clients_bigint c ON c.id = u.id": (
+        10,
+        "cast its operands",
+    ),
     f"SELECT c.id, c.a,\n  random() AS b {FROM}": (10, "random"),
     f"SELECT c.id, c.a,\n  date_part('epoch', now()) AS b {FROM}": (10, "now"),
     f"SELECT c.id, c.a,\n  date_part('day', CURRENT_DATE) AS b {FROM}": (10, "CURRENT_DATE"),
@@ -73,7 +78,7 @@ REFUSED = {
     "UPDATE clients_bigint SET a = 1 WHERE id = ANY ($1::bigint[])": (9, "syntax error"),
     "WITH gone AS (DELETE FROM clients_bigint RETURNING id, a, b)\n"
     "SELECT c.id, c.a, c.b FROM gone c WHERE c.id = ANY ($1::bigint[])": (9, "data-modifying"),
-    f"SELECT c.id, c.a, c.b {FROM}, secret": (None, "permission denied"),
+    f"SELECT c.id, c.a, c.b {FROM}, secret": (None, "permission denied.*; as .* GRANT SELECT ON"),
 }
 
 

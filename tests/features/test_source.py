@@ -45,6 +45,16 @@ async def test_the_population_comes_in_chunks_and_in_its_order(clients, id_type)
     assert [chunk async for chunk in source.population(2)] == [[third, second], [first]]
 
 
+@pytest.mark.parametrize(
+    "population", ["SELECT nonsense FROM clients_bigint", "SELECT id FORM clients_bigint"]
+)
+async def test_a_population_that_is_no_sql_is_blamed_where_it_stands(clients, population):
+    source = clients.source(population=population)
+    with pytest.raises(ViewError, match="the database refuses it") as caught:
+        await anext(source.population(2))
+    assert source.view.text.splitlines()[caught.value.line - 1].startswith("population = ")
+
+
 @given(ids=st.lists(st.sampled_from([1, 2, 3, 4, 5, 2**63 - 1]), max_size=12))
 async def test_order_and_duplicates_are_kept_and_unknown_ids_reported(clients, ids):
     batch = await clients.source().fetch(ids, NOON, timeout_s=5)
