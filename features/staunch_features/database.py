@@ -171,13 +171,7 @@ class Database:
 
     async def _acquire(self, timeout_s: float) -> Connection:
         give_up_at = asyncio.get_running_loop().time() + timeout_s
-        try:
-            async with asyncio.timeout_at(give_up_at):
-                await self._slots.acquire()
-        except TimeoutError as error:
-            raise DatabaseUnavailable(
-                f"all {self.size} connections to {_place(self._url)} were busy for {timeout_s:g} s"
-            ) from error
+        await self._take_slot(timeout_s)
         try:
             while self._idle:
                 connection = self._idle.pop()  # the one used last: its plans are warm
@@ -188,6 +182,18 @@ class Database:
         except BaseException:
             self._slots.release()
             raise
+
+    async def _take_slot(self, timeout_s: float) -> None:
+        if not self._slots.locked():  # does not wait, so needs no timer, which would cost more than the rest
+            await self._slots.acquire()
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise DatabaseUnavailable(
+                f"all {self.size} connections to {_place(self._url)} were busy for {timeout_s:g} s"
+            ) from error
 
     def _release(self, connection: Connection, *, sound: bool) -> None:
         if sound and not self._closed and not connection.is_closed() and not connection.is_in_transaction():
