@@ -84,7 +84,7 @@ def _versions(models: "list[Model]") -> str:
 
 
 def _problem(model: "Model") -> str:
-    return f"{model.state_reason}: {model.state_message}" if model.state_reason else ""
+    return ": ".join(part for part in (model.state_reason, model.state_message) if part)
 
 
 def _facts(model: "Model") -> list[tuple[str, str]]:

@@ -244,7 +244,7 @@ class Model:
         state: what this server does with the version.
         state_reason: the reason it is refused for, else empty.
         state_message: what is wrong and how to mend it, else empty.
-        create_time: when the version was published.
+        create_time: when the version was published; None if its manifest is not readable.
         view: the feature view, for example "churn".
         id_type: the type of the view's ids.
         view_digest: the digest of the feature SQL text stored with the version.
@@ -263,7 +263,7 @@ class Model:
     state: ModelState
     state_reason: str
     state_message: str
-    create_time: datetime
+    create_time: datetime | None
     view: str
     id_type: IdType
     view_digest: str

@@ -205,7 +205,7 @@ def model(message: models_pb.Model) -> results.Model:
         state=_enum(results.ModelState, models_pb.ModelState, "MODEL_STATE_", message.state),
         state_reason=message.state_reason,
         state_message=message.state_message,
-        create_time=message.create_time.ToDatetime(tzinfo=UTC),
+        create_time=message.create_time.ToDatetime(tzinfo=UTC) if message.HasField("create_time") else None,
         view=message.view,
         id_type=_enum(results.IdType, models_pb.IdType, "ID_TYPE_", message.id_type),
         view_digest=message.view_digest,

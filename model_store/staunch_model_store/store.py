@@ -147,7 +147,7 @@ class ModelStore:
         try:
             return (self._version_folder(name, version) / _MANIFEST).read_bytes()
         except OSError as error:
-            raise _refusal(f"{name}@{version}", "a readable manifest.json", str(error)) from error
+            raise _refusal(f"{name}@{version}", "a readable manifest.json", _trouble(error)) from error
 
     def read(self, name: str, version: int) -> StoredVersion:
         """Reads all files of a version once and verifies them against the manifest.
@@ -162,7 +162,7 @@ class ModelStore:
             names = Manifest.parse(manifest_bytes).files
             files = {file: (folder / file).read_bytes() for file in names if (folder / file).is_file()}
         except OSError as error:
-            raise _refusal(f"{name}@{version}", "readable files", str(error)) from error
+            raise _refusal(f"{name}@{version}", "readable files", _trouble(error)) from error
         stored = StoredVersion.verified(manifest_bytes, files)
         named = f"{stored.manifest.name}@{stored.manifest.version}"
         if named != f"{name}@{version}":
@@ -234,11 +234,10 @@ class ModelStore:
         return self.root / name / "versions" / str(version)
 
     def _not_found(self, reference: str, name: str, held: list[int]) -> ModelNotFound:
-        known = (
-            f"{name} with versions {held[:10]}, aliases {self.aliases(name)}" if held else self.names()[:10]
-        )
+        known = [str(version) for version in held[:10]] + sorted(self.aliases(name)) if held else []
+        names = [f"{name}@{one}" for one in known] or self.names()[:10]
         return ModelNotFound(
-            f"{reference[:80]}: expected a model of the store, which holds {known or 'none'}"
+            f"{reference[:80]}: expected a model of the store, which holds {', '.join(names) or 'none'}"
         )
 
     def _next_version(self, name: str) -> int:
@@ -267,6 +266,11 @@ def _sha256(content: bytes) -> str:
 
 def _refusal(what: str, expected: str, got: str) -> ModelRefused:
     return ModelRefused(f"{what}: expected {expected}, got {got}; restore the files or publish again")
+
+
+def _trouble(error: OSError) -> str:
+    """What the system says of which file, without its folder: callers of the server read this too."""
+    return f"{Path(str(error.filename)).name}: {error.strerror or type(error).__name__}"
 
 
 def _verify(name: str, entry: FileEntry, content: bytes | None) -> None:

@@ -251,7 +251,8 @@ class Guard:
         now = time.monotonic()
         if now - self._last_logged.get(refusal.reason, -_LOG_EVERY_S) >= _LOG_EVERY_S:
             self._last_logged[refusal.reason] = now
-            _LOG.warning("%s request %s: %s (%r)", call.method, call.request_id, refusal, refusal.__cause__)
+            cause = f" ({refusal.__cause__!r})" if refusal.__cause__ else ""
+            _LOG.warning("%s request %s: %s%s", call.method, call.request_id, refusal, cause)
 
 
 def _parsed(request_type: type[Request], raw: bytes) -> Request:

@@ -182,6 +182,8 @@ def _metrics(manifest: Manifest) -> list[Metric]:
 
 def _refuse_fields(request: SetAliasRequest) -> None:
     wrong = []
+    if not request.name:
+        wrong.append(Violation("name", "expected the name of a model, got none"))
     if not NAME.fullmatch(request.alias):
         wrong.append(Violation("alias", f"expected {NAME.pattern}, got {request.alias[:40]!r}"))
     if request.version < 1:

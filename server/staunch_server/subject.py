@@ -71,7 +71,7 @@ def given(served: Served, request: PredictRequest | ExplainRequest) -> NDArray[n
     for column, value in _columns(served, values, "features.values"):
         row[column] = value
     if absent := sorted(served.columns.keys() - values.keys()):
-        raise _refuse_features(Reason.FEATURE_MISSING, "features.values", absent, "is required")
+        raise _refuse_features(Reason.FEATURE_MISSING, "features.values", absent, "missing")
     return row
 
 
@@ -108,6 +108,7 @@ def customer(id_type: str, raw: Id, field: str) -> Id:
 def id_type_mismatch(id_type: str, field: str) -> Refusal:
     """The refusal of an id where the view wants a key, or the other way round."""
     wanted = "customer_id" if id_type == "int64" else "customer_key"
+    wanted += "s" * field.endswith("s")  # a chunk's fields are plural
     message = f"Expected {wanted}, since the view's ids are {id_type}, got {field}; use {wanted}."
     return Refusal(Reason.ID_TYPE_MISMATCH, message, [Violation(field, f"the view takes {wanted}")])
 
@@ -168,14 +169,14 @@ def set_value(message: FeatureValue, value: float) -> None:
 def _columns(served: Served, values: Mapping[str, FeatureValue], field: str) -> Iterator[tuple[int, float]]:
     """Reads named values as columns and float64; every name is compared before any is looked up."""
     if unknown := sorted(values.keys() - served.columns.keys()):
-        raise _refuse_features(Reason.FEATURE_UNKNOWN, field, unknown, "is no feature of the model")
+        raise _refuse_features(Reason.FEATURE_UNKNOWN, field, unknown, "no feature of the model")
     numbers = {name: _number(value) for name, value in values.items()}
     if infinite := sorted(name for name, number in numbers.items() if number is None):
-        raise _refuse_features(Reason.FEATURE_NOT_FINITE, field, infinite, "is NaN or infinite")
+        raise _refuse_features(Reason.FEATURE_NOT_FINITE, field, infinite, "NaN or infinite")
     features = served.manifest.features
     null = [name for name, number in numbers.items() if number is not None and math.isnan(number)]
     if never := sorted(name for name in null if not features[served.columns[name]].nullable):
-        raise _refuse_features(Reason.FEATURE_MISSING, field, never, "is never null in this view")
+        raise _refuse_features(Reason.FEATURE_MISSING, field, never, "never null in this view")
     for name, number in numbers.items():
         if number is not None:
             yield served.columns[name], number
@@ -193,8 +194,8 @@ def _refuse_features(reason: Reason, field: str, names: list[str], problem: str)
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return Refusal(
         reason,
-        f"{field}: {shown}{more}: {problem}; GetModel lists the features and whether they can be null.",
-        [Violation(f"{field}[{name}]", problem) for name in names],
+        f"{field}: {problem}: {shown}{more}; GetModel lists the features and whether they can be null.",
+        [Violation(f"{field}[{name}]", f"is {problem}") for name in names],
     )
 
 

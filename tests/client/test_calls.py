@@ -10,7 +10,8 @@ import pytest
 from tests.client.conftest import EitherClient
 
 import staunch
-from staunch import AsyncClient, Client, ModelState, OutputSpace, RiskBand
+from staunch import AsyncClient, Client, ModelState, OutputSpace, RiskBand, _wire
+from staunch.v1 import model_service_pb2 as models_pb
 
 
 async def test_a_prediction_names_the_version_and_the_moment_that_made_it(either, toy):
@@ -165,3 +166,9 @@ def test_every_value_of_every_enum_of_the_contract_has_its_twin(wrapper, kind, p
     module = prediction_service_pb2 if hasattr(prediction_service_pb2, wrapper) else model_service_pb2
     names = {name.removeprefix(prefix).lower() for name in getattr(module, wrapper).keys()}  # noqa: SIM118
     assert names == {member.value for member in getattr(staunch, kind)}
+
+
+def test_a_version_whose_manifest_is_not_readable_was_published_nobody_knows_when():
+    unreadable = models_pb.Model(name="churn", version=7, state_message="churn@7: expected ...")
+    assert _wire.model(unreadable).create_time is None
+    assert _wire.model(unreadable).state_message == "churn@7: expected ..."

@@ -165,6 +165,27 @@ def test_what_the_store_does_not_hold_is_not_found(store: ModelStore, reference:
         store.resolve(reference)
 
 
+def test_who_asks_for_what_is_not_there_is_told_what_is(store: ModelStore) -> None:
+    with pytest.raises(ModelNotFound, match=r"^churn: expected a model of the store, which holds none$"):
+        store.resolve("churn")
+    store.publish("churn", built)
+    store.publish("churn", built)
+    store.set_alias("churn", "champion", 1)
+    with pytest.raises(ModelNotFound, match=r"holds churn@2, churn@1, churn@champion$"):
+        store.resolve("churn@9")
+    with pytest.raises(ModelNotFound, match=r"holds churn$"):
+        store.resolve("chrun")
+
+
+def test_an_unreadable_version_is_refused_without_telling_where_it_stands(store: ModelStore) -> None:
+    store.publish("churn", built)
+    (store.root / "churn" / "versions" / "1" / "manifest.json").unlink()
+    for read in (store.read, store.manifest_bytes):
+        with pytest.raises(ModelRefused, match="got manifest.json: No such file or directory;") as caught:
+            read("churn", 1)
+        assert str(store.root) not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "reference", ["churn@0", "churn@01", "churn@-1", "churn@1.0", "churn@²", "churn@" + "9" * 30]
 )

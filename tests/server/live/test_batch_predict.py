@@ -159,6 +159,8 @@ async def test_a_wrong_chunk_gets_one_error_without_index_and_the_stream_goes_on
         assert not answer.probabilities
         assert answer.model.version == 1
     assert len(answers[-1].probabilities) == 1
+    keys = answers[1 + list(CHUNK_ERRORS).index("keys for ids")]
+    assert keys.errors[0].message.endswith("got customer_keys; use customer_ids.")
 
 
 async def test_malformed_chunks_are_answered_in_their_place_even_first(

@@ -126,6 +126,7 @@ async def test_an_empty_store_lists_nothing_and_is_not_ready(serve: Serve, read_
         mpb.ListModelsRequest(page_size=-1),
         mpb.ListModelsRequest(page_token="what?"),
         mpb.ListModelsRequest(page_token="AAAA"),
+        mpb.SetAliasRequest(alias="champion", version=1),
         point("Champion", 1),
         point("", 1),
         point("3", 1),

@@ -254,6 +254,20 @@ async def test_each_wrong_request_gets_its_code_reason_and_a_message_that_says_w
         assert bool(error.violations) == (error.code == grpc.StatusCode.INVALID_ARGUMENT)
 
 
+async def test_messages_on_features_name_them(publish: Any, serve: Serve, read_error: Any) -> None:
+    publish()
+    live = await serve()
+    told = {
+        "features.values: no feature of the model: c, d; ": given(a=1, b=1, hours=1, c=1, d=1),
+        "features.values: missing: b, hours; ": given(a=1),
+        "features.values: NaN or infinite: a; ": given(a=math.nan, b=1, hours=1),
+        "features.values: never null in this view: a; ": given(a=None, b=1, hours=1),
+    }
+    for message, features in told.items():
+        error = await failure(live.prediction.Predict(pb.PredictRequest(features=features)), read_error)
+        assert error.message.startswith(message)
+
+
 @pytest.mark.parametrize(
     ("id_type", "key"),
     [
