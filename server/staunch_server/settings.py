@@ -108,7 +108,7 @@ class Settings(BaseSettings):
         description="Customers of a new simulated world; unset, 10,000, or those of the one that stands.",
     )
     simulation_seed: int | None = Field(
-        None, ge=0, description="Seed of a new simulated world; unset, 42, or that of the one that stands."
+        None, ge=0, description="Seed of a new simulated world; unset, ours, or that of the one that stands."
     )
 
     @classmethod
