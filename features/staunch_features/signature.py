@@ -43,7 +43,7 @@ _MENDS: Final = {
     "42725": "cast what it is called with, for example $1::bigint[]",
     "42883": "see that it exists, and cast its operands, for example $1::text[] for a text key",
     "42601": "mend the SQL; a view is one SELECT",
-    "42P01": "name the table with its schema and see that it exists in this database",
+    "42P01": "name the table with its schema and see that it is there; `staunch migrate` makes our own",
 }
 
 

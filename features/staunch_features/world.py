@@ -148,14 +148,15 @@ async def write_world(
         settings: How this world departs from the usual; as it was written before if left out.
 
     Raises:
-        WorldError: The database holds customers that are not simulated, or another world.
+        WorldError: The database holds customers that are not simulated, or another world; or its tables are
+            missing, or another role owns them.
         ValueError: An argument is out of range, or the reference data is not complete.
         DatabaseUnavailable: The database cannot be reached.
     """
     connection = await connect(owner_url, timeout_s=_CONNECT_TIMEOUT_S)
     try:
         await connection.execute(staunch_sql.query("world_lock"))
-        stored = await _read(connection)
+        stored = await _read_as_owner(connection)
         standing = (stored.customers, stored.seed) if stored else (DEFAULT_CUSTOMERS, DEFAULT_SEED)
         size = standing[0] if customers is None else customers
         wanted = _Wanted.of(size, standing[1] if seed is None else seed, until, origin or until, settings)
@@ -239,6 +240,16 @@ async def _read(connection: Connection) -> _Stored | None:
     finished = known.pop("finished_at") is not None
     settings = WorldSettings.parse(known.pop("settings"))
     return _Stored(**known, settings=settings, finished=finished)
+
+
+async def _read_as_owner(connection: Connection) -> _Stored | None:
+    try:
+        return await _read(connection)
+    except (UndefinedTableError, InsufficientPrivilegeError) as error:
+        raise WorldError(
+            f"expected the tables of Staunch and the role that owns them, got: {error}; "
+            "run `staunch migrate`, and name the owner in STAUNCH_DATABASE_URL"
+        ) from error
 
 
 async def _refuse_customers(connection: Connection) -> None:

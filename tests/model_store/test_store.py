@@ -131,7 +131,7 @@ def test_an_alias_cannot_point_at_nothing(store: ModelStore) -> None:
     with pytest.raises(ModelNotFound, match="churn@1"):
         store.set_alias("churn", "champion", 1)
     store.publish("churn", built)
-    with pytest.raises(ModelNotFound, match=r"churn@2.*\[1\]"):
+    with pytest.raises(ModelNotFound, match=r"churn@2.*holds churn@1$"):
         store.set_alias("churn", "champion", 2)
 
 
@@ -181,7 +181,7 @@ def test_an_unreadable_version_is_refused_without_telling_where_it_stands(store:
     store.publish("churn", built)
     (store.root / "churn" / "versions" / "1" / "manifest.json").unlink()
     for read in (store.read, store.manifest_bytes):
-        with pytest.raises(ModelRefused, match="got manifest.json: No such file or directory;") as caught:
+        with pytest.raises(ModelRefused, match=r"got manifest\.json: No such file or directory;") as caught:
             read("churn", 1)
         assert str(store.root) not in str(caught.value)
 

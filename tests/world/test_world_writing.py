@@ -75,6 +75,18 @@ async def test_rows_of_others_are_never_touched(empty: Any, write: Any) -> None:
     assert await _fetch(database, "SELECT count(*) FROM simulation.worlds") == 0
 
 
+@pytest.mark.parametrize("migrated", [True, False])
+async def test_without_tables_or_as_their_reader_one_is_told_to_migrate_as_the_owner(
+    database_factory: Any, origin: datetime, migrated: bool
+) -> None:
+    made = await asyncio.to_thread(database_factory, None if migrated else "template1")
+    url = made.reader_url if migrated else made.owner_url
+    with pytest.raises(
+        WorldError, match=r"run `staunch migrate`, and name the owner in STAUNCH_DATABASE_URL"
+    ):
+        await write_world(url, customers=1, seed=1, until=origin)
+
+
 @pytest.mark.parametrize("other", [{"seed": 4}, {"customers": 121}])
 async def test_another_world_is_refused(empty: Any, write: Any, other: dict[str, int]) -> None:
     database = await empty()
