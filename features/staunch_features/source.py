@@ -116,6 +116,7 @@ class FeatureSource:
         self._database = database
         self._signature: ViewSignature | None = None
         self._sql = ""
+        self._never = np.empty(0, dtype=np.bool_)  # which features must not be null
 
     async def signature(self, timeout_s: float) -> ViewSignature:
         """Reads what the view takes and gives from the prepared statement; asks the database once.
@@ -134,6 +135,7 @@ class FeatureSource:
                 sql = _pack(self.view, signature)
                 with blame(self.view, sql):
                     await connection.prepare(sql, timeout=timeout_s)
+            self._never = np.array([not column.nullable for column in signature.features])
             self._sql, self._signature = sql, signature
         return self._signature
 
@@ -162,7 +164,8 @@ class FeatureSource:
                 arguments.append(as_of)
             with blame(self.view, self._sql):
                 rows = await connection.fetch(self._sql, *arguments, timeout=_left(deadline))
-        return _unpack(self.view, signature, ids, as_of, rows[0]["ids"] or [], rows[0]["matrix"])
+        returned, matrix = rows[0]
+        return _unpack(self.view, signature, ids, as_of, returned or [], matrix, self._never)
 
     async def population(self, chunk: int, *, timeout_s: float = 60) -> AsyncGenerator[list[Id], None]:
         """Lists every candidate id in the view's own order, through a cursor.
@@ -263,31 +266,39 @@ def _unpack(
     ids: Sequence[Id],
     as_of: datetime | None,
     returned: list[Id],
-    matrix: bytes | None,
+    matrix: bytes,
+    never: NDArray[np.bool_],
 ) -> FeatureBatch:
+    """Takes the matrix apart. Alone, a customer pays for each step here, so there are few."""
+    if not returned:
+        return _nothing(signature, len(ids), as_of)
     width = len(signature.features)
-    rows = _matrix(matrix, len(returned), width + signature.has_eligible)
-    # One more row than ids were returned: the row of those that were not found.
-    values = np.full((len(returned) + 1, width), np.nan)
-    values[:-1] = rows[:, :width]
-    eligible = np.zeros(len(returned) + 1, dtype=np.bool_)
-    eligible[:-1] = rows[:, width] == 1 if signature.has_eligible else True
-    place = _places(view, ids, returned)
-    found = place < len(returned)
-    batch = FeatureBatch(values[place], found, eligible[place], as_of)
-    batch.problems.update(_problems(signature, batch))
+    places = _places(view, ids, returned)
+    rows = _matrix(matrix, len(returned), width + signature.has_eligible)[places].astype(np.float64)
+    found = np.array([place >= 0 for place in places])
+    if -1 in places:
+        rows[~found] = np.nan
+    values = rows[:, :width]
+    batch = FeatureBatch(values, found, rows[:, width] == 1 if signature.has_eligible else found, as_of)
+    # A null is bad where there must be none, an infinity anywhere.
+    bad = np.isinf(values) | (np.isnan(values) & never)
+    if bad.any():
+        batch.problems.update(_problems(signature, batch, bad))
     return batch
 
 
-def _matrix(matrix: bytes | None, rows: int, columns: int) -> NDArray[np.float64]:
-    if matrix is None:
-        return np.empty((0, columns))
+def _nothing(signature: ViewSignature, count: int, as_of: datetime | None) -> FeatureBatch:
+    nowhere = np.zeros(count, dtype=np.bool_)
+    return FeatureBatch(np.full((count, len(signature.features)), np.nan), nowhere, nowhere, as_of)
+
+
+def _matrix(matrix: bytes, rows: int, columns: int) -> NDArray[np.float64]:
     flat = np.frombuffer(matrix, dtype=_ELEMENT, offset=_MATRIX_HEAD_BYTES)["value"]
     return flat.reshape(rows, columns)
 
 
-def _places(view: FeatureView, ids: Sequence[Id], returned: Sequence[Id]) -> NDArray[np.intp]:
-    """Finds the returned row of each id asked for; ``len(returned)`` where there is none."""
+def _places(view: FeatureView, ids: Sequence[Id], returned: Sequence[Id]) -> list[int]:
+    """Finds the returned row of each id asked for; -1 where there is none."""
     rows = {key: row for row, key in enumerate(returned)}
     if len(rows) != len(returned):
         twice = next(key for row, key in enumerate(returned) if rows[key] != row)
@@ -304,13 +315,10 @@ def _places(view: FeatureView, ids: Sequence[Id], returned: Sequence[Id]) -> NDA
             message=f"expected rows for the ids in $1 only, got one for {next(iter(strangers))!r}",
             mend="begin with unnest($1::bigint[]) and join the rest to it",
         )
-    missing = len(returned)
-    return np.fromiter((rows.get(key, missing) for key in ids), dtype=np.intp, count=len(ids))
+    return [rows.get(key, -1) for key in ids]
 
 
-def _problems(signature: ViewSignature, batch: FeatureBatch) -> dict[int, str]:
-    never = np.array([not column.nullable for column in signature.features])
-    bad = np.isinf(batch.values) | (np.isnan(batch.values) & never)
+def _problems(signature: ViewSignature, batch: FeatureBatch, bad: NDArray[np.bool_]) -> dict[int, str]:
     found: dict[int, str] = {}
     for row, column in np.argwhere(bad & batch.eligible[:, None]):
         name, value = signature.features[column].name, batch.values[row, column]
