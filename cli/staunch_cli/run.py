@@ -83,8 +83,9 @@ def _ports(settings: Settings) -> Iterator[tuple["socket.socket", "socket.socket
         try:
             metrics = listen(settings.metrics_host, settings.metrics_port)
         except OSError as error:
+            why = str(error.strerror).partition(" (while")[0]  # Python adds the address once more
             raise PortTaken(
-                f"cannot use {settings.metrics_host}:{settings.metrics_port} for metrics ({error.strerror}): "
+                f"cannot use {settings.metrics_host}:{settings.metrics_port} for metrics ({why}): "
                 "stop what runs there or choose another with --metrics-port"
             ) from error
         with metrics:

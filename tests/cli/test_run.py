@@ -53,7 +53,15 @@ def test_a_second_start_says_the_port_is_taken_and_touches_nothing(start, tmp_pa
         port = holder.getsockname()[1]
         second = start("run", STAUNCH_PORT=str(port), STAUNCH_STATE_FOLDER=str(tmp_path / "other"))
         assert second.process.wait(30) == 1
+        third = start(
+            "run",
+            STAUNCH_PORT="0",
+            STAUNCH_METRICS_PORT=str(port),
+            STAUNCH_STATE_FOLDER=str(tmp_path / "other"),
+        )
+        assert third.process.wait(30) == 1
     assert f"cannot use 127.0.0.1:{port}" in second.output
+    assert f"cannot use 127.0.0.1:{port} for metrics (Address already in use): stop" in third.output
     assert not (tmp_path / "other").exists()
 
 
