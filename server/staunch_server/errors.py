@@ -61,7 +61,7 @@ class Reason(enum.Enum):
     MODEL_NOT_FOUND = (Code.NOT_FOUND, "The store holds no such model, version or alias.")
     CUSTOMER_NOT_ELIGIBLE = (Code.FAILED_PRECONDITION, "The id is not in the view's population then.")
     MODEL_NOT_LOADED = (Code.FAILED_PRECONDITION, "The version is stored and cannot be loaded on request.")
-    MODEL_REFUSED = (Code.FAILED_PRECONDITION, "The version failed verification and never answers.")
+    MODEL_REFUSED = (Code.FAILED_PRECONDITION, "The version failed verification, or its view fails now.")
     EXPLAINER_MISSING = (Code.FAILED_PRECONDITION, "The version has no explainer.")
     ALIAS_MOVED = (Code.ABORTED, "The alias does not point at the expected version.")
     DATABASE_UNAVAILABLE = (Code.UNAVAILABLE, "The database did not answer.", 0.5)

@@ -41,7 +41,7 @@ async def _fetch(
     try:
         return await source.fetch(ids, as_of, timeout_s=deadline - time.monotonic())
     except ViewError as error:
-        if next(queries, None) is None or not _blames_data(error):
+        if not ids or next(queries, None) is None or not _blames_data(error):
             raise
         if len(ids) == 1:
             return _problem(source, as_of, error)

@@ -155,7 +155,8 @@ class Metrics:
         )
         self.model_info = Gauge(
             "staunch_model_info",
-            "1 for each version in its present state (LOADING, READY, REFUSED), 0 for states it left.",
+            "1 for each version in its present state (LOADING, READY; REFUSED also while its view fails), "
+            "0 for states it left.",
             ("model", "version", "digest", "state"),
             multiprocess_mode="livemax",
             registry=registry,

@@ -44,7 +44,9 @@ The supervisor adds two of its own: `staunch_workers_ready` (gauge, workers that
 What to look at first: the rate of `staunch_calls_total` by `code`, the 99th percentile of
 `staunch_call_seconds`, and `staunch_sql_seconds` against it, since the database is most of a call. While
 the database is away the health stays SERVING and calls end as UNAVAILABLE with
-`reason="DATABASE_UNAVAILABLE"`: alert on that.
+`reason="DATABASE_UNAVAILABLE"`: alert on that. A version that was refused, or whose view broke because its
+tables changed, is `staunch_model_info{{state="REFUSED"}} == 1`: alert on that too. GetModel says what is
+wrong and how to mend it.
 """
 
 _ERRORS = f"""# Errors

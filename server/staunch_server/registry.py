@@ -3,17 +3,15 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from staunch.v1.model_service_pb2 import (
     MODEL_STATE_LOADING,
     MODEL_STATE_READY,
     MODEL_STATE_REFUSED,
     MODEL_STATE_STORED,
-    ModelState,
 )
 from staunch_features.errors import DatabaseUnavailable, FeatureError, ViewError
-from staunch_model_store.errors import ModelNotFound, ModelStoreError
+from staunch_model_store.errors import ModelNotFound, ModelRefused, ModelStoreError
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import CHAMPION, ModelStore, StoredVersion, parse_reference
 from staunch_server.coalescer import give_up_at
@@ -21,26 +19,13 @@ from staunch_server.errors import Reason, Refusal, Resource
 from staunch_server.metrics import Metrics
 from staunch_server.pointers import Alias, Complaints, Pointing, Version, digest, read_pointing
 from staunch_server.served import Databases, Served
+from staunch_server.state import State, refused
 
 # How long the database may take to prepare a view; a healthy one needs milliseconds.
 _CHECK_S = 2.0
 
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What this process does with a version; why it is refused and how to mend it, if it is.
-
-    Attributes:
-        state: the proto's state.
-        reason: the ErrorInfo reason of a refused version.
-        message: what is wrong with it and how to mend it.
-        digest: of the manifest in memory; empty if it is not loaded.
-    """
-
-    state: ModelState.ValueType
-    reason: str = ""
-    message: str = ""
-    digest: str = ""
+# How long a view may go unread before it is run for nobody, to see whether it still works.
+_LOOK_S = 10.0
 
 
 class Registry:
@@ -104,12 +89,15 @@ class Registry:
 
     def state(self, version: Version) -> State:
         """What this process does with a version of the store."""
-        if version in self._loaded:
-            return State(MODEL_STATE_READY, digest=self._loaded[version].reference.digest)
+        served = self._loaded.get(version)
+        if served is not None and served.trouble is not None:
+            return refused(served.trouble, served.reference.digest)
+        if served is not None:
+            return State(MODEL_STATE_READY, digest=served.reference.digest)
         if version in self._loading:
             return State(MODEL_STATE_LOADING)
         if version in self._refused:
-            return State(MODEL_STATE_REFUSED, Reason.MODEL_REFUSED.name, str(self._refused[version]))
+            return refused(self._refused[version])
         return State(MODEL_STATE_STORED)
 
     async def start(self) -> None:
@@ -133,7 +121,8 @@ class Registry:
         return sorted(changed)
 
     async def watch(self, poll_s: float) -> None:
-        """Follows aliases moved by others, and ends what a database that was away held up; for ever.
+        """Follows aliases moved by others and views that break or are mended, and ends what a database that
+        was away held up; for ever.
 
         Args:
             poll_s: seconds between two looks at the store.
@@ -144,6 +133,7 @@ class Registry:
             if self._unfinished or pointing != self._pointing:
                 async with self._changing:
                     await self._follow(pointing)
+            await self._look_at_views()
 
     async def resolve(self, model: str, deadline: float | None) -> Served:
         """Finds the version that "name", "name@version", "name@alias" or "" means, loading it if need be.
@@ -230,12 +220,33 @@ class Registry:
         try:
             async with asyncio.timeout(_CHECK_S):
                 await served.check(_CHECK_S)
+                if served.trouble is not None:
+                    await served.look(_CHECK_S)
         except TimeoutError as error:
-            message = (
-                f"{served.name}: expected its view to be prepared within {_CHECK_S:g} s; try again later"
-            )
+            message = f"{served.name}: expected its view to answer within {_CHECK_S:g} s; try again later"
             raise DatabaseUnavailable(message) from error
         return served
+
+    async def _look_at_views(self) -> None:
+        """Runs the views that are in trouble, and those that nobody has asked for some seconds."""
+        for served in list(self._loaded.values()):
+            if served.trouble is None and time.monotonic() - served.looked_at < _LOOK_S:
+                continue
+            try:
+                await served.look(_CHECK_S)
+            except (ViewError, ModelRefused):
+                continue  # It is in trouble, and has said so.
+            except (FeatureError, TimeoutError):
+                return  # The database is away: the other views would only wait in vain as well.
+
+    def _trouble_changed(self, version: Version) -> None:
+        """Says in log and metric that a view broke, or works again."""
+        served = self._loaded.get(version)
+        if served is not None and served.trouble is not None:
+            self._complaints.log(_text(version), f"its view fails: {served.trouble}")
+        else:
+            self._complaints.over(_text(version))
+        self._show()
 
     def _choose(self, alias: Alias, version: Version) -> Served | None:
         """What answers for an alias: its target once that is checked, else what answered before, if any."""
@@ -282,6 +293,7 @@ class Registry:
             self._metrics.model(_text(version)),
             max_batch_rows=self._max_batch_rows,
             query_timeout_s=self._query_timeout_s,
+            on_trouble=lambda: self._trouble_changed(version),
         )
 
     def _load_ended(self, version: Version, task: asyncio.Task[Served]) -> None:

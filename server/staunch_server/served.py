@@ -4,9 +4,9 @@ import asyncio
 import math
 import time
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,9 @@ class Served:
         columns: feature name to column.
         coalescer: joins calls of one customer.
         checked: whether the database's view has been seen to fit the model.
+        trouble: why the view failed when it was last run, though the version itself is sound; None if it
+            did not. Calls go on asking, so that each gets its own error, and none once it is mended.
+        looked_at: when the view last ran or was tried by `look`, monotonic seconds.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Served:
         *,
         max_batch_rows: int,
         query_timeout_s: float,
+        on_trouble: Callable[[], None],
     ) -> None:
         manifest = stored.manifest
         self.name = f"{manifest.name}@{manifest.version}"
@@ -80,6 +84,9 @@ class Served:
         self.reference = ModelReference(name=manifest.name, version=manifest.version, digest=stored.digest)
         self.columns = {name: column for column, name in enumerate(manifest.feature_names)}
         self.checked = False
+        self.trouble: ViewError | ModelRefused | None = None
+        self.looked_at = time.monotonic()
+        self._on_trouble = on_trouble
         thresholds = manifest.thresholds
         self._edges = [thresholds.medium, thresholds.high] if thresholds else []
         self._model = model
@@ -109,6 +116,19 @@ class Served:
         if not self.checked:
             _compare(self.name, self.manifest, await self._source.signature(timeout_s))
             self.checked = True
+
+    async def look(self, timeout_s: float) -> None:
+        """Runs the view for nobody, and says by `trouble` whether it broke or was mended meanwhile.
+
+        A table may change under a running server, and no call need come by that would find it out.
+
+        Raises:
+            ModelRefused, ViewError: as `check`; `trouble` holds it.
+            DatabaseUnavailable, TimeoutError: as `check`; `trouble` stays what it was.
+        """
+        self.looked_at = time.monotonic()
+        await self._read([], datetime.now(UTC), timeout_s)
+        self._set_trouble(None)
 
     async def read_chunk(self, ids: Sequence[Id], as_of: datetime, timeout_s: float) -> FeatureBatch:
         """Reads the rows of a stream's chunk on the connections kept for streams; errors as `check` and
@@ -172,9 +192,20 @@ class Served:
         self, source: FeatureSource, ids: Sequence[Id], as_of: datetime, timeout_s: float
     ) -> FeatureBatch:
         deadline = time.monotonic() + timeout_s
-        await self.check(timeout_s)
         moment = as_of if self.manifest.uses_as_of else None
-        return await isolation.fetch(source, ids, moment, deadline=deadline)
+        try:
+            await self.check(timeout_s)
+            batch = await isolation.fetch(source, ids, moment, deadline=deadline)
+        except (ViewError, ModelRefused) as error:
+            self._set_trouble(error)
+            raise
+        self.looked_at = time.monotonic()
+        return batch
+
+    def _set_trouble(self, trouble: ViewError | ModelRefused | None) -> None:
+        before, self.trouble = self.trouble, trouble
+        if str(before) != str(trouble):
+            self._on_trouble()
 
 
 def _text(stored: StoredVersion, name: str) -> str:

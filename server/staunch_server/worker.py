@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -38,6 +39,7 @@ MODEL_SERVICE: str = model_service_pb2.DESCRIPTOR.services_by_name["ModelService
 
 _FLUSH_S = 0.5  # what the library needs to send the last answers; watchers of the health stay until its end
 _SAMPLE_S = 1.0
+_AGAIN_S = 1.0
 _LOG = logging.getLogger("staunch.worker")
 
 
@@ -159,8 +161,9 @@ async def serving(
         stack.push_async_callback(server.close)
         stack.push_async_callback(server.drain)
         await server.start()
-        for work in (server.follow_registry(), server.registry.watch(settings.store_poll_s), server.sample()):
-            stack.push_async_callback(_cancelled, _background(work))
+        watch = partial(server.registry.watch, settings.store_poll_s)
+        for work in (server.follow_registry, watch, server.sample):
+            stack.push_async_callback(_cancelled, asyncio.create_task(_kept_up(work)))
         yield server
 
 
@@ -205,7 +208,7 @@ def _handle_signals(stopping: asyncio.Event, registry: Registry, *, supervised: 
         stopping.set()
 
     def reload() -> None:
-        task = _background(registry.reload())
+        task = asyncio.create_task(_logged(registry.reload()))
         reloading.add(task)
         task.add_done_callback(reloading.discard)
 
@@ -295,16 +298,18 @@ def _transport_kind(name: str) -> Callable[..., Transport]:
     return NativeTransport
 
 
-def _background(work: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
-    """Runs work beside the calls; should it fail, the log says so and the calls go on."""
+async def _kept_up(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Does for ever what is done beside the calls; should it fail, the log says so and it begins again."""
+    while True:
+        await _logged(work())
+        await asyncio.sleep(_AGAIN_S)
 
-    async def run() -> None:
-        try:
-            await work
-        except Exception:  # Beside the calls nothing may end the process: those in progress would be lost.
-            _LOG.exception("background work ended")
 
-    return asyncio.create_task(run())
+async def _logged(work: Coroutine[Any, Any, Any]) -> None:
+    try:
+        await work
+    except Exception:  # Beside the calls nothing may end the process: those in progress would be lost.
+        _LOG.exception("background work failed")
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from staunch.v1 import model_service_pb2, prediction_service_pb2
 from staunch.v1 import prediction_service_pb2 as pb
+from staunch_server import pointers, registry, worker
 from staunch_server.settings import SettingsError, load_settings
 from staunch_server.worker import Server
 
@@ -115,6 +116,27 @@ async def test_the_url_of_the_database_never_leaves_in_an_error(serve: Any, clie
     assert error.reason == "DATABASE_UNAVAILABLE"
     assert "wrong" not in repr(error)
     assert "127.0.0.1" not in repr(error)
+
+
+async def test_what_runs_beside_the_calls_begins_again_after_an_unforeseen_failure(
+    serve: Any, publish: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one odd moment of the disk would end the following of aliases until somebody restarts."""
+    monkeypatch.setattr(worker, "_AGAIN_S", 0.01)
+    running = await serve(store_poll_s=0.02)
+    failed = 0
+
+    def fails_twice(*arguments: Any) -> Any:
+        nonlocal failed
+        failed += 1
+        if failed <= 2:
+            raise RuntimeError("unforeseen")
+        return pointers.read_pointing(*arguments)
+
+    monkeypatch.setattr(registry, "read_pointing", fails_twice)
+    publish(running.store)
+    await until(lambda: running.server.registry.ready() == ["churn@2"])
+    assert failed > 2
 
 
 def test_the_native_transport_is_refused_what_it_cannot_do(clients: Any) -> None:
