@@ -88,7 +88,9 @@ class _ModelStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelState
     MODEL_STATE_READY: _ModelState.ValueType  # 3
     """Answers."""
     MODEL_STATE_REFUSED: _ModelState.ValueType  # 4
-    """Failed verification and never answers."""
+    """Failed verification and never answers, or its view fails in the database as it is now. A view is run again
+    now and then, so that the state follows when the tables are mended.
+    """
 
 class ModelState(_ModelState, metaclass=_ModelStateEnumTypeWrapper):
     """What the server does with a version."""
@@ -102,7 +104,9 @@ MODEL_STATE_LOADING: ModelState.ValueType  # 2
 MODEL_STATE_READY: ModelState.ValueType  # 3
 """Answers."""
 MODEL_STATE_REFUSED: ModelState.ValueType  # 4
-"""Failed verification and never answers."""
+"""Failed verification and never answers, or its view fails in the database as it is now. A view is run again
+now and then, so that the state follows when the tables are mended.
+"""
 Global___ModelState: _TypeAlias = ModelState  # noqa: Y015
 
 @_typing.final

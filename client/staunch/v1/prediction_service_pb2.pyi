@@ -243,7 +243,9 @@ class PredictRequest(_message.Message):
 
     @_builtins.property
     def as_of_time(self) -> _timestamp_pb2.Timestamp:
-        """The moment to score as of, cut to microseconds, not in the future; absent is now. Invalid with features."""
+        """The moment to score as of, cut to microseconds, not in the future; absent is now. Invalid with features,
+        and for a view that has no time in it.
+        """
 
     def __init__(
         self,
@@ -308,7 +310,9 @@ class PredictResponse(_message.Message):
 
     @_builtins.property
     def as_of_time(self) -> _timestamp_pb2.Timestamp:
-        """The moment the features were read as of, to the microsecond; absent if the request gave the features."""
+        """The moment the features were read as of, to the microsecond; absent if the request gave the features or
+        the view has no time in it.
+        """
 
     @_builtins.property
     def features(self) -> _containers.MessageMap[_builtins.str, Global___FeatureValue]:
@@ -415,7 +419,7 @@ class BatchPredictResponse(_message.Message):
 
     @_builtins.property
     def as_of_time(self) -> _timestamp_pb2.Timestamp:
-        """The moment the features were read as of, the same for the whole stream."""
+        """The moment the features were read as of, the same for the whole stream; absent if the view has no time."""
 
     def __init__(
         self,
