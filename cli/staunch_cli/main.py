@@ -60,6 +60,13 @@ EXPECTED = frozenset(
 """The exceptions whose message is all that a user needs; by name, since importing them loads every room."""
 
 
+EXTRAS: Mapping[str, frozenset[str]] = {
+    "train": frozenset({"matplotlib", "numba", "onnx", "scipy", "shap", "sklearn", "xgboost"}),
+    "local": frozenset({"faker"}),
+}
+"""The modules that only an extra of ours brings, by the extra: what is absent is named with its cure."""
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Runs one sub-command and gives the exit code: 0 done, 1 failed, 2 misused, 130 interrupted."""
     words = sys.argv[1:] if words is None else words
@@ -74,11 +81,26 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # the outermost guard; what it does not know it raises again
-        if not is_expected(error):
+        line = _in_a_line(error)
+        if line is None:
             raise
-        print(f"staunch: {error}", file=sys.stderr)
+        print(f"staunch: {line}", file=sys.stderr)
         return 1
     return code
+
+
+def _in_a_line(error: Exception) -> str | None:
+    """What a user needs to know of an error; None if that is the traceback."""
+    if isinstance(error, ModuleNotFoundError):
+        module = (error.name or "").partition(".")[0]
+        extras = (extra for extra, modules in EXTRAS.items() if module in modules)
+        return next((_without(module, extra) for extra in extras), None)
+    return str(error) if is_expected(error) else None
+
+
+def _without(module: str, extra: str) -> str:
+    cure = f"pip install 'staunch-server[{extra}]'"
+    return f"{module} is not installed: this command needs the extra `{extra}`, {cure}"
 
 
 def is_expected(error: BaseException) -> bool:

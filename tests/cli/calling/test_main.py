@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from grpc import StatusCode
 
-from staunch_cli.main import COMMANDS, EXPECTED
+from staunch_cli.main import COMMANDS, EXPECTED, EXTRAS
 
 HEAVY = ("grpc", "numpy", "pydantic", "asyncpg", "onnxruntime", "sklearn", "tqdm", "pyarrow")
 
@@ -67,6 +69,37 @@ def test_no_server_is_one_line_that_says_what_to_do(staunch):
 def test_what_was_not_expected_keeps_its_traceback(staunch, monkeypatch):
     monkeypatch.setattr("staunch_cli.predict.headline", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
+        staunch("predict", 42)
+
+
+@pytest.mark.parametrize(("module", "extra"), [("matplotlib", "train"), ("faker", "local")])
+def test_a_package_of_an_absent_extra_is_one_line_that_names_the_extra(staunch, monkeypatch, module, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+
+    def needs_it(*_args):
+        import_module(module)
+
+    monkeypatch.setattr("staunch_cli.predict.headline", needs_it)
+    told = staunch("predict", 42)
+    assert told.code == 1
+    assert told.err == (
+        f"staunch: {module} is not installed: this command needs the extra `{extra}`, "
+        f"pip install 'staunch-server[{extra}]'\n"
+    )
+
+
+def test_the_named_extras_are_declared_and_their_modules_are_not_always_there():
+    declared = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    assert EXTRAS.keys() <= declared["optional-dependencies"].keys()
+    for extra, modules in EXTRAS.items():
+        brought = " ".join(declared["optional-dependencies"][extra]).replace("scikit-learn", "sklearn")
+        assert all(module in brought for module in modules)
+        assert not any(module in " ".join(declared["dependencies"]) for module in modules - {"onnx"})
+
+
+def test_a_module_that_is_missing_for_another_reason_keeps_its_traceback(staunch, monkeypatch):
+    monkeypatch.setattr("staunch_cli.predict.headline", lambda *_: import_module("staunch_nowhere"))
+    with pytest.raises(ModuleNotFoundError):
         staunch("predict", 42)
 
 
