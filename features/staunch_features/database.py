@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import TypeAlias
-from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -33,16 +32,12 @@ _SETTINGS: Mapping[str, str] = MappingProxyType(
 
 _SETTLE_S = 1.0  # how long a connection may take to answer again after its query was cancelled
 
-# What a server says while it goes away, comes up or is full.
-_AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.IdleSessionTimeoutError,
-    asyncpg.exceptions.DatabaseDroppedError,
-)
+_UNSAID_S = 5.0  # for what takes no timeout of its own: BEGIN, ROLLBACK, the end of a cancelled query
+
+# What blames neither the statement nor its data but the server or the moment, by SQLSTATE (PostgreSQL's
+# appendix A): the connection, a conflict that rolled back (on a replica, with what it replays), no memory or
+# disk left, an operator's hand or time limit, the system below.
+_AWAY = ("08", "40", "53", "57", "58", "25P03", "25P04", "55P03")
 
 # All that a connection raises when something is wrong with it or with what was asked.
 _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -59,16 +54,22 @@ def unavailable(error: BaseException) -> bool:
         return "closed" in str(error)
     if isinstance(error, asyncpg.InternalClientError):  # the server's goodbye crossed our query
         return "another operation" in str(error)
-    return isinstance(error, (OSError, DatabaseUnavailable, *_AWAY))
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.sqlstate or "").startswith(_AWAY)
+    return isinstance(error, (OSError, DatabaseUnavailable))
 
 
-async def connect(url: str, *, timeout_s: float = 5, read_only: bool = False) -> Connection:
+async def connect(
+    url: str, *, timeout_s: float = 5, read_only: bool = False, statement_timeout_s: float | None = None
+) -> Connection:
     """Opens a connection set up as all of ours are: UTC, a fixed search path, generic plans, no JIT.
 
     Args:
         url: `postgresql://role:password@host:port/database`.
         timeout_s: How long it may take in all.
         read_only: Whether transactions may only read.
+        statement_timeout_s: How long a statement may take that is given no timeout of its own; None is
+            for ever.
 
     Raises:
         DatabaseUnavailable: It cannot be reached in time, or refuses us.
@@ -80,13 +81,20 @@ async def connect(url: str, *, timeout_s: float = 5, read_only: bool = False) ->
             connection = await asyncpg.connect(
                 url,
                 timeout=timeout_s,
+                command_timeout=statement_timeout_s,
                 server_settings=settings,
                 max_cacheable_statement_size=0,  # no limit: a view's text is long
                 max_cached_statement_lifetime=0,  # for ever: planning it again costs milliseconds
             )
     except TimeoutError as error:
         raise DatabaseUnavailable(f"{_place(url)} did not answer within {timeout_s:g} s") from error
-    except (*_FAILURES, ValueError) as error:
+    except ValueError:
+        # The reason and its cause quote the part that cannot be read, which may be the password.
+        raise DatabaseUnavailable(
+            f"cannot read the URL of {_place(url)}: expected postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE; "
+            "write / ? # [ ] @ within a password as %2F %3F %23 %5B %5D %40"
+        ) from None
+    except _FAILURES as error:
         raise DatabaseUnavailable(
             f"cannot connect to {_place(url)}: {error}; see that it runs, and that its URL, "
             "postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE, is right"
@@ -103,8 +111,8 @@ async def _check_version(connection: Connection, url: str) -> None:
 
 
 def _place(url: str) -> str:
-    """Where a URL points, without the role and its password."""
-    return "the database at " + urlsplit(url).netloc.rpartition("@")[2] + urlsplit(url).path
+    """Where a URL points, without the role and its password, whatever is wrong with the URL."""
+    return "the database at " + url.rpartition("@")[2].rpartition("//")[2].partition("?")[0]
 
 
 class Database:
@@ -140,7 +148,8 @@ class Database:
         """Lends a connection: an idle one, or a new one.
 
         Args:
-            timeout_s: How long to wait for it. What is then asked of it needs its own timeout.
+            timeout_s: How long to wait for it. What is then asked of it needs its own timeout; what takes
+                none, such as the end of a transaction, gets five seconds.
 
         Raises:
             DatabaseUnavailable: There is none in time, or the database goes away while it is lent.
@@ -157,7 +166,9 @@ class Database:
             away = unavailable(error)
             sound = isinstance(error, asyncpg.PostgresError) and not away
             if away:
-                raise DatabaseUnavailable(f"{_place(self._url)} went away: {error}") from error
+                raise DatabaseUnavailable(
+                    f"{_place(self._url)} went away or cannot serve now: {error}"
+                ) from error
             raise
         finally:
             self._in_use -= 1
@@ -178,7 +189,9 @@ class Database:
                 if not connection.is_closed():
                     return connection
             left_s = max(give_up_at - asyncio.get_running_loop().time(), 0)
-            return await connect(self._url, timeout_s=left_s, read_only=self._read_only)
+            return await connect(
+                self._url, timeout_s=left_s, read_only=self._read_only, statement_timeout_s=_UNSAID_S
+            )
         except BaseException:
             self._slots.release()
             raise
