@@ -102,7 +102,8 @@ async def read_signature(connection: Connection, view: FeatureView, *, timeout_s
     id_type, uses_as_of = _parameters(view, [p.name for p in statement.get_parameters()])
     columns = statement.get_attributes()
     _check_columns(view, columns, id_type)
-    await refuse_clocks(connection, view, id_type, uses_as_of, timeout_s=timeout_s)
+    arguments: tuple[object, ...] = ([], datetime.now(UTC)) if uses_as_of else ([],)
+    await _refuse_clocks(connection, view, view.statement, arguments, timeout_s=timeout_s)
     features = _features(view, columns[1:])
     return ViewSignature(
         id_type=id_type,
@@ -114,12 +115,29 @@ async def read_signature(connection: Connection, view: FeatureView, *, timeout_s
     )
 
 
-def check_label_columns(label: LabelText, columns: Sequence[Attribute], id_type: str) -> None:
-    """Refuses a label that does not return the id, a boolean and perhaps ``_group``.
+async def check_label(
+    connection: Connection, label: LabelText, sql: str, id_type: str, *, timeout_s: float
+) -> None:
+    """Refuses a label that is no label: its columns, and what reads the clock; runs nothing of it.
+
+    Args:
+        connection: Where to ask.
+        label: The label.
+        sql: Its statement as it is sent, with the four parameters of a label.
+        id_type: The type of the view's ids.
+        timeout_s: How long each question may take, in seconds.
 
     Raises:
-        ViewError: What was expected and what the statement returns.
+        ViewError: What was expected and what the statement returns or calls.
     """
+    with blame(label, sql):
+        statement = await connection.prepare(sql, timeout=timeout_s)
+    _check_label_columns(label, statement.get_attributes(), id_type)
+    now = datetime.now(UTC)
+    await _refuse_clocks(connection, label, sql, ([], now, now, now), timeout_s=timeout_s)
+
+
+def _check_label_columns(label: LabelText, columns: Sequence[Attribute], id_type: str) -> None:
     types = [_ID_TYPES.get(column.type.name, column.type.name) for column in columns]
     names = [column.name for column in columns]
     if types[:2] == [id_type, "bool"] and names[2:] in ([], ["_group"]):
@@ -133,27 +151,29 @@ def check_label_columns(label: LabelText, columns: Sequence[Attribute], id_type:
     )
 
 
-async def refuse_clocks(
-    connection: Connection, view: FeatureView, id_type: str, uses_as_of: bool, *, timeout_s: float
+async def _refuse_clocks(
+    connection: Connection,
+    text: FeatureView | LabelText,
+    sql: str,
+    arguments: Sequence[object],
+    *,
+    timeout_s: float,
 ) -> None:
     """Refuses a text whose answer depends on the moment or on chance: ``now()``, ``random()`` and the like.
 
     The plan is asked (EXPLAIN VERBOSE), so what hides in a SQL view or an inlined function is found too.
-
-    Raises:
-        ViewError: The function found.
+    None of the `arguments` is null: the planner drops what a null decides, and with it what it calls.
     """
-    for line, literal in strings_of(view.statement):
+    for line, literal in strings_of(text.statement):
         if literal.strip("'").strip().lower() in _CLOCK_STRINGS:
-            raise _clock(view, line, literal)
-    arguments: list[object] = [[]] if not uses_as_of else [[], datetime.now(UTC)]
-    explain = f"EXPLAIN (VERBOSE, FORMAT JSON) {view.statement}"
-    with blame(view, explain):
+            raise _clock(text, line, literal)
+    explain = f"EXPLAIN (VERBOSE, FORMAT JSON) {sql}"
+    with blame(text, explain):
         plan = await connection.fetchval(explain, *arguments, timeout=timeout_s)
     names, words = _calls(json.loads(plan))
     found = await connection.fetch(staunch_sql.query("volatile_functions"), sorted(names), timeout=timeout_s)
     if suspects := [*(row["name"] for row in found), *(names & _CLOCKS), *words]:
-        raise _clock(view, _line_of(view.statement, suspects[0]), suspects[0])
+        raise _clock(text, _line_of(text.statement, suspects[0]), suspects[0])
 
 
 def features_digest(features: Iterable[FeatureColumn]) -> str:
@@ -281,10 +301,13 @@ def _line_of(statement: str, word: str) -> int | None:
     return line_at(statement, found.start()) if found else None
 
 
-def _clock(view: FeatureView, line: int | None, name: str) -> ViewError:
+def _clock(text: FeatureView | LabelText, line: int | None, name: str) -> ViewError:
+    moment, differ = "the as-of time $2::timestamptz", "training and serving would differ"
+    if isinstance(text, LabelText):
+        moment, differ = "$3 and $4, where the outcome window begins and ends,", "no label could be had twice"
     return ViewError(
-        file=view.file,
+        file=text.file,
         line=line,
-        message=f"{name} answers differently at another time, so training and serving would differ",
-        mend="use the as-of time $2::timestamptz for the moment, and nothing that is random",
+        message=f"{name} answers differently at another time, so {differ}",
+        mend=f"use {moment} for the moment, and nothing that is random",
     )

@@ -19,7 +19,7 @@ from staunch_features.signature import (
     FeatureColumn,
     ViewSignature,
     blame,
-    check_label_columns,
+    check_label,
     read_signature,
 )
 from staunch_features.view import FeatureView, LabelText
@@ -210,11 +210,12 @@ class FeatureSource:
             ids=f"{SQL_TYPES[id_type]}[]", statement=label.statement
         )
         async with self._database.connection(timeout_s) as connection:
+            await check_label(connection, label, sql, id_type, timeout_s=timeout_s)
+            window = outcome_window(label, as_of)
             with blame(label, sql):
-                statement = await connection.prepare(sql, timeout=timeout_s)
-                check_label_columns(label, statement.get_attributes(), id_type)
-                window = outcome_window(label, as_of)
-                rows = await statement.fetch(list(dict.fromkeys(ids)), as_of, *window, timeout=timeout_s)
+                rows = await connection.fetch(
+                    sql, list(dict.fromkeys(ids)), as_of, *window, timeout=timeout_s
+                )
         return _labels(label, ids, rows)
 
 

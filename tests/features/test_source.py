@@ -263,6 +263,24 @@ async def test_a_label_sees_its_moment_and_its_outcome_window(clients):
 
 
 @pytest.mark.parametrize(
+    ("condition", "name"),
+    [
+        ("id < date_part('epoch', now())", "now"),
+        ("$4 < CURRENT_DATE", "CURRENT_DATE"),
+        ("$4 < 'today'::timestamptz", "'today'"),
+        ("random() < 0.5", "random"),
+        ("id < (SELECT max(b) FROM hidden_clock)", "now"),
+    ],
+)
+@pytest.mark.parametrize("as_of", [NOON, None])
+async def test_a_label_that_reads_the_clock_or_draws_lots_is_refused(clients, condition, name, as_of):
+    label = clients.label(f"SELECT id, {condition} AS left FROM clients_bigint WHERE id = ANY ($1::bigint[])")
+    with pytest.raises(ViewError, match=rf"{name} answers differently .* use \$3 and \$4") as caught:
+        await clients.source().labels(label, [1], as_of)
+    assert caught.value.file == "left.sql"
+
+
+@pytest.mark.parametrize(
     ("statement", "message"),
     [
         ("SELECT id, a FROM clients_bigint WHERE id = ANY ($1)", "got id int8, a float8"),
