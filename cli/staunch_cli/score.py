@@ -49,7 +49,7 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
         "--chunk-rows", type=_chunk_rows, default=_CHUNK_ROWS, metavar="N", help="ids a message (1 to 10000)"
     )
     calling.add_server(parser)
-    add_settings(parser, "database_url", "database_reader_url", "views", "state_folder")
+    add_settings(parser, "database_url", "database_reader_url", "views", "state_folder", "store")
     parser.set_defaults(run=run)
 
 
@@ -143,16 +143,15 @@ def _write(
 
 
 async def _population(model: "Model", args: Namespace) -> list[int | str]:
-    """Reads every candidate of the model's view: some bytes an id, and no transaction kept open meanwhile."""
+    """Reads every candidate of the view that answers: some bytes an id, and no transaction open meanwhile."""
     from staunch_cli.local_database import database
     from staunch_cli.settings_flags import settings_of
-    from staunch_cli.views import feature_folders
+    from staunch_cli.views import served_view
     from staunch_features.database import Database
     from staunch_features.source import FeatureSource
-    from staunch_features.view import load_view
 
     settings = settings_of(args)
-    view = load_view(model.view, feature_folders(settings))
+    view = served_view(model, settings)
     with database(settings) as urls:
         pool = Database(urls.reader, size=1)
         try:

@@ -1,9 +1,15 @@
 """Where feature views and labels are looked for: the user's own folder first, then ours."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from staunch_cli.errors import CommandError
 from staunch_server.settings import Settings
 from staunch_sql import FEATURES_FOLDER, LABELS_FOLDER
+
+if TYPE_CHECKING:
+    from staunch import Model
+    from staunch_features.view import FeatureView
 
 
 def feature_folders(settings: Settings) -> list[Path]:
@@ -14,6 +20,47 @@ def feature_folders(settings: Settings) -> list[Path]:
 def label_folders(settings: Settings) -> list[Path]:
     """The folders of labels, in the order of search."""
     return [*_own(settings, "labels"), LABELS_FOLDER]
+
+
+def served_view(model: "Model", settings: Settings) -> "FeatureView":
+    """The very text that answers for a served version: the store's, or else the file's if it is the same.
+
+    Raises:
+        CommandError: neither is; a file that was edited since may name another population.
+    """
+    from staunch_features.errors import ViewError
+    from staunch_features.view import load_view
+
+    try:
+        view = _stored(model, settings) or load_view(model.view, feature_folders(settings))
+    except ViewError as error:
+        raise _not_here(model, settings, str(error)) from error
+    if f"sha256:{view.sha256}" != model.view_digest:
+        raise _not_here(model, settings, f"{view.file} is another text")
+    return view
+
+
+def _stored(model: "Model", settings: Settings) -> "FeatureView | None":
+    from staunch_features.view import parse_view
+    from staunch_model_store.errors import ModelStoreError
+    from staunch_model_store.manifest import FEATURES_SQL
+    from staunch_model_store.store import ModelStore
+
+    try:
+        stored = ModelStore(settings.model_folder).read(model.reference.name, model.reference.version)
+    except ModelStoreError:
+        return None
+    text = stored.files[FEATURES_SQL].decode()
+    if f"sha256:{stored.manifest.view_sha256}" != model.view_digest:
+        return None
+    return parse_view(model.view, text, f"{model.reference}/{FEATURES_SQL}")
+
+
+def _not_here(model: "Model", settings: Settings, why: str) -> CommandError:
+    return CommandError(
+        f"the text that {model.reference} was trained with is not here: {settings.model_folder} does not "
+        f"hold that version, and {why}; name the server's store with --store, or the customers with --ids"
+    )
 
 
 def _own(settings: Settings, kind: str) -> list[Path]:

@@ -91,6 +91,7 @@ class Toy(predictions_grpc.PredictionServiceServicer, models_grpc.ModelServiceSe
             None
         )
         self.version = 3
+        self.view_digest = ""
         self.now = Timestamp(seconds=1_700_000_000, nanos=123_456_000)
         self.ended_well = 0
         self.released = threading.Event()
@@ -156,6 +157,7 @@ class Toy(predictions_grpc.PredictionServiceServicer, models_grpc.ModelServiceSe
             state=models_pb.MODEL_STATE_READY,
             create_time=self.now,
             view="churn",
+            view_digest=self.view_digest,
             id_type=models_pb.ID_TYPE_INT64,
             output_space=pb.OUTPUT_SPACE_LOG_ODDS,
             horizon_days=90,

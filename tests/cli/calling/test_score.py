@@ -6,8 +6,12 @@ import csv
 import pyarrow.parquet
 import pytest
 from grpc import StatusCode
+from tests.server.live.small_models import small_files, small_manifest, small_trees
 
 from staunch_features.database import connect
+from staunch_features.view import load_view, parse_view
+from staunch_model_store.store import ModelStore
+from staunch_sql import FEATURES_FOLDER
 
 
 def rows_of(path):
@@ -128,12 +132,53 @@ FROM generate_series(1, $1::int) AS i
 """
 
 
+SHIPPED = load_view("churn", [FEATURES_FOLDER])
+
+
 def test_without_ids_the_whole_population_is_scored_and_who_is_outside_is_counted(
-    staunch, database, out, tmp_path
+    staunch, toy, database, out, tmp_path
 ):
+    toy.view_digest = f"sha256:{SHIPPED.sha256}"
     asyncio.run(_insert_customers(database.owner_url, 30))
     told = staunch("score", "--out", out, "--database-reader-url", database.reader_url)
     assert told.code == 0, told.err
     assert [int(row["customer"]) for row in rows_of(out)] == [i for i in range(1, 31) if i % 7]
     assert "4 candidates were not eligible then" in told.out
     assert not (tmp_path / "scores.errors.csv").exists()
+
+
+def test_the_population_is_that_of_the_served_version_and_not_of_the_file_as_it_stands(
+    staunch, toy, database, out, tmp_path
+):
+    """The file may have been edited since; the version carries the text it was trained with."""
+    text = SHIPPED.text.replace(
+        SHIPPED.population, "SELECT customer_id FROM staunch.customers WHERE customer_id < 4"
+    )
+    toy.view_digest = f"sha256:{parse_view('churn', text, 'churn.sql').sha256}"
+    asyncio.run(_insert_customers(database.owner_url, 30))
+    store, files = ModelStore(tmp_path / "models"), small_files(small_trees(0.0), text)
+    for _ in range(toy.version):
+        store.publish(
+            "churn",
+            lambda version: (
+                small_manifest("churn", version, "int64", uses_as_of=True, base_value=0.0),
+                files,
+            ),
+        )
+    told = staunch(
+        "score", "--out", out, "--database-reader-url", database.reader_url, "--store", tmp_path / "models"
+    )
+    assert told.code == 0, told.err
+    assert [int(row["customer"]) for row in rows_of(out)] == [1, 2, 3]
+
+
+def test_a_version_whose_text_is_not_here_is_not_scored_by_another(staunch, toy, database, out, tmp_path):
+    toy.view_digest = "sha256:" + "0" * 64
+    told = staunch(
+        "score", "--out", out, "--database-reader-url", database.reader_url, "--store", tmp_path / "models"
+    )
+    assert (told.code, told.err.count("\n")) == (1, 1)
+    assert "the text that churn@3 was trained with is not here" in told.err
+    assert "--store" in told.err
+    assert "--ids" in told.err
+    assert not out.exists()
