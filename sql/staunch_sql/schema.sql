@@ -2,6 +2,7 @@
 -- A test compares it with a migrated database, and these digests with the migrations' files.
 -- 0001_schema 993b6ade91d87cc4882a77da00ec32d83a3377853b8103ab4dadbb1b6efaebd1
 -- 0002_canada bba2e973f8cded778812ed9ac5b6651a0ba975a6b946fced83c6952417c94775
+-- 0003_internet_code_source dcfd06969ce81a52e897cb062bd0f86e2a683525d06150d322baeb6719c5c2b6
 
 CREATE SCHEMA simulation;
 
