@@ -48,14 +48,11 @@ def run_migrate(args: "Namespace") -> int:
 
 async def migrate_now(owner_url: str) -> list[str]:
     """Applies the missing migrations and returns their names."""
-    from staunch_features.database import connect
+    from staunch_features.database import opened
     from staunch_features.migrate import migrate
 
-    connection = await connect(owner_url)
-    try:
+    async with opened(owner_url) as connection:
         return [f"{migration.version:04d}_{migration.name}" for migration in await migrate(connection)]
-    finally:
-        await connection.close()
 
 
 def run_simulate(args: "Namespace") -> int:

@@ -1,8 +1,8 @@
 """Connections to PostgreSQL: how each one is set up, and a pool of them that outlives outages."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -10,7 +10,7 @@ import asyncpg
 
 from staunch_features.errors import DatabaseTooOld, DatabaseUnavailable
 
-__all__ = ["MINIMUM_MAJOR", "Connection", "Database", "connect", "unavailable"]
+__all__ = ["MINIMUM_MAJOR", "Connection", "Database", "connect", "opened", "unavailable"]
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 """A connection as asyncpg gives it."""
@@ -103,6 +103,37 @@ async def connect(
     return connection
 
 
+@asynccontextmanager
+async def opened(url: str, *, timeout_s: float = 5) -> AsyncIterator[Connection]:
+    """Opens a connection that one piece of work has to itself, however long that takes, and closes it.
+
+    Args:
+        url: `postgresql://role:password@host:port/database`.
+        timeout_s: How long it may take to open.
+
+    Raises:
+        DatabaseUnavailable: It cannot be reached in time, refuses us, or goes away during the work.
+        DatabaseTooOld: The server is older than PostgreSQL 15.
+    """
+    connection = await connect(url, timeout_s=timeout_s)
+    try:
+        with _outages_of(url):
+            yield connection
+    finally:
+        await _hang_up(connection)
+
+
+@contextmanager
+def _outages_of(url: str) -> Iterator[None]:
+    """Turns what a connection raises when the database is away into DatabaseUnavailable."""
+    try:
+        yield
+    except _FAILURES as error:
+        if not unavailable(error):
+            raise
+        raise DatabaseUnavailable(f"{_place(url)} went away or cannot serve now: {error}") from error
+
+
 async def _check_version(connection: Connection, url: str) -> None:
     major = connection.get_server_version().major
     if major < MINIMUM_MAJOR:
@@ -158,17 +189,11 @@ class Database:
         self._in_use += 1
         sound = False
         try:
-            yield connection
+            with _outages_of(self._url):
+                yield connection
             sound = True
-        except DatabaseUnavailable:
-            raise
-        except _FAILURES as error:
-            away = unavailable(error)
-            sound = isinstance(error, asyncpg.PostgresError) and not away
-            if away:
-                raise DatabaseUnavailable(
-                    f"{_place(self._url)} went away or cannot serve now: {error}"
-                ) from error
+        except asyncpg.PostgresError:  # against what was asked: the connection is none the worse
+            sound = True
             raise
         finally:
             self._in_use -= 1

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import staunch_sql
-from staunch_features.database import connect
+from staunch_features.database import opened
 from staunch_features.migrate import migrate
 from staunch_features.postgres import EmbeddedPostgres
 from staunch_features.postgres_binaries import find_binaries
@@ -65,9 +65,8 @@ def main() -> None:
 
 
 async def _migrate(url: str) -> None:
-    connection = await connect(url)
-    await migrate(connection)
-    await connection.close()
+    async with opened(url) as connection:
+        await migrate(connection)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any
 from asyncpg import InsufficientPrivilegeError, UndefinedTableError
 
 import staunch_sql
-from staunch_features.database import Connection, connect
+from staunch_features.database import Connection, opened
 from staunch_features.errors import FeatureError
 from staunch_features.world_block import World
 from staunch_features.world_clock import Calendar, microseconds
@@ -151,18 +151,15 @@ async def write_world(
         WorldError: The database holds customers that are not simulated, or another world; or its tables are
             missing, or another role owns them.
         ValueError: An argument is out of range, or the reference data is not complete.
-        DatabaseUnavailable: The database cannot be reached.
+        DatabaseUnavailable: The database cannot be reached, goes away meanwhile or is full.
     """
-    connection = await connect(owner_url, timeout_s=_CONNECT_TIMEOUT_S)
-    try:
+    async with opened(owner_url, timeout_s=_CONNECT_TIMEOUT_S) as connection:
         await connection.execute(staunch_sql.query("world_lock"))
         stored = await _read_as_owner(connection)
         standing = (stored.customers, stored.seed) if stored else (DEFAULT_CUSTOMERS, DEFAULT_SEED)
         size = standing[0] if customers is None else customers
         wanted = _Wanted.of(size, standing[1] if seed is None else seed, until, origin or until, settings)
         return await _write(connection, stored, wanted, progress or _silent)
-    finally:
-        await connection.close()
 
 
 async def world_until(owner_url: str) -> datetime | None:
@@ -174,13 +171,11 @@ async def world_until(owner_url: str) -> datetime | None:
     Raises:
         DatabaseUnavailable: The database cannot be reached.
     """
-    connection = await connect(owner_url, timeout_s=_CONNECT_TIMEOUT_S)
-    try:
-        stored = await _read(connection)
-    except (UndefinedTableError, InsufficientPrivilegeError):
-        return None
-    finally:
-        await connection.close()
+    async with opened(owner_url, timeout_s=_CONNECT_TIMEOUT_S) as connection:
+        try:
+            stored = await _read(connection)
+        except (UndefinedTableError, InsufficientPrivilegeError):
+            return None
     return stored.until if stored and stored.finished else None
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 import staunch_sql
-from staunch_features.database import connect
+from staunch_features.database import opened
 from staunch_features.world_clock import Bools, Floats
 
 __all__ = ["Ceiling", "area_under_curve", "true_ceiling"]
@@ -46,12 +46,9 @@ async def true_ceiling(owner_url: str, as_of: datetime, horizon_days: int) -> Ce
         ValueError: Nobody left, or nobody stayed, so that there is no AUC.
         DatabaseUnavailable: The database cannot be reached.
     """
-    connection = await connect(owner_url)
-    try:
+    async with opened(owner_url) as connection:
         end = as_of + timedelta(days=horizon_days)
         row = await connection.fetchrow(staunch_sql.query("world_outcomes"), as_of, end)
-    finally:
-        await connection.close()
     columns = [[] if row is None or column is None else column for column in (row or ())]
     risks, known, left = (np.array(column) for column in columns)
     left = left.astype(np.bool_)

@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 
 from staunch_features import database as database_module
-from staunch_features.database import Database, connect, unavailable
+from staunch_features.database import Database, connect, opened, unavailable
 from staunch_features.errors import DatabaseTooOld, DatabaseUnavailable
 from staunch_features.postgres import SUPERUSER, EmbeddedPostgres
 
@@ -348,6 +348,18 @@ async def test_a_database_that_dies_during_a_query_is_unavailable(server, pool):
     with pytest.raises(DatabaseUnavailable, match="went away"):
         await task
     assert await _answer(pool) == 42
+
+
+async def test_a_database_that_dies_during_long_work_is_unavailable_and_no_traceback(server):
+    async def work() -> None:
+        async with opened(server.reader_url) as connection:
+            backend = await connection.fetchval("SELECT pg_backend_pid()")
+            async with opened(server.url_for("postgres", SUPERUSER)) as watcher:
+                await watcher.execute("SELECT pg_terminate_backend($1)", backend)
+            await connection.execute("SELECT 42")
+
+    with pytest.raises(DatabaseUnavailable, match="went away"):
+        await work()
 
 
 async def test_a_killed_database_is_unavailable_and_recovers(server, pool):
