@@ -133,11 +133,15 @@ class Batch:
         self._next_index = 0
 
     def requests(self) -> list[pb.BatchPredictRequest]:
-        """Gives the messages to send now, on the stream opened last."""
-        made = [self._addressed(chunk.request) for chunk in self._to_send]
-        self._travelling.extend(self._to_send)
-        self._to_send.clear()
-        return made
+        """Gives the messages to send now, on the stream opened last.
+
+        After a failure they travel one at a time until one is answered: a server that ends the stream again
+        is not hurried, and its status is read, which grpc.aio loses while it writes to a stream that has ended.
+        """
+        room = max(0, 1 - len(self._travelling)) if self._failures else len(self._to_send)
+        chunks = [self._to_send.popleft() for _ in range(min(room, len(self._to_send)))]
+        self._travelling.extend(chunks)
+        return [self._addressed(chunk.request) for chunk in chunks]
 
     def _addressed(self, request: pb.BatchPredictRequest) -> pb.BatchPredictRequest:
         """Names model and moment on the first message of a stream."""

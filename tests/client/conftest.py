@@ -75,8 +75,9 @@ def failed_chunk(request: pb.BatchPredictRequest, code: int, reason: str) -> pb.
 class Toy(predictions_grpc.PredictionServiceServicer, models_grpc.ModelServiceServicer):
     """Answers every call sensibly, or by the next behaviour in `script`; notes what came.
 
-    A chunk of a batch asks `on_chunk(stream, index, request, context)` first: what it returns is the answer,
-    None leaves it to the toy.
+    A stream asks `on_stream(stream, context)` first: it may abort, and True ends the stream at once. A chunk
+    of a batch asks `on_chunk(stream, index, request, context)`: what it returns is the answer, None leaves it
+    to the toy.
     """
 
     failing = staticmethod(failing)
@@ -90,6 +91,7 @@ class Toy(predictions_grpc.PredictionServiceServicer, models_grpc.ModelServiceSe
         self.on_chunk: Callable[[int, int, pb.BatchPredictRequest, grpc.ServicerContext], Any] = lambda *_: (
             None
         )
+        self.on_stream: Callable[[int, grpc.ServicerContext], bool] = lambda *_: False
         self.version = 3
         self.view_digest = ""
         self.now = Timestamp(seconds=1_700_000_000, nanos=123_456_000)
@@ -136,6 +138,8 @@ class Toy(predictions_grpc.PredictionServiceServicer, models_grpc.ModelServiceSe
     def BatchPredict(self, requests, context):  # noqa: N802
         stream = len(self.streams)
         self.streams.append([])
+        if self.on_stream(stream, context):
+            return
         as_of = None
         for index, request in enumerate(requests):
             self.streams[stream].append(request)

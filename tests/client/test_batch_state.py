@@ -8,9 +8,26 @@ from hypothesis import strategies as st
 
 from staunch import RetryPolicy, Unavailable
 from staunch._batch import Batch, StreamBroken
+from staunch._errors import ErrorDetails, make_error
 from staunch.v1 import prediction_service_pb2 as pb
 
 EVENTS = st.lists(st.sampled_from(["answer", "away", "fault", "break"]), max_size=60)
+
+
+def ended(code: StatusCode) -> StreamBroken:
+    return StreamBroken(make_error(code, "ended", ErrorDetails()))
+
+
+def test_after_a_failure_one_chunk_travels_until_it_is_answered():
+    batch = Batch(model="", as_of=None, chunk_size=1, chunks_held=3, policy=RetryPolicy())
+    for customer in (1, 2, 3):
+        batch.take([customer])
+    assert [list(request.customer_ids) for request in batch.requests()] == [[1], [2], [3]]
+    batch.broken(ended(StatusCode.INTERNAL))
+    (first,) = batch.requests()
+    assert batch.requests() == []
+    batch.accept(answer(first, 0, "answer"))
+    assert [list(request.customer_ids) for request in batch.requests()] == [[2], [3]]
 
 
 def answer(request: pb.BatchPredictRequest, index: int, event: str) -> pb.BatchPredictResponse:
