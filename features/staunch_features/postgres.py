@@ -275,12 +275,11 @@ def _end_orphan(data: Path) -> None:
     We hold the folder's lock, so whoever started it is gone. A process id that now belongs to another
     program is not touched: only its mention goes, which would keep PostgreSQL from starting.
     """
-    lines = _pid_file_lines(data)
-    if not lines:
-        return
-    pid, ours = int(lines[0]), f" -D {data} "
-    if ours in _command_of(pid):
-        _end(pid, lambda: ours not in _command_of(pid))
+    lines, ours = _pid_file_lines(data), f" -D {data} "
+    if lines and lines[0].isdecimal():  # a crash of the machine may leave the file empty or torn
+        pid = int(lines[0])
+        if ours in _command_of(pid):
+            _end(pid, lambda: ours not in _command_of(pid))
     (data / "postmaster.pid").unlink(missing_ok=True)
 
 

@@ -268,6 +268,16 @@ def test_an_orphan_in_the_folder_is_ended_first(embedded, used, monkeypatch):
     assert _ask(server.reader_url) == 42
 
 
+@pytest.mark.parametrize("left", [b"", b"\0\0\0\0"])
+def test_a_pid_file_that_a_crash_of_the_machine_left_empty_or_torn_is_forgotten(embedded, used, left):
+    server = embedded(used)
+    server.start()
+    server.stop()
+    (used / "postgres" / "data" / "postmaster.pid").write_bytes(left)
+    server.start()
+    assert _ask(server.reader_url) == 42
+
+
 def test_a_stale_pid_file_that_names_another_program_harms_neither(embedded, used):
     server = embedded(used)
     server.start()
