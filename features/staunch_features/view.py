@@ -36,6 +36,7 @@ from staunch_features.sql_text import has_code, line_at, split_statement
 NEVER: Final = "never"
 """The value of ``null`` that promises a column without nulls."""
 
+_MOST_DAYS: Final = 36_500  # a hundred years: beyond some thousand there is no date
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _OPENING = re.compile(r"\s*/\*\s*staunch\b")
 
@@ -263,8 +264,8 @@ class _Header:
 
     def days(self, key: str) -> int:
         value = self.values.pop(key, None)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise self.wrong(key, "expected a whole number of days, 0 or more", value)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST_DAYS:
+            raise self.wrong(key, f"expected a whole number of days from 0 to {_MOST_DAYS}", value)
         return value
 
     def table(self, key: str) -> dict[str, Any]:

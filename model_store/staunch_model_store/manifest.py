@@ -30,7 +30,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PRIMITIVES: Mapping[type, str] = {
     str: "a text",
     bool: "true or false",
-    int: "a whole number",
+    int: "a whole number of at most 63 bits",
     float: "a finite number",
 }
 
@@ -328,10 +328,15 @@ def _decode_time(value: Any, where: str) -> datetime:
 
 
 def _fits(kind: type, value: Any) -> bool:
-    """Tells whether a JSON value is of a primitive type; a whole number is a number, true is neither."""
-    if kind in (int, float) and isinstance(value, bool):
-        return False
-    return isinstance(value, (int, float) if kind is float else kind)
+    """Tells whether a JSON value is of a primitive type; a whole number is a number, true is neither.
+
+    JSON's whole numbers have no end; what answers carry has 64 bits.
+    """
+    if isinstance(value, bool):
+        return kind is bool
+    if isinstance(value, int):
+        return kind in (int, float) and -(2**63) <= value < 2**63
+    return isinstance(value, kind)
 
 
 def _decode_primitive(kind: Any, value: Any, where: str) -> Any:

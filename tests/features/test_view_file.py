@@ -111,7 +111,7 @@ def test_what_is_no_view_is_refused_with_file_line_and_mend(text, line, message)
     assert caught.value.mend
 
 
-@pytest.mark.parametrize("days", ["-1", '"90"', "true", "1.5"])
+@pytest.mark.parametrize("days", ["-1", '"90"', "true", "1.5", "1000000000"])
 def test_a_label_with_a_wrong_window_is_refused(days):
     with pytest.raises(ViewError, match="whole number of days") as caught:
         parse_label("clients", LABEL.replace("horizon_days = 90", f"horizon_days = {days}"), "clients.sql")

@@ -76,6 +76,8 @@ def test_the_views_digest_is_that_of_its_text() -> None:
         ("create_time", "2026-01-01T00:00:00", "offset"),
         ("base_value", "0.5", "a finite number"),
         ("base_value", float("nan"), "JSON"),
+        ("base_value", 10**400, "a finite number"),
+        ("horizon_days", 2**63, "63 bits"),
         ("training.seed", 0.5, "training.seed"),
         ("training.more", 1, "training"),
         ("training.parameters", [], "an object"),
