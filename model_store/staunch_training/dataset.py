@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from staunch_features.source import FeatureSource, Id, ViewSignature
+from staunch_features.source import FeatureBatch, FeatureSource, Id, ViewSignature
 from staunch_features.view import LabelText
 from staunch_training.calibrate import Floats
 from staunch_training.errors import BadFeatureValue, NotEnoughRows, TrainingError
@@ -21,8 +21,11 @@ from staunch_training.split import SIDES, DatePlan, Side, side_of
 Progress: TypeAlias = Callable[[str, float], None]
 """Told what is being done and how much of that is, from 0 to 1."""
 
+TIMEOUT_S = 600.0
+"""How long one statement may take, in seconds."""
+
 _CHUNK = 10_000  # ids a statement
-_TIMEOUT_S = 600.0  # a statement
+_LARGEST = float(np.finfo(np.float32).max)
 _FEWEST = 2  # rows of each answer on each side: below that no loss can be measured
 
 
@@ -69,11 +72,11 @@ async def extract(
     `max_customers` is sampled, the same for the same seed.
 
     Raises:
-        BadFeatureValue: A feature is infinite, or null where the view says it never is.
+        BadFeatureValue: A feature is infinite or beyond float32, or null where the view says it never is.
         NotEnoughRows: A side has too few rows with or without the label.
         FeatureError: The view or the label is at fault, or the database is away.
     """
-    signature = await source.signature(_TIMEOUT_S)
+    signature = await source.signature(TIMEOUT_S)
     moments = {side: plan.dates(side) if plan else (None,) for side in SIDES}
     ids = await _population(source, seed, max_customers)
     extraction = _Extraction(source, label, moments, seed, progress)
@@ -109,7 +112,7 @@ class _Extraction:
         """Reads the labels at one moment. What a later moment knows of who is one person holds for all."""
         self._step("reading labels", len(self.known))
         for chunk in _chunks(ids):
-            batch = await self._source.labels(self._label, chunk, moment, timeout_s=_TIMEOUT_S)
+            batch = await self._source.labels(self._label, chunk, moment, timeout_s=TIMEOUT_S)
             for row in np.flatnonzero(batch.known):
                 self.known[moment][chunk[row]] = bool(batch.values[row])
                 self.groups[chunk[row]] = batch.groups[row] or f"id {chunk[row]}"
@@ -132,10 +135,11 @@ class _Extraction:
         self._step("reading features", sum(map(len, self._moments.values())))
         ids = [key for key in self.known[moment] if side_of(self.groups[key], self._seed) == side]
         kept: list[Id] = []
-        values = [np.empty((0, len((await self._source.signature(_TIMEOUT_S)).features)))]
+        names = [column.name for column in (await self._source.signature(TIMEOUT_S)).features]
+        values = [np.empty((0, len(names)))]
         for chunk in _chunks(ids):
-            batch = await self._source.fetch(chunk, moment, timeout_s=_TIMEOUT_S)
-            for row, problem in batch.problems.items():
+            batch = await self._source.fetch(chunk, moment, timeout_s=TIMEOUT_S)
+            for row, problem in (batch.problems | _too_large(names, batch)).items():
                 raise BadFeatureValue(_mend(self._source, chunk[row], moment, problem))
             kept += [chunk[row] for row in np.flatnonzero(batch.eligible)]
             values.append(batch.values[batch.eligible])
@@ -153,6 +157,16 @@ class _Extraction:
     def _step(self, stage: str, steps: int) -> None:
         self._steps[stage] += 1
         self._progress(stage, self._steps[stage] / steps)
+
+
+def _too_large(names: Sequence[str], batch: FeatureBatch) -> dict[int, str]:
+    """Row -> what is wrong with it: the learners compare in float32 and cannot take what that cannot hold."""
+    return {
+        int(row): f"feature {names[column]} is {batch.values[row, column]:g}, and no learner takes more than "
+        f"{_LARGEST:.2g}"
+        for row, column in np.argwhere(np.abs(batch.values) > _LARGEST)
+        if batch.eligible[row]
+    }
 
 
 async def _population(source: FeatureSource, seed: int, most: int) -> list[Id]:

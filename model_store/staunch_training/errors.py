@@ -3,7 +3,7 @@
 TrainingError
 ├── NotEnoughRows      extract more customers or dates, or another horizon
 ├── LeakFound          drop the named features, or allow them by name
-└── BadFeatureValue    mend the view: a feature is infinite
+└── BadFeatureValue    mend the view: a feature is infinite, too large, or null where it must not be
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class NotEnoughRows(TrainingError):
 
 
 class BadFeatureValue(TrainingError):
-    """A feature is infinite somewhere; only finite numbers and nulls can be learned from and served."""
+    """A feature is infinite or beyond float32 somewhere, or null where the view says it never is."""
 
 
 class LeakFound(TrainingError):

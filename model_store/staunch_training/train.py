@@ -17,7 +17,8 @@ from staunch_features.view import FeatureView, LabelText
 from staunch_model_store.manifest import Compared, Metric, Split
 from staunch_model_store.store import CHAMPION, ModelStore, StoredVersion
 from staunch_training.costs import Costs
-from staunch_training.dataset import Dataset, Progress, check_dates, extract
+from staunch_training.dataset import TIMEOUT_S, Dataset, Progress, check_dates, extract
+from staunch_training.errors import TrainingError
 from staunch_training.leaks import feature_aucs, refuse_leaks
 from staunch_training.learners import LEARNERS, LearnerName
 from staunch_training.publish import Release, point_alias, publish
@@ -26,8 +27,6 @@ from staunch_training.split import SIDES, DateCounts, DatePlan, plan_dates
 
 Ceiling: TypeAlias = Callable[[datetime, int], Awaitable[float]]
 """Tells the AUC of the true hazard at an as-of time over a horizon in days; a simulated world knows it."""
-
-_SIGNATURE_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +119,8 @@ async def train(
         progress: Told each stage and how much of it is done, and the dates as stages of their own.
 
     Raises:
-        TrainingError: Too few rows, a feature that knows the answer, an infinite value, costs without bands.
+        TrainingError: Too few rows, a feature that knows the answer, an infinite value, costs without bands,
+            a statement that takes too long.
         FeatureError: The view or the label is at fault, or the database is away.
         ModelStoreError: The model's name is invalid, or the export failed its own golden rows.
     """
@@ -162,7 +162,7 @@ async def _read(
     database = Database(reader_url, size=1)
     try:
         source = FeatureSource(database, view)
-        signature = await source.signature(_SIGNATURE_TIMEOUT_S)
+        signature = await source.signature(TIMEOUT_S)
         check_dates(signature, label)
         plan = _plan(label, settings) if signature.uses_as_of else None
         for line in plan.lines() if plan else ():
@@ -175,6 +175,11 @@ async def _read(
             max_customers=settings.max_customers,
             progress=progress,
         )
+    except TimeoutError as error:
+        raise TrainingError(
+            f"expected every statement to answer within {TIMEOUT_S:g} s: `staunch view check {view.name}` "
+            "says what it reads; index that by the key and the time, or train on fewer (--max-customers)"
+        ) from error
     finally:
         await database.close()
 

@@ -101,9 +101,15 @@ async def test_progress_goes_to_the_end_of_each_stage(shop: Any) -> None:
     assert all(stage == sorted(stage) and stage[-1] == 1.0 for stage in told.values())
 
 
-async def test_an_infinite_feature_is_refused_by_name(shop: Any) -> None:
-    view = shop.view('odd = { description = "Odd.", null = "never" }', "'Infinity'::float8 AS odd,")
-    with pytest.raises(BadFeatureValue, match="feature odd is infinite"):
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [("Infinity", "infinite"), ("-1e39", r"-1e\+39, and no learner takes more than 3\.4e\+38")],
+)
+async def test_a_feature_that_no_learner_takes_is_refused_by_name(
+    shop: Any, value: str, problem: str
+) -> None:
+    view = shop.view('odd = { description = "Odd.", null = "never" }', f"'{value}'::float8 AS odd,")
+    with pytest.raises(BadFeatureValue, match=f"feature odd is {problem}"):
         await _extract(shop, view, shop.label(), _plan(shop.label()))
 
 

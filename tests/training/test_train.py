@@ -12,6 +12,7 @@ import pytest
 from staunch_model_store.errors import ModelRefused
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore
+from staunch_training import dataset
 from staunch_training.costs import Costs
 from staunch_training.errors import LeakFound, TrainingError
 from staunch_training.learners import LEARNERS
@@ -183,6 +184,15 @@ def test_the_report_says_what_was_published_and_how_good_it_is(trained: Trained)
     text = str(trained.report)
     for part in ("shop@1 published", "now champion", "picked", "test auc 0.", "prevalence: auc 0.5000"):
         assert part in text
+
+
+async def test_a_statement_that_takes_too_long_is_told_in_one_line(
+    shop: Any, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "TIMEOUT_S", 1e-6)
+    with pytest.raises(TrainingError, match=r"staunch view check shop.*--max-customers"):
+        await _train(shop, store)
+    assert store.names() == []
 
 
 async def test_costs_that_give_no_bands_fail_before_anything_is_read(shop: Any, store: ModelStore) -> None:
