@@ -144,7 +144,10 @@ def _step(settings: Settings, title: str, *command: str) -> None:
     _say(title, f"staunch {' '.join(command)}")
     words = [*bound_to_us(signal.SIGKILL), sys.executable, "-m", "staunch_cli.main", *command]
     environment = os.environ | settings.environment() | {"OMP_NUM_THREADS": "1"}
-    code = subprocess.run(words, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
+    # A process group of its own: Ctrl-C reaches us alone, and we end the step, so that it shows no traceback.
+    code = subprocess.run(
+        words, env=environment, stdin=subprocess.DEVNULL, check=False, process_group=0
+    ).returncode
     if code != 0:
         raise StepFailed(f"`staunch {' '.join(command)}` ended with {code}; what it said stands above")
 

@@ -46,6 +46,16 @@ def test_killed_anywhere_the_next_run_finishes_the_work_and_leaves_no_orphan(sta
     assert run.press_ctrl_c() == 0
 
 
+@pytest.mark.parametrize("wait_s", [0.0, 0.05, 0.2])
+def test_ctrl_c_while_a_step_begins_ends_all_without_a_traceback(start, wait_s):
+    run = start("run")
+    run.wait_for(r"world +staunch simulate")
+    time.sleep(wait_s)
+    assert run.press_ctrl_c() == 130
+    assert "Traceback" not in run.output
+    assert run.none_left(), run.processes()
+
+
 def test_a_second_start_says_the_port_is_taken_and_touches_nothing(start, tmp_path):
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
