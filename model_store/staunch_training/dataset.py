@@ -139,7 +139,7 @@ class _Extraction:
         values = [np.empty((0, len(names)))]
         for chunk in _chunks(ids):
             batch = await self._source.fetch(chunk, moment, timeout_s=TIMEOUT_S)
-            for row, problem in (batch.problems | _too_large(names, batch)).items():
+            for row, problem in (_too_large(names, batch) | batch.problems).items():
                 raise BadFeatureValue(_mend(self._source, chunk[row], moment, problem))
             kept += [chunk[row] for row in np.flatnonzero(batch.eligible)]
             values.append(batch.values[batch.eligible])
