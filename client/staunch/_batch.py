@@ -136,7 +136,7 @@ class Batch:
         """Gives the messages to send now, on the stream opened last.
 
         After a failure they travel one at a time until one is answered: a server that ends the stream again
-        is not hurried, and its status is read, which grpc.aio loses while it writes to a stream that has ended.
+        is not hurried, and its status is read, which grpc.aio loses while it writes to a stream that ended.
         """
         room = max(0, 1 - len(self._travelling)) if self._failures else len(self._to_send)
         chunks = [self._to_send.popleft() for _ in range(min(room, len(self._to_send)))]

@@ -76,9 +76,15 @@ class Worker:
         self.process: asyncio.subprocess.Process | None = None
         self.ready = asyncio.Event()
         self.serves: tuple[str, ...] = ()
+        self._told_to_end: signal.Signals | None = None
+        self._to_reload = False
 
     async def run(self, environment: dict[str, str]) -> int:
-        """Starts the process, waits for its end and returns its exit code; `ready` is set in between."""
+        """Starts the process, waits for its end and returns its exit code; `ready` is set in between.
+
+        Raises:
+            OSError: the process cannot be started.
+        """
         read_end, write_end = os.pipe()
         try:
             self.process = await asyncio.create_subprocess_exec(
@@ -90,8 +96,13 @@ class Worker:
                 pass_fds=(write_end,),
                 stdin=asyncio.subprocess.DEVNULL,
             )
+        except OSError:
+            os.close(read_end)
+            raise
         finally:
             os.close(write_end)
+        if self._told_to_end is not None:  # while it was being started
+            self._signal(self._told_to_end)
         listening = asyncio.create_task(self._listen(read_end))
         try:
             return await self.process.wait()
@@ -112,9 +123,21 @@ class Worker:
         if line.startswith("ready"):
             self.serves = tuple(line.split()[1:])
             self.ready.set()
+            if self._to_reload:
+                self.reload()
 
-    def signal(self, number: signal.Signals) -> None:
-        """Passes a signal on; a worker that is not running gets none."""
+    def end(self, number: signal.Signals) -> None:
+        """Ends the process by a signal; one that is just being started gets it then."""
+        self._told_to_end = number
+        self._signal(number)
+
+    def reload(self) -> None:
+        """Has the process read the store again, once it answers: before, SIGHUP would end it."""
+        self._to_reload = not self.ready.is_set()
+        if self.ready.is_set():
+            self._signal(signal.SIGHUP)
+
+    def _signal(self, number: signal.Signals) -> None:
         if self.process is not None and self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(number)
@@ -180,7 +203,7 @@ class Supervisor:
         )
         self._stopping.set()
         for worker in self._workers:
-            worker.signal(number)
+            worker.end(number)
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -190,7 +213,7 @@ class Supervisor:
 
     def _reload(self) -> None:
         for worker in self._workers:
-            worker.signal(signal.SIGHUP)
+            worker.reload()
 
     async def _announce(self, on_ready: Callable[["Supervisor"], Awaitable[None]]) -> None:
         for worker in self._workers:
@@ -202,13 +225,16 @@ class Supervisor:
         pause = FIRST_BACK_OFF_S
         while not self._stopping.is_set():
             started = time.monotonic()
-            code = await worker.run(self._environment())
+            try:
+                ended = f"ended with {await worker.run(self._environment())}"
+            except OSError as error:
+                ended = f"could not be started ({error})"
             if worker.process is not None:
                 mark_process_dead(worker.process.pid, path=str(self._folder))  # type: ignore[no-untyped-call]
             if self._stopping.is_set():
                 return
             pause = FIRST_BACK_OFF_S if time.monotonic() - started > SETTLED_S else pause
-            self._say(f"worker {worker.index} ended with {code}; starting it again in {pause:.1f} s")
+            self._say(f"worker {worker.index} {ended}; starting it again in {pause:.1f} s")
             self._restarts.inc()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
@@ -219,7 +245,7 @@ class Supervisor:
         patience_s = self._settings.drain_wait_s + self._settings.drain_s + KILL_GRACE_S
         _, late = await asyncio.wait(keeping, timeout=patience_s)
         for worker in self._workers:
-            worker.signal(signal.SIGKILL)
+            worker.end(signal.SIGKILL)
         if late:
             self._say("a worker did not end in time and was killed")
             await asyncio.wait(late)

@@ -19,7 +19,8 @@ from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch.v1.model_service_pb2_grpc import ModelServiceStub
 from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
-from staunch_server.supervisor import PortTaken, reserve
+from staunch_server.settings import load_settings
+from staunch_server.supervisor import PortTaken, Supervisor, Worker, reserve
 
 KNOWN = 1
 """A customer of the small database."""
@@ -143,6 +144,44 @@ async def test_a_killed_worker_is_started_again_while_the_other_answers(supervis
     assert victim not in supervised.workers()
     assert len(supervised.workers()) == 2
     assert await supervised.version() == 1
+
+
+async def test_a_reload_while_a_worker_starts_does_not_end_it(supervised: Supervised):
+    """SIGHUP ends a process that does not handle it yet, so SetAlias on one worker could kill another."""
+    os.kill(supervised.workers()[0], signal.SIGKILL)
+
+    async def two_again() -> bool:
+        supervised.process.send_signal(signal.SIGHUP)
+        return "staunch_workers_ready 2.0" in supervised.scrape() and len(supervised.workers()) == 2
+
+    await asyncio.sleep(0.1)
+    await _soon(two_again)
+    assert "staunch_worker_restarts_total 1.0" in supervised.scrape()
+
+
+async def test_a_worker_that_is_told_to_end_while_it_is_started_ends(clients: Any, tmp_path: Any):
+    worker = Worker(0)
+    worker.end(signal.SIGTERM)
+    settings = {"STAUNCH_DATABASE_READER_URL": clients.reader_url, "STAUNCH_STATE_FOLDER": str(tmp_path)}
+    ports = {"STAUNCH_PORT": "0", "STAUNCH_METRICS_PORT": "0", "STAUNCH_SUPERVISED": "1"}
+    async with asyncio.timeout(20):
+        assert await worker.run(os.environ | settings | ports) == -signal.SIGTERM
+
+
+async def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no_python"))
+    monkeypatch.setattr("shutil.which", lambda _name: None)
+    said: list[str] = []
+    supervisor = Supervisor(load_settings({}), tmp_path / "metrics", said.append)
+    keeping = asyncio.create_task(supervisor._keep(supervisor._workers[0]))
+
+    async def tried_twice() -> bool:
+        return len(said) >= 2
+
+    await _soon(tried_twice)
+    assert all("could not be started" in line for line in said)
+    supervisor.stop()
+    await asyncio.wait_for(keeping, 10)
 
 
 async def test_killed_it_leaves_no_worker(supervised: Supervised):
