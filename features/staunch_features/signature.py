@@ -30,6 +30,7 @@ _ID_TYPES: Final = {"int8": "int64", "text": "text", "uuid": "uuid"}
 _CLOCKS: Final = frozenset({"now", "transaction_timestamp", "statement_timestamp"})
 _CLOCK_WORDS: Final = re.compile(r"\b(?:CURRENT_(?:DATE|TIME|TIMESTAMP)|LOCALTIME(?:STAMP)?)\b")
 _CLOCK_STRINGS: Final = frozenset({"now", "today", "yesterday", "tomorrow"})
+_BESIDE_CLOCKS: Final = frozenset({"am", "pm", "utc", "gmt", "z"})  # 'today 04:05 UTC' is a time too
 _WORD: Final = r'(?:[a-z_][a-z0-9_$]*|"[^"]+")'
 _CALL: Final = re.compile(rf"({_WORD}(?:\.{_WORD})?)\(")
 _LITERAL: Final = re.compile(r"'(?:[^']|'')*'")
@@ -165,7 +166,8 @@ async def _refuse_clocks(
     None of the `arguments` is null: the planner drops what a null decides, and with it what it calls.
     """
     for line, literal in strings_of(text.statement):
-        if literal.strip("'").strip().lower() in _CLOCK_STRINGS:
+        words = set(re.findall("[a-z]+", literal.lstrip("eE").lower()))
+        if words & _CLOCK_STRINGS and words <= _CLOCK_STRINGS | _BESIDE_CLOCKS:
             raise _clock(text, line, literal)
     explain = f"EXPLAIN (VERBOSE, FORMAT JSON) {sql}"
     with blame(text, explain):

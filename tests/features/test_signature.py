@@ -65,6 +65,11 @@ REFUSED = {
     f"SELECT c.id, c.a,\n  date_part('day', CURRENT_DATE) AS b {FROM}": (10, "CURRENT_DATE"),
     f"SELECT c.id, c.a,\n  date_part('day', localtimestamp) AS b {FROM}": (10, "LOCALTIMESTAMP"),
     f"SELECT c.id, c.a,\n  date_part('epoch', 'now'::timestamptz) AS b {FROM}": (10, "'now'"),
+    f"SELECT c.id, c.a,\n  date_part('epoch', 'Today 04:05 UTC'::timestamptz) AS b {FROM}": (
+        10,
+        "'Today 04:05",
+    ),
+    f"SELECT c.id, c.a,\n  date_part('epoch', E' yesterday'::timestamptz) AS b {FROM}": (10, "yesterday"),
     f"SELECT c.id, c.a,\n  date_part('epoch', clock_timestamp()) AS b {FROM}": (10, "clock_timestamp"),
     f"SELECT c.id, c.a, date_part('year', age('2000-01-01'::timestamptz)) AS b {FROM}": (
         None,
@@ -103,4 +108,7 @@ async def test_a_view_that_was_refused_is_asked_again_and_not_remembered(clients
 
 
 async def test_words_that_look_like_a_clock_within_strings_are_none(clients):
-    await signature(clients, f"SELECT c.id, c.a, CASE WHEN 'now()' = 'x' THEN c.b ELSE 1 END AS b {FROM}")
+    for word in ("now() is it", "now or never", "2026-01-01 10:00 utc"):
+        await signature(
+            clients, f"SELECT c.id, c.a, CASE WHEN '{word}' = 'x' THEN c.b ELSE 1 END AS b {FROM}"
+        )

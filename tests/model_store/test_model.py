@@ -24,7 +24,7 @@ from model_examples import (
 
 from staunch_model_store.errors import ModelRefused
 from staunch_model_store.manifest import GoldenTolerance
-from staunch_model_store.model import LoadedModel
+from staunch_model_store.model import PROBABILITY_TOLERANCE, LoadedModel
 from staunch_model_store.store import ModelStore, StoredVersion
 from staunch_training import onnx_explainer, onnx_model
 
@@ -72,7 +72,7 @@ def test_a_row_is_answered_alike_in_any_batch(learner: str) -> None:
     for at, row in enumerate(rows[:30]):
         alone = loaded.predict(row[None, :])
         assert alone.margins[0] == together.margins[at]
-        assert abs(alone.probabilities[0] - together.probabilities[at]) <= 1e-15
+        assert abs(alone.probabilities[0] - together.probabilities[at]) <= PROBABILITY_TOLERANCE
         assert loaded.explain(row[None, :]).contributions.tobytes() == explained.contributions[at].tobytes()
 
 
