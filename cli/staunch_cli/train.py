@@ -4,6 +4,7 @@ import asyncio
 from argparse import ArgumentTypeError
 from dataclasses import fields
 from datetime import UTC, date, datetime, time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from staunch_cli.local_database import DatabaseUrls, database
@@ -15,6 +16,7 @@ from staunch_training.costs import Costs
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _SubParsersAction
 
+    from staunch_features.view import LabelText
     from staunch_training.train import TrainReport, TrainSettings
 
 
@@ -26,7 +28,12 @@ def add_train(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     parser.add_argument(
         "--learner", choices=("random_forest", "xgboost"), help="fit only this one (default: both)"
     )
-    parser.add_argument("--until", type=_date, metavar="DATE", help="where the rows end (default: now)")
+    parser.add_argument(
+        "--until",
+        type=_date,
+        metavar="DATE",
+        help="where the rows end (default: with the simulated world, else now)",
+    )
     parser.add_argument("--seed", type=int, default=42, help="of every draw (default: 42)")
     parser.add_argument(
         "--alias", default="champion", help="set if it points nowhere yet (default: champion)"
@@ -86,22 +93,27 @@ async def _train(args: "Namespace", urls: DatabaseUrls) -> "TrainReport":
 
     settings, progress = settings_of(args), Progress()
     try:
+        label = load_label(args.view, label_folders(settings))
         return await train(
             urls.reader,
             load_view(args.view, feature_folders(settings)),
-            load_label(args.view, label_folders(settings)),
+            label,
             ModelStore(settings.model_folder),
-            await _train_settings(args, urls),
+            await train_settings(args, urls, label),
             progress,
         )
     finally:
         progress.close()
 
 
-async def _train_settings(args: "Namespace", urls: DatabaseUrls) -> "TrainSettings":
-    """The flags; on a simulated world also where it ends and the best AUC that any model can reach."""
+async def train_settings(args: "Namespace", urls: DatabaseUrls, label: "LabelText") -> "TrainSettings":
+    """The flags; on a simulated world also where it ends, and the best AUC that any model can reach.
+
+    That is known for the label we ship alone: it is what the simulated hazards are hazards of.
+    """
     from staunch_features.world import world_until
     from staunch_features.world_ceiling import true_ceiling
+    from staunch_sql import LABELS_FOLDER
     from staunch_training.train import TrainSettings
 
     async def ceiling(as_of: datetime, horizon_days: int) -> float:
@@ -119,5 +131,5 @@ async def _train_settings(args: "Namespace", urls: DatabaseUrls) -> "TrainSettin
         costs=Costs(**{field.name: getattr(args, field.name) for field in fields(Costs)}),
         alias=args.alias,
         move_alias=args.move_alias,
-        ceiling=ceiling if end else None,
+        ceiling=ceiling if end and Path(label.file).parent == LABELS_FOLDER else None,
     )

@@ -178,7 +178,7 @@ async def _read(
     except TimeoutError as error:
         raise TrainingError(
             f"expected every statement to answer within {TIMEOUT_S:g} s: `staunch view check {view.name}` "
-            "says what it reads; index that by the key and the time, or train on fewer (--max-customers)"
+            "says what it reads; index that by the key and the time"
         ) from error
     finally:
         await database.close()
