@@ -6,6 +6,7 @@ FeatureError
 ├── MigrationError          mend the schema or the migrations
 ├── EmbeddedPostgresError   mend the machine: port, folder, binaries
 └── ViewError               mend the SQL of the view
+    └── RowsNotUnique       the same, but for one id: others may be well
 """
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "EmbeddedPostgresError",
     "FeatureError",
     "MigrationError",
+    "RowsNotUnique",
     "ViewError",
 ]
 
@@ -55,3 +57,7 @@ class ViewError(FeatureError):
         self.line = line
         self.message = message
         self.mend = mend
+
+
+class RowsNotUnique(ViewError):
+    """A feature view gave more than one row for an id, which the message names."""

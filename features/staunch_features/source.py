@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import staunch_sql
 from staunch_features.database import Database
-from staunch_features.errors import ViewError
+from staunch_features.errors import RowsNotUnique, ViewError
 from staunch_features.signature import (
     SQL_TYPES,
     FeatureColumn,
@@ -149,7 +149,8 @@ class FeatureSource:
 
         Raises:
             ValueError: An as-of time for a view that has none.
-            ViewError: The view is at fault, for example with two rows for one id.
+            RowsNotUnique: There are two rows for one id.
+            ViewError: The view is at fault.
             DatabaseUnavailable: The database is away.
             TimeoutError: The rows did not come in time.
         """
@@ -303,7 +304,7 @@ def _places(view: FeatureView, ids: Sequence[Id], returned: Sequence[Id]) -> lis
     rows = {key: row for row, key in enumerate(returned)}
     if len(rows) != len(returned):
         twice = next(key for row, key in enumerate(returned) if rows[key] != row)
-        raise ViewError(
+        raise RowsNotUnique(
             file=view.file,
             line=None,
             message=f"expected one row for each id, got more than one for {twice!r}",

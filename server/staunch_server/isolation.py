@@ -1,4 +1,4 @@
-"""Keeps one customer whose data make a view's SQL fail (a division by zero) from failing all the others."""
+"""Keeps one customer whose data make a view fail (a division by zero, two rows) from failing the others."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,7 @@ from datetime import datetime
 
 import numpy as np
 
-from staunch_features.errors import ViewError
+from staunch_features.errors import RowsNotUnique, ViewError
 from staunch_features.source import FeatureBatch, FeatureSource
 from staunch_server.coalescer import Id
 
@@ -20,7 +20,7 @@ _DATA_EXCEPTION = "22"
 async def fetch(
     source: FeatureSource, ids: Sequence[Id], as_of: datetime | None, *, deadline: float
 ) -> FeatureBatch:
-    """Reads rows as `FeatureSource.fetch` does; an id whose data the SQL fails on becomes a problem row.
+    """Reads rows as `FeatureSource.fetch` does; an id whose data it fails on becomes a problem row.
 
     Args:
         source: of the view.
@@ -51,7 +51,8 @@ async def _fetch(
 
 
 def _blames_data(error: ViewError) -> bool:
-    return str(getattr(error.__cause__, "sqlstate", "")).startswith(_DATA_EXCEPTION)
+    sqlstate = str(getattr(error.__cause__, "sqlstate", ""))
+    return isinstance(error, RowsNotUnique) or sqlstate.startswith(_DATA_EXCEPTION)
 
 
 def _problem(source: FeatureSource, as_of: datetime | None, error: ViewError) -> FeatureBatch:

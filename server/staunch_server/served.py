@@ -175,8 +175,8 @@ class Served:
         return _BANDS[bisect_right(self._edges, probability)]
 
     def view_error(self, message: str) -> ViewError:
-        """The error of a view that gave a row which it says it never gives."""
-        mend = "mend the feature or declare what its null means, and train again"
+        """The error of a view that gave a row which it says it never gives, or failed on the data of one."""
+        mend = "mend the data, or the view (may the feature be null?) and train again"
         return ViewError(file=self._file, line=None, message=message, mend=mend)
 
     def _run(self, values: Floats) -> Scores:
