@@ -10,10 +10,8 @@ import functools
 import inspect
 import io
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +21,12 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from prometheus_client import CollectorRegistry
+from tests.server.small_models import filled, small_manifest
 
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch.v1.model_service_pb2_grpc import ModelServiceStub
 from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
-from staunch_features.database import connect
-from staunch_features.signature import FeatureColumn, features_digest
+from staunch_features.signature import FeatureColumn
 from staunch_model_store import manifest as stored
 from staunch_model_store.store import ModelStore
 from staunch_server.guard import Guard
@@ -229,16 +227,7 @@ def clients_sql() -> str:
 @pytest.fixture(scope="session")
 def clients(database_factory: Any) -> Any:
     """A database with 60 clients: every tenth left on 2025-01-01, every seventh has no b."""
-    made = database_factory()
-
-    async def fill() -> None:
-        connection = await connect(made.owner_url)
-        await connection.execute(_CLIENTS)
-        await connection.close()
-
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, fill()).result()
-    return made
+    return filled(database_factory(), _CLIENTS)
 
 
 Parts = tuple[dict[str, bytes], float]
@@ -282,37 +271,24 @@ def _trained(seed: int) -> Parts:
     return files, trees.base_value()
 
 
+_COLUMNS = (
+    FeatureColumn("a", "number", False, "CAD", "A number that is never null."),
+    FeatureColumn("b", "number", True, "days", "A number that is sometimes null."),
+)
+
+
 def _manifest(name: str, version: int, id_type: Any, base_value: float) -> stored.Manifest:
-    columns = [
-        FeatureColumn("a", "number", False, "CAD", "A number that is never null."),
-        FeatureColumn("b", "number", True, "days", "A number that is sometimes null."),
-    ]
-    return stored.Manifest(
-        name=name,
-        version=version,
+    return small_manifest(
+        name,
+        version,
+        id_type,
+        uses_as_of=True,
+        columns=_COLUMNS,
         view="clients",
         label="clients",
-        id_type=id_type,
-        uses_as_of=True,
-        features=tuple(
-            stored.Feature(name=c.name, nullable=c.nullable, unit=c.unit, description=c.description)
-            for c in columns
-        ),
-        features_digest=features_digest(columns),
-        create_time=datetime(2026, 1, 1, tzinfo=UTC),
-        horizon_days=90,
-        training=stored.Training(
-            learner="xgboost", parameters={}, seed=0, splits=(), gap_days=0, library_versions={}
-        ),
-        metrics=(stored.Metric(name="auc", value=0.8, lower=0.75, upper=0.85),),
-        compared=(),
-        declared_margins={},
-        thresholds=stored.Thresholds(medium=0.3, high=0.7, costs={"offer": 10.0}),
         base_value=base_value,
-        output_space="LOG_ODDS",
         calibration=stored.Calibration(a=1.1, b=-0.2),
-        golden_tolerance=stored.GoldenTolerance(output=1e-5, contribution=1e-5),
-        files={},
+        golden_tolerance=stored.GoldenTolerance(output=1e-5, contribution=1e-5),  # XGBoost's own are float32
     )
 
 

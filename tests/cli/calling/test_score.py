@@ -6,7 +6,7 @@ import csv
 import pyarrow.parquet
 import pytest
 from grpc import StatusCode
-from tests.server.live.small_models import small_files, small_manifest, small_trees
+from tests.server.small_models import small_files, small_manifest, small_trees
 
 from staunch_features.database import connect
 from staunch_features.view import load_view, parse_view

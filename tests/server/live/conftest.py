@@ -1,9 +1,6 @@
 """A whole server for the tests of this folder: tiny real models, a small real table, real gRPC."""
 
-import asyncio
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +9,7 @@ from typing import Any
 import pytest
 from grpc import aio
 from prometheus_client import CollectorRegistry
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from small_models import TABLE, small_files, small_manifest, small_trees, view_text
+from tests.server.small_models import TABLE, filled, small_files, small_manifest, small_trees, view_text
 
 from staunch.v1.model_service_pb2_grpc import ModelServiceStub
 from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
@@ -68,16 +62,7 @@ def publish(store: ModelStore) -> Publish:
 @pytest.fixture(scope="session")
 def people(database_factory: Callable[..., Any]) -> Any:
     """A database with the table of people; read only, so that every test may share it."""
-    made = database_factory()
-
-    async def fill() -> None:
-        connection = await connect(made.owner_url)
-        await connection.execute(TABLE)
-        await connection.close()
-
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, fill()).result()
-    return made
+    return filled(database_factory(), TABLE)
 
 
 @pytest.fixture

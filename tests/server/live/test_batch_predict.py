@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
-from small_models import EPOCH, expected_margin, person, sigmoid, view_text
+from tests.server.small_models import EPOCH, TWICE, expected_margin, person, sigmoid, view_text
 
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_server.batch import BatchPredictor
@@ -233,6 +233,13 @@ async def test_rows_whose_data_the_sql_fails_on_fail_alone(publish: Any, serve: 
     (answer,) = await ask(live, ids_of(*[i for i in range(1, 201) if i % 11]))
     assert errors(answer) == [(51, 9, "MODEL_REFUSED")]
     assert answer.customer_ids[51] == 57
+
+
+async def test_an_id_with_two_rows_fails_alone(publish: Any, serve: Serve) -> None:
+    publish(text=view_text() + TWICE.format(id=57))
+    live = await serve()
+    (answer,) = await ask(live, ids_of(*[i for i in range(1, 201) if i % 11]))
+    assert errors(answer) == [(51, 9, "MODEL_REFUSED")]
 
 
 async def test_a_view_that_fails_for_everybody_fails_the_chunk_soon(publish: Any, serve: Serve) -> None:

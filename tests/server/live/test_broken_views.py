@@ -1,13 +1,11 @@
 """Many views on one server, of which one breaks: at the start, or when its tables change under the server."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from grpc import aio
-from small_models import TABLE, view_text
+from tests.server.small_models import TABLE, filled, view_text
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
@@ -23,15 +21,13 @@ BREAK, MEND = "ALTER TABLE public.people RENAME b TO c", "ALTER TABLE public.peo
 @pytest.fixture
 def changing(database_factory: Callable[..., Any]) -> Any:
     """A database of people whose tables the test may change: `await changing(sql)`, `changing.url`."""
-    made = database_factory()
+    made = filled(database_factory(), TABLE)
 
     async def execute(sql: str) -> None:
         connection = await connect(made.owner_url)
         await connection.execute(sql)
         await connection.close()
 
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, execute(TABLE)).result()
     execute.url = made.reader_url  # type: ignore[attr-defined]
     return execute
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
-from small_models import expected_margin, person, small_trees
+from tests.server.small_models import expected_margin, person, small_trees
 
 from staunch.v1 import prediction_service_pb2 as pb
 

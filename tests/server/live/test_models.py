@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from grpc import aio
-from small_models import EPOCH, until_async, view_text
+from tests.server.small_models import EPOCH, until_async, view_text
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
-from small_models import EPOCH, expected_margin, person, sigmoid, view_text
+from tests.server.small_models import EPOCH, TWICE, expected_margin, person, sigmoid, view_text
 
 from staunch.v1 import prediction_service_pb2 as pb
 
@@ -337,6 +337,22 @@ async def test_a_row_whose_data_the_sql_fails_on_fails_alone(
     error = read_error(outcomes[7])
     assert error.reason == "MODEL_REFUSED"
     assert "division by zero" in error.message
+
+
+async def test_an_id_with_two_rows_fails_alone_and_no_other_caller_hears_of_it(
+    publish: Any, serve: Serve, read_error: Any
+) -> None:
+    publish(text=view_text() + TWICE.format(id=8))
+    live = await serve()
+    ids = list(range(1, 11))
+    asked = [live.prediction.Predict(pb.PredictRequest(customer_id=i)) for i in ids]
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    failed = [i for i, outcome in zip(ids, outcomes, strict=True) if isinstance(outcome, aio.AioRpcError)]
+    assert failed == [8]
+    error = read_error(outcomes[7])
+    assert error.reason == "MODEL_REFUSED"
+    assert "churn@1/features.sql: for 8 " in error.message
+    assert "more than one" in error.message
 
 
 async def test_one_bad_id_fails_only_itself(publish: Any, serve: Serve) -> None:

@@ -1,13 +1,15 @@
 """Small people, a small view of them and a small model, with answers that a test can compute by itself."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
+from staunch_features.database import connect
 from staunch_features.signature import FeatureColumn, features_digest
 from staunch_model_store import manifest as written
 from staunch_training import golden, onnx_explainer, onnx_model
@@ -44,6 +46,13 @@ hours = {{ unit = "hours", description = "How long.", source = ["people.since"],
 SELECT people.{column}, people.a, people.b, {hours}::float8 AS hours, people.active AS _eligible
 FROM unnest($1::{type}[]) AS asked (id)
 JOIN public.people AS people ON people.{column} = asked.id{where}
+"""
+
+
+# After a view's text: a second row for one id.
+TWICE = """UNION ALL
+SELECT {id}::bigint, 1::float8, 1::float8, date_part('epoch', $2::timestamptz)::float8, true
+WHERE {id} = ANY ($1::bigint[])
 """
 
 
@@ -84,15 +93,22 @@ def sigmoid(margin: float) -> float:
     return float(1 / (1 + np.exp(-margin)))
 
 
+PEOPLE_COLUMNS = tuple(
+    FeatureColumn(name=name, type="number", nullable=name == "b", unit=unit, description=f"The {name}.")
+    for name, unit in (("a", "CAD"), ("b", ""), ("hours", "hours"))
+)
+
+
 def small_manifest(
-    name: str, version: int, id_type: Any, *, uses_as_of: bool, **changes: Any
+    name: str,
+    version: int,
+    id_type: Any,
+    *,
+    uses_as_of: bool,
+    columns: Sequence[FeatureColumn] = PEOPLE_COLUMNS,
+    **changes: Any,
 ) -> written.Manifest:
-    columns = tuple(
-        FeatureColumn(
-            name=feature, type="number", nullable=feature == "b", unit=unit, description=f"The {feature}."
-        )
-        for feature, unit in (("a", "CAD"), ("b", ""), ("hours", "hours"))
-    )
+    """The manifest of a small model; `columns` are its features, `changes` replace its fields."""
     fields: dict[str, Any] = {
         "name": name,
         "version": version,
@@ -140,6 +156,19 @@ def small_files(trees: TreeEnsemble, text: str, *, explainer: bool = True) -> di
     probabilities = 1 / (1 + np.exp(-margins))
     files[written.GOLDEN_NPZ] = golden.dump(values, margins, probabilities, contributions)
     return files
+
+
+def filled(database: Any, sql: str) -> Any:
+    """Runs SQL in a database as its owner, from a fixture that has no loop, and gives the database."""
+
+    async def fill() -> None:
+        connection = await connect(database.owner_url)
+        await connection.execute(sql)
+        await connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, fill()).result()
+    return database
 
 
 async def until_async(condition: Callable[[], Awaitable[bool]]) -> None:
