@@ -165,7 +165,7 @@ async def _read(
         signature = await source.signature(TIMEOUT_S)
         check_dates(signature, label)
         plan = _plan(label, settings) if signature.uses_as_of else None
-        for line in plan.lines() if plan else ():
+        for line in _windows(plan, label) if plan else ():
             progress(line, 1.0)
         return await extract(
             source,
@@ -182,6 +182,11 @@ async def _read(
         ) from error
     finally:
         await database.close()
+
+
+def _windows(plan: DatePlan, label: LabelText) -> list[str]:
+    """What is observed, as of when, and when the outcome is: a line each."""
+    return [f"observed: {label.observation_days} days before each date", *plan.lines()]
 
 
 def _plan(label: LabelText, settings: TrainSettings) -> DatePlan:
