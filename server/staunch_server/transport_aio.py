@@ -29,6 +29,12 @@ from staunch_server.transport import (
 HANDSHAKE_TIMEOUT_S = 5.0
 """How long a new connection may take to say that it speaks HTTP/2; the library's default is 120 s."""
 
+KEEPALIVE_S, KEEPALIVE_TIMEOUT_S = 60.0, 20.0
+"""A silent connection is asked so often whether its client lives, and closed without an answer in that time.
+
+By default the library asks after two hours: until then each stream of a client that vanished counts as one.
+"""
+
 _NO_DEADLINE_S = 1e9  # pygrpc-native says "none" with sys.maxsize, grpc.aio with None.
 _STATUS_KEY = "grpc-status-details-bin"
 
@@ -127,6 +133,12 @@ def _options(reuse_port: bool, connection_streams: int, connection_age_s: float)
         ("grpc.http.overload_protection", 0),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.server_handshake_timeout_ms", round(HANDSHAKE_TIMEOUT_S * 1000)),
+        ("grpc.keepalive_time_ms", round(KEEPALIVE_S * 1000)),
+        ("grpc.keepalive_timeout_ms", round(KEEPALIVE_TIMEOUT_S * 1000)),
+        (
+            "grpc.http2.ping_timeout_ms",
+            round(KEEPALIVE_TIMEOUT_S * 1000),
+        ),  # else a minute at least
     ]
     if connection_age_s:
         options.append(("grpc.max_connection_age_ms", round(connection_age_s * 1000)))

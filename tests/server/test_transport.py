@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import signal
 import socket
+import sys
 from typing import Any
 
 import grpc
@@ -13,6 +15,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from staunch.v1 import prediction_service_pb2 as pb
+from staunch_server import transport_aio
 
 SERVICE = "staunch.v1.PredictionService"
 STATES = health_pb2.HealthCheckResponse
@@ -206,3 +209,37 @@ async def test_stopping_lets_calls_in_progress_end_and_cancels_what_outlives_the
         assert pb.PredictResponse.FromString(await short).probability == 0.5
         with pytest.raises(aio.AioRpcError):
             await long
+
+
+_OPENS_A_STREAM = """
+import itertools, sys, threading
+import grpc
+channel = grpc.insecure_channel(sys.argv[1])
+wait = threading.Event()
+stream = channel.stream_stream("/staunch.v1.PredictionService/BatchPredict")
+answers = stream(b"" if number == 0 else wait.wait() for number in itertools.count())
+next(answers)
+print("open", flush=True)
+wait.wait()
+"""
+
+
+async def test_the_stream_of_a_client_that_vanished_does_not_count_for_ever(
+    shell: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frozen, a client answers no more than one whose machine lost its network, and closes nothing either."""
+    monkeypatch.setattr(transport_aio, "KEEPALIVE_S", 0.5)
+    monkeypatch.setattr(transport_aio, "KEEPALIVE_TIMEOUT_S", 0.5)
+    server = await shell()
+    client = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _OPENS_A_STREAM, f"127.0.0.1:{server.port}", stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert client.stdout is not None
+        assert await client.stdout.readline() == b"open\n"
+        assert server.guard.streams == 1
+        client.send_signal(signal.SIGSTOP)
+        await until(lambda: server.guard.streams == 0)
+    finally:
+        client.kill()
+        await client.communicate()
