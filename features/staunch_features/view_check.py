@@ -153,7 +153,7 @@ async def check_view(
         probes=probes,
         not_probed=tuple(sorted({scan.table for scan in plan.scans} - {probe.table for probe in probes})),
         label=await _label(source, label, ids, past, timeout_s) if label else None,
-        errors=(*_broken_promises(view, batch, ids), *_looks_ahead(view, probes)),
+        errors=(*broken_promises(view, batch, ids), *_looks_ahead(view, probes)),
         advice=tuple(dict.fromkeys(advice)),
     )
 
@@ -207,8 +207,8 @@ async def _label(
     return LabelCheck(as_of, len(eligible), int(labels.known.sum()), int(labels.values.sum()))
 
 
-def _broken_promises(view: FeatureView, batch: FeatureBatch, ids: list[Id]) -> list[ViewError]:
-    # One error for each kind of problem, with the first id that has it.
+def broken_promises(view: FeatureView, batch: FeatureBatch, ids: list[Id]) -> list[ViewError]:
+    """Lists what rows break of what the header promises: one error a kind, with the first id that has it."""
     first = {problem: ids[row] for row, problem in reversed(batch.problems.items())}
     return [
         ViewError(

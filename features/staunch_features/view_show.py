@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from staunch_features.signature import FeatureColumn
 from staunch_features.source import FeatureSource, Id
 from staunch_features.view import FeatureDoc, FeatureView, LabelText
+from staunch_features.view_check import broken_promises
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _SPREAD_BINS: Final = 10
@@ -87,13 +88,15 @@ async def summarise(
         timeout_s: How long each statement may take, in seconds.
 
     Raises:
-        ViewError: The view or label is at fault.
+        ViewError: The view or label is at fault, or a row breaks what the header promises.
         DatabaseUnavailable: The database is away.
         TimeoutError: A statement took longer than that.
     """
     signature = await source.signature(timeout_s)
     ids = await _first(source, sample, timeout_s)
     batch = await source.fetch(ids, as_of, timeout_s=timeout_s)
+    for broken in broken_promises(source.view, batch, ids):
+        raise broken
     kept, truth = batch.eligible, None
     if label is not None:
         labels = await source.labels(label, ids, as_of, timeout_s=timeout_s)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from staunch_features.errors import ViewError
 from staunch_features.features_page import features_page
 from staunch_features.view_show import bars, describe, page, summarise
 
@@ -86,3 +87,9 @@ def test_the_page_names_every_feature(churn_view):
     assert all(
         f"| `{name}` |" in text and doc.description in text for name, doc in churn_view.features.items()
     )
+
+
+async def test_an_infinite_feature_is_named_and_not_drawn(clients):
+    source = clients.source(a="'Infinity'::float8", population="SELECT id FROM clients_bigint ORDER BY id")
+    with pytest.raises(ViewError, match="feature a is infinite: id 1"):
+        await summarise(source, None, NOON)
