@@ -48,7 +48,13 @@ def modules() -> dict[str, Path]:
 
 @cache
 def tree(module: str) -> ast.Module:
-    return ast.parse(modules()[module].read_text(), filename=str(modules()[module]))
+    text, file = modules()[module].read_text(), str(modules()[module])
+    try:
+        return ast.parse(text, filename=file)
+    except SystemError:
+        # "AST constructor recursion depth mismatch": a fault of CPython 3.11 when something else builds a tree
+        # at the same time (python/cpython#106905). Nothing of ours can cause it, and the next try is clean.
+        return ast.parse(text, filename=file)
 
 
 def for_types_only(node: ast.AST) -> bool:
