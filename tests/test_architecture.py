@@ -52,8 +52,8 @@ def tree(module: str) -> ast.Module:
     try:
         return ast.parse(text, filename=file)
     except SystemError:
-        # "AST constructor recursion depth mismatch": a fault of CPython 3.11 when something else builds a tree
-        # at the same time (python/cpython#106905). Nothing of ours can cause it, and the next try is clean.
+        # "AST constructor recursion depth mismatch": a fault of CPython 3.11's own count of depth
+        # (python/cpython#106905). Nothing in the text can cause it, and the next try is clean.
         return ast.parse(text, filename=file)
 
 
