@@ -306,6 +306,7 @@ async def test_callers_queued_behind_a_silent_database_hear_that_it_is_unavailab
     asked = [made.row(i, deadline=until + i / 100) for i in range(6)]
     outcomes = await asyncio.gather(*asked, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {DatabaseUnavailable}
+    await settle()  # callers hear first, then the query that was theirs ends
     assert backend.cancelled == len(backend.queries)
 
 
