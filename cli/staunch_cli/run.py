@@ -122,8 +122,13 @@ def _prepare(settings: Settings, urls: DatabaseUrls) -> None:
         _say("tables", f"{', '.join(applied)} applied" if applied else "up to date")
     if urls.embedded or settings.simulate:
         _step(settings, "world", "simulate")
-    if not any(settings.model_folder.glob("*/aliases.json")):
+    if not _holds_models(settings):
         _step(settings, "model", "train", "--view", settings.default_model)
+
+
+def _holds_models(settings: Settings) -> bool:
+    """Whether an alias of the store points at a version: what a server loads when it starts."""
+    return any(settings.model_folder.glob("*/aliases.json"))
 
 
 async def _reach(urls: DatabaseUrls) -> None:
@@ -191,8 +196,8 @@ def _block(settings: Settings, metrics_port: int, serves: tuple[str, ...], urls:
     """What is served and how to call it."""
     from staunch_cli.how_to_call import how_to_call, staunch_command
 
-    stored = any(settings.model_folder.glob("*/aliases.json"))
-    none = "those of the store cannot answer, see above" if stored else "publish one with `staunch train`"
+    refused = "those of the store cannot answer, see above"
+    none = refused if _holds_models(settings) else "publish one with `staunch train`"
     models = ", ".join(serves) or f"no model yet: {none}"
     calls = "\n".join(f"  {line}" for line in how_to_call(settings, serves))
     kind = "embedded" if urls.embedded else "yours"

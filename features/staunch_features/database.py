@@ -138,7 +138,10 @@ async def _check_version(connection: Connection, url: str) -> None:
     major = connection.get_server_version().major
     if major < MINIMUM_MAJOR:
         connection.terminate()
-        raise DatabaseTooOld(f"expected PostgreSQL {MINIMUM_MAJOR} or newer at {_place(url)}, found {major}")
+        raise DatabaseTooOld(
+            f"expected PostgreSQL {MINIMUM_MAJOR} or newer at {_place(url)}, found {major}: "
+            "upgrade it, or name a newer one in STAUNCH_DATABASE_URL"
+        )
 
 
 def _place(url: str) -> str:
