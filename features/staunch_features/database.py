@@ -139,7 +139,7 @@ async def _check_version(connection: Connection, url: str) -> None:
     if major < MINIMUM_MAJOR:
         connection.terminate()
         raise DatabaseTooOld(
-            f"expected PostgreSQL {MINIMUM_MAJOR} or newer at {_place(url)}, found {major}: "
+            f"{_place(url)} is PostgreSQL {major}: expected {MINIMUM_MAJOR} or newer; "
             "upgrade it, or name a newer one in STAUNCH_DATABASE_URL"
         )
 
