@@ -15,9 +15,9 @@ import asyncpg
 import numpy as np
 
 import staunch_sql
+from staunch_features.blame import blame
 from staunch_features.database import Connection, Database
 from staunch_features.errors import ViewError
-from staunch_features.signature import blame
 from staunch_features.source import FeatureSource, Id
 from staunch_features.sql_text import rename
 from staunch_features.view import FeatureView, header_line

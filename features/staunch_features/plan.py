@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any, Final
 
 import staunch_sql
+from staunch_features.blame import blame
 from staunch_features.database import Connection
-from staunch_features.signature import SQL_TYPES, ViewSignature, blame
+from staunch_features.signature import SQL_TYPES, ViewSignature
 from staunch_features.view import FeatureView
 
 _STATEMENT: Final = "staunch_plan"

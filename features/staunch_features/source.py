@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import staunch_sql
+from staunch_features.blame import blame
 from staunch_features.database import Database
 from staunch_features.errors import RowsNotUnique, ViewError
 from staunch_features.signature import (
     SQL_TYPES,
     FeatureColumn,
     ViewSignature,
-    blame,
     check_label,
     read_signature,
 )

@@ -37,6 +37,30 @@ def strings_of(statement: str) -> list[tuple[int, str]]:
     return [(line_at(statement, m.start()), m[0]) for m in found]
 
 
+def code_of(text: str) -> str:
+    """Blanks out comments and strings; every other character stays in its place."""
+    return _TOKEN.sub(
+        lambda m: re.sub(r"\S", " ", m[0]) if m["comment"] or m["string"] else m[0],
+        text,
+    )
+
+
+def line_of_word(statement: str, word: str) -> int | None:
+    """Finds the first line on which a word stands outside of strings and comments."""
+    return _line_of(statement, rf"(?<!\w){re.escape(word)}\b")
+
+
+def line_of_column(statement: str, name: str) -> int | None:
+    """Finds the line on which a column is given its name, or else the first that has the name."""
+    named = _line_of(statement, rf'\bAS\s+"?{re.escape(name)}\b')
+    return line_of_word(statement, name) if named is None else named
+
+
+def _line_of(statement: str, pattern: str) -> int | None:
+    found = re.search(pattern, code_of(statement), re.IGNORECASE)
+    return line_at(statement, found.end() - 1) if found else None
+
+
 def rename(statement: str, pattern: re.Pattern[str], name: str) -> str:
     """Replaces a pattern by a name wherever it stands outside of strings and comments."""
     pieces, end = [], 0

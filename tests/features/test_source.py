@@ -269,7 +269,7 @@ async def test_a_label_sees_its_moment_and_its_outcome_window(clients):
         ("$4 < CURRENT_DATE", "CURRENT_DATE"),
         ("$4 < 'today'::timestamptz", "'today'"),
         ("random() < 0.5", "random"),
-        ("id < (SELECT max(b) FROM hidden_clock)", "now"),
+        ("id < (SELECT max(b) FROM hidden_clock)", "now in view hidden_clock"),
     ],
 )
 @pytest.mark.parametrize("as_of", [NOON, None])

@@ -1,11 +1,13 @@
 """Many views on one server, of which one breaks: at the start, or when its tables change under the server."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from grpc import aio
-from tests.server.small_models import TABLE, filled, view_text
+from grpc_health.v1 import health_pb2
+from tests.server.small_models import TABLE, filled, until_async, view_text
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
@@ -20,7 +22,10 @@ BREAK, MEND = "ALTER TABLE public.people RENAME b TO c", "ALTER TABLE public.peo
 
 @pytest.fixture
 def changing(database_factory: Callable[..., Any]) -> Any:
-    """A database of people whose tables the test may change: `await changing(sql)`, `changing.url`."""
+    """A database of people whose tables the test may change.
+
+    `await changing(sql)`, `changing.url`; `async with changing.holding(sql)` in a transaction left open.
+    """
     made = filled(database_factory(), TABLE)
 
     async def execute(sql: str) -> None:
@@ -28,7 +33,15 @@ def changing(database_factory: Callable[..., Any]) -> Any:
         await connection.execute(sql)
         await connection.close()
 
-    execute.url = made.reader_url  # type: ignore[attr-defined]
+    @asynccontextmanager
+    async def holding(sql: str) -> AsyncIterator[None]:
+        connection = await connect(made.owner_url)
+        async with connection.transaction():
+            await connection.execute(sql)
+            yield
+        await connection.close()
+
+    execute.url, execute.holding = made.reader_url, holding  # type: ignore[attr-defined]
     return execute
 
 
@@ -122,6 +135,21 @@ async def test_a_right_that_is_taken_away_breaks_a_view_too(
     assert "permission denied" in (await state(live, "churn@1"))[2]
 
 
+async def test_a_clock_within_a_function_is_refused_with_its_name(
+    publish: Any, serve: Serve, changing: Any, read_error: Any
+) -> None:
+    await changing(
+        "CREATE FUNCTION public.today() RETURNS float8 LANGUAGE plpgsql STABLE "
+        "AS $$ BEGIN RETURN date_part('day', current_date); END $$"
+    )
+    publish("churn", text=view_text().replace("people.b,", "people.b + 0 * public.today() AS b,"))
+    live = await serve(database_reader_url=changing.url)
+    assert await reason(live, read_error, "churn") == "MODEL_REFUSED"
+    message = (await state(live, "churn@1"))[2]
+    assert message.startswith("churn@1/features.sql:11: CURRENT_DATE in function today() answers differently")
+    assert "let the function take the moment as an argument" in message
+
+
 async def test_a_view_whose_tables_are_mended_answers_again_by_itself(
     live: Any, changing: Any, read_error: Any, until: Any
 ) -> None:
@@ -131,6 +159,125 @@ async def test_a_view_whose_tables_are_mended_answers_again_by_itself(
     await until(lambda: shown(live, "churn") == {"READY"})
     assert (await predict(live, "churn")).model.name == "churn"
     assert await state(live, "churn@1") == (mpb.MODEL_STATE_READY, "", "")
+
+
+@pytest.fixture
+async def three(publish: Any, serve: Serve, changing: Any) -> Any:
+    """A server of three models whose views read a table each; that of `churn` is not there at the start."""
+    for name in ("churn", "spend", "visits"):
+        publish(name, text=view_text().replace("public.people", f"public.{name}"))
+        if name != "churn":
+            await changing(f"CREATE TABLE public.{name} AS TABLE public.people")
+            await changing(f"GRANT SELECT ON public.{name} TO PUBLIC")
+    return await serve(database_reader_url=changing.url, store_poll_s=0.05)
+
+
+async def states(live: Any) -> dict[str, tuple[int, str, set[str]]]:
+    """Of each model what GetModel says, what a call answers, and what the metric shows."""
+    told = {}
+    for model in ("churn", "spend", "visits"):
+        call = live.prediction.Predict(pb.PredictRequest(model=model, customer_id=8))
+        told[model] = ((await state(live, model))[0], (await call.code()).name, shown(live, model))
+    return told
+
+
+WELL = (mpb.MODEL_STATE_READY, "OK", {"READY"})
+ILL = (mpb.MODEL_STATE_REFUSED, "FAILED_PRECONDITION", {"REFUSED"})
+
+
+async def test_of_three_views_two_break_and_are_mended_and_state_and_metric_follow(
+    three: Any, changing: Any, until: Any
+) -> None:
+    assert await states(three) == {"churn": ILL, "spend": WELL, "visits": WELL}
+    assert three.server.registry.ready() == ["spend@1", "visits@1"]
+    await changing("ALTER TABLE public.spend ALTER b TYPE text USING 'b' || b")
+    await until(lambda: shown(three, "spend") == {"REFUSED"}, 15)  # nobody calls it: found out after 10 s
+    assert await states(three) == {"churn": ILL, "spend": ILL, "visits": WELL}
+    assert not (await chunk(three, "visits")).errors
+    assert 'relation "public.churn" does not exist' in (await state(three, "churn"))[2]
+    await changing("CREATE TABLE public.churn AS TABLE public.people; GRANT SELECT ON public.churn TO PUBLIC")
+    await changing("ALTER TABLE public.spend ALTER b TYPE float8 USING substr(b, 2)::float8")
+    await until(lambda: shown(three, "churn") == shown(three, "spend") == {"READY"}, 2)
+    assert await states(three) == {"churn": WELL, "spend": WELL, "visits": WELL}
+    assert three.server.registry.ready() == ["churn@1", "spend@1", "visits@1"]
+
+
+async def test_a_dropped_table_breaks_its_view_until_it_is_made_again(
+    three: Any, changing: Any, until: Any
+) -> None:
+    await changing("ALTER TABLE public.spend RENAME TO kept")
+    assert (await states(three))["spend"][1] == "FAILED_PRECONDITION"
+    assert await states(three) == {"churn": ILL, "spend": ILL, "visits": WELL}
+    await changing("CREATE TABLE public.spend AS TABLE public.kept; GRANT SELECT ON public.spend TO PUBLIC")
+    await until(lambda: shown(three, "spend") == {"READY"}, 2)
+    assert (await states(three))["spend"] == WELL
+
+
+async def health(live: Any) -> tuple[int, bool]:
+    method = live.channel.unary_unary("/grpc.health.v1.Health/Check")
+    answer = health_pb2.HealthCheckResponse.FromString(await method(b""))
+    return answer.status, live.server.healthy()
+
+
+@pytest.mark.parametrize("when", ["at the start", "under the server"])
+async def test_health_stays_serving_while_the_only_view_fails(
+    publish: Any, serve: Serve, changing: Any, read_error: Any, when: str
+) -> None:
+    """The database is the same for every server: if all of them left their balancer, who would be helped?"""
+    publish("churn")
+    if when == "at the start":
+        await changing(BREAK)
+    live = await serve(database_reader_url=changing.url)
+    if when == "under the server":
+        await predict(live, "churn")
+        await changing(BREAK)
+    assert await reason(live, read_error, "churn") == "MODEL_REFUSED"
+    assert await health(live) == (health_pb2.HealthCheckResponse.SERVING, True)
+    assert live.server.registry.ready() == []
+    given = {name: pb.FeatureValue(number=1) for name in ("a", "b", "hours")}
+    scored = await live.prediction.Predict(pb.PredictRequest(features=pb.FeatureValues(values=given)))
+    assert scored.probability > 0
+
+
+async def test_a_view_that_gives_other_columns_than_the_model_was_trained_on_is_taken_up_once_it_fits(
+    publish: Any, serve: Serve, changing: Any, until: Any
+) -> None:
+    publish("churn")
+    await changing("ALTER TABLE public.people ALTER id TYPE text")
+    await changing("ALTER TABLE public.people ALTER b TYPE integer")
+    live = await serve(database_reader_url=changing.url, store_poll_s=0.05)
+    assert shown(live, "churn") == {"REFUSED"}
+    await changing("ALTER TABLE public.people ALTER id TYPE bigint USING id::bigint")
+    await changing("ALTER TABLE public.people ALTER b TYPE float8")
+    await until(lambda: shown(live, "churn") == {"READY"})
+    await predict(live, "churn")
+
+
+async def test_a_newer_version_takes_over_once_its_view_works(
+    live: Any, changing: Any, publish: Any, until: Any
+) -> None:
+    publish(text=view_text().replace("people.b,", "people.c AS b,"))
+    await until(lambda: "REFUSED" in shown(live, "churn"))
+    assert (await predict(live, "churn")).model.version == 1
+    await changing("ALTER TABLE public.people ADD c float8")
+    await until(lambda: shown(live, "churn") == {"READY"})
+    await until_async(lambda: _answered_by(live, 2))
+
+
+async def _answered_by(live: Any, version: int) -> bool:
+    return bool((await predict(live, "churn")).model.version == version)
+
+
+async def test_a_view_whose_table_is_locked_keeps_no_other_from_being_found_mended(
+    three: Any, changing: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_LOOK_S", 0.0)
+    monkeypatch.setattr(registry, "_CHECK_S", 0.2)
+    async with changing.holding("LOCK TABLE public.spend"):
+        await changing("ALTER TABLE public.visits RENAME b TO c")
+        await until(lambda: shown(three, "visits") == {"REFUSED"})
+        await changing("ALTER TABLE public.visits RENAME c TO b")
+        await until(lambda: shown(three, "visits") == {"READY"})
 
 
 async def test_no_alias_moves_to_a_version_whose_view_broke(

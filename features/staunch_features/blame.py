@@ -1,0 +1,56 @@
+"""Turns what the database says against a text of the user's into an error with the file's own line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import asyncpg
+
+from staunch_features.errors import ViewError
+from staunch_features.sql_text import line_at
+from staunch_features.view import FeatureView, LabelText, header_line
+
+# Classes of SQLSTATE that blame the statement and not the database.
+_FAULTS_OF_THE_TEXT: Final = ("0A", "20", "21", "22", "25", "2F", "34", "38", "39", "42", "54", "P0")
+_MENDS: Final = {
+    "22012": "divide by nullif(..., 0), which gives null",
+    "25006": "a view only reads: write a SELECT",
+    "42501": "as the tables' owner, GRANT USAGE ON SCHEMA and GRANT SELECT ON what it reads to the reader",
+    "42P18": "cast every parameter: $1::bigint[] (or text[], uuid[]) and $2::timestamptz",
+    "42725": "cast what it is called with, for example $1::bigint[]",
+    "42883": "see that it exists, and cast its operands, for example $1::text[] for a text key",
+    "42601": "mend the SQL; a view is one SELECT",
+    "42P01": "name the table with its schema and see that it is there; `staunch migrate` makes our own",
+}
+
+
+@contextmanager
+def blame(text: FeatureView | LabelText, sql: str) -> Iterator[None]:
+    """Turns what the database says against a text into a ViewError with the file's own line.
+
+    Args:
+        text: The view or label.
+        sql: What was sent: the text's statement, perhaps with something around it.
+    """
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        code = str(error.sqlstate or "")
+        if not code.startswith(_FAULTS_OF_THE_TEXT):
+            raise
+        raise ViewError(
+            file=text.file,
+            line=_line_of_error(text, sql, error),
+            message=f"the database refuses it: {error.args[0]}",
+            mend=_MENDS.get(code, getattr(error, "hint", None) or "mend the SQL"),
+        ) from error
+
+
+def _line_of_error(text: FeatureView | LabelText, sql: str, error: asyncpg.PostgresError) -> int | None:
+    position, before = getattr(error, "position", None), sql.find(text.statement)
+    if isinstance(text, FeatureView) and before < 0 and text.population in sql:
+        return header_line(text.text, "population")
+    if position is None or before < 0:
+        return None
+    line = line_at(sql, int(position) - 1) - sql.count("\n", 0, before)
+    return min(max(line, 1), text.text.count("\n") + 1)
