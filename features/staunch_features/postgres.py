@@ -29,6 +29,7 @@ from staunch_features.postgres_cluster import (
     initialise,
     password_of,
 )
+from staunch_features.postgres_memory import shared_buffers
 
 __all__ = ["DATABASE", "OWNER", "READER", "SUPERUSER", "EmbeddedPostgres"]
 
@@ -43,7 +44,6 @@ _SETTINGS: Mapping[str, str] = MappingProxyType(
         "listen_addresses": HOST,
         "unix_socket_directories": "",  # a socket's path must stay below 100 bytes; TCP always works
         "max_connections": "60",
-        "shared_buffers": "256MB",
         "max_wal_size": "2GB",
         "wal_level": "minimal",  # no replica follows it; a simulated world loads in four fifths of the time
         "max_wal_senders": "0",
@@ -162,7 +162,8 @@ class EmbeddedPostgres:
     def _launch(self, binaries: Binaries) -> subprocess.Popen[bytes]:
         owner = self._data.stat().st_uid
         words = unprivileged(owner, [binaries.folder / "postgres", self._data])
-        settings = [f"--{name}={value}" for name, value in self._settings.items()]
+        wanted = {"shared_buffers": shared_buffers(self._data), **self._settings}
+        settings = [f"--{name}={value}" for name, value in wanted.items()]
         server = [binaries.path("postgres"), "-D", str(self._data), f"--port={self._port}", *settings]
         with self._open_log() as log:
             return subprocess.Popen(
