@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _Found = TypeVar("_Found")
 
 _TIMEOUT_S = 60.0  # a statement
-_CONNECTIONS = 2  # one lists the population while the other runs the view
 
 
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
@@ -105,7 +104,7 @@ async def _check(args: Namespace) -> "ViewCheck":
 
     view, label = _texts(args)
     with database(settings_of(args)) as urls:
-        pool = Database(urls.reader, size=_CONNECTIONS)
+        pool = Database(urls.reader, size=1)
         try:
             return await check_view(pool, view, label, as_of=args.as_of, timeout_s=_TIMEOUT_S)
         finally:
@@ -120,12 +119,11 @@ async def _summarise(args: Namespace) -> "ViewSummary":
 
     view, label = _texts(args)
     with database(settings_of(args)) as urls:
-        pool = Database(urls.reader, size=_CONNECTIONS)
+        pool = Database(urls.reader, size=1)
         try:
-            source = FeatureSource(pool, view)
-            dated = (await source.signature(_TIMEOUT_S)).uses_as_of
+            dated = (await FeatureSource(pool, view).signature(_TIMEOUT_S)).uses_as_of
             moment = args.as_of or (await _last_known(urls.owner, label) if dated else None)
-            return await summarise(source, label, moment, timeout_s=_TIMEOUT_S)
+            return await summarise(pool, view, label, moment, timeout_s=_TIMEOUT_S)
         finally:
             await pool.close()
 

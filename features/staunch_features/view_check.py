@@ -7,7 +7,6 @@ from after the as-of time in the tables whose time columns it declares.
 
 import statistics
 import time
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -19,13 +18,15 @@ from staunch_features.database import Connection, Database
 from staunch_features.errors import ViewError
 from staunch_features.look_ahead import Probe, probe_tables
 from staunch_features.plan import Plan, Scan, explain
+from staunch_features.sample import draw
 from staunch_features.signature import FeatureColumn, ViewSignature
 from staunch_features.source import FeatureBatch, FeatureSource, Id
 from staunch_features.view import FeatureView, LabelText, header_line
 
 _TIMED: Final = {1: 30, 100: 7, 10_000: 3}  # how many ids -> how often
-_SAMPLE_IDS: Final = 10_000
 _EXPLAINED_IDS: Final = 1_000
+_NOT_NULL: Final = "say in the header what null means, or give the column a value with coalesce"
+_FINITE: Final = "let it be a finite number or null: no logarithm of 0, no 'Infinity'"
 _BIG_TABLE_ROWS: Final = 10_000  # reading a smaller one whole costs nothing
 
 
@@ -120,7 +121,7 @@ async def check_view(
     """Checks a view against the database it reads.
 
     Args:
-        database: The reader's connections, two or more.
+        database: The reader's connections.
         view: The view.
         label: The label beside it, if there is one.
         as_of: The moment to run it as of; None is now. Left out for a view without as-of time.
@@ -134,7 +135,7 @@ async def check_view(
     source = FeatureSource(database, view)
     signature = await source.signature(timeout_s)
     moment = (as_of or datetime.now(UTC)) if signature.uses_as_of else None
-    ids = await _sample(source, timeout_s)
+    ids = await _sample(database, view, signature, timeout_s)
     batch = await source.fetch(ids, moment, timeout_s=timeout_s)
     probes = await probe_tables(database, view, ids[:_EXPLAINED_IDS], timeout_s=timeout_s) if moment else ()
     past = max((probe.as_of for probe in probes), default=moment)
@@ -158,11 +159,11 @@ async def check_view(
     )
 
 
-async def _sample(source: FeatureSource, timeout_s: float) -> list[Id]:
-    async with aclosing(source.population(_SAMPLE_IDS, timeout_s=timeout_s)) as chunks:
-        async for chunk in chunks:
-            return chunk
-    view = source.view
+async def _sample(
+    database: Database, view: FeatureView, signature: ViewSignature, timeout_s: float
+) -> list[Id]:
+    if ids := await draw(database, view, signature.id_type, timeout_s=timeout_s):
+        return ids
     raise ViewError(
         file=view.file,
         line=header_line(view.text, "population"),
@@ -215,7 +216,7 @@ def broken_promises(view: FeatureView, batch: FeatureBatch, ids: list[Id]) -> li
             file=view.file,
             line=header_line(view.text, f"features.{problem.split()[1]}"),
             message=f"{problem}: id {key!r}",
-            mend="say in the header what null means, or give the column a value with coalesce",
+            mend=_FINITE if "infinite" in problem else _NOT_NULL,
         )
         for problem, key in first.items()
     ]

@@ -1,7 +1,6 @@
 """A feature view for people: what each feature means, how it is spread, and how the label goes with it."""
 
 from collections.abc import Iterable
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -9,8 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from staunch_features.database import Database
+from staunch_features.sample import SAMPLE_IDS, draw
 from staunch_features.signature import FeatureColumn
-from staunch_features.source import FeatureSource, Id
+from staunch_features.source import FeatureSource
 from staunch_features.view import FeatureDoc, FeatureView, LabelText
 from staunch_features.view_check import broken_promises
 
@@ -71,20 +72,22 @@ class ViewSummary:
 
 
 async def summarise(
-    source: FeatureSource,
+    database: Database,
+    view: FeatureView,
     label: LabelText | None,
     as_of: datetime | None,
     *,
-    sample: int = 10_000,
+    most: int = SAMPLE_IDS,
     timeout_s: float = 60,
 ) -> ViewSummary:
     """Reads a sample of the population and sums it up.
 
     Args:
-        source: The view's rows.
+        database: The reader's connections.
+        view: The view.
         label: The label to set against the features; it needs an outcome window that lies in the past.
         as_of: The moment; None for a view without as-of time.
-        sample: How many ids to read at most, the first of the population.
+        most: How many ids to read at most, drawn from all of the population.
         timeout_s: How long each statement may take, in seconds.
 
     Raises:
@@ -92,10 +95,11 @@ async def summarise(
         DatabaseUnavailable: The database is away.
         TimeoutError: A statement took longer than that.
     """
+    source = FeatureSource(database, view)
     signature = await source.signature(timeout_s)
-    ids = await _first(source, sample, timeout_s)
+    ids = await draw(database, view, signature.id_type, most=most, timeout_s=timeout_s)
     batch = await source.fetch(ids, as_of, timeout_s=timeout_s)
-    for broken in broken_promises(source.view, batch, ids):
+    for broken in broken_promises(view, batch, ids):
         raise broken
     kept, truth = batch.eligible, None
     if label is not None:
@@ -104,12 +108,12 @@ async def summarise(
         truth = labels.values[kept]
     values = batch.values[kept]
     return ViewSummary(
-        view=source.view,
+        view=view,
         as_of=batch.as_of,
         rows=len(values),
         label_share=float(truth.mean()) if truth is not None and len(truth) else None,
         features=tuple(
-            _summary(column, source.view.features[column.name], values[:, place], truth)
+            _summary(column, view.features[column.name], values[:, place], truth)
             for place, column in enumerate(signature.features)
         ),
     )
@@ -146,13 +150,6 @@ def bars(heights: Iterable[float]) -> str:
     heights = list(heights)
     top = max(heights, default=0)
     return "".join(_BARS[round((len(_BARS) - 1) * height / top) if top else 0] for height in heights)
-
-
-async def _first(source: FeatureSource, sample: int, timeout_s: float) -> list[Id]:
-    async with aclosing(source.population(sample, timeout_s=timeout_s)) as chunks:
-        async for chunk in chunks:
-            return chunk
-    return []
 
 
 def _summary(

@@ -18,11 +18,11 @@ TRUE_ABOVE_80 = "SELECT u.id, u.id > 80 AS left FROM unnest($1::bigint[]) AS u (
 
 @pytest.fixture
 def many(clients):
-    return clients.source(MANY, population="SELECT n::bigint FROM generate_series(1, 120) AS n")
+    return clients.view(MANY, population="SELECT n::bigint FROM generate_series(1, 120) AS n")
 
 
 async def test_a_summary_counts_what_is_there(clients, many):
-    summary = await summarise(many, None, None)
+    summary = await summarise(clients.database, many, None, None)
     a, b = summary.features
     assert (summary.rows, summary.label_share, summary.as_of) == (100, None, None)
     assert (a.nulls, a.quantiles[0], a.quantiles[2], a.quantiles[4]) == (0, 0, 4.5, 9)
@@ -31,7 +31,7 @@ async def test_a_summary_counts_what_is_there(clients, many):
 
 
 async def test_a_trend_is_the_share_of_true_labels_from_low_to_high(clients, many):
-    summary = await summarise(many, clients.label(TRUE_ABOVE_80), None)
+    summary = await summarise(clients.database, many, clients.label(TRUE_ABOVE_80), None)
     assert summary.rows == 90
     assert summary.label_share == pytest.approx(20 / 90)
     a, b = summary.features
@@ -43,11 +43,11 @@ async def test_a_trend_is_the_share_of_true_labels_from_low_to_high(clients, man
 
 
 async def test_a_column_without_values_has_no_picture(clients):
-    source = clients.source(
+    view = clients.view(
         "SELECT id, a, NULL::float8 AS b FROM unnest($1::bigint[]) AS u (id) JOIN clients_bigint USING (id)",
         population="SELECT id FROM clients_bigint",
     )
-    summary = await summarise(source, None, None)
+    summary = await summarise(clients.database, view, None, None)
     assert (summary.features[1].nulls, summary.features[1].quantiles, summary.features[1].spread) == (
         1,
         (),
@@ -57,13 +57,13 @@ async def test_a_column_without_values_has_no_picture(clients):
 
 
 async def test_a_population_without_rows_is_told(clients):
-    source = clients.source(population="SELECT 99::bigint")
-    text = describe(await summarise(source, None, NOON))
+    view = clients.view(population="SELECT 99::bigint")
+    text = describe(await summarise(clients.database, view, None, NOON))
     assert "0 rows as of 2026-01-01 12:00 UTC." in text
 
 
 async def test_the_text_tells_each_feature(clients, many):
-    text = describe(await summarise(many, clients.label(TRUE_ABOVE_80), None))
+    text = describe(await summarise(clients.database, many, clients.label(TRUE_ABOVE_80), None))
     assert "A client.\n90 rows, label true for 22.2%." in text
     assert "b [CAD]\n  B.\n" in text
     assert "null (0.0%): not told" in text
@@ -90,6 +90,6 @@ def test_the_page_names_every_feature(churn_view):
 
 
 async def test_an_infinite_feature_is_named_and_not_drawn(clients):
-    source = clients.source(a="'Infinity'::float8", population="SELECT id FROM clients_bigint ORDER BY id")
-    with pytest.raises(ViewError, match="feature a is infinite: id 1"):
-        await summarise(source, None, NOON)
+    view = clients.view(a="'Infinity'::float8", population="SELECT id FROM clients_bigint ORDER BY id")
+    with pytest.raises(ViewError, match=r"feature a is infinite: id \d; let it be a finite number"):
+        await summarise(clients.database, view, None, NOON)

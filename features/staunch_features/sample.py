@@ -1,0 +1,59 @@
+"""A fair sample of a view's population: what is said of it can be said of all."""
+
+from itertools import pairwise
+from typing import Final
+
+import staunch_sql
+from staunch_features.blame import blame
+from staunch_features.database import Database
+from staunch_features.errors import ViewError
+from staunch_features.signature import SQL_TYPES
+from staunch_features.source import Id
+from staunch_features.view import FeatureView, header_line
+
+SAMPLE_IDS: Final = 10_000
+"""How many ids speak for all."""
+
+
+async def draw(
+    database: Database, view: FeatureView, id_type: str, *, most: int = SAMPLE_IDS, timeout_s: float
+) -> list[Id]:
+    """Draws ids by a hash of themselves: each is as likely to be drawn, and the same ones are each time.
+
+    Args:
+        database: The reader's connections.
+        view: The view.
+        id_type: The type of its ids.
+        most: How many; a smaller population is drawn whole.
+        timeout_s: How long the database may take, in seconds.
+
+    Raises:
+        ViewError: The population's SQL is at fault, or it holds a null or an id twice.
+        DatabaseUnavailable: The database is away.
+        TimeoutError: It took longer than that.
+    """
+    sql = staunch_sql.query("sample_population").format(
+        cast=f"::{SQL_TYPES[id_type]}" + ("::text" if id_type == "uuid" else ""),
+        statement=view.population,
+    )
+    async with database.connection(timeout_s) as connection:
+        with blame(view, sql):
+            rows = await connection.fetch(sql, most, timeout=timeout_s)
+    ids = [row["id"] for row in rows]
+    if None in ids:
+        raise _wrong(view, "a null", "add WHERE ... IS NOT NULL to it")
+    # What is there twice has one hash, and so stands side by side.
+    if twice := [one for one, other in pairwise(ids) if one == other]:
+        raise _wrong(
+            view, f"{twice[0]!r} more than once", "SELECT DISTINCT, or read a table of one row an id"
+        )
+    return ids
+
+
+def _wrong(view: FeatureView, got: str, mend: str) -> ViewError:
+    return ViewError(
+        file=view.file,
+        line=header_line(view.text, "population"),
+        message=f"expected the population to list each id once, got {got}",
+        mend=mend,
+    )
