@@ -5,6 +5,8 @@ tried on real rows: one row an id, no nulls where it says never, nothing that re
 from after the as-of time in the tables whose time columns it declares.
 """
 
+import math
+import re
 import statistics
 import time
 from dataclasses import dataclass
@@ -27,6 +29,8 @@ _TIMED: Final = {1: 30, 100: 7, 10_000: 3}  # how many ids -> how often
 _EXPLAINED_IDS: Final = 1_000
 _NOT_NULL: Final = "say in the header what null means, or give the column a value with coalesce"
 _FINITE: Final = "let it be a finite number or null: no logarithm of 0, no 'Infinity'"
+_WINDOW: Final = re.compile(r"(\d+) (hour|day|week|month|year)s?")
+_UNIT_DAYS: Final = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30, "year": 365}
 _BIG_TABLE_ROWS: Final = 10_000  # reading a smaller one whole costs nothing
 
 
@@ -142,6 +146,8 @@ async def check_view(
     async with database.connection(timeout_s) as connection:
         plan = await explain(connection, view, signature, ids[:_EXPLAINED_IDS], moment, timeout_s=timeout_s)
         advice = [note for scan in plan.scans for note in await _advice(connection, scan, timeout_s)]
+    if label and signature.uses_as_of:
+        advice += _long_windows(view, label)
     return ViewCheck(
         view=view,
         signature=signature,
@@ -250,3 +256,22 @@ async def _advice(connection: Connection, scan: Scan, timeout_s: float) -> list[
             f"{scan.table}: {scan.heap_fetches} of {scan.rows} rows came from the table itself: VACUUM it"
         ]
     return []
+
+
+def _long_windows(view: FeatureView, label: LabelText) -> list[str]:
+    """Says which features look back further than the label declares; not all windows can be read."""
+    days = {name: _days(doc.window) for name, doc in view.features.items()}
+    longer = [name for name, each in days.items() if each > label.observation_days]
+    if not longer:
+        return []
+    place = f"{label.file}:{header_line(label.text, 'observation_days')}"
+    windows = ", ".join(f"{name} over {view.features[name].window}" for name in longer)
+    return [
+        f"{place}: observation_days is {label.observation_days}, but the view looks back further: "
+        f"{windows}; declare {math.ceil(max(days.values()))}, or look back less"
+    ]
+
+
+def _days(window: str) -> float:
+    found = _WINDOW.fullmatch(window.strip().lower())
+    return int(found[1]) * _UNIT_DAYS[found[2]] if found else 0

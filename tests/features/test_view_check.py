@@ -1,6 +1,7 @@
 """What `view check` finds: nulls, plans, times, and features that look ahead."""
 
 import asyncio
+import dataclasses
 from datetime import UTC, datetime
 
 import pytest
@@ -90,6 +91,32 @@ async def test_a_broken_promise_is_an_error_with_its_line_and_id(clients):
     assert error.line == 6
     assert "feature a is null" in str(error)
     assert "id 3" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("window", "declared"),
+    [
+        ("10 days", 10),
+        ("1 month", 30),
+        ("217 hours", 10),
+        ("9 days", None),
+        ("216 hours", None),
+        ("10 days ahead", None),
+        ("", None),
+    ],
+)
+async def test_a_window_longer_than_what_the_label_observes_is_told(clients, window, declared):
+    view = clients.view(population="SELECT id FROM clients_bigint")
+    windowed = dataclasses.replace(view.features["a"], window=window)
+    view = dataclasses.replace(view, features={**view.features, "a": windowed})
+    label = clients.label("SELECT id, a > 10 AS left FROM clients_bigint WHERE id = ANY ($1::bigint[])")
+    told = (
+        "left.sql:5: observation_days is 9, but the view looks back further: "
+        f"a over {window}; declare {declared}, or look back less",
+    )
+    found = await check_view(clients.database, view, label, as_of=NOON)
+    assert found.advice == (told if declared else ())
+    assert (await check_view(clients.database, view, as_of=NOON)).advice == ()
 
 
 async def test_an_empty_population_is_refused(clients):
