@@ -3,6 +3,7 @@
 -- 0001_schema 993b6ade91d87cc4882a77da00ec32d83a3377853b8103ab4dadbb1b6efaebd1
 -- 0002_canada bba2e973f8cded778812ed9ac5b6651a0ba975a6b946fced83c6952417c94775
 -- 0003_internet_code_source dcfd06969ce81a52e897cb062bd0f86e2a683525d06150d322baeb6719c5c2b6
+-- 0004_discounts_to_come 0d007be492284f8a69fb0ae39439f9c8a5d624caeb0696092f7ca7cdbaf6cb2f
 
 CREATE SCHEMA simulation;
 
@@ -12,7 +13,7 @@ CREATE EXTENSION IF NOT EXISTS btree_gist WITH SCHEMA staunch;
 
 COMMENT ON EXTENSION btree_gist IS 'support for indexing common datatypes in GiST';
 
-CREATE FUNCTION staunch.cancellation_ceiling_cents(contract_months integer, months_elapsed integer, monthly_charge_cents bigint, device_subsidy_cents bigint, subsidy_months integer, open_ended_subsidy_months integer, plain_cap_cents bigint, plain_percent integer, plain_months integer) RETURNS bigint
+CREATE FUNCTION staunch.cancellation_ceiling_cents(contract_months integer, months_elapsed integer, monthly_price_cents bigint, discount_cents bigint, discount_months integer, device_subsidy_cents bigint, subsidy_months integer, open_ended_subsidy_months integer, plain_cap_cents bigint, plain_percent integer, plain_months integer) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
   SELECT CASE
@@ -24,24 +25,32 @@ CREATE FUNCTION staunch.cancellation_ceiling_cents(contract_months integer, mont
        + open_ended_subsidy_months) / (2 * open_ended_subsidy_months)
     WHEN contract_months > 0 THEN
       least(plain_cap_cents,
-            (monthly_charge_cents * plain_percent
-             * greatest(least(contract_months, plain_months) - greatest(months_elapsed, 0), 0) + 50) / 100)
+            ((monthly_price_cents
+              * greatest(least(contract_months, plain_months) - greatest(months_elapsed, 0), 0)
+              - discount_cents
+              * greatest(least(contract_months, plain_months, discount_months) - greatest(months_elapsed, 0), 0))
+             * plain_percent + 50) / 100)
     ELSE 0
   END
 $$;
 
-CREATE FUNCTION staunch.cancellation_fee(service text, province_code text, as_of timestamp with time zone, contract_months integer, contract_starts_on date, monthly_charge_cents bigint, inducement_cents bigint, inducement_kind text) RETURNS TABLE(fee_cents bigint)
+CREATE FUNCTION staunch.cancellation_fee(service text, province_code text, as_of timestamp with time zone, contract_months integer, contract_starts_on date, monthly_price_cents bigint, inducement_cents bigint, inducement_kind text, discount_cents bigint DEFAULT 0, promotion_ends_on date DEFAULT NULL::date) RETURNS TABLE(fee_cents bigint)
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
   SELECT min(staunch.cancellation_ceiling_cents(
-    cancellation_fee.contract_months, e.elapsed, cancellation_fee.monthly_charge_cents, e.device_subsidy_cents,
+    cancellation_fee.contract_months, e.elapsed, cancellation_fee.monthly_price_cents,
+    cancellation_fee.discount_cents, e.discount_months, e.device_subsidy_cents,
     r.subsidy_months, r.open_ended_subsidy_months, r.plain_cap_cents, r.plain_percent, r.plain_months))
   FROM staunch.cancellation_rules AS r
   CROSS JOIN (SELECT
-    staunch.months_elapsed(cancellation_fee.contract_starts_on,
-                           (cancellation_fee.as_of AT TIME ZONE 'UTC')::date) AS elapsed,
+    staunch.months_elapsed(cancellation_fee.contract_starts_on, d.today) AS elapsed,
+    -- How many months of the contract begin before the promotion ends; none of those to come once it has.
+    CASE WHEN cancellation_fee.discount_cents = 0 OR cancellation_fee.promotion_ends_on <= d.today THEN 0
+         ELSE staunch.months_elapsed(cancellation_fee.contract_starts_on,
+                                     cancellation_fee.promotion_ends_on - 1) END AS discount_months,
     CASE WHEN cancellation_fee.inducement_kind = 'device_subsidy'
          THEN cancellation_fee.inducement_cents ELSE 0 END AS device_subsidy_cents
+    FROM (SELECT (cancellation_fee.as_of AT TIME ZONE 'UTC')::date AS today OFFSET 0) AS d
     OFFSET 0) AS e
   WHERE r.service = cancellation_fee.service
     AND (r.province_code IS NULL OR r.province_code = cancellation_fee.province_code)

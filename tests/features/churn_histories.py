@@ -241,9 +241,14 @@ def _subscription(draw: st.DrawFn, history: History, moment: datetime, number: i
     def terms() -> Row:
         months = draw(st.sampled_from([0, 12, 24, 36]))
         ends_today = months_after(moment.date(), -months)
-        begins = draw(st.sampled_from([started.date(), ends_today, ends_today + DAY, ends_today - DAY]))
+        half_way = months_after(moment.date(), -(months // 2))
+        some = [started.date(), half_way, ends_today, ends_today + DAY, ends_today - DAY]
+        begins = draw(st.sampled_from(some))
         inducement = draw(st.sampled_from([("none", 0), ("device_subsidy", 60_000), ("other", 5_000)]))
-        price = draw(st.integers(0, 15_000))
+        price = draw(st.integers(0, 3_000) | st.integers(0, 15_000))
+        near = [moment.date() + days * DAY for days in (-1, 0, 1, 90, 91)]
+        months_begin = [months_after(begins, months // 2 + month) for month in (-9, 0, 1, 2, 5, 9)]
+        beside = [day + days * DAY for day in months_begin for days in (-1, 0, 1)]
         return {
             "subscription_id": number,
             "plan_code": draw(st.sampled_from(PLANS[service])),
@@ -252,9 +257,7 @@ def _subscription(draw: st.DrawFn, history: History, moment: datetime, number: i
             "contract_ends_on": months_after(begins, months) if months else None,
             "monthly_price_cents": price,
             "discount_cents": draw(st.integers(0, price)),
-            "promotion_ends_on": draw(
-                st.none() | st.sampled_from([0, 1, 90, 91, -1]).map(lambda d: moment.date() + d * DAY)
-            ),
+            "promotion_ends_on": draw(st.none() | st.sampled_from(near) | st.sampled_from(beside)),
             "inducement_cents": inducement[1],
             "inducement_kind": inducement[0],
         }

@@ -287,14 +287,13 @@ def _cancellation_fee(term: Row, service: str, province: str | None, t: datetime
     for rule in rules.cancellation_rules:
         holds = rule["valid_from"] <= t < rule["valid_to"] and rule["service"] == service
         if holds and rule["province_code"] in (None, province):
-            ceilings.append(
-                _ceiling(term, rule, max(0, _months_elapsed(term["contract_starts_on"], t.date())))
-            )
+            ceilings.append(_ceiling(term, rule, t.astimezone(UTC).date()))
     return min(ceilings, default=None)
 
 
-def _ceiling(term: Row, rule: Row, elapsed: int) -> int:
-    months = term["contract_months"]
+def _ceiling(term: Row, rule: Row, today: date) -> int:
+    months, start = term["contract_months"], term["contract_starts_on"]
+    elapsed = max(0, _months_elapsed(start, today))
     subsidy = term["inducement_cents"] if term["inducement_kind"] == "device_subsidy" else 0
     if subsidy and months:
         over = min(months, rule["subsidy_months"] or months)
@@ -304,9 +303,16 @@ def _ceiling(term: Row, rule: Row, elapsed: int) -> int:
         return _round(subsidy * max(over - elapsed, 0) / over)
     if months:
         over = min(months, rule["plain_months"] or months)
-        rest = term["monthly_price_cents"] * max(over - elapsed, 0)
+        begins = [_anniversary(start, month) for month in range(over)]
+        rest = sum(_charge(term, day) for day in begins if day > today)
         return min(rule["plain_cap_cents"], _round(rest * rule["plain_percent"] / 100))
     return 0
+
+
+def _charge(term: Row, day: date) -> int:
+    """The price of a month that begins on a day, less the discount if it lasts until then."""
+    lasts = term["promotion_ends_on"] is None or term["promotion_ends_on"] > day
+    return int(term["monthly_price_cents"]) - (term["discount_cents"] if lasts else 0)
 
 
 def _round(cents: float) -> int:

@@ -92,13 +92,17 @@ async def test_the_page_tells_each_rule_of_the_database_and_no_other(reader, hea
     assert table == await lines_of(reader)
 
 
-async def test_the_page_names_every_function_of_the_schema(reader):
+async def test_the_page_names_every_function_of_the_schema_and_what_it_takes(reader):
     rows = await reader.fetch(
-        "SELECT proname FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang"
+        "SELECT proname, array_to_string(proargnames[:pronargs], ', ') AS takes"
+        " FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang"
         " WHERE p.pronamespace = 'staunch'::regnamespace AND l.lanname = 'sql'"
     )
     page = _PAGE.read_text()
-    assert not [row["proname"] for row in rows if f"`{row['proname']}" not in page]
+    long = {"cancellation_ceiling_cents": "…"}
+    calls = [f"`{row['proname']}({long.get(row['proname'], row['takes'])})`" for row in rows]
+    assert len(calls) > 8
+    assert [call for call in calls if call not in page] == []
 
 
 def test_the_page_says_that_it_is_no_legal_advice():

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import asyncpg
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 _DEVICE = "device_subsidy"
@@ -16,7 +16,7 @@ async def _fee(reader: asyncpg.Connection, service: str, province: str, as_of: s
     on = date.fromisoformat(as_of)
     starts_on = _months_later(on, 1 - terms["month"])
     return await reader.fetchval(
-        "SELECT fee_cents FROM staunch.cancellation_fee($1, $2, $3, $4, $5, $6, $7, $8)",
+        "SELECT fee_cents FROM staunch.cancellation_fee($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         service,
         province,
         datetime(on.year, on.month, on.day, tzinfo=UTC),
@@ -25,6 +25,8 @@ async def _fee(reader: asyncpg.Connection, service: str, province: str, as_of: s
         terms.get("price_cents", 5000),
         terms.get("inducement_cents", 0),
         terms.get("kind", _DEVICE if terms.get("inducement_cents") else "none"),
+        terms.get("discount_cents", 0),
+        terms.get("promotion_ends_on"),
     )
 
 
@@ -153,6 +155,98 @@ async def test_without_a_device_the_fee_was_a_tenth_of_the_rest_up_to_50_dollars
     assert await _fee(reader, "wireless", "AB", "2026-06-11", month=month, months=36) == fee_cents
 
 
+# Twelve months at $30 from the 15th of January 2026, left in the seventh: five months are to come, $150 of
+# charges. They begin on the 15th of August, September, October, November and December.
+@pytest.mark.parametrize(
+    ("discount_cents", "promotion_ends_on", "fee_cents"),
+    [
+        (0, None, 15_00),
+        (0, "2026-10-15", 15_00),
+        (10_00, None, 10_00),  # for good: 10 % of 5 x $20
+        (10_00, "2027-01-15", 10_00),  # to the end of the contract
+        (10_00, "2026-12-16", 10_00),  # all five begin before it
+        (10_00, "2026-12-15", 11_00),  # 10 % of 4 x $20 + $30
+        (10_00, "2026-10-16", 12_00),  # the day before it, a third month begins: 10 % of 3 x $20 + 2 x $30
+        (10_00, "2026-10-15", 13_00),  # on the day it ends, a month begins without it
+        (10_00, "2026-10-14", 13_00),
+        (10_00, "2026-08-16", 14_00),
+        (10_00, "2026-08-15", 15_00),  # it runs on the day of leaving, and in no month to come
+        (10_00, "2026-07-15", 15_00),
+        (10_00, "2025-12-31", 15_00),  # over before the contract began
+        (30_00, None, 0),
+        (29_99, "2026-09-15", 12_00),  # 1,200.1 cents
+        (29_95, "2026-09-15", 12_01),  # 1,200.5 cents: once, on the sum, half a cent up
+    ],
+)
+async def test_the_charges_to_come_are_less_by_a_discount_while_it_lasts(
+    reader, discount_cents, promotion_ends_on, fee_cents
+):
+    ends_on = promotion_ends_on and date.fromisoformat(promotion_ends_on)
+    terms = {"month": 7, "months": 12, "price_cents": 30_00}
+    terms |= {"discount_cents": discount_cents, "promotion_ends_on": ends_on}
+    assert await _fee(reader, "tv", "QC", "2026-07-15", **terms) == fee_cents
+
+
+# Twelve months at $30 with $20 off, from the last of January: months begin on the last of each.
+@pytest.mark.parametrize(
+    ("promotion_ends_on", "fee_cents"),
+    [
+        ("2026-02-28", 33_00),  # the second month begins on that day: 10 % of 11 x $30
+        ("2026-03-01", 31_00),
+        ("2026-03-31", 31_00),
+        ("2026-04-01", 29_00),
+        ("2026-04-30", 29_00),
+        ("2026-05-01", 27_00),
+    ],
+)
+async def test_a_discount_knows_when_months_are_short(reader, promotion_ends_on, fee_cents):
+    terms = {"month": 1, "months": 12, "price_cents": 30_00, "discount_cents": 20_00}
+    ends_on = date.fromisoformat(promotion_ends_on)
+    assert await _fee(reader, "tv", "QC", "2026-01-31", **terms, promotion_ends_on=ends_on) == fee_cents
+
+
+async def test_a_discount_is_no_inducement_and_changes_no_subsidys_fee(reader):
+    terms = {"month": 22, "inducement_cents": 30_000, "discount_cents": 2_000}
+    assert await _fee(reader, "tv", "QC", "2026-11-01", **terms) == 25_00
+    assert await _fee(reader, "tv", "QC", "2026-11-01", **terms, months=0) == 162_50
+
+
+async def test_who_names_no_discount_has_none(reader):
+    call = "staunch.cancellation_fee('tv', 'QC', '2026-07-15Z', 12, '2026-01-15', 3000, 0, 'none')"
+    assert await reader.fetchval(f"SELECT fee_cents FROM {call}") == 15_00
+
+
+@st.composite
+def _contracts(draw) -> tuple[date, int, int, int, date]:
+    """A contract without a device: its first day, months, price, discount; and a day around it."""
+    starts_on = draw(st.dates(date(2023, 10, 27), date(2024, 3, 31)))
+    months, price_cents = draw(st.sampled_from([1, 12, 24, 36])), draw(st.integers(0, 4_000))
+    today = starts_on + draw(st.integers(-40, 31 * months)) * timedelta(days=1)
+    return starts_on, months, price_cents, draw(st.integers(0, price_cents)), today
+
+
+@given(_contracts())
+@settings(max_examples=2 * settings.default.max_examples)
+async def test_the_charges_to_come_are_those_of_the_months_one_by_one(reader, contract):
+    starts_on, months, price_cents, discount_cents, today = contract
+    to_come = [day for month in range(months) if (day := _months_later(starts_on, month)) > today]
+    ends = [None, *(starts_on + timedelta(days=days) for days in range(-40, 31 * months + 40))]
+    rows = await reader.fetch(
+        "SELECT f.fee_cents FROM unnest($1::date[]) WITH ORDINALITY AS p (ends_on, n), "
+        "staunch.cancellation_fee('tv', 'QC', $2, $3, $4, $5, 0, 'none', $6, p.ends_on) AS f ORDER BY n",
+        ends,
+        datetime(today.year, today.month, today.day, 23, 59, tzinfo=UTC),
+        months,
+        starts_on,
+        price_cents,
+        discount_cents,
+    )
+    for ends_on, row in zip(ends, rows, strict=True):
+        discounted = sum(ends_on is None or ends_on > day for day in to_come)
+        cents = len(to_come) * price_cents - discounted * discount_cents
+        assert row["fee_cents"] == min(50_00, (cents + 5) // 10), ends_on
+
+
 async def test_an_open_ended_contract_without_a_device_costs_nothing_to_leave(reader):
     assert await _fee(reader, "wireless", "AB", "2020-01-01", month=3, months=0) == 0
     assert await _fee(reader, "wireless", "QC", "2012-01-01", month=3, months=0) == 0
@@ -234,7 +328,7 @@ _CALLS = {
     "province_at": "(SELECT tax_rate FROM staunch.province_at(t.plan_code, t.valid_from))",
     "cancellation_fee": "(SELECT fee_cents FROM staunch.cancellation_fee("
     "t.plan_code, t.plan_code, t.valid_from, t.contract_months, t.contract_starts_on,"
-    " t.monthly_price_cents, t.inducement_cents, t.inducement_kind))",
+    " t.monthly_price_cents, t.inducement_cents, t.inducement_kind, t.discount_cents, t.promotion_ends_on))",
 }
 
 

@@ -56,7 +56,7 @@ promotion_days_left = { unit = "days", description = "Days until the next end of
 promotion_ends_90d = { unit = "", description = "1 if a promotion ends within 90 days, else 0.", source = ["subscription_terms.promotion_ends_on"], window = "90 days ahead", null = "never" }
 promotion_share = { unit = "", description = "What promotions, running or over, take or took off, as a share of the monthly price before it.", source = ["subscription_terms.discount_cents", "subscription_terms.monthly_price_cents"], window = "", null = "no terms known or all free of charge" }
 months_to_24_month_mark = { unit = "months", description = "Months until the newest contract is 24 months old, the month under way counted as over; negative after that.", source = ["subscription_terms.contract_starts_on"], window = "", null = "no contract" }
-cancellation_fee = { unit = "CAD", description = "Most that leaving today may cost, over all live subscriptions, by the rules of the province at the time; monthly charges still to come count before discounts.", source = ["subscription_terms.contract_months", "subscription_terms.contract_starts_on", "subscription_terms.monthly_price_cents", "subscription_terms.inducement_cents", "subscription_terms.inducement_kind", "cancellation_rules", "customer_addresses.province_code"], window = "", null = "no rule sets a ceiling" }
+cancellation_fee = { unit = "CAD", description = "Most that leaving today may cost, before tax: the sum over the live subscriptions of the lowest ceiling that holds for the service in the province at the time, each to the cent, half a cent up. A ceiling is a subsidised device's value less an equal part for each month begun; without one, in a fixed term, the lesser of an amount and a share of the prices of the months not begun, each less the discount if the month begins before the promotion ends; else 0.", source = ["subscriptions.service", "subscription_terms.contract_months", "subscription_terms.contract_starts_on", "subscription_terms.monthly_price_cents", "subscription_terms.discount_cents", "subscription_terms.promotion_ends_on", "subscription_terms.inducement_cents", "subscription_terms.inducement_kind", "cancellation_rules", "customer_addresses.province_code"], window = "", null = "no rule sets a ceiling for any of them" }
 # Support tickets other than about a cancellation, which is the outcome and not its cause. Open: not known to be resolved.
 tickets_30d = { unit = "", description = "Tickets opened.", source = ["support_tickets.opened_at"], window = "30 days", null = "never" }
 tickets_90d = { unit = "", description = "Tickets opened.", source = ["support_tickets.opened_at"], window = "90 days", null = "never" }
@@ -276,12 +276,13 @@ CROSS JOIN LATERAL (
         SELECT f.fee_cents::float8
         FROM staunch.cancellation_fee(
           s.live_services[array_position(s.live_ids, subscription_id)], a.province_code, $2::timestamptz,
-          contract_months, contract_starts_on, monthly_price_cents, inducement_cents, inducement_kind) AS f
+          contract_months, contract_starts_on, monthly_price_cents, inducement_cents, inducement_kind,
+          discount_cents, promotion_ends_on) AS f
       ) END AS fee
     FROM (
       SELECT
         subscription_id, plan_code, contract_months, contract_starts_on, contract_ends_on, promotion_ends_on,
-        valid_from, monthly_price_cents, inducement_cents, inducement_kind,
+        valid_from, monthly_price_cents, discount_cents, inducement_cents, inducement_kind,
         monthly_price_cents::float8 AS price,
         CASE WHEN promotion_ends_on <= w.today THEN 0 ELSE discount_cents END::float8 AS discount,
         discount_cents::float8 AS promotion,
