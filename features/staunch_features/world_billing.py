@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from staunch_features.world_clock import DAY, HOUR, MINUTE, NEVER_DAY, Bools, Floats, Ints, day_of
-from staunch_features.world_fees import Contracts, cancellation_fee
+from staunch_features.world_fees import cancellation_fee
 from staunch_features.world_leaving import Departures
 from staunch_features.world_state import LINES, Life, Month
 from staunch_features.world_tables import KINDS, METHODS, STATUSES
@@ -220,19 +220,11 @@ def settle(life: Life, month: Month, departures: Departures) -> None:
 
 
 def _charge_fees(life: Life, month: Month, lines: Ints, at: Ints) -> None:
-    owner, terms = life.owner(lines), life.lines.terms_at(lines, at)
-    contracts = Contracts(
-        life.lines.service[lines],
-        life.customers.province[owner],
-        terms.months,
-        terms.starts_on,
-        terms.bill(day_of(at)),
-        terms.inducement,
-        terms.kind,
-    )
+    contracts = life.contracts(lines, life.lines.terms_at(lines, at))
     fee = cancellation_fee(life.reference.fee_rules, contracts, at)
     due = fee > 0
-    lines, owner, at, fee = lines[due], owner[due], at[due] + 5 * MINUTE, fee[due]
+    lines, at, fee = lines[due], at[due] + 5 * MINUTE, fee[due]
+    owner = life.owner(lines)
     tax = _tax(life, owner, at, fee)
     _post(life, month, _FEE, owner, at, fee, lines=lines, tax_cents=tax, due_on=day_of(at) + _DUE_DAYS)
     paid = month.draws.uniform(len(lines)) < _FEE_PAID

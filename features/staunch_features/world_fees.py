@@ -50,7 +50,9 @@ class Contracts:
         province: Positions of the provinces.
         months: Length; 0 for open-ended.
         starts_on: First day, in days.
-        charge: Price less discount, in cents.
+        price: Monthly, before discount, in cents.
+        discount: Off the price while the promotion lasts.
+        promotion_ends_on: The first day without it, in days; NEVER_DAY for a discount for good.
         inducement: What was given for signing, in cents.
         kind: Of what kind, positions in INDUCEMENTS.
     """
@@ -59,7 +61,9 @@ class Contracts:
     province: Ints
     months: Ints
     starts_on: Ints
-    charge: Ints
+    price: Ints
+    discount: Ints
+    promotion_ends_on: Ints
     inducement: Ints
     kind: Ints
 
@@ -90,22 +94,26 @@ def cancellation_fee(rules: tuple[FeeRule, ...], contracts: Contracts, at: Ints)
         at: A time for each, in microseconds.
     """
     elapsed = np.maximum(months_elapsed(contracts.starts_on, day_of(at)), 0)
+    discounted = months_elapsed(contracts.starts_on, contracts.promotion_ends_on - 1)
     lowest = np.full(len(at), NEVER)
     for rule in rules:
         here = (contracts.province == rule.province) | (rule.province < 0)
         holds = here & (contracts.service == rule.service) & (rule.since <= at) & (at < rule.until)
         if holds.any():
-            lowest = np.where(holds, np.minimum(lowest, _ceiling(rule, contracts, elapsed)), lowest)
+            ceiling = _ceiling(rule, contracts, elapsed, discounted)
+            lowest = np.where(holds, np.minimum(lowest, ceiling), lowest)
     return np.where(lowest == NEVER, 0, lowest)
 
 
-def _ceiling(rule: FeeRule, contracts: Contracts, elapsed: Ints) -> Ints:
+def _ceiling(rule: FeeRule, contracts: Contracts, elapsed: Ints, discounted: Ints) -> Ints:
+    """One rule's ceiling, after so many months and where so many begin before the promotion ends."""
     fixed = contracts.months > 0
     over = np.where(fixed, _least(contracts.months, rule.subsidy_months), rule.open_ended_months)
     left = np.maximum(over - elapsed, 0)
     subsidised = (2 * contracts.inducement * left + over) // (2 * np.maximum(over, 1))
     still = np.maximum(_least(contracts.months, rule.plain_months) - elapsed, 0)
-    plain = np.minimum(rule.plain_cap, (contracts.charge * rule.plain_percent * still + 50) // 100)
+    to_come = contracts.price * still - contracts.discount * np.clip(discounted - elapsed, 0, still)
+    plain = np.minimum(rule.plain_cap, (to_come * rule.plain_percent + 50) // 100)
     device = (contracts.kind == _DEVICE) & (contracts.inducement > 0)
     return np.where(device, subsidised, np.where(fixed, plain, 0))
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 
 from staunch_features.world_clock import DAY, NEVER, NEVER_DAY, Floats, day_of
-from staunch_features.world_fees import Contracts, cancellation_fee
+from staunch_features.world_fees import cancellation_fee
 from staunch_features.world_market import LEAVING_SEASON
 from staunch_features.world_state import Life, Month, Terms
 from staunch_features.world_tables import METHODS
@@ -102,18 +102,10 @@ def _contract(life: Life, month: Month) -> Floats:
 
 
 def _months_of_fee(life: Life, terms: Terms, month: Month) -> Floats:
-    charge = terms.bill(np.full(life.size, month.begins // DAY))
-    contracts = Contracts(
-        life.lines.service[: life.size],
-        life.customers.province,
-        terms.months,
-        terms.starts_on,
-        charge,
-        terms.inducement,
-        terms.kind,
-    )
-    fee = cancellation_fee(life.reference.fee_rules, contracts, np.full(life.size, month.begins))
-    return np.minimum(fee / np.maximum(charge, 1000), 8.0)
+    at = np.full(life.size, month.begins)
+    contracts = life.contracts(np.arange(life.size), terms)
+    fee = cancellation_fee(life.reference.fee_rules, contracts, at)
+    return np.minimum(fee / np.maximum(terms.bill(day_of(at)), 1000), 8.0)
 
 
 def _money(life: Life, month: Month) -> Floats:

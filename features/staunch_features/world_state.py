@@ -7,6 +7,7 @@ import numpy as np
 
 from staunch_features.world_clock import DAY, HOUR, NEVER, Bools, Calendar, Floats, Ints
 from staunch_features.world_draws import Draws
+from staunch_features.world_fees import Contracts
 from staunch_features.world_market import Market
 from staunch_features.world_names import Places
 from staunch_features.world_people import Homes, People
@@ -274,6 +275,20 @@ class Life:
     def owner(self, lines: Ints) -> Ints:
         """Returns whose lines these are."""
         return lines % self.size
+
+    def contracts(self, lines: Ints, terms: Terms) -> Contracts:
+        """Returns the contracts of some lines under their conditions, as the fee for leaving counts them."""
+        return Contracts(
+            service=self.lines.service[lines],
+            province=self.customers.province[self.owner(lines)],
+            months=terms.months,
+            starts_on=terms.starts_on,
+            price=terms.price,
+            discount=terms.discount,
+            promotion_ends_on=terms.promotion_ends_on,
+            inducement=terms.inducement,
+            kind=terms.kind,
+        )
 
     def running(self, at: Ints | int) -> Bools:
         """Tells for each line whether it runs at a time, given for all or for each."""

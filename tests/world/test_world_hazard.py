@@ -1,5 +1,6 @@
 """The true hazard: kept from views, what leaving is drawn from, and the ceiling of every model."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from staunch_features.database import connect
 from staunch_features.world_block import World, draw_block
 from staunch_features.world_ceiling import area_under_curve, true_ceiling
-from staunch_features.world_clock import Calendar
+from staunch_features.world_clock import NEVER_DAY, Calendar, add_months
 from staunch_features.world_fees import Contracts, cancellation_fee
 from staunch_features.world_people import Members
 from staunch_features.world_reference import Reference
@@ -90,14 +91,19 @@ def test_the_drift_changes_nothing_before_its_month_and_much_after(reference: Re
 
 async def test_fees_are_those_of_the_sql_function(world: Any, reference: Reference) -> None:
     rng = np.random.default_rng(1)
-    n = 400
+    n = 2000
     starts = rng.integers(8000, 9800, n)
+    price = rng.integers(2000, 12_000, n)
+    # Promotions end on the first day of a month of the contract, or the day beside it, or never.
+    ends = add_months(starts, rng.integers(-2, 40, n)) + rng.integers(-1, 2, n)
     contracts = Contracts(
         service=rng.integers(0, 3, n),
         province=rng.integers(0, 13, n),
         months=rng.choice([0, 12, 24, 36], n),
         starts_on=starts,
-        charge=rng.integers(2000, 12_000, n),
+        price=price,
+        discount=rng.choice([0, 1, 2], n) * (price // 2),
+        promotion_ends_on=np.where(rng.random(n) < 0.2, NEVER_DAY, ends),
         inducement=rng.choice([0, 15_000, 35_000], n),
         kind=rng.integers(0, 3, n),
     )
@@ -107,22 +113,28 @@ async def test_fees_are_those_of_the_sql_function(world: Any, reference: Referen
         """
         SELECT coalesce(f.fee_cents, 0) AS fee
         FROM unnest($1::int[], $2::text[], $3::bigint[], $4::int[], $5::int[], $6::bigint[], $7::bigint[],
-                    $8::int[])
-          WITH ORDINALITY AS c (service, province, at, months, starts_on, charge, inducement, kind, i)
+                    $8::int[], $9::bigint[], $10::int[])
+          WITH ORDINALITY AS c (service, province, at, months, starts_on, price, inducement, kind, discount,
+            promotion_ends_on, i)
         CROSS JOIN LATERAL staunch.cancellation_fee(
           (ARRAY['wireless', 'internet', 'tv'])[c.service + 1], c.province,
           '2000-01-01+00'::timestamptz + c.at * interval '1 microsecond', c.months,
-          '2000-01-01'::date + c.starts_on, c.charge, c.inducement,
-          (ARRAY['none', 'device_subsidy', 'other'])[c.kind + 1]) AS f
+          '2000-01-01'::date + c.starts_on, c.price, c.inducement,
+          (ARRAY['none', 'device_subsidy', 'other'])[c.kind + 1], c.discount,
+          '2000-01-01'::date + c.promotion_ends_on) AS f
         ORDER BY i""",
         contracts.service.tolist(),
         [reference.provinces[p] for p in contracts.province],
         at.tolist(),
         contracts.months.tolist(),
         starts.tolist(),
-        contracts.charge.tolist(),
+        contracts.price.tolist(),
         contracts.inducement.tolist(),
         contracts.kind.tolist(),
+        contracts.discount.tolist(),
+        [None if day == NEVER_DAY else day for day in contracts.promotion_ends_on.tolist()],
     )
     assert ours.tolist() == [row["fee"] for row in theirs]
+    undiscounted = replace(contracts, discount=np.zeros(n, dtype=np.int64))
+    assert np.mean(ours < cancellation_fee(reference.fee_rules, undiscounted, at)) > 0.02
     assert 0.1 < np.mean(ours > 0) < 0.9

@@ -159,8 +159,8 @@ _BROKEN = {
         JOIN subscription_terms AS p USING (customer_id, subscription_id)
         JOIN customer_addresses AS a USING (customer_id)
         CROSS JOIN LATERAL staunch.cancellation_fee(s.service, a.province_code, s.ended_at, p.contract_months,
-          p.contract_starts_on, p.monthly_price_cents - CASE WHEN s.ended_at::date < p.promotion_ends_on
-            THEN p.discount_cents ELSE 0 END, p.inducement_cents, p.inducement_kind) AS f
+          p.contract_starts_on, p.monthly_price_cents, p.inducement_cents, p.inducement_kind,
+          p.discount_cents, p.promotion_ends_on) AS f
         WHERE t.kind = 'fee' AND t.occurred_at = s.ended_at + interval '5 minutes'
           AND p.superseded_at = 'infinity'
           AND p.valid_from <= s.ended_at AND p.valid_to > s.ended_at AND a.superseded_at = 'infinity'
