@@ -86,6 +86,8 @@ def respond(served: Served, answered: Answer, *, include: bool) -> PredictRespon
 
 def _refuse_unscored(served: Served, id_: Id, row: Row) -> None:
     """Raises what a row without a score means; nothing if it has one."""
+    if row.found and row.eligible and not row.problem:
+        return
     customer = Resource("customer", str(id_))
     when = f"at {row.as_of.isoformat()}" if served.manifest.uses_as_of else "now"
     if not row.found:
