@@ -3,21 +3,23 @@
 import contextlib
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from staunch_model_store.manifest import Manifest
-from staunch_model_store.store import ModelStore
+from staunch_model_store.store import CHAMPION, ModelStore
 from staunch_server.settings import Settings
 
 _USUAL_PORT = 50051
 
 
-def how_to_call(settings: Settings, serves: tuple[str, ...]) -> list[str]:
+def how_to_call(settings: Settings, serves: Mapping[str, str]) -> list[str]:
     """One call each by the command, by grpcurl and from Python.
 
     Args:
         settings: Where the server and its models are.
-        serves: The versions that answer, such as "churn@1"; the default model is shown if it is among them.
+        serves: The versions that answer, such as "churn@1", and their aliases, with commas between. The
+            default model is shown if it is among them; a model's bare name is its champion.
     """
     model, numbers = _shown(settings, serves)
     address = f"{settings.host}:{settings.port}"
@@ -45,9 +47,10 @@ def staunch_command() -> Path:
     return command
 
 
-def _shown(settings: Settings, serves: tuple[str, ...]) -> tuple[str, bool]:
+def _shown(settings: Settings, serves: Mapping[str, str]) -> tuple[str, bool]:
     """The model to name in a call, empty for the default one, and whether its ids are numbers."""
-    versions = dict(version.split("@") for version in serves)
+    champions = [name for name, aliases in serves.items() if CHAMPION in aliases.split(",")]
+    versions = dict(name.split("@") for name in champions)
     if not versions:
         return "", True
     name = settings.default_model if settings.default_model in versions else min(versions)

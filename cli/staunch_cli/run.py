@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from staunch_cli.local import migrate_now
@@ -192,13 +192,14 @@ async def _keep_alive(postgres: "EmbeddedPostgres") -> None:
             _say("database", str(error))
 
 
-def _block(settings: Settings, metrics_port: int, serves: tuple[str, ...], urls: DatabaseUrls) -> str:
+def _block(settings: Settings, metrics_port: int, serves: Mapping[str, str], urls: DatabaseUrls) -> str:
     """What is served and how to call it."""
     from staunch_cli.how_to_call import how_to_call, staunch_command
 
     refused = "those of the store cannot answer, see above"
     none = refused if _holds_models(settings) else "publish one with `staunch train`"
-    models = ", ".join(serves) or f"no model yet: {none}"
+    named = (f"{name} ({aliases.replace(',', ', ')})" for name, aliases in serves.items())
+    models = ", ".join(named) or f"no model yet: {none}"
     calls = "\n".join(f"  {line}" for line in how_to_call(settings, serves))
     kind = "embedded" if urls.embedded else "yours"
     return f"""\

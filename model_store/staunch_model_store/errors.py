@@ -1,7 +1,7 @@
 """What can go wrong with stored models.
 
 ModelStoreError
-    NameInvalid     a model's or an alias's name breaks the rule for names: choose another
+    NameInvalid     the name of a model or an alias, or "name@version", is none: write it otherwise
     ModelNotFound   no such model, version or alias: look at what the store holds
     ModelRefused    a version is damaged, foreign or computes wrong answers: publish it again
     AliasMoved      the alias no longer points where the caller thought: look again and decide anew
@@ -13,7 +13,7 @@ class ModelStoreError(Exception):
 
 
 class NameInvalid(ModelStoreError):
-    """A name of a model or an alias does not match `[a-z][a-z0-9_-]{0,62}`."""
+    """A name of a model or an alias does not match `[a-z][a-z0-9_-]{0,62}`, or a version is no number."""
 
 
 class ModelNotFound(ModelStoreError):

@@ -72,7 +72,7 @@ def parse_reference(text: str) -> Reference:
     """Reads "name" (its champion), "name@3" or "name@alias".
 
     Raises:
-        ModelNotFound: no model can be called that.
+        NameInvalid: no model can be called that.
     """
     name, at, rest = text.partition("@")
     rest = rest if at else CHAMPION
@@ -80,7 +80,7 @@ def parse_reference(text: str) -> Reference:
         return Reference(name, None, rest)
     if NAME.fullmatch(name) and _is_version(rest):
         return Reference(name, int(rest), None)
-    raise ModelNotFound(f'expected a model as "name", "name@version" or "name@alias", got {text[:80]!r}')
+    raise NameInvalid(f'expected a model as "name", "name@version" or "name@alias", got {text[:80]!r}')
 
 
 class ModelStore:
@@ -126,6 +126,7 @@ class ModelStore:
         """Finds the model name and version that "name", "name@3" or "name@alias" means now.
 
         Raises:
+            NameInvalid: no model can be called that.
             ModelNotFound: the store holds no such model, version or alias.
         """
         wanted = parse_reference(reference)

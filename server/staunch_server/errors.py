@@ -177,20 +177,27 @@ def _packed(detail: Message) -> any_pb2.Any:
     return packed
 
 
-def refusal_of(error: BaseException) -> Refusal | None:
+def refusal_of(error: BaseException, model: str = "") -> Refusal | None:
     """What the caller is told for an exception of ours or of another room; None if it is unforeseen.
 
     Where the database is stays in the log: its address is none of the caller's business.
+
+    Args:
+        error: what was raised.
+        model: the version it was raised for, "churn@3"; empty if that is not known.
     """
     if isinstance(error, Refusal):
         return error
     for kind, (reason, message) in _ELSEWHERE.items():
         if isinstance(error, kind):
-            refusal = Refusal(reason, message or str(error))
+            resource = Resource("model", model) if model and reason in _OF_A_MODEL else None
+            refusal = Refusal(reason, message or str(error), resource=resource)
             refusal.__cause__ = error
             return refusal
     return None
 
+
+_OF_A_MODEL = (Reason.MODEL_NOT_FOUND, Reason.MODEL_REFUSED)
 
 _DATABASE_AWAY = "The database did not answer as it should; try again a little later."
 

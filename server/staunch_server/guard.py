@@ -234,7 +234,7 @@ class Guard:
         self._metrics.call_ended(call.method, code.name, reason, call.model, seconds)
 
     def _failed(self, error: Exception, call: Call, started: float) -> Failure:
-        refusal = refusal_of(error)
+        refusal = refusal_of(error, call.model)
         if refusal is None:
             refusal = _incident(error, call)
         else:

@@ -163,7 +163,8 @@ class Metrics:
         )
         self.model_loads = Counter(
             "staunch_model_loads",
-            "Attempts to load a version, by outcome: ready, or the reason it was refused for.",
+            "Attempts to load a version, by outcome: ready, MODEL_REFUSED, or INTERNAL for what nobody "
+            "foresaw, a bug or a disk's bad moment; the log has it.",
             ("model", "version", "outcome"),
             registry=registry,
         )

@@ -76,7 +76,7 @@ class ModelServicer:
         """Describes one version in full, whether it is loaded or not.
 
         Raises:
-            Refusal: MODEL_NOT_FOUND, MODEL_NOT_READY.
+            Refusal: FIELD_INVALID, MODEL_NOT_FOUND, MODEL_NOT_READY, MODEL_REFUSED.
         """
         version = await self._registry.stored(request.model)
         return GetModelResponse(model=await self._model(version, full=True))
@@ -85,8 +85,8 @@ class ModelServicer:
         """Points an alias at a version that has been verified; nothing changes if that fails.
 
         Raises:
-            Refusal: FIELD_INVALID, MODEL_NOT_FOUND, ALIAS_MOVED.
-            ModelRefused, ViewError, DatabaseUnavailable: as `Registry.set_alias`.
+            Refusal: FIELD_INVALID, MODEL_NOT_FOUND, MODEL_REFUSED, ALIAS_MOVED.
+            DatabaseUnavailable: its view could not be checked; nothing was changed.
         """
         _refuse_fields(request)
         version = (request.name, request.version)
@@ -182,10 +182,9 @@ def _metrics(manifest: Manifest) -> list[Metric]:
 
 def _refuse_fields(request: SetAliasRequest) -> None:
     wrong = []
-    if not request.name:
-        wrong.append(Violation("name", "expected the name of a model, got none"))
-    if not NAME.fullmatch(request.alias):
-        wrong.append(Violation("alias", f"expected {NAME.pattern}, got {request.alias[:40]!r}"))
+    for field, name in (("name", request.name), ("alias", request.alias)):
+        if not NAME.fullmatch(name):
+            wrong.append(Violation(field, f"expected {NAME.pattern}, got {name[:40]!r}"))
     if request.version < 1:
         wrong.append(Violation("version", f"expected 1 or more, got {request.version}"))
     if request.HasField("expected_version") and request.expected_version < 0:

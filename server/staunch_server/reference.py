@@ -42,11 +42,18 @@ The supervisor adds two of its own: `staunch_workers_ready` (gauge, workers that
 `staunch_worker_restarts_total` (counter, workers started again).
 
 What to look at first: the rate of `staunch_calls_total` by `code`, the 99th percentile of
-`staunch_call_seconds`, and `staunch_sql_seconds` against it, since the database is most of a call. While
-the database is away the health stays SERVING and calls end as UNAVAILABLE with
-`reason="DATABASE_UNAVAILABLE"`: alert on that. A version that was refused, or whose view broke because its
-tables changed, is `staunch_model_info{{state="REFUSED"}} == 1`: alert on that too. GetModel says what is
-wrong and how to mend it.
+`staunch_call_seconds`, and `staunch_sql_seconds` against it, since the database is most of a call.
+
+`grpc.health.v1` is SERVING once a model is verified: its files are those that were published and compute
+the answers of the training. `/healthz` is 200 while every worker is up. Neither tells of the database, which
+all servers share, so that turning away from each of them would help nobody:
+
+- While the database is away, calls end as UNAVAILABLE with `reason="DATABASE_UNAVAILABLE"`: alert on that.
+- A view may fail because its tables do not fit it, from the start or since they were changed. Its calls end
+  as FAILED_PRECONDITION with `reason="MODEL_REFUSED"`, and `staunch_model_info{{state="REFUSED"}} == 1`:
+  alert on that too. GetModel says what is wrong and how to mend it. The other views are served. A view that
+  fails is tried again with each call and every STAUNCH_STORE_POLL_S seconds, so it answers again by itself
+  when its tables are mended; one that nobody calls is run every 10 s, to find out.
 """
 
 _ERRORS = f"""# Errors
@@ -55,10 +62,11 @@ _ERRORS = f"""# Errors
 
 Every error of our services carries, in `grpc-status-details-bin`, a `google.rpc.Status` with exactly one
 `google.rpc.ErrorInfo`: its `domain` is `{DOMAIN}`, its `reason` one of these. INVALID_ARGUMENT says which
-fields in a `BadRequest`, NOT_FOUND what in a `ResourceInfo`, and UNAVAILABLE after which time to try again
-in a `RetryInfo`. Errors of the rows and chunks of BatchPredict carry the same codes and reasons in the
-answer. What the gRPC library itself answers (an unknown method, a message above 1 MiB) carries no details.
-Trailing metadata holds `x-request-id`: the caller's, or one that we made; our log names it.
+fields in a `BadRequest`, but for MESSAGE_TOO_LARGE and MALFORMED_MESSAGE, which no field is to blame for.
+NOT_FOUND, FAILED_PRECONDITION and ABORTED say what in a `ResourceInfo`, and UNAVAILABLE after which time to
+try again in a `RetryInfo`. Errors of the rows and chunks of BatchPredict carry the same codes and reasons in
+the answer. What the gRPC library itself answers (an unknown method, a message above 1 MiB) carries no
+details. Trailing metadata holds `x-request-id`: the caller's, or one that we made; our log names it.
 """
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from staunch.v1.model_service_pb2 import (
     MODEL_STATE_LOADING,
@@ -11,15 +11,16 @@ from staunch.v1.model_service_pb2 import (
     MODEL_STATE_STORED,
 )
 from staunch_features.errors import DatabaseUnavailable, FeatureError, ViewError
-from staunch_model_store.errors import ModelNotFound, ModelRefused, ModelStoreError
+from staunch_model_store.errors import ModelRefused, ModelStoreError
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import CHAMPION, ModelStore, StoredVersion, parse_reference
 from staunch_server.coalescer import give_up_at
-from staunch_server.errors import Reason, Refusal, Resource
+from staunch_server.errors import Reason, Refusal, refusal_of
 from staunch_server.metrics import Metrics
+from staunch_server.naming import about, find, resource, text
 from staunch_server.pointers import Alias, Complaints, Pointing, Version, digest, read_pointing
 from staunch_server.served import Databases, Served
-from staunch_server.state import State, refused
+from staunch_server.state import State, StateMetric, refused
 
 # How long the database may take to prepare a view; a healthy one needs milliseconds.
 _CHECK_S = 2.0
@@ -31,8 +32,10 @@ _LOOK_S = 10.0
 class Registry:
     """Loads what aliases point at and what requests name. All its methods belong to the event loop.
 
-    A version is read once, proven in a thread, compared with the database's view, and only then answers.
-    Whatever fails leaves the version before it serving.
+    A version is read once, proven in a thread, compared with the database's view, and only then takes the
+    place of another. Whatever fails leaves the version before it serving. Where there is none before it, a
+    version whose view fails has the place, so that each call gets the view's own error, and answers as soon
+    as the tables are mended.
 
     Args:
         store: where the versions are.
@@ -63,7 +66,9 @@ class Registry:
         self._query_timeout_s = query_timeout_s
         self._named_versions = named_versions
         self._loaded: dict[Version, Served] = {}
+        # Not in memory: what the load of a version said, and what its view did when it was let go.
         self._refused: dict[Version, Exception] = {}
+        self._unfit: dict[Version, Exception] = {}
         self._loading: dict[Version, asyncio.Task[Served]] = {}
         self._named: set[Version] = set()
         self._aliases: dict[Alias, Served] = {}
@@ -72,7 +77,7 @@ class Registry:
         self._changing = asyncio.Lock()
         self._unfinished = False
         self._complaints = Complaints()
-        self._shown: set[tuple[str, str, str, str]] = set()
+        self._metric = StateMetric(metrics.model_info)
         self._callbacks: list[Callable[[], None]] = []
 
     def on_change(self, callback: Callable[[], None]) -> None:
@@ -81,7 +86,15 @@ class Registry:
 
     def ready(self) -> list[str]:
         """The versions that answer, "churn@1", sorted."""
-        return sorted({served.name for served in self._answering.values()})
+        return sorted({served.name for served in self._answering.values() if served.trouble is None})
+
+    def verified(self) -> bool:
+        """Whether a version was loaded and proven; what its view does in the database is another matter."""
+        return bool(self._answering)
+
+    def answers_for(self, name: str) -> list[str]:
+        """The aliases of a version, "churn@1", sorted."""
+        return sorted(alias for (_, alias), served in self._aliases.items() if served.name == name)
 
     def held(self, version: Version) -> Served | None:
         """The version in memory, if it is."""
@@ -96,9 +109,8 @@ class Registry:
             return State(MODEL_STATE_READY, digest=served.reference.digest)
         if version in self._loading:
             return State(MODEL_STATE_LOADING)
-        if version in self._refused:
-            return refused(self._refused[version])
-        return State(MODEL_STATE_STORED)
+        error = self._refused.get(version) or self._unfit.get(version)
+        return State(MODEL_STATE_STORED) if error is None else refused(error)
 
     async def start(self) -> None:
         """Loads what aliases point at; a version that fails, or a database that is away, stops nothing."""
@@ -112,9 +124,11 @@ class Registry:
         """
         async with self._changing:
             before = self._states()
-            self._refused.clear()
             self._named.clear()
+            self._refused.clear()
+            self._unfit.clear()
             await self._follow(await self._read_pointing())
+            await self._try_again(v for v, state in before.items() if state.state == MODEL_STATE_REFUSED)
             after = self._states()
         stored = State(MODEL_STATE_STORED)
         changed = {v for v in before | after if before.get(v, stored) != after.get(v, stored)}
@@ -143,15 +157,14 @@ class Registry:
             deadline: monotonic seconds, until when a load may be waited for; None for the query's timeout.
 
         Raises:
-            Refusal: MODEL_NOT_FOUND, MODEL_NOT_READY, MODEL_NOT_LOADED, MODEL_REFUSED.
-            ModelRefused, ViewError: the load that this request began ended so.
+            Refusal: FIELD_INVALID, MODEL_NOT_FOUND, MODEL_NOT_READY, MODEL_NOT_LOADED, MODEL_REFUSED.
         """
         served = self._answering.get(model)
         if served is not None:
             return served
         version = await self.stored(model)
-        if version in self._refused:
-            raise Refusal(Reason.MODEL_REFUSED, str(self._refused[version]), resource=_resource(version))
+        if (error := self._refused.get(version)) is not None:
+            raise Refusal(Reason.MODEL_REFUSED, str(error), resource=resource(version))
         if version in self._loaded:
             return self._loaded[version]
         self._admit(version, model)
@@ -161,26 +174,25 @@ class Registry:
         """Finds the version of the store that "name", "name@version", "name@alias" or "" means now.
 
         Raises:
-            Refusal: MODEL_NOT_FOUND; MODEL_NOT_READY for the default model before its first version.
+            Refusal: FIELD_INVALID; MODEL_NOT_FOUND; MODEL_NOT_READY for the default model before its first
+                version; MODEL_REFUSED if its aliases cannot be read.
         """
-        try:
-            return await asyncio.to_thread(self.store.resolve, model or self.default_model)
-        except ModelNotFound as error:
-            raise await asyncio.to_thread(self._not_found, model, error) from error
+        return await asyncio.to_thread(find, self.store, self.default_model, model)
 
     async def set_alias(self, version: Version, alias: str, expected: int | None) -> int:
         """Points an alias at a version once that has been verified; gives the one it pointed at before, or 0.
 
         Raises:
-            ModelNotFound, ModelRefused, ViewError: of the version; nothing was changed.
+            Refusal: MODEL_NOT_FOUND, MODEL_REFUSED; nothing was changed.
             DatabaseUnavailable: its view could not be checked; nothing was changed.
             AliasMoved: the alias does not point at `expected` (0: at none).
         """
         name, number = version
         async with self._changing:
             try:
-                manifest = await asyncio.to_thread(digest, self.store, version)
-                served = await self._verified(version, manifest)
+                with about(version):
+                    manifest = await asyncio.to_thread(digest, self.store, version)
+                    served = await self._verified(version, manifest)
                 previous = await asyncio.to_thread(self.store.set_alias, name, alias, number, expected)
                 self._aliases[name, alias] = served
                 self._pointing = {**self._pointing, (name, alias): (number, manifest)}
@@ -192,25 +204,33 @@ class Registry:
         """Verifies what aliases point at and lets it answer; where that fails, the version before stays."""
         self._unfinished = False
         for version, manifest in {(name, to[0]): to[1] for (name, _), to in pointing.items()}.items():
-            await self._verify_or_refuse(version, manifest)
+            await self._verify(version, manifest)
         answers = {alias: self._choose(alias, (alias[0], to[0])) for alias, to in pointing.items()}
         self._aliases = {alias: served for alias, served in answers.items() if served is not None}
         self._pointing = pointing
         self._settle()
 
-    async def _verify_or_refuse(self, version: Version, manifest: str) -> None:
+    async def _verify(self, version: Version, manifest: str) -> None:
+        """Loads and checks a version; whatever is wrong with it is told, and is no trouble of the others."""
         try:
             await self._verified(version, manifest)
         except (ModelStoreError, ViewError) as error:
-            self._complaints.log(_text(version), f"refused: {error}")
-            unchecked = self._loaded.get(version)
-            if unchecked is not None and not unchecked.checked:
-                self._drop(version, unchecked, error)
+            self._complaints.log(text(version), f"refused: {error}")
         except FeatureError as error:  # The database is away, or not one we can use yet.
             self._unfinished = True
-            self._complaints.log(_text(version), f"its view could not be checked yet: {error}")
+            self._complaints.log(text(version), f"its view could not be checked yet: {error}")
+        except Exception as error:  # A disk's bad moment, or a mistake of ours: the others are served.
+            self._unfinished = True
+            self._complaints.log(text(version), f"could not be loaded yet: {error!r}")
         else:
-            self._complaints.over(_text(version))
+            self._complaints.over(text(version))
+
+    async def _try_again(self, versions: Iterable[Version]) -> None:
+        """Verifies what was refused and answers nothing, so that what is said of it is true; keeps none."""
+        for version in versions:
+            if version not in self._loaded and version not in self._refused:
+                await self._verify(version, manifest="")
+        self._settle()
 
     async def _verified(self, version: Version, manifest: str) -> Served:
         """Loads a version unless these very bytes are loaded, and compares it with the database's view."""
@@ -229,12 +249,12 @@ class Registry:
 
     async def _look_at_views(self) -> None:
         """Runs the views that are in trouble, and those that nobody has asked for some seconds."""
-        for served in list(self._loaded.values()):
+        for served in sorted(self._loaded.values(), key=lambda served: served.looked_at):
             if served.trouble is None and time.monotonic() - served.looked_at < _LOOK_S:
                 continue
             try:
                 await served.look(_CHECK_S)
-            except (ViewError, ModelRefused):
+            except ViewError:
                 continue  # It is in trouble, and has said so.
             except (FeatureError, TimeoutError):
                 return  # The database is away: the other views would only wait in vain as well.
@@ -243,36 +263,16 @@ class Registry:
         """Says in log and metric that a view broke, or works again."""
         served = self._loaded.get(version)
         if served is not None and served.trouble is not None:
-            self._complaints.log(_text(version), f"its view fails: {served.trouble}")
+            self._complaints.log(text(version), f"refused: {served.trouble}")
         else:
-            self._complaints.over(_text(version))
-        self._show()
+            self._complaints.over(text(version))
+            self._unfinished = True  # An alias that points here may be waiting for it.
+        self._metric.show(self._states())
 
     def _choose(self, alias: Alias, version: Version) -> Served | None:
         """What answers for an alias: its target once that is checked, else what answered before, if any."""
         target, before = self._loaded.get(version), self._aliases.get(alias)
         return before if target is None or (before is not None and not target.checked) else target
-
-    def _not_found(self, model: str, error: ModelNotFound) -> Refusal:
-        """Tells a first version that is yet to come from a name that is wrong or was left out."""
-        wanted = model or self.default_model
-        resource = Resource("model", wanted)
-        held = self.store.names()
-        if wanted == self.default_model and not held:
-            message = f"No version of {wanted} has been published yet; run `staunch train`, then try again."
-            return Refusal(Reason.MODEL_NOT_READY, message, resource=resource)
-        message = str(error)
-        if not model and self.default_model not in held:
-            message = (
-                f"Expected the name of a model, since the default model {wanted} has no version; the store "
-                f"holds {', '.join(held[:10])}. Name one in the request, or set STAUNCH_DEFAULT_MODEL."
-            )
-        return Refusal(Reason.MODEL_NOT_FOUND, message, resource=resource)
-
-    def _drop(self, version: Version, served: Served, error: Exception) -> None:
-        del self._loaded[version]
-        self._aliases = {alias: other for alias, other in self._aliases.items() if other is not served}
-        self._refused[version] = error
 
     def _load(self, version: Version) -> asyncio.Task[Served]:
         """Begins to load a version, or joins the load in progress."""
@@ -280,7 +280,7 @@ class Registry:
         if task is None:
             task = self._loading[version] = asyncio.create_task(self._prove(version))
             task.add_done_callback(lambda ended: self._load_ended(version, ended))
-            self._show()
+            self._metric.show(self._states())
         return task
 
     async def _prove(self, version: Version) -> Served:
@@ -290,7 +290,7 @@ class Registry:
             model,
             stored,
             self._databases,
-            self._metrics.model(_text(version)),
+            self._metrics.model(text(version)),
             max_batch_rows=self._max_batch_rows,
             query_timeout_s=self._query_timeout_s,
             on_trouble=lambda: self._trouble_changed(version),
@@ -303,12 +303,12 @@ class Registry:
         if error is None:
             self._loaded[version] = task.result()
             self._refused.pop(version, None)
+            self._unfit.pop(version, None)
         else:
             self._named.discard(version)
-            if isinstance(error, (ModelStoreError, ViewError)) and version not in self._loaded:
+            if isinstance(error, (ModelRefused, ViewError)) and version not in self._loaded:
                 self._refused[version] = error
-        outcome = "ready" if error is None else Reason.MODEL_REFUSED.name
-        self._metrics.model_loads.labels(version[0], str(version[1]), outcome).inc()
+        self._metrics.model_loads.labels(version[0], str(version[1]), _outcome(error)).inc()
         self._announce()
 
     async def _read_pointing(self) -> Pointing:
@@ -321,10 +321,10 @@ class Registry:
         if len(self._named - self._pointed()) >= self._named_versions:
             raise Refusal(
                 Reason.MODEL_NOT_LOADED,
-                f"{_text(version)} is stored and not loaded, and this server holds all of the "
+                f"{text(version)} is stored and not loaded, and this server holds all of the "
                 f"{self._named_versions} versions it keeps for requests that name one; point an alias at it "
                 "with SetAlias, or let go of the others with ReloadModels.",
-                resource=_resource(version),
+                resource=resource(version),
             )
         self._named.add(version)
 
@@ -333,10 +333,11 @@ class Registry:
         until = give_up_at(now, now + self._query_timeout_s if deadline is None else deadline)
         try:
             async with asyncio.timeout(until - now):
-                return await asyncio.shield(self._load(version))
+                with about(version):
+                    return await asyncio.shield(self._load(version))
         except TimeoutError as error:
-            message = f"{_text(version)} is still being verified; try again a little later."
-            raise Refusal(Reason.MODEL_NOT_READY, message, resource=_resource(version)) from error
+            message = f"{text(version)} is still being verified; try again a little later."
+            raise Refusal(Reason.MODEL_NOT_READY, message, resource=resource(version)) from error
 
     def _settle(self) -> None:
         """Lets go of the versions that neither an alias nor a request needs."""
@@ -345,6 +346,8 @@ class Registry:
         for version, served in list(self._loaded.items()):
             if version not in needed and id(served) not in answering:
                 del self._loaded[version]
+                if served.trouble is not None:
+                    self._unfit[version] = served.trouble
         self._announce()
 
     def _pointed(self) -> set[Version]:
@@ -359,23 +362,13 @@ class Registry:
                 self._answering[name] = served
         if self.default_model in self._answering:
             self._answering[""] = self._answering[self.default_model]
-        self._show()
+        self._metric.show(self._states())
         for callback in self._callbacks:
             callback()
 
     def _states(self) -> dict[Version, State]:
-        return {v: self.state(v) for v in self._loaded.keys() | self._refused.keys() | self._loading.keys()}
-
-    def _show(self) -> None:
-        """Sets the metric of each version's state to 1, and that of states it left to 0."""
-        names = {MODEL_STATE_LOADING: "LOADING", MODEL_STATE_READY: "READY", MODEL_STATE_REFUSED: "REFUSED"}
-        states = self._states().items()
-        shown = {(name, str(number), state.digest, names[state.state]) for (name, number), state in states}
-        for labels in self._shown - shown:
-            self._metrics.model_info.labels(*labels).set(0)
-        for labels in shown - self._shown:
-            self._metrics.model_info.labels(*labels).set(1)
-        self._shown = shown
+        known = self._loaded.keys() | self._loading.keys() | self._refused.keys() | self._unfit.keys()
+        return {version: self.state(version) for version in known}
 
 
 def _read_and_prove(store: ModelStore, version: Version) -> tuple[StoredVersion, LoadedModel]:
@@ -383,9 +376,9 @@ def _read_and_prove(store: ModelStore, version: Version) -> tuple[StoredVersion,
     return stored, LoadedModel.load(stored)
 
 
-def _text(version: Version) -> str:
-    return f"{version[0]}@{version[1]}"
-
-
-def _resource(version: Version) -> Resource:
-    return Resource("model", _text(version))
+def _outcome(error: BaseException | None) -> str:
+    """How a load ended, for the metric: "ready", or the reason of the table that its error has."""
+    if error is None:
+        return "ready"
+    refusal = refusal_of(error)
+    return (Reason.INTERNAL if refusal is None else refusal.reason).name

@@ -84,7 +84,7 @@ class Served:
         self.reference = ModelReference(name=manifest.name, version=manifest.version, digest=stored.digest)
         self.columns = {name: column for column, name in enumerate(manifest.feature_names)}
         self.checked = False
-        self.trouble: ViewError | ModelRefused | None = None
+        self.trouble: ViewError | None = None
         self.looked_at = time.monotonic()
         self._on_trouble = on_trouble
         thresholds = manifest.thresholds
@@ -105,17 +105,21 @@ class Served:
         return self._model.has_explainer
 
     async def check(self, timeout_s: float) -> None:
-        """Compares the view, as the database prepares it, with what the model was trained on; once.
+        """Compares the view, as the database prepares it, with what the model was trained on, until it fits.
 
         Raises:
-            ModelRefused: they differ.
-            ViewError: the text is no valid view in this database.
+            ViewError: they differ, or the text is no valid view in this database; `trouble` holds it.
             DatabaseUnavailable: the database is away.
             TimeoutError: it did not answer within timeout_s seconds.
         """
-        if not self.checked:
-            _compare(self.name, self.manifest, await self._source.signature(timeout_s))
-            self.checked = True
+        if self.checked:
+            return
+        try:
+            _compare(self._file, self.manifest, await self._source.signature(timeout_s))
+        except ViewError as error:
+            self._set_trouble(error)
+            raise
+        self.checked = True
 
     async def look(self, timeout_s: float) -> None:
         """Runs the view for nobody, and says by `trouble` whether it broke or was mended meanwhile.
@@ -123,7 +127,7 @@ class Served:
         A table may change under a running server, and no call need come by that would find it out.
 
         Raises:
-            ModelRefused, ViewError: as `check`; `trouble` holds it.
+            ViewError: it failed; `trouble` holds it.
             DatabaseUnavailable, TimeoutError: as `check`; `trouble` stays what it was.
         """
         self.looked_at = time.monotonic()
@@ -193,16 +197,16 @@ class Served:
     ) -> FeatureBatch:
         deadline = time.monotonic() + timeout_s
         moment = as_of if self.manifest.uses_as_of else None
+        await self.check(timeout_s)
         try:
-            await self.check(timeout_s)
             batch = await isolation.fetch(source, ids, moment, deadline=deadline)
-        except (ViewError, ModelRefused) as error:
+        except ViewError as error:
             self._set_trouble(error)
             raise
         self.looked_at = time.monotonic()
         return batch
 
-    def _set_trouble(self, trouble: ViewError | ModelRefused | None) -> None:
+    def _set_trouble(self, trouble: ViewError | None) -> None:
         before, self.trouble = self.trouble, trouble
         if str(before) != str(trouble):
             self._on_trouble()
@@ -215,14 +219,16 @@ def _text(stored: StoredVersion, name: str) -> str:
         raise ModelRefused(f"{name}: expected UTF-8 in {FEATURES_SQL}, got {error}; train again") from error
 
 
-def _compare(name: str, manifest: Manifest, signature: ViewSignature) -> None:
+def _compare(file: str, manifest: Manifest, signature: ViewSignature) -> None:
     trained = (manifest.id_type, manifest.uses_as_of, [(f.name, f.type) for f in manifest.features])
     found = (signature.id_type, signature.uses_as_of, [(f.name, f.type) for f in signature.features])
     if trained == found and manifest.features_digest == signature.features_digest:
         return
-    raise ModelRefused(
-        f"{name}: expected the view to give {_difference(trained, found)}; "
-        "bring the database's tables back to what the view was written for, or train again"
+    raise ViewError(
+        file=file,
+        line=None,
+        message=f"expected the view to give {_difference(trained, found)}",
+        mend="bring the database's tables back to what the view was written for, or train again",
     )
 
 

@@ -16,6 +16,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from staunch_model_store.manifest import NAME
+
 PREFIX = "STAUNCH_"
 """What the environment variables begin with: STAUNCH_PORT sets `port`."""
 
@@ -44,7 +46,9 @@ class Settings(BaseSettings):
         Path(".staunch"), description="Folder of the embedded PostgreSQL and of models."
     )
     store: Path | None = Field(None, description="Folder of published models; unset, state_folder/models.")
-    default_model: str = Field("churn", description="The model that answers a request which names none.")
+    default_model: str = Field(
+        "churn", pattern=f"^{NAME.pattern}$", description="The model that answers a request which names none."
+    )
 
     host: str = Field("127.0.0.1", description="Address that serves gRPC.")
     port: int = Field(50051, ge=0, le=65535, description="Port that serves gRPC; 0 takes a free one.")
@@ -91,7 +95,7 @@ class Settings(BaseSettings):
         description="Versions kept loaded because a request named them, though no alias points at them.",
     )
     store_poll_s: float = Field(
-        1.0, gt=0, le=3600, description="Seconds between looks at the store for moved aliases."
+        1.0, gt=0, le=3600, description="Seconds between looks for moved aliases and at views that fail."
     )
     drain_wait_s: float = Field(
         0.0, ge=0, le=3600, description="Seconds from NOT_SERVING to refusing; above a balancer's interval."

@@ -75,7 +75,7 @@ class Worker:
         self.index = index
         self.process: asyncio.subprocess.Process | None = None
         self.ready = asyncio.Event()
-        self.serves: tuple[str, ...] = ()
+        self.serves: dict[str, str] = {}
         self._told_to_end: signal.Signals | None = None
         self._to_reload = False
 
@@ -111,7 +111,7 @@ class Worker:
             listening.cancel()
 
     async def _listen(self, read_end: int) -> None:
-        """Waits for the one line a worker writes when it answers: `ready NAME@VERSION ...`."""
+        """Waits for the one line a worker writes when it answers: `ready NAME@VERSION=ALIAS,ALIAS ...`."""
         reader = asyncio.StreamReader()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", 0)
@@ -121,7 +121,8 @@ class Worker:
         finally:
             transport.close()
         if line.startswith("ready"):
-            self.serves = tuple(line.split()[1:])
+            pairs = (word.partition("=") for word in line.split()[1:])
+            self.serves = {name: aliases for name, _, aliases in pairs}
             self.ready.set()
             if self._to_reload:
                 self.reload()
@@ -164,9 +165,9 @@ class Supervisor:
         ready.set_function(lambda: sum(worker.ready.is_set() for worker in self._workers))
 
     @property
-    def serves(self) -> tuple[str, ...]:
-        """The versions that answer, as NAME@VERSION."""
-        return tuple(sorted({name for worker in self._workers for name in worker.serves}))
+    def serves(self) -> dict[str, str]:
+        """The versions that answer, as NAME@VERSION, and their aliases, with commas between."""
+        return dict(sorted(pair for worker in self._workers for pair in worker.serves.items()))
 
     def healthy(self) -> bool:
         """True while every worker answers and none was told to stop."""

@@ -84,8 +84,12 @@ class Server:
         self.transport = _transport(settings, services, shared_port=shared_port)
 
     def healthy(self) -> bool:
-        """Whether a model answers and we are not stopping."""
-        return not self._leaving and bool(self.registry.ready())
+        """Whether a model is verified and we are not stopping.
+
+        The database is told by the calls' status and by metrics: away, or changed so that a view fails, it is
+        so for every other server as well, and turning away from all of them helps nobody.
+        """
+        return not self._leaving and self.registry.verified()
 
     async def start(self) -> None:
         """Binds the port, then loads the models; neither a bad model nor an absent database stops it.
@@ -141,7 +145,7 @@ class Server:
         await self.databases.batch.close()
 
     async def _tell_health(self) -> None:
-        answers = bool(self.registry.ready())
+        answers = self.registry.verified()
         await self.transport.set_serving(MODEL_SERVICE, True)
         await self.transport.set_serving(PREDICTION_SERVICE, answers)
         await self.transport.set_serving("", answers)
@@ -219,12 +223,14 @@ def _handle_signals(stopping: asyncio.Event, registry: Registry, *, supervised: 
 
 
 def _say_ready(server: Server) -> None:
-    """Writes the one line that the supervisor waits for."""
-    ready = server.registry.ready()
-    _LOG.info("serving %s on port %d", ", ".join(ready) or "no model yet", server.port)
+    """Writes the one line that the supervisor waits for: `ready NAME@VERSION=ALIAS,ALIAS ...`."""
+    registry = server.registry
+    ready = {name: ",".join(registry.answers_for(name)) for name in registry.ready()}
+    told = ", ".join(f"{name} ({aliases})" for name, aliases in ready.items())
+    _LOG.info("serving %s on port %d", told or "no model yet", server.port)
     if "STAUNCH_READY_FD" in os.environ:
         with os.fdopen(int(os.environ["STAUNCH_READY_FD"]), "wb") as pipe:
-            pipe.write(" ".join(["ready", *ready]).encode() + b"\n")
+            pipe.write(" ".join(["ready", *map("=".join, ready.items())]).encode() + b"\n")
 
 
 def _databases(settings: Settings) -> Databases:

@@ -101,11 +101,11 @@ def test_wrong_keys_and_times_are_refused_in_words_that_help(client: Client) -> 
 def test_the_server_says_how_to_call_it_by_key(walked: Any) -> None:
     assert '{"customer_key": "KEY"}' in (walked.folder / "serve.log").read_text()
     settings = Settings(store=walked.folder / ".staunch/models", default_model="churn")
-    calls = how_to_call(settings, ("telco@1",))
+    calls = how_to_call(settings, {"telco@1": "champion"})
     assert calls[0].endswith("staunch predict --model telco KEY")
     assert '{"customer_key": "KEY", "model": "telco"}' in calls[2]
     assert 'predict("KEY", model="telco")' in calls[3]
-    assert how_to_call(settings, ())[0].endswith("staunch predict 42")
+    assert how_to_call(settings, {})[0].endswith("staunch predict 42")
 
 
 def test_a_key_of_digits_alone_can_be_asked_for(walked: Any) -> None:

@@ -33,6 +33,7 @@ class Supervised:
     process: asyncio.subprocess.Process
     port: int
     metrics: str
+    said: str
 
     @contextlib.asynccontextmanager
     async def channel(self) -> AsyncIterator[aio.Channel]:
@@ -83,7 +84,7 @@ async def supervised(tmp_path: Any, clients: Any, publish: Callable[..., int]) -
         port, metrics = re.search(r"127\.0\.0\.1:(\d+)", said), re.search(r"http://\S+/metrics", said)
         assert port, said
         assert metrics, said
-        yield Supervised(process, int(port[1]), metrics[0])
+        yield Supervised(process, int(port[1]), metrics[0], said)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
@@ -104,6 +105,10 @@ async def _soon(holds: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(30):
         while not await holds():
             await asyncio.sleep(0.05)
+
+
+async def test_it_says_which_versions_it_serves_and_which_of_them_is_the_champion(supervised: Supervised):
+    assert "Staunch serves churn@1 (champion), churn@2 (candidate)\n" in supervised.said
 
 
 async def test_a_moved_alias_moves_in_every_worker(supervised: Supervised):

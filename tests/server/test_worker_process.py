@@ -152,7 +152,7 @@ def get(url: str) -> str:
 @pytest.mark.parametrize("transport", ["aio", "native"])
 async def test_serving_unpickles_nothing_and_holds_no_training_library(worker: Any, transport: str) -> None:
     one = await worker(code=WATCHED, TRANSPORT=transport)
-    assert one.ready == "ready churn@1\n"
+    assert one.ready == "ready churn@1=champion\n"
     await call_everything(one.channel)
     metrics = await asyncio.to_thread(get, f"http://127.0.0.1:{one.metrics_port}/metrics")
     assert 'staunch_calls_total{code="OK",method="/staunch.v1.PredictionService/Predict"' in metrics
@@ -194,7 +194,7 @@ async def test_a_taken_port_is_said_in_one_line(worker: Any) -> None:
 
 async def test_an_open_bind_works_when_it_is_allowed(worker: Any) -> None:
     one = await worker(HOST="0.0.0.0", INSECURE_BIND="1")
-    assert one.ready == "ready churn@1\n"
+    assert one.ready == "ready churn@1=champion\n"
     await PredictionServiceStub(one.channel).Predict(pb.PredictRequest(customer_id=3))
 
 

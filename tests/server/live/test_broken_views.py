@@ -239,18 +239,15 @@ async def test_health_stays_serving_while_the_only_view_fails(
     assert scored.probability > 0
 
 
-async def test_a_view_that_gives_other_columns_than_the_model_was_trained_on_is_taken_up_once_it_fits(
-    publish: Any, serve: Serve, changing: Any, until: Any
+async def test_a_view_that_takes_other_ids_than_its_model_was_trained_on_is_refused_and_says_so(
+    publish: Any, serve: Serve, changing: Any, read_error: Any
 ) -> None:
-    publish("churn")
-    await changing("ALTER TABLE public.people ALTER id TYPE text")
-    await changing("ALTER TABLE public.people ALTER b TYPE integer")
-    live = await serve(database_reader_url=changing.url, store_poll_s=0.05)
-    assert shown(live, "churn") == {"REFUSED"}
-    await changing("ALTER TABLE public.people ALTER id TYPE bigint USING id::bigint")
-    await changing("ALTER TABLE public.people ALTER b TYPE float8")
-    await until(lambda: shown(live, "churn") == {"READY"})
-    await predict(live, "churn")
+    publish("churn", text=view_text("text"))
+    live = await serve(database_reader_url=changing.url)
+    assert await reason(live, read_error, "churn") == "MODEL_REFUSED"
+    refused, _, message = await state(live, "churn@1")
+    assert refused == mpb.MODEL_STATE_REFUSED
+    assert "churn@1/features.sql: expected the view to give int64, got text; bring the" in message
 
 
 async def test_a_newer_version_takes_over_once_its_view_works(

@@ -197,7 +197,11 @@ REFUSED = {
     "an unknown model": (pb.PredictRequest(model="other", customer_id=8), "MODEL_NOT_FOUND"),
     "an unknown version": (pb.PredictRequest(model="churn@9", customer_id=8), "MODEL_NOT_FOUND"),
     "an unknown alias": (pb.PredictRequest(model="churn@next", customer_id=8), "MODEL_NOT_FOUND"),
-    "no model's name": (pb.PredictRequest(model="../etc@1", customer_id=8), "MODEL_NOT_FOUND"),
+    "no model's name": (pb.PredictRequest(model="../etc@1", customer_id=8), "FIELD_INVALID"),
+    "a name in capitals": (pb.PredictRequest(model="Not A Name!", customer_id=8), "FIELD_INVALID"),
+    "nothing after the @": (pb.PredictRequest(model="churn@", customer_id=8), "FIELD_INVALID"),
+    "two @": (pb.PredictRequest(model="churn@x@y", customer_id=8), "FIELD_INVALID"),
+    "a version below 1": (pb.PredictRequest(model="churn@-1", customer_id=8), "FIELD_INVALID"),
     "an unknown feature": (pb.PredictRequest(features=given(a=1, b=1, hours=1, c=1)), "FEATURE_UNKNOWN"),
     "a missing feature": (pb.PredictRequest(features=given(a=1)), "FEATURE_MISSING"),
     "a null that is never null": (

@@ -1,0 +1,156 @@
+"""How a version that is refused is told: in the error, in GetModel, in what SetAlias and a reload say."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from grpc import aio
+from tests.server.small_models import view_text
+
+from staunch.v1 import model_service_pb2 as mpb
+from staunch.v1 import prediction_service_pb2 as pb
+from staunch_model_store.model import LoadedModel
+
+Serve = Callable[..., Awaitable[Any]]
+
+MISFIT = view_text().replace("people.b,", "people.b AS c,")
+
+
+async def failure(call: Any, read_error: Any) -> Any:
+    with pytest.raises(aio.AioRpcError) as caught:
+        await call
+    return read_error(caught.value)
+
+
+async def get(live: Any, model: str) -> mpb.Model:
+    return (await live.models.GetModel(mpb.GetModelRequest(model=model))).model
+
+
+async def predict(live: Any, model: str) -> pb.PredictResponse:
+    answer: pb.PredictResponse = await live.prediction.Predict(pb.PredictRequest(model=model, customer_id=8))
+    return answer
+
+
+def damage(store: Any, version: int) -> None:
+    (store.root / "churn" / "versions" / str(version) / "model.onnx").write_bytes(b"damaged")
+
+
+async def reload(live: Any) -> dict[int, int]:
+    """The versions whose state a reload changed, and their states."""
+    answer = await live.models.ReloadModels(mpb.ReloadModelsRequest())
+    return {model.version: model.state for model in answer.models}
+
+
+@pytest.mark.parametrize("fault", ["files", "header", "view"])
+async def test_every_refusal_names_the_version_the_first_like_the_others(
+    publish: Any, serve: Serve, store: Any, read_error: Any, fault: str
+) -> None:
+    publish()
+    publish(alias=None, text={"files": None, "header": "SELECT 1", "view": MISFIT}[fault])
+    if fault == "files":
+        damage(store, 2)
+    live = await serve()
+    asked = {"customer_id": 8, "model": "churn@2"}
+    for _ in range(3):
+        for call in (
+            live.prediction.Predict(pb.PredictRequest(**asked)),
+            live.prediction.Explain(pb.ExplainRequest(**asked)),
+            live.models.SetAlias(mpb.SetAliasRequest(name="churn", alias="next", version=2)),
+        ):
+            error = await failure(call, read_error)
+            assert (error.reason, error.resource) == ("MODEL_REFUSED", ("model", "churn@2"))
+
+
+async def test_aliases_that_cannot_be_read_are_a_refusal_of_the_model_that_was_asked_for(
+    publish: Any, serve: Serve, store: Any, read_error: Any
+) -> None:
+    publish()
+    live = await serve()
+    (store.root / "churn" / "aliases.json").write_text("damaged")
+    error = await failure(predict(live, "churn@next"), read_error)
+    assert (error.reason, error.resource) == ("MODEL_REFUSED", ("model", "churn@next"))
+    assert (await predict(live, "churn")).model.version == 1
+
+
+@pytest.mark.parametrize("fault", ["files", "view"])
+async def test_a_version_that_set_alias_refused_is_shown_so_until_a_reload_finds_it_well(
+    publish: Any, serve: Serve, store: Any, people: Any, read_error: Any, fault: str
+) -> None:
+    publish()
+    stored = publish(alias=None, text=MISFIT if fault == "view" else None)
+    if fault == "files":
+        damage(store, 2)
+    live = await serve(store_poll_s=3600)
+    await failure(
+        live.models.SetAlias(mpb.SetAliasRequest(name="churn", alias="champion", version=2)), read_error
+    )
+    told = await get(live, "churn@2")
+    assert (told.state, told.state_reason) == (mpb.MODEL_STATE_REFUSED, "MODEL_REFUSED")
+    assert ("model.onnx" if fault == "files" else "not described: c") in told.state_message
+    assert await reload(live) == {}
+    assert await get(live, "churn@2") == told
+    if fault == "files":
+        mended = store.root / "churn" / "versions" / "2" / "model.onnx"
+        mended.write_bytes(stored.files["model.onnx"])
+        assert await reload(live) == {2: mpb.MODEL_STATE_STORED}
+        assert (await get(live, "churn@2")).state_message == ""
+
+
+async def test_a_reload_of_one_alias_moved_shows_what_was_refused_before_with_its_reason(
+    publish: Any, serve: Serve, store: Any, read_error: Any
+) -> None:
+    publish()
+    live = await serve(store_poll_s=3600)
+    publish()
+    damage(store, 2)
+    assert await reload(live) == {2: mpb.MODEL_STATE_REFUSED}
+    moved = await live.models.SetAlias(mpb.SetAliasRequest(name="churn", alias="champion", version=1))
+    assert moved.model.state == mpb.MODEL_STATE_READY
+    await live.server.registry.reload()  # What SetAlias asks of every worker.
+    told = await get(live, "churn@2")
+    assert (told.state, told.state_reason) == (mpb.MODEL_STATE_REFUSED, "MODEL_REFUSED")
+    assert "model.onnx" in told.state_message
+
+
+async def test_a_refused_version_that_left_the_store_is_forgotten(
+    publish: Any, serve: Serve, store: Any, read_error: Any
+) -> None:
+    publish()
+    publish(alias=None)
+    damage(store, 2)
+    live = await serve()
+    await failure(predict(live, "churn@2"), read_error)
+    (store.root / "churn" / "versions" / "2").rename(store.root / "gone")
+    assert await reload(live) == {}
+    assert live.server.registry.state(("churn", 2)).state == mpb.MODEL_STATE_STORED
+    assert (await failure(predict(live, "churn@2"), read_error)).reason == "MODEL_NOT_FOUND"
+
+
+async def test_a_load_that_fails_as_nobody_foresaw_is_told_apart_and_the_others_are_served(
+    publish: Any, serve: Serve, read_error: Any, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    publish()
+    publish("spend")
+    load, ill = LoadedModel.load, True
+
+    def sometimes(stored: Any) -> LoadedModel:
+        if ill and stored.manifest.name == "churn":
+            raise OSError("Too many open files: /secret/path")
+        return load(stored)
+
+    monkeypatch.setattr(LoadedModel, "load", staticmethod(sometimes))
+    live = await serve(store_poll_s=0.05)
+    assert (await predict(live, "spend")).model.name == "spend"
+    error = await failure(predict(live, "churn"), read_error)
+    assert error.reason == "INTERNAL"
+    assert "secret" not in error.message
+    loads = live.server.metrics.registry.get_sample_value
+    labels = {"model": "churn", "version": "1"}
+    assert loads("staunch_model_loads_total", labels | {"outcome": "INTERNAL"}) >= 1
+    assert loads("staunch_model_loads_total", labels | {"outcome": "MODEL_REFUSED"}) is None
+    said = [record for record in caplog.records if re.search("could not be loaded yet", record.getMessage())]
+    assert len(said) == 1
+    ill = False
+    await until(lambda: "churn@1" in live.server.registry.ready())
+    assert (await predict(live, "churn")).model.name == "churn"
