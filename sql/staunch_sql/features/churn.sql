@@ -116,7 +116,7 @@ SELECT
   (w.epoch - date_part('epoch', s.first_started_at)) / 86400 AS tenure_days,
   (w.epoch - date_part('epoch', s.last_ended_at)) / 86400 AS days_since_end,
   p.price / 100 AS monthly_price,
-  staunch.with_tax_cents(p.price, r.tax_rate) / 100 AS monthly_bill,
+  staunch.with_tax_cents(p.price, a.tax_rate) / 100 AS monthly_bill,
   p.discount / nullif(p.price + p.discount, 0) AS discount_share,
   p.tier::float8 AS plan_tier,
   p.rises_365d::float8 AS price_rises_365d,
@@ -145,9 +145,9 @@ SELECT
   (w.epoch - date_part('epoch', c.joined_at)) / 86400 AS customer_days,
   (c.language = 'fr')::int::float8 AS speaks_french,
   array_position(ARRAY['YT','NT','NU','BC','AB','SK','MB','ON','QC','NB','NS','PE','NL'], a.province_code)::float8 AS province_west_to_east,
-  r.tax_rate,
+  a.tax_rate,
   staunch.postal_code_is_rural(a.postal_code)::int::float8 AS is_rural,
-  staunch.is_of_age(c.birth_date, w.today, r.age_of_majority)::int::float8 AS is_of_age,
+  staunch.is_of_age(c.birth_date, w.today, a.age_of_majority)::int::float8 AS is_of_age,
   (w.epoch - date_part('epoch', a.valid_from)) / 86400 AS address_days,
   s.live > 0 AND (c.erased_at > w.t) IS NOT FALSE AS _eligible
 FROM (
@@ -158,29 +158,28 @@ FROM (
     $2::timestamptz - interval '720 hours' AS d30,
     $2::timestamptz - interval '2160 hours' AS d90,
     $2::timestamptz - interval '8760 hours' AS d365,
-    (SELECT jsonb_object_agg(plan_code, tier) FROM staunch.plans) AS tiers,
-    (SELECT jsonb_object_agg(province_code, value) FROM staunch.province_rules
-     WHERE rule = 'tax_rate' AND valid_from <= $2::timestamptz AND valid_to > $2::timestamptz) AS tax_rates,
-    (SELECT jsonb_object_agg(province_code, value) FROM staunch.province_rules
-     WHERE rule = 'age_of_majority' AND valid_from <= $2::timestamptz AND valid_to > $2::timestamptz) AS majorities
+    -- The reference tables, each read once a statement. Two arrays make an object at a tenth of the cost of
+    -- jsonb_object_agg.
+    (SELECT jsonb_object(array_agg(plan_code), array_agg(tier::text)) FROM staunch.plans) AS tiers,
+    (SELECT jsonb_object(array_agg(rule || ' ' || province_code), array_agg(value::text))
+     FROM staunch.province_rules
+     WHERE rule IN ('tax_rate', 'age_of_majority')
+       AND valid_from <= $2::timestamptz AND valid_to > $2::timestamptz) AS rules
   OFFSET 0
 ) w
 CROSS JOIN unnest($1::bigint[]) AS u (id)
 JOIN staunch.customers c
   ON c.customer_id = u.id AND c.joined_at <= $2::timestamptz AND c.recorded_at <= $2::timestamptz
 LEFT JOIN LATERAL (
-  SELECT province_code, postal_code, valid_from
+  SELECT
+    province_code, postal_code, valid_from,
+    (w.rules ->> ('tax_rate ' || province_code))::float8 AS tax_rate,
+    (w.rules ->> ('age_of_majority ' || province_code))::float8 AS age_of_majority
   FROM staunch.customer_addresses
   WHERE customer_id = u.id AND valid_from <= $2::timestamptz AND valid_to > $2::timestamptz
     AND recorded_at <= $2::timestamptz AND superseded_at > $2::timestamptz
   ORDER BY valid_from DESC LIMIT 1
 ) a ON true
-CROSS JOIN LATERAL (
-  SELECT
-    (w.tax_rates ->> a.province_code)::float8 AS tax_rate,
-    (w.majorities ->> a.province_code)::float8 AS age_of_majority
-  OFFSET 0
-) r
 CROSS JOIN LATERAL (
   SELECT
     count(*) FILTER (WHERE paid AND in_90d) AS payments_90d,
