@@ -16,10 +16,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from staunch_server.exposition import serve_metrics
 from staunch_server.settings import Settings
+from staunch_server.worker_metrics import WorkerMetrics
 
 FIRST_BACK_OFF_S = 0.2
 """The pause before a worker that died is started again; doubled each time it dies young."""
@@ -155,7 +155,7 @@ class Supervisor:
 
     def __init__(self, settings: Settings, metrics_folder: Path, say: Callable[[str], None]) -> None:
         self._settings = settings
-        self._folder = metrics_folder
+        self._metrics = WorkerMetrics(metrics_folder)
         self._say = say
         self._workers = [Worker(index) for index in range(settings.workers)]
         self._stopping = asyncio.Event()
@@ -163,6 +163,8 @@ class Supervisor:
         self._restarts = Counter("staunch_worker_restarts", "Workers started again.", registry=self._own)
         ready = Gauge("staunch_workers_ready", "Workers that answer.", registry=self._own)
         ready.set_function(lambda: sum(worker.ready.is_set() for worker in self._workers))
+        self._theirs = CollectorRegistry()
+        self._theirs.register(self._metrics)
 
     @property
     def serves(self) -> dict[str, str]:
@@ -175,9 +177,7 @@ class Supervisor:
 
     def registries(self) -> Iterable[CollectorRegistry]:
         """The registries of one scrape: ours, and what the workers left in their folder."""
-        workers = CollectorRegistry()
-        MultiProcessCollector(workers, path=str(self._folder))  # type: ignore[no-untyped-call]
-        return self._own, workers
+        return self._own, self._theirs
 
     async def run(self, metrics: socket.socket, on_ready: Callable[["Supervisor"], Awaitable[None]]) -> None:
         """Serves until SIGINT or SIGTERM, then drains the workers.
@@ -186,8 +186,7 @@ class Supervisor:
             metrics: the listening socket of /metrics and /healthz.
             on_ready: called once, when every worker answers.
         """
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
+        self._metrics.clear()
         self._handle_signals()
         with serve_metrics(metrics, self.registries, self.healthy):
             keeping = [asyncio.create_task(self._keep(worker)) for worker in self._workers]
@@ -230,8 +229,7 @@ class Supervisor:
                 ended = f"ended with {await worker.run(self._environment())}"
             except OSError as error:
                 ended = f"could not be started ({error})"
-            if worker.process is not None:
-                mark_process_dead(worker.process.pid, path=str(self._folder))  # type: ignore[no-untyped-call]
+            self._bury(worker)
             if self._stopping.is_set():
                 return
             pause = FIRST_BACK_OFF_S if time.monotonic() - started > SETTLED_S else pause
@@ -240,6 +238,14 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
             pause = min(2 * pause, LONGEST_BACK_OFF_S)
+
+    def _bury(self, worker: Worker) -> None:
+        if worker.process is None:
+            return
+        try:
+            self._metrics.bury(worker.process.pid)
+        except OSError as error:
+            self._say(f"the metrics of worker {worker.index} stay in its files: {error}")
 
     async def _drain(self, keeping: list[asyncio.Task[None]]) -> None:
         """Waits for the workers to drain, and kills those that do not end."""
@@ -257,7 +263,7 @@ class Supervisor:
             | self._settings.environment()
             | {
                 "STAUNCH_SUPERVISED": "1",
-                "PROMETHEUS_MULTIPROC_DIR": str(self._folder),
+                "PROMETHEUS_MULTIPROC_DIR": str(self._metrics.folder),
                 "OMP_NUM_THREADS": "1",
             }
         )

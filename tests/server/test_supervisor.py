@@ -151,6 +151,28 @@ async def test_a_killed_worker_is_started_again_while_the_other_answers(supervis
     assert await supervised.version() == 1
 
 
+async def test_workers_that_die_again_and_again_leave_their_counts_and_no_heap_of_files(
+    supervised: Supervised, tmp_path: Any
+):
+    counted: list[float] = []
+
+    async def two_again(restarts: int) -> bool:
+        said = supervised.scrape()
+        calls = re.findall(r"^staunch_calls_total\{[^}]*Predict[^}]*\} (\S+)$", said, re.MULTILINE)
+        counted.append(sum(map(float, calls)))
+        return f"staunch_worker_restarts_total {restarts}.0" in said and "workers_ready 2.0" in said
+
+    for restarts in range(1, 4):
+        for _ in range(10):
+            await supervised.version()
+        os.kill(supervised.workers()[0], signal.SIGKILL)
+        await _soon(lambda: two_again(restarts))  # noqa: B023 -- awaited before the next turn
+    assert counted == sorted(counted)
+    assert counted[-1] == 30
+    kept = [file.name for file in (tmp_path / "metrics").glob("*.db") if not file.name.startswith("gauge")]
+    assert len(kept) <= 2 * 3  # of two workers and of all the dead
+
+
 async def test_a_reload_while_a_worker_starts_does_not_end_it(supervised: Supervised):
     """SIGHUP ends a process that does not handle it yet, so SetAlias on one worker could kill another."""
     os.kill(supervised.workers()[0], signal.SIGKILL)
