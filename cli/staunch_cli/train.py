@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from staunch_cli.local_database import DatabaseUrls, database
 from staunch_cli.progress import MARGIN, Progress
 from staunch_cli.settings_flags import add_settings, settings_of
-from staunch_cli.views import feature_folders, label_folders
+from staunch_cli.views import end_of_world, feature_folders, label_folders
 from staunch_training.costs import Costs
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _SubParsersAction
 
-    from staunch_features.view import LabelText
+    from staunch_features.view import FeatureView, LabelText
     from staunch_training.train import TrainReport, TrainSettings
 
 
@@ -32,7 +32,7 @@ def add_train(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
         "--until",
         type=_date,
         metavar="DATE",
-        help="where the rows end (default: with the simulated world, else now)",
+        help="where the rows end (default: now; with the simulated world if they are of it)",
     )
     parser.add_argument("--seed", type=int, default=42, help="of every draw (default: 42)")
     parser.add_argument(
@@ -94,24 +94,26 @@ async def _train(args: "Namespace", urls: DatabaseUrls) -> "TrainReport":
     settings, progress = settings_of(args), Progress()
     try:
         label = load_label(args.view, label_folders(settings))
+        view = load_view(args.view, feature_folders(settings))
         return await train(
             urls.reader,
-            load_view(args.view, feature_folders(settings)),
+            view,
             label,
             ModelStore(settings.model_folder),
-            await train_settings(args, urls, label),
+            await train_settings(args, urls, view, label),
             progress,
         )
     finally:
         progress.close()
 
 
-async def train_settings(args: "Namespace", urls: DatabaseUrls, label: "LabelText") -> "TrainSettings":
-    """The flags; on a simulated world also where it ends, and the best AUC that any model can reach.
+async def train_settings(
+    args: "Namespace", urls: DatabaseUrls, view: "FeatureView", label: "LabelText"
+) -> "TrainSettings":
+    """The flags; for rows of a simulated world also where it ends, and the best AUC any model can reach.
 
     That is known for the label we ship alone: it is what the simulated hazards are hazards of.
     """
-    from staunch_features.world import world_until
     from staunch_features.world_ceiling import true_ceiling
     from staunch_sql import LABELS_FOLDER
     from staunch_training.train import TrainSettings
@@ -119,7 +121,7 @@ async def train_settings(args: "Namespace", urls: DatabaseUrls, label: "LabelTex
     async def ceiling(as_of: datetime, horizon_days: int) -> float:
         return (await true_ceiling(urls.owner, as_of, horizon_days)).auc
 
-    end = await world_until(urls.owner)
+    end = await end_of_world(urls, view, label)
     until = datetime.combine(args.until, time(), UTC) if args.until else end
     return TrainSettings(
         name=args.name,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from staunch_cli import calling
 from staunch_cli.errors import CommandError
-from staunch_cli.local_database import database
+from staunch_cli.local_database import DatabaseUrls, database
 from staunch_cli.settings_flags import add_settings, settings_of
-from staunch_cli.views import feature_folders, label_folders
+from staunch_cli.views import end_of_world, feature_folders, label_folders
 
 if TYPE_CHECKING:
     from staunch_features.view import FeatureView, LabelText
@@ -85,6 +85,8 @@ def _run(work: Coroutine[None, None, _Found]) -> _Found:
             f"a statement took longer than {_TIMEOUT_S:g} s: see by EXPLAIN what it reads, and index that "
             "by the key and the time"
         ) from error
+    except OverflowError as error:
+        raise CommandError("the outcome window ends after the year 9999: give an earlier --as-of") from error
 
 
 def _add_view(parser: ArgumentParser) -> None:
@@ -122,17 +124,15 @@ async def _summarise(args: Namespace) -> "ViewSummary":
         pool = Database(urls.reader, size=1)
         try:
             dated = (await FeatureSource(pool, view).signature(_TIMEOUT_S)).uses_as_of
-            moment = args.as_of or (await _last_known(urls.owner, label) if dated else None)
+            moment = args.as_of or (await _last_known(urls, view, label) if dated else None)
             return await summarise(pool, view, label, moment, timeout_s=_TIMEOUT_S)
         finally:
             await pool.close()
 
 
-async def _last_known(owner_url: str, label: "LabelText | None") -> datetime:
+async def _last_known(urls: DatabaseUrls, view: "FeatureView", label: "LabelText | None") -> datetime:
     """The last midnight in UTC whose outcome window has passed, by now or by the end of a simulated world."""
-    from staunch_features.world import world_until
-
-    end = await world_until(owner_url) or datetime.now(UTC)
+    end = await end_of_world(urls, view, label) or datetime.now(UTC)
     reach = timedelta(days=label.gap_days + label.horizon_days if label else 0)
     return (end - reach).replace(hour=0, minute=0, second=0, microsecond=0)
 

@@ -1,15 +1,19 @@
 """Where feature views and labels are looked for: the user's own folder first, then ours."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from staunch_cli.errors import CommandError
+from staunch_cli.local_database import DatabaseUrls
 from staunch_server.settings import Settings
 from staunch_sql import FEATURES_FOLDER, LABELS_FOLDER
 
 if TYPE_CHECKING:
     from staunch import Model
-    from staunch_features.view import FeatureView
+    from staunch_features.view import FeatureView, LabelText
+
+_TIMEOUT_S = 60.0  # a statement
 
 
 def feature_folders(settings: Settings) -> list[Path]:
@@ -38,6 +42,24 @@ def served_view(model: "Model", settings: Settings) -> "FeatureView":
     if f"sha256:{view.sha256}" != model.view_digest:
         raise _not_here(model, settings, f"{view.file} is another text")
     return view
+
+
+async def end_of_world(urls: DatabaseUrls, view: "FeatureView", label: "LabelText | None") -> datetime | None:
+    """Where the simulated world ends, if view or label reads what the simulation wrote; None if neither."""
+    from staunch_features.database import Database
+    from staunch_features.tables_read import tables_read
+    from staunch_features.world import world_until
+    from staunch_features.world_tables import TABLES
+
+    end = await world_until(urls.owner)
+    if end is None:
+        return None
+    reader = Database(urls.reader, size=1)
+    try:
+        read = await tables_read(reader, view, label, timeout_s=_TIMEOUT_S)
+    finally:
+        await reader.close()
+    return end if read & {table.name for table in TABLES.values()} else None
 
 
 def _stored(model: "Model", settings: Settings) -> "FeatureView | None":

@@ -1,7 +1,7 @@
 """What the planner says of a statement without running it."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from staunch_features.blame import blame
@@ -38,5 +38,19 @@ def strings_in(plan: Any) -> Iterator[str]:
     """Lists all that a plan says, its expressions among it."""
     if isinstance(plan, str):
         yield plan
-    for part in plan.values() if isinstance(plan, dict) else plan if isinstance(plan, list) else ():
+    for part in _parts(plan):
         yield from strings_in(part)
+
+
+def tables_in(plan: Any) -> Iterator[str]:
+    """Lists the tables that a plan reads, with their schemas, each as often as it is read."""
+    if isinstance(plan, dict) and "Relation Name" in plan:
+        yield f"{plan['Schema']}.{plan['Relation Name']}"
+    for part in _parts(plan):
+        yield from tables_in(part)
+
+
+def _parts(plan: Any) -> Iterable[Any]:
+    if isinstance(plan, dict):
+        return plan.values()
+    return plan if isinstance(plan, list) else ()

@@ -73,16 +73,22 @@ def outcome(gap_days: int, horizon_days: int) -> timedelta:
 def plan_dates(until: datetime, *, gap_days: int, horizon_days: int, counts: DateCounts) -> DatePlan:
     """Lays as-of dates `counts.step_days` apart, backwards from the last whose answer is known at `until`.
 
-    Dates are midnights in UTC. Raises NotEnoughRows if a side is to get no date, ValueError if `until` has
-    no time zone.
+    Dates are midnights in UTC. Raises NotEnoughRows if a side is to get no date or if there is no calendar so
+    early, ValueError if `until` has no time zone.
     """
     if until.tzinfo is None:
         raise ValueError(f"expected a moment with a time zone, got {until.isoformat()}: add +00:00 for UTC")
     reach = outcome(gap_days, horizon_days)
-    last = (until.astimezone(UTC) - reach).replace(hour=0, minute=0, second=0, microsecond=0)
     step = timedelta(days=counts.step_days)
     needed = counts.train + counts.validation + counts.test + 2 * (1 + reach // step)
-    grid = [last - index * step for index in range(needed)]
+    try:
+        last = (until.astimezone(UTC) - reach).replace(hour=0, minute=0, second=0, microsecond=0)
+        grid = [last - index * step for index in range(needed)]
+    except OverflowError as error:
+        raise NotEnoughRows(
+            f"expected an end of the rows with room before it for {needed} as-of dates and their outcomes, "
+            f"got {until.date()}: give a later one (--until DATE)"
+        ) from error
     return assign_dates(grid, gap_days=gap_days, horizon_days=horizon_days, counts=counts)
 
 

@@ -164,9 +164,12 @@ async def _read(
         source = FeatureSource(database, view)
         signature = await source.signature(TIMEOUT_S)
         check_dates(signature, label)
-        plan = _plan(label, settings) if signature.uses_as_of else None
-        for line in _windows(plan, label) if plan else ():
-            progress(line, 1.0)
+        plan = None
+        if signature.uses_as_of:
+            until = settings.until or datetime.now(UTC)
+            plan = _plan(until, label, settings.dates)
+            for line in _windows(until, plan, label):
+                progress(line, 1.0)
         return await extract(
             source,
             label,
@@ -184,14 +187,17 @@ async def _read(
         await database.close()
 
 
-def _windows(plan: DatePlan, label: LabelText) -> list[str]:
-    """What is observed, as of when, and when the outcome is: a line each."""
-    return [f"observed: {label.observation_days} days before each date", *plan.lines()]
+def _windows(until: datetime, plan: DatePlan, label: LabelText) -> list[str]:
+    """Where the rows end, what is observed, as of when, and when the outcome is: a line each."""
+    return [
+        f"rows end: {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+        f"observed: {label.observation_days} days before each date",
+        *plan.lines(),
+    ]
 
 
-def _plan(label: LabelText, settings: TrainSettings) -> DatePlan:
-    until = settings.until or datetime.now(UTC)
-    return plan_dates(until, gap_days=label.gap_days, horizon_days=label.horizon_days, counts=settings.dates)
+def _plan(until: datetime, label: LabelText, dates: DateCounts) -> DatePlan:
+    return plan_dates(until, gap_days=label.gap_days, horizon_days=label.horizon_days, counts=dates)
 
 
 def _check_leaks(dataset: Dataset, settings: TrainSettings, progress: Progress) -> dict[str, float]:

@@ -12,12 +12,33 @@ import pytest
 import staunch_sql
 from staunch_cli.local_database import DatabaseUrls
 from staunch_cli.train import add_train, train_settings
-from staunch_features.view import load_label
+from staunch_features.database import connect
+from staunch_features.view import load_label, load_view, parse_label, parse_view
 from staunch_features.world import write_world
 
 UNTIL = datetime(2026, 11, 1, tzinfo=UTC)
 SHIPPED = load_label("churn", [staunch_sql.LABELS_FOLDER])
 MINE = replace(SHIPPED, file=str(Path("views") / "labels" / "churn.sql"))
+CHURN = load_view("churn", [staunch_sql.FEATURES_FOLDER])
+_VIEW = """/* staunch
+description = "A guest of a hotel that shares the database with a simulated world."
+entity = "guest"
+population = "SELECT id FROM public.guests"
+[features]
+nights = { description = "Nights so far.", null = "never" }
+*/
+SELECT id, date_part('day', $2::timestamptz - came_at) AS nights
+FROM unnest($1::bigint[]) AS u (id) JOIN public.guests USING (id)
+"""
+_LABEL = """/* staunch
+description = "The guest has left."
+horizon_days = 10
+gap_days = 0
+observation_days = 0
+*/
+SELECT id, came_at < $3::timestamptz AS left FROM public.guests WHERE id = ANY ($1::bigint[])
+"""
+_WORLDLY = "EXISTS (SELECT FROM staunch.customers WHERE customer_id = id) AS left FROM"
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +47,15 @@ def world(database_factory) -> DatabaseUrls:
     with ThreadPoolExecutor(1) as thread:
         work = write_world(database.owner_url, customers=300, seed=7, until=UNTIL)
         thread.submit(asyncio.run, work).result()
+        thread.submit(asyncio.run, _open_hotel(database.owner_url)).result()
     return DatabaseUrls(database.owner_url, database.reader_url)
+
+
+async def _open_hotel(owner_url: str) -> None:
+    connection = await connect(owner_url)
+    await connection.execute("CREATE TABLE public.guests (id bigint, came_at timestamptz)")
+    await connection.execute("GRANT SELECT ON public.guests TO staunch_reader")
+    await connection.close()
 
 
 def _arguments(*words: str):
@@ -37,18 +66,28 @@ def _arguments(*words: str):
 
 @pytest.mark.parametrize(("label", "known"), [(SHIPPED, True), (MINE, False)], ids=["ours", "a user's"])
 async def test_the_true_hazard_is_asked_for_the_label_that_it_is_the_hazard_of(world, label, known):
-    settings = await train_settings(_arguments(), world, label)
+    settings = await train_settings(_arguments(), world, CHURN, label)
     assert (settings.ceiling is not None) == known
     assert settings.until == UNTIL
 
 
 async def test_a_date_given_goes_before_the_end_of_the_world(world):
-    settings = await train_settings(_arguments("--until", "2026-06-01"), world, SHIPPED)
+    settings = await train_settings(_arguments("--until", "2026-06-01"), world, CHURN, SHIPPED)
     assert settings.until == datetime(2026, 6, 1, tzinfo=UTC)
 
 
 async def test_without_a_world_rows_end_now_and_nobody_knows_the_ceiling(database):
     settings = await train_settings(
-        _arguments(), DatabaseUrls(database.owner_url, database.reader_url), SHIPPED
+        _arguments(), DatabaseUrls(database.owner_url, database.reader_url), CHURN, SHIPPED
     )
     assert (settings.until, settings.ceiling) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("label", "until"),
+    [(_LABEL, None), (_LABEL.replace("came_at < $3::timestamptz AS left FROM", _WORLDLY), UNTIL)],
+    ids=["its own", "the world's"],
+)
+async def test_rows_end_with_the_world_only_for_a_view_or_label_that_reads_it(world, label, until):
+    view, label = parse_view("hotel", _VIEW, "hotel.sql"), parse_label("hotel", label, "hotel.sql")
+    assert (await train_settings(_arguments(), world, view, label)).until == until

@@ -77,6 +77,20 @@ def test_a_view_that_looks_ahead_fails_the_check_and_names_what_changed(walked: 
     assert "Execution Time" in said  # --plan
 
 
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("view show gym --as-of 9999-12-31", "after the year 9999"),
+        ("train --view gym --until 0001-01-01", "a later"),
+    ],
+)
+def test_a_moment_beyond_the_calendar_is_refused_in_one_line(walked: Any, command: str, told: str) -> None:
+    said = walked.run(f"! staunch {command} 2>&1")
+    assert said.startswith("staunch: ")
+    assert told in said
+    assert said.count("\n") == 1
+
+
 def test_a_view_that_is_nowhere_says_where_to_write_it(walked: Any) -> None:
     said = walked.run("! staunch view check absent 2>&1")
     assert said.startswith("staunch: features/absent.sql: expected the file absent.sql in")

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -48,6 +48,13 @@ def test_too_short_a_history_says_what_is_missing() -> None:
     dates = [UNTIL - timedelta(days=30 * index) for index in range(4)]
     with pytest.raises(NotEnoughRows, match="as-of date for validation"):
         assign_dates(dates, gap_days=0, horizon_days=90, counts=DateCounts())
+
+
+@pytest.mark.parametrize("year", [1, 2])
+def test_an_end_before_the_calendar_begins_is_refused_with_what_to_do(year: int) -> None:
+    early = datetime(year, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+    with pytest.raises(NotEnoughRows, match=rf"got 000{year}-01-01: give a later one \(--until DATE\)"):
+        plan_dates(early, gap_days=0, horizon_days=90, counts=DateCounts())
 
 
 def test_a_moment_without_a_time_zone_is_refused() -> None:

@@ -175,9 +175,9 @@ async def test_the_dates_are_told_before_anything_is_read(shop: Any, store: Mode
     told: list[str] = []
     report = await _train(shop, store, progress=lambda stage, done: told.append(stage))
     assert report.plan is not None
-    assert told[0] == "observed: 365 days before each date"
-    assert told[1:4] == report.plan.lines()
-    assert told[4] == "reading labels"
+    assert told[:2] == ["rows end: 2026-01-01 00:00 UTC", "observed: 365 days before each date"]
+    assert told[2:5] == report.plan.lines()
+    assert told[5] == "reading labels"
     assert told[-1] == "publishing"
 
 
