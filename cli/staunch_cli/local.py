@@ -47,12 +47,17 @@ def run_migrate(args: "Namespace") -> int:
 
 
 async def migrate_now(owner_url: str) -> list[str]:
-    """Applies the missing migrations and returns their names."""
+    """Applies the missing migrations and returns their names; says so if it has to wait for another."""
     from staunch_features.database import opened
     from staunch_features.migrate import migrate
 
-    async with opened(owner_url) as connection:
-        return [f"{migration.version:04d}_{migration.name}" for migration in await migrate(connection)]
+    progress = Progress()
+    try:
+        async with opened(owner_url) as connection:
+            applied = await migrate(connection, progress=progress)
+    finally:
+        progress.close()
+    return [f"{migration.version:04d}_{migration.name}" for migration in applied]
 
 
 def run_simulate(args: "Namespace") -> int:

@@ -1,18 +1,24 @@
 """Brings a database's schema to the newest version."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import asyncpg
 
 import staunch_sql
 from staunch_features.database import Connection
 from staunch_features.errors import MigrationError
+from staunch_features.locks import take_lock
 from staunch_sql import Migration
 
 __all__ = ["migrate"]
 
 
-async def migrate(connection: Connection, steps: Sequence[Migration] | None = None) -> list[Migration]:
+async def migrate(
+    connection: Connection,
+    steps: Sequence[Migration] | None = None,
+    *,
+    progress: Callable[[str, float], None] = lambda *_: None,
+) -> list[Migration]:
     """Applies the migrations that the database lacks, each in a transaction of its own.
 
     Two that run at once wait for each other: an advisory lock lets one in at a time.
@@ -20,6 +26,7 @@ async def migrate(connection: Connection, steps: Sequence[Migration] | None = No
     Args:
         connection: As the role that is to own the schema; not read-only.
         steps: The migrations in order; those of `staunch_sql` by default.
+        progress: Told once if another migrates for longer than a second.
 
     Returns:
         The migrations that were applied, in order; none if the schema was up to date.
@@ -29,7 +36,7 @@ async def migrate(connection: Connection, steps: Sequence[Migration] | None = No
             failed; those before it stay applied, it and those after it are not.
     """
     wanted = staunch_sql.migrations() if steps is None else steps
-    await connection.execute(staunch_sql.query("lock_migrations"))
+    await take_lock(connection, "lock_migrations", "staunch migrate", progress)
     try:
         await _prepare(connection)
         applied = await connection.fetch(staunch_sql.query("applied_migrations"))

@@ -19,6 +19,7 @@ from asyncpg import InsufficientPrivilegeError, UndefinedTableError
 import staunch_sql
 from staunch_features.database import Connection, opened
 from staunch_features.errors import FeatureError
+from staunch_features.locks import take_lock
 from staunch_features.world_block import World
 from staunch_features.world_clock import Calendar, microseconds
 from staunch_features.world_reference import read_reference
@@ -144,7 +145,7 @@ async def write_world(
         seed: From 0 to 2^63 - 1; the same one gives the same world. None is that of the world that stands,
             DEFAULT_SEED for a new one.
         origin: The time that fixes the draws of a new world, by default its `until`; not later than that.
-        progress: Called now and then.
+        progress: Called now and then, and once if another writer is waited for.
         settings: How this world departs from the usual; as it was written before if left out.
 
     Raises:
@@ -154,7 +155,7 @@ async def write_world(
         DatabaseUnavailable: The database cannot be reached, goes away meanwhile or is full.
     """
     async with opened(owner_url, timeout_s=_CONNECT_TIMEOUT_S) as connection:
-        await connection.execute(staunch_sql.query("world_lock"))
+        await take_lock(connection, "world_lock", "staunch simulate", progress or _silent)
         stored = await _read_as_owner(connection)
         standing = (stored.customers, stored.seed) if stored else (DEFAULT_CUSTOMERS, DEFAULT_SEED)
         size = standing[0] if customers is None else customers

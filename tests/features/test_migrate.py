@@ -7,6 +7,7 @@ import hashlib
 import pytest
 
 import staunch_sql
+from staunch_features import locks
 from staunch_features.database import connect
 from staunch_features.errors import MigrationError
 from staunch_features.migrate import migrate
@@ -50,6 +51,29 @@ async def test_two_at_once_apply_each_step_once(database_factory):
     assert sorted(len(result) for result in results) == [0, 0, len(staunch_sql.migrations())]
     for connection in connections:
         await connection.close()
+
+
+async def test_who_waits_for_another_migration_is_told_so_once(database_factory, monkeypatch):
+    monkeypatch.setattr(locks, "_PATIENCE_S", 0.05)
+    url, told = database_factory(template="template1").owner_url, []
+    first, second = [await connect(url) for _ in range(2)]
+    await first.execute(staunch_sql.query("lock_migrations"))
+    waiting = asyncio.create_task(migrate(second, progress=lambda *said: told.append(said)))
+    await asyncio.sleep(0.4)
+    assert told == [("waiting until another `staunch migrate` on this database is done", 0.0)]
+    assert not waiting.done()
+    await first.execute(staunch_sql.query("unlock_migrations"))
+    assert len(await waiting) == len(staunch_sql.migrations())
+    assert len(told) == 1
+    for connection in (first, second):
+        await connection.close()
+
+
+async def test_who_need_not_wait_is_told_nothing(empty, monkeypatch):
+    monkeypatch.setattr(locks, "_PATIENCE_S", 0.05)
+    told = []
+    await migrate(empty, [_step(1, "SELECT pg_sleep(0.2)")], progress=lambda *said: told.append(said))
+    assert told == []
 
 
 async def test_an_applied_migration_that_was_edited_is_refused(empty):
