@@ -68,6 +68,11 @@ class Reason(enum.Enum):
     MODEL_NOT_READY = (Code.UNAVAILABLE, "The version is being verified, or none is ready yet.", 1.0)
     DRAINING = (Code.UNAVAILABLE, "This server is stopping; another one, or the next, answers.", 0.1)
     OVERLOADED = (Code.UNAVAILABLE, "As many calls as this server takes at once are in progress.", 0.1)
+    STREAM_IDLE = (
+        Code.UNAVAILABLE,
+        "A stream's caller was silent too long; a new one takes what is left.",
+        0.1,
+    )
     DEADLINE_EXCEEDED = (Code.DEADLINE_EXCEEDED, "The call's deadline was over or too short for the answer.")
     INTERNAL = (Code.INTERNAL, "Something unforeseen; the log has it under the incident id.")
 

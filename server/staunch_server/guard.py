@@ -11,7 +11,7 @@ import re
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import Protocol, Self, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -56,15 +56,24 @@ class Guard:
         max_calls: unary calls in progress; one more is refused as OVERLOADED.
         max_streams: streams in progress; one more is refused as OVERLOADED.
         default_deadline_s: seconds that a unary call without a deadline may take.
+        stream_idle_s: seconds that the caller of a stream may be silent while we owe it no answer; 0 is for
+            ever. Else a client that lives and does nothing holds its place among max_streams.
     """
 
     def __init__(
-        self, metrics: Metrics, *, max_calls: int, max_streams: int, default_deadline_s: float
+        self,
+        metrics: Metrics,
+        *,
+        max_calls: int,
+        max_streams: int,
+        default_deadline_s: float,
+        stream_idle_s: float,
     ) -> None:
         self._metrics = metrics
         self._max_calls = max_calls
         self._max_streams = max_streams
         self._default_deadline_s = default_deadline_s
+        self._stream_idle_s = stream_idle_s
         self._draining = False
         self._reading: set[asyncio.Timeout] = set()
         self._last_logged: dict[Reason, float] = {}
@@ -117,6 +126,7 @@ class Guard:
 
         The handler's iterator gives a Refusal in the place of a malformed message, and ends when the caller
         closes or when the server drains; in the latter case the call ends as DRAINING after the last answer.
+        The handler answers each message once.
         """
 
         async def answer(raw: AsyncIterator[bytes], call: Call) -> AsyncGenerator[bytes, None]:
@@ -140,7 +150,8 @@ class Guard:
         """Refuses new calls from now on as DRAINING; streams end after the chunks they have in hand."""
         self._draining = True
         for reading in self._reading:
-            reading.reschedule(asyncio.get_running_loop().time())
+            if not reading.expired():
+                reading.reschedule(asyncio.get_running_loop().time())
 
     async def idle(self, timeout_s: float) -> bool:
         """Waits at most timeout_s seconds for the calls in progress to end; True if none is left."""
@@ -158,22 +169,25 @@ class Guard:
         raw: AsyncIterator[bytes],
         call: Call,
     ) -> AsyncGenerator[bytes, None]:
-        first = await self._next(raw)
+        turn = _Turn(self._stream_idle_s)
+        first = await self._next(raw, turn)
         if first is None:
             self._refuse_if_draining()
             return
         self._admit(self.streams, self._max_streams, "streams")
         self.streams += 1
         try:
-            async with aclosing(handler(self._requests(request_type, first, raw), call)) as responses:
+            async with aclosing(handler(self._requests(request_type, first, raw, turn), call)) as responses:
                 async for response in responses:
                     yield response.SerializeToString()
+                    if not self._draining:
+                        turn.given()
             self._refuse_if_draining()
         finally:
             self.streams -= 1
 
     async def _requests(
-        self, request_type: type[Request], first: bytes, raw: AsyncIterator[bytes]
+        self, request_type: type[Request], first: bytes, raw: AsyncIterator[bytes], turn: "_Turn"
     ) -> AsyncGenerator[Request | Refusal, None]:
         message: bytes | None = first
         while message is not None:
@@ -181,21 +195,27 @@ class Guard:
                 yield _parsed(request_type, message)
             except Refusal as refusal:
                 yield refusal
-            message = await self._next(raw)
+            message = await self._next(raw, turn)
 
-    async def _next(self, raw: AsyncIterator[bytes]) -> bytes | None:
+    async def _next(self, raw: AsyncIterator[bytes], turn: "_Turn") -> bytes | None:
         """The next message; None at the end of the stream or when we drain."""
         if self._draining:
             return None
         try:
-            async with asyncio.timeout(None) as reading:
+            async with turn.taking() as reading:
                 self._reading.add(reading)
                 try:
                     return await anext(raw, None)
                 finally:
                     self._reading.discard(reading)
-        except TimeoutError:  # drain() rescheduled it to now.
-            return None
+        except TimeoutError:
+            if self._draining:  # drain() rescheduled it to now.
+                return None
+            raise Refusal(
+                Reason.STREAM_IDLE,
+                f"Expected a message or the end of the stream within {self._stream_idle_s:g} s, got neither; "
+                "open a new stream for what is left.",
+            ) from None
 
     def _begin(self, call: Call) -> float:
         call.request_id = _metadatum(call, "x-request-id")
@@ -253,6 +273,32 @@ class Guard:
             self._last_logged[refusal.reason] = now
             cause = f" ({refusal.__cause__!r})" if refusal.__cause__ else ""
             _LOG.warning("%s request %s: %s%s", call.method, call.request_id, refusal, cause)
+
+
+class _Turn:
+    """Whose turn it is on a stream: ours while messages are in hand, else the caller's, and not for ever."""
+
+    def __init__(self, idle_s: float) -> None:
+        self._idle_s = idle_s or None
+        self._loop = asyncio.get_running_loop()
+        self._in_hand = 0
+        self._reading: asyncio.Timeout | None = None
+
+    @asynccontextmanager
+    async def taking(self) -> AsyncIterator[asyncio.Timeout]:
+        """Waits in the block for a message: as long as it takes while one is in hand, else idle_s seconds."""
+        try:
+            async with asyncio.timeout(None if self._in_hand else self._idle_s) as self._reading:
+                yield self._reading
+            self._in_hand += 1
+        finally:
+            self._reading = None
+
+    def given(self) -> None:
+        """Counts an answer; after the last that was in hand the caller's time begins."""
+        self._in_hand -= 1
+        if self._reading is not None and not self._in_hand and self._idle_s is not None:
+            self._reading.reschedule(self._loop.time() + self._idle_s)
 
 
 def _parsed(request_type: type[Request], raw: bytes) -> Request:

@@ -76,6 +76,11 @@ class Settings(BaseSettings):
         128, ge=1, le=100_000, description="Unary calls in progress in a worker; one more is OVERLOADED."
     )
     max_streams: int = Field(16, ge=1, le=10_000, description="BatchPredict streams in progress in a worker.")
+    stream_idle_s: float = Field(
+        300.0,
+        ge=0,
+        description="Seconds until a stream is ended whose caller owes the next message; 0 is never.",
+    )
     max_connection_streams: int = Field(
         100, ge=1, le=10_000, description="Calls in progress on one connection (HTTP/2 streams)."
     )

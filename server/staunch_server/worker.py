@@ -79,6 +79,7 @@ class Server:
             max_calls=settings.max_calls,
             max_streams=settings.max_streams,
             default_deadline_s=settings.default_deadline_s,
+            stream_idle_s=settings.stream_idle_s,
         )
         services = _services(self.guard, self.registry, settings)
         self.transport = _transport(settings, services, shared_port=shared_port)

@@ -164,7 +164,12 @@ async def shell(transport_name: str) -> AsyncIterator[ShellFactory]:
         **limits: Any,
     ) -> Shell:
         metrics = Metrics(CollectorRegistry())
-        limits = {"max_calls": 64, "max_streams": 8, "default_deadline_s": 5.0} | limits
+        limits = {
+            "max_calls": 64,
+            "max_streams": 8,
+            "default_deadline_s": 5.0,
+            "stream_idle_s": 60.0,
+        } | limits
         guard = Guard(metrics, **limits)
         service = Service(
             SERVICE,

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import time
 from typing import Any
 
 import grpc
@@ -241,6 +242,54 @@ async def test_one_stream_too_many_is_overloaded(shell: Any, read_error: Any) ->
     assert read_error(caught.value).reason == "OVERLOADED"
     await first.done_writing()
     assert await first.read() is aio.EOF
+
+
+async def idle(call: Any, read_error: Any) -> Any:
+    with pytest.raises(aio.AioRpcError) as caught:
+        await call.read()
+    return read_error(caught.value)
+
+
+async def test_a_stream_whose_caller_falls_silent_is_ended_and_its_place_is_free(
+    shell: Any, read_error: Any
+) -> None:
+    server = await shell(max_streams=1, stream_idle_s=0.3)
+    silent = server.batch()
+    await silent.write(b"")
+    await silent.read()
+    began = time.monotonic()
+    error = await idle(silent, read_error)
+    assert 0.2 < time.monotonic() - began < 2
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "STREAM_IDLE")
+    assert error.message.startswith("Expected a message or the end of the stream within 0.3 s, got neither;")
+    assert [one async for one in server.batch(iter([b"", b""]))] == [b"", b""]
+
+
+async def test_a_stream_that_never_sends_is_ended_too(shell: Any, read_error: Any) -> None:
+    server = await shell(stream_idle_s=0.2)
+    assert (await idle(server.batch(), read_error)).reason == "STREAM_IDLE"
+
+
+async def test_a_caller_that_waits_for_our_answers_is_not_silent(shell: Any) -> None:
+    async def slow(requests: Any, call: Any) -> Any:
+        async for _ in requests:
+            await asyncio.sleep(0.5)
+            yield pb.BatchPredictResponse()
+
+    server = await shell(batch=slow, stream_idle_s=0.2)
+    assert len([one async for one in server.batch(iter([b"", b"", b""]))]) == 3
+
+
+async def test_a_stream_may_be_silent_for_ever_where_that_is_set(shell: Any) -> None:
+    server = await shell(stream_idle_s=0.0)
+    call = server.batch()
+    await call.write(b"")
+    await call.read()
+    await asyncio.sleep(0.2)
+    await call.write(b"")
+    await call.read()
+    await call.done_writing()
+    assert await call.read() is aio.EOF
 
 
 async def test_a_malformed_chunk_reaches_the_handler_in_its_place(shell: Any) -> None:

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 from tests.server.small_models import EPOCH, TWICE, expected_margin, person, sigmoid, view_text
 
+from staunch import AsyncClient, Score
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_server.batch import BatchPredictor
 from staunch_server.errors import Refusal
@@ -300,6 +301,41 @@ async def test_a_chunk_that_takes_too_long_is_to_be_sent_again_and_the_stream_go
     await stream.write(ids_of(8))
     assert len((await stream.read()).probabilities) == 1
     await stream.done_writing()
+
+
+async def test_a_stream_that_falls_silent_ends_and_one_that_waits_for_the_database_does_not(
+    publish: Any, serve: Serve, transport_name: str, locked: Any, read_error: Any
+) -> None:
+    publish()
+    live = await serve(transport=transport_name, stream_idle_s=0.3, max_streams=1)
+    stream = live.prediction.BatchPredict()
+    async with locked():
+        await stream.write(ids_of(8))
+        await stream.write(ids_of(9))
+        await asyncio.sleep(0.6)
+    for _ in range(2):
+        assert len((await stream.read()).probabilities) == 1
+    with pytest.raises(aio.AioRpcError) as caught:
+        await stream.read()
+    assert read_error(caught.value).reason == "STREAM_IDLE"
+    assert len(await ask(live, ids_of(8))) == 1
+
+
+async def test_our_client_opens_another_stream_where_its_ids_come_too_slowly_for_one(
+    publish: Any, serve: Serve
+) -> None:
+    publish()
+    live = await serve(stream_idle_s=0.2)
+
+    async def slowly() -> AsyncIterator[int]:
+        for i in (1, 2, 3):
+            yield i
+            await asyncio.sleep(0.5)
+
+    async with AsyncClient(f"127.0.0.1:{live.server.port}") as client:
+        rows = [row async for row in client.batch_predict(slowly(), chunk_size=1)]
+    assert [(row.customer, type(row)) for row in rows] == [(1, Score), (2, Score), (3, Score)]
+    assert len({row.as_of for row in rows}) == 1
 
 
 async def test_long_streams_leave_predict_its_own_connections(
