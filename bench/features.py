@@ -6,10 +6,10 @@
 
 It starts a PostgreSQL of its own in --state, writes worlds there once and finds them again the next time,
 and writes bench/results/features.md. Each base is first asked cold: a new server, whose operating system may
-have let go of the files as well. Then everyone is read once, and what follows is warm, as on a server at work.
-Beside every warm figure stands the floor of the same run: a plain read of precomputed rows, the same columns
-through the same packing. These machines are shared, so compare ratios, not runs. Loopback only, bounded in
-count, stops by itself; remove the folder when done.
+have let go of the files as well. Then everyone is read once, and what follows is warm, as on a server that has
+been at work for a while. Beside every warm figure stands the floor of the same run: a plain read of precomputed
+rows, the same columns through the same packing. These machines are shared, so compare ratios, not runs. Loopback
+only, bounded in count, stops by itself; remove the folder when done.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from staunch_features.database import Connection, Database, connect
 from staunch_features.migrate import migrate
 from staunch_features.plan import Plan, explain
 from staunch_features.postgres import OWNER, READER, SUPERUSER, EmbeddedPostgres
+from staunch_features.postgres_memory import shared_buffers
 from staunch_features.source import FeatureSource, _unpack
 from staunch_features.view import FeatureView, load_view, parse_view
 from staunch_features.world import write_world
@@ -264,7 +265,8 @@ async def cold(reader: Reader, customers: int) -> str:
     """One scattered id at a time on a server that has read nothing yet."""
     sample = Sample(1, [], [], [])
     await reader.measure(scattered(random.Random(4), 1, customers, 1), COLD_CALLS, sample)
-    return f"| {customers:,} | {sample.at(0.5):.2f} ms | {sample.at(0.99):.2f} ms | {sample.backend_us[0]:.0f} µs "
+    times = f"{sample.at(0.5):.2f} ms | {sample.at(0.99):.2f} ms"
+    return f"| {customers:,} | {times} | {sample.backend_us[0]:.0f} µs "
 
 
 async def plans(reader: Reader, customers: int, draw: random.Random) -> list[str]:
@@ -448,7 +450,8 @@ def main() -> None:
     machine = f"{len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"
     head = (
         f"Measured {datetime.now(UTC):%Y-%m-%d} by `bench/features.py` on {machine}; "
-        f"load average {load:.1f} at the start, {os.getloadavg()[0]:.1f} at the end."
+        f"load average {load:.1f} at the start, {os.getloadavg()[0]:.1f} at the end; "
+        f"shared_buffers {shared_buffers(args.state / 'data')}."
     )
     text = "\n".join(["# Features live from raw rows", "", head, "", *lines])
     print(text)
