@@ -5,11 +5,11 @@
     .venv/bin/python bench/features.py --customers 1000000  # 25 GB of disk and 15 minutes to begin with
 
 It starts a PostgreSQL of its own in --state, writes worlds there once and finds them again the next time,
-and writes bench/results/features.md. Each base is first asked cold: a new server, whose operating system may
-have let go of the files as well. Then everyone is read once, and what follows is warm, as on a server that has
-been at work for a while. Beside every warm figure stands the floor of the same run: a plain read of precomputed
-rows, the same columns through the same packing. These machines are shared, so compare ratios, not runs. Loopback
-only, bounded in count, stops by itself; remove the folder when done.
+and writes bench/results/features.md. Each base is first asked cold: a new server, whose operating system
+may have let go of the files as well. Then everyone is read once, and what follows is warm, as on a server
+that has been at work for a while. Beside every warm figure stands the floor of the same run: a plain read
+of precomputed rows, the same columns through the same packing. These machines are shared, so compare
+ratios, not runs. Loopback only, bounded in count, stops by itself; remove the folder when done.
 """
 
 import argparse
