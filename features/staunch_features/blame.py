@@ -13,6 +13,7 @@ from staunch_features.view import FeatureView, LabelText, header_line
 # Classes of SQLSTATE that blame the statement and not the database.
 _FAULTS_OF_THE_TEXT: Final = ("0A", "20", "21", "22", "25", "2F", "34", "38", "39", "42", "54", "P0")
 _MENDS: Final = {
+    "0A000": "a view is one SELECT that only reads; mend the SQL",
     "22012": "divide by nullif(..., 0), which gives null",
     "25006": "a view only reads: write a SELECT",
     "42501": "as the tables' owner, GRANT USAGE ON SCHEMA and GRANT SELECT ON what it reads to the reader",
@@ -41,14 +42,30 @@ def blame(text: FeatureView | LabelText, sql: str) -> Iterator[None]:
         raise ViewError(
             file=text.file,
             line=_line_of_error(text, sql, error),
-            message=f"the database refuses it: {error.args[0]}",
-            mend=_MENDS.get(code, getattr(error, "hint", None) or "mend the SQL"),
+            message=f"the database refuses it: {_first_line(str(error.args[0]))}",
+            mend=_MENDS.get(code) or getattr(error, "hint", None) or _mend(text, sql),
         ) from error
+
+
+def _first_line(message: str) -> str:
+    """A message alone: what quotes the statement may quote all the rest of it."""
+    first, *more = message.splitlines()
+    return f"{first} …" if more else first
+
+
+def _mend(text: FeatureView | LabelText, sql: str) -> str:
+    if _is_population(text, sql):
+        return "let the population be one SELECT of the ids, of the type of $1"
+    return "mend the SQL"
+
+
+def _is_population(text: FeatureView | LabelText, sql: str) -> bool:
+    return isinstance(text, FeatureView) and text.statement not in sql and text.population in sql
 
 
 def _line_of_error(text: FeatureView | LabelText, sql: str, error: asyncpg.PostgresError) -> int | None:
     position, before = getattr(error, "position", None), sql.find(text.statement)
-    if isinstance(text, FeatureView) and before < 0 and text.population in sql:
+    if _is_population(text, sql):
         return header_line(text.text, "population")
     if position is None or before < 0:
         return None

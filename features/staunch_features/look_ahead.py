@@ -58,8 +58,8 @@ async def probe_tables(
     for name, columns in view.time_columns.items():
         async with database.connection(timeout_s) as connection:
             table = await _table(connection, view, name, timeout_s)
-            as_of = await _middle(connection, view, table, columns[0], timeout_s)
-        if as_of is not None:
+            middles = [await _middle(connection, view, table, name, each, timeout_s) for each in columns]
+        if (as_of := middles[0]) is not None:
             changed = await _changed(database, view, _hidden(view, table, columns), ids, as_of, timeout_s)
             probes.append(Probe(f"{table['schema']}.{table['name']}", as_of, changed))
     return tuple(probes)
@@ -78,7 +78,12 @@ async def _table(connection: Connection, view: FeatureView, name: str, timeout_s
 
 
 async def _middle(
-    connection: Connection, view: FeatureView, table: asyncpg.Record, column: str, timeout_s: float
+    connection: Connection,
+    view: FeatureView,
+    table: asyncpg.Record,
+    name: str,
+    column: str,
+    timeout_s: float,
 ) -> datetime | None:
     percent = min(100.0, 100 * _SAMPLED_ROWS / max(table["rows"], 1))
     sql = staunch_sql.query("middle_time").format(
@@ -87,8 +92,16 @@ async def _middle(
         # Only tables can be sampled; a view is read as a whole.
         sampling=f"TABLESAMPLE SYSTEM ({percent:.6f})" if table["kind"] in "rpm" else "",
     )
-    with blame(view, sql):
-        middle: datetime | None = await connection.fetchval(sql, timeout=timeout_s)
+    try:
+        with blame(view, sql):
+            middle: datetime | None = await connection.fetchval(sql, timeout=timeout_s)
+    except ViewError as error:
+        raise ViewError(
+            file=view.file,
+            line=header_line(view.text, f"time_columns.{name}"),
+            message=f"expected {column} to be a time column of {name}: {error.message}",
+            mend="name the columns that say when a row happened or became known",
+        ) from error
     return middle
 
 

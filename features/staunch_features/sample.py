@@ -8,7 +8,7 @@ from staunch_features.blame import blame
 from staunch_features.database import Database
 from staunch_features.errors import ViewError
 from staunch_features.signature import SQL_TYPES
-from staunch_features.source import Id
+from staunch_features.source import Id, canonical_id
 from staunch_features.view import FeatureView, header_line
 
 SAMPLE_IDS: Final = 10_000
@@ -35,11 +35,12 @@ async def draw(
     sql = staunch_sql.query("sample_population").format(
         cast=f"::{SQL_TYPES[id_type]}" + ("::text" if id_type == "uuid" else ""),
         statement=view.population,
+        most=most,
     )
     async with database.connection(timeout_s) as connection:
         with blame(view, sql):
-            rows = await connection.fetch(sql, most, timeout=timeout_s)
-    ids = [row["id"] for row in rows]
+            rows = await connection.fetch(sql, timeout=timeout_s)
+    ids: list[Id] = [row["id"] for row in rows]
     if None in ids:
         raise _wrong(view, "a null", "add WHERE ... IS NOT NULL to it")
     # What is there twice has one hash, and so stands side by side.
@@ -47,6 +48,11 @@ async def draw(
         raise _wrong(
             view, f"{twice[0]!r} more than once", "SELECT DISTINCT, or read a table of one row an id"
         )
+    for each in ids:
+        try:
+            canonical_id(id_type, each)
+        except ValueError as error:
+            raise _wrong(view, f"{each!r}", f"leave out what no call can ask for: {error}") from error
     return ids
 
 

@@ -18,12 +18,14 @@ from staunch_features.blame import blame
 from staunch_features.clocks import refuse_clocks
 from staunch_features.database import Connection
 from staunch_features.errors import ViewError
-from staunch_features.sql_text import line_of_column
-from staunch_features.view import FeatureView, LabelText
+from staunch_features.sql_text import line_of_column, line_of_word
+from staunch_features.view import FeatureView, LabelText, header_line
 
 SQL_TYPES: Final = {"int64": "bigint", "text": "text", "uuid": "uuid"}
 """The key types a view may have: our name -> SQL's."""
 
+_NAMELESS: Final = "?column?"  # PostgreSQL's name for a column that has none
+_LABEL_PARAMETERS: Final = 4
 _ID_TYPES: Final = {"int8": "int64", "text": "text", "uuid": "uuid"}
 
 
@@ -112,9 +114,20 @@ async def check_label(
     """
     with blame(label, sql):
         statement = await connection.prepare(sql, timeout=timeout_s)
+    _check_label_parameters(label, len(statement.get_parameters()))
     _check_label_columns(label, statement.get_attributes(), id_type)
     now = datetime.now(UTC)
     await refuse_clocks(connection, label, sql, ([], now, now, now), timeout_s=timeout_s)
+
+
+def _check_label_parameters(label: LabelText, count: int) -> None:
+    if count > _LABEL_PARAMETERS:
+        raise ViewError(
+            file=label.file,
+            line=line_of_word(label.statement, f"${count}"),
+            message=f"expected the parameters $1 to ${_LABEL_PARAMETERS}, got ${count}",
+            mend="$1 are the ids, $2 the as-of time, $3 and $4 the start and end of the outcome window",
+        )
 
 
 def _check_label_columns(label: LabelText, columns: Sequence[Attribute], id_type: str) -> None:
@@ -152,18 +165,19 @@ def _parameters(view: FeatureView, names: list[str]) -> tuple[str, bool]:
 
 def _check_columns(view: FeatureView, columns: Sequence[Attribute], id_type: str) -> None:
     names = [column.name for column in columns]
-    problem = None
+    wrong, problem = "", ""
     if not columns or _ID_TYPES.get(columns[0].type.name) != id_type:
-        got = f"{columns[0].name} {columns[0].type.name}" if columns else "no column"
+        wrong = columns[0].name if columns else ""
+        got = f"{wrong} {columns[0].type.name}" if columns else "no column"
         problem = f"expected the id as first column, {SQL_TYPES[id_type]} as in $1, got {got}"
     elif twice := sorted({name for name in names if names.count(name) > 1}):
-        problem = f"expected each column once, got {', '.join(twice)} more than once"
-    elif wrong := [c for c in columns if c.name == "_eligible" and c.type.name != "bool"]:
-        problem = f"expected _eligible boolean, got {wrong[0].type.name}"
+        wrong, problem = twice[0], f"expected each column once, got {', '.join(twice)} more than once"
+    elif types := [c.type.name for c in columns if c.name == "_eligible" and c.type.name != "bool"]:
+        wrong, problem = "_eligible", f"expected _eligible boolean, got {types[0]}"
     if problem:
         raise ViewError(
             file=view.file,
-            line=None,
+            line=line_of_column(view.statement, wrong) if wrong else None,
             message=problem,
             mend="name and cast the columns of the outermost SELECT",
         )
@@ -180,21 +194,34 @@ def _features(view: FeatureView, columns: Sequence[Attribute]) -> tuple[FeatureC
                 mend=_cast(column.name),
             )
     names = [column.name for column in columns]
-    missing, unknown = set(names) - set(view.features), set(view.features) - set(names)
-    if missing or unknown:
-        raise ViewError(
-            file=view.file,
-            line=None,
-            message="expected the header to describe exactly the feature columns; "
-            f"not described: {', '.join(sorted(missing)) or 'none'}; "
-            f"described, not returned: {', '.join(sorted(unknown)) or 'none'}",
-            mend="add or remove the entries under [features]",
-        )
+    _refuse_differences(view, names)
     return tuple(_column(view, name) for name in names)
 
 
+def _refuse_differences(view: FeatureView, names: Sequence[str]) -> None:
+    """Refuses columns that the header does not describe, and entries of it that are no columns."""
+    missing = [name for name in names if name not in view.features]
+    unknown = [name for name in view.features if name not in names]
+    if not missing and not unknown:
+        return
+    if missing:
+        line = line_of_column(view.statement, missing[0])
+    else:
+        line = header_line(view.text, f"features.{unknown[0]}")
+    raise ViewError(
+        file=view.file,
+        line=line,
+        message="expected the header to describe exactly the feature columns; "
+        f"not described: {', '.join(missing) or 'none'}; "
+        f"described, not returned: {', '.join(unknown) or 'none'}",
+        mend=f"name the column: (...) AS {(unknown or ['name'])[0]}"
+        if _NAMELESS in missing
+        else "add or remove the entries under [features], or the columns",
+    )
+
+
 def _cast(column: str) -> str:
-    if column == "?column?":  # PostgreSQL's name for what has none
+    if column == _NAMELESS:
         return "cast it and name it: (...)::float8 AS name"
     return f"cast it: ({column})::float8; encode a category as a number"
 

@@ -12,6 +12,10 @@ _TOKEN: Final = re.compile(
     re.DOTALL,
 )
 
+_FIRST_WORD: Final = re.compile(r"[^\s(]\w*")
+_READING: Final = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
+_LOCKS_ROWS: Final = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+)?UPDATE\b|\bFOR\s+(?:KEY\s+)?SHARE\b", re.IGNORECASE)
+
 
 def line_at(text: str, offset: int) -> int:
     """Returns the line, from 1, on which a character stands."""
@@ -31,17 +35,30 @@ def has_code(text: str) -> bool:
     return bool(_TOKEN.sub(lambda m: "" if m["comment"] else m[0], text).strip())
 
 
+def has_parameters(statement: str) -> bool:
+    """Returns whether a statement takes $1 or others."""
+    return re.search(r"(?<![\w$])\$\d", code_of(statement)) is not None
+
+
+def other_than_reading(statement: str) -> tuple[int, str] | None:
+    """Finds what makes a statement no SELECT that only reads, as (offset, words); None if nothing does."""
+    code = code_of(statement, quoted_names=False)
+    if (first := _FIRST_WORD.search(code)) and first[0].upper() not in _READING:
+        return first.start(), first[0]
+    locks = _LOCKS_ROWS.search(code)
+    return (locks.start(), " ".join(locks[0].split())) if locks else None
+
+
 def strings_of(statement: str) -> list[tuple[int, str]]:
     """Lists the string literals of a statement as (line, literal with its quotes)."""
     found = (m for m in _TOKEN.finditer(statement) if m["string"])
     return [(line_at(statement, m.start()), m[0]) for m in found]
 
 
-def code_of(text: str) -> str:
-    """Blanks out comments and strings; every other character stays in its place."""
+def code_of(text: str, *, quoted_names: bool = True) -> str:
+    """Blanks out comments, strings and, if told to, quoted names; all else stays in its place."""
     return _TOKEN.sub(
-        lambda m: re.sub(r"\S", " ", m[0]) if m["comment"] or m["string"] else m[0],
-        text,
+        lambda m: m[0] if m["semicolon"] or (m["name"] and quoted_names) else re.sub(r"\S", " ", m[0]), text
     )
 
 

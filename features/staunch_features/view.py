@@ -31,7 +31,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from staunch_features.errors import ViewError
-from staunch_features.sql_text import has_code, line_at, split_statement
+from staunch_features.sql_text import has_code, has_parameters, line_at, other_than_reading, split_statement
 
 NEVER: Final = "never"
 """The value of ``null`` that promises a column without nulls."""
@@ -156,7 +156,7 @@ def parse_view(name: str, text: str, file: str) -> FeatureView:
         statement=header.statement,
         description=header.string("description"),
         entity=header.string("entity"),
-        population=header.string("population").rstrip().rstrip(";"),
+        population=_population(header),
         time_columns=_time_columns(header),
         features=_features(header),
     )
@@ -188,9 +188,10 @@ def parse_label(name: str, text: str, file: str) -> LabelText:
 
 def header_line(text: str, key: str) -> int | None:
     """Finds the line of a header key such as ``population`` or ``features.age`` in a file's text."""
-    word = re.escape(key.split(".")[1] if "." in key else key)
+    table, _, word = key.partition(".")
+    word = word if table == "time_columns" else word.partition(".")[0]  # a table's name may hold a dot
     header = text.partition("*/")[0]
-    found = list(re.finditer(rf'^\s*"?{word}"?\s*=', header, re.MULTILINE))
+    found = list(re.finditer(rf'^\s*"?{re.escape(word or table)}"?\s*[=.]', header, re.MULTILINE))
     # [features] comes last, and a feature may be called like a table.
     return line_at(header, found[-1 if key.startswith("features.") else 0].end()) if found else None
 
@@ -216,7 +217,7 @@ def _find(name: str, folders: Sequence[Path], kind: str) -> Path:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_bytes().decode()
+        return file.read_bytes().decode("utf-8-sig")  # some editors begin a file with a mark
     except UnicodeDecodeError as error:
         raise ViewError(
             file=str(file),
@@ -283,9 +284,11 @@ class _Header:
             raise self.wrong(key, "expected a text", value)
         return value
 
-    def as_strings(self, value: object, key: str) -> tuple[str, ...]:
+    def as_strings(self, value: object, key: str, *, least: int = 0) -> tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise self.wrong(key, "expected a list of texts", value)
+        if len(value) < least:
+            raise self.wrong(key, "expected one text or more", value)
         return tuple(value)
 
     def wrong(self, key: str, problem: str, got: object) -> ViewError:
@@ -324,11 +327,26 @@ def _one_statement(text: str, start: int, file: str) -> str:
     if not has_code(statement):
         raise ViewError(
             file=file,
-            line=None,
+            line=line_at(text, start),
             message="expected a SELECT behind the header, found nothing",
             mend="write the statement after the comment",
         )
+    if other := other_than_reading(statement):
+        raise ViewError(
+            file=file,
+            line=line_at(text, start + other[0]),
+            message=f"expected a SELECT that only reads, got {other[1]}",
+            mend="write one SELECT, WITH ... SELECT if need be; it is run by a role that can only read",
+        )
     return statement.rstrip()
+
+
+def _population(header: _Header) -> str:
+    given = header.string("population")
+    statement, _, rest = split_statement(given)
+    if has_code(rest) or other_than_reading(statement) or has_parameters(statement):
+        raise header.wrong("population", "expected one SELECT without parameters", given)
+    return statement
 
 
 def _time_columns(header: _Header) -> Mapping[str, tuple[str, ...]]:
@@ -338,7 +356,7 @@ def _time_columns(header: _Header) -> Mapping[str, tuple[str, ...]]:
             quoted = ", ".join(f'"{name}.{inner}"' for inner in value)
             raise header.wrong(f"time_columns.{name}", f"a name with a schema is quoted, {quoted}", value)
     return MappingProxyType(
-        {name: header.as_strings(columns, f"time_columns.{name}") for name, columns in tables}
+        {name: header.as_strings(columns, f"time_columns.{name}", least=1) for name, columns in tables}
     )
 
 

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 import staunch_sql
+from staunch_features.blame import blame
 from staunch_features.database import Connection, Database
 from staunch_features.errors import ViewError
 from staunch_features.look_ahead import Probe, probe_tables
@@ -23,12 +24,14 @@ from staunch_features.plan import Plan, Scan, explain
 from staunch_features.sample import draw
 from staunch_features.signature import FeatureColumn, ViewSignature
 from staunch_features.source import FeatureBatch, FeatureSource, Id
+from staunch_features.sql_text import line_of_column
 from staunch_features.view import FeatureView, LabelText, header_line
 
 _TIMED: Final = {1: 30, 100: 7, 10_000: 3}  # how many ids -> how often
 _EXPLAINED_IDS: Final = 1_000
 _NOT_NULL: Final = "say in the header what null means, or give the column a value with coalesce"
 _FINITE: Final = "let it be a finite number or null: no logarithm of 0, no 'Infinity'"
+_NOBODY: Final = "no id of the population is eligible, so none can be scored: see the joins and _eligible"
 _WINDOW: Final = re.compile(r"(\d+) (hour|day|week|month|year)s?")
 _UNIT_DAYS: Final = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30, "year": 365}
 _BIG_TABLE_ROWS: Final = 10_000  # reading a smaller one whole costs nothing
@@ -143,11 +146,15 @@ async def check_view(
     batch = await source.fetch(ids, moment, timeout_s=timeout_s)
     probes = await probe_tables(database, view, ids[:_EXPLAINED_IDS], timeout_s=timeout_s) if moment else ()
     past = max((probe.as_of for probe in probes), default=moment)
+    before = batch if past == moment else await source.fetch(ids, past, timeout_s=timeout_s)
     async with database.connection(timeout_s) as connection:
         plan = await explain(connection, view, signature, ids[:_EXPLAINED_IDS], moment, timeout_s=timeout_s)
         advice = [note for scan in plan.scans for note in await _advice(connection, scan, timeout_s)]
+        undecided = await _undecided(connection, view, signature, ids, moment, timeout_s)
     if label and signature.uses_as_of:
         advice += _long_windows(view, label)
+    if not batch.eligible.any():
+        advice.append(_NOBODY)
     return ViewCheck(
         view=view,
         signature=signature,
@@ -159,8 +166,8 @@ async def check_view(
         timings=await _timings(source, ids, moment, timeout_s),
         probes=probes,
         not_probed=tuple(sorted({scan.table for scan in plan.scans} - {probe.table for probe in probes})),
-        label=await _label(source, label, ids, past, timeout_s) if label else None,
-        errors=(*broken_promises(view, batch, ids), *_looks_ahead(view, probes)),
+        label=await _label(source, label, ids, before, timeout_s) if label else None,
+        errors=(*undecided, *_broken_at_either(view, batch, before, ids), *_looks_ahead(view, probes)),
         advice=tuple(dict.fromkeys(advice)),
     )
 
@@ -206,12 +213,44 @@ async def _time(source: FeatureSource, ids: list[Id], moment: datetime | None, t
 
 
 async def _label(
-    source: FeatureSource, label: LabelText, ids: list[Id], as_of: datetime | None, timeout_s: float
+    source: FeatureSource, label: LabelText, ids: list[Id], batch: FeatureBatch, timeout_s: float
 ) -> LabelCheck:
-    batch = await source.fetch(ids, as_of, timeout_s=timeout_s)
     eligible = [key for key, is_eligible in zip(ids, batch.eligible, strict=True) if is_eligible]
-    labels = await source.labels(label, eligible, as_of, timeout_s=timeout_s)
-    return LabelCheck(as_of, len(eligible), int(labels.known.sum()), int(labels.values.sum()))
+    labels = await source.labels(label, eligible, batch.as_of, timeout_s=timeout_s)
+    return LabelCheck(batch.as_of, len(eligible), int(labels.known.sum()), int(labels.values.sum()))
+
+
+async def _undecided(
+    connection: Connection,
+    view: FeatureView,
+    signature: ViewSignature,
+    ids: list[Id],
+    moment: datetime | None,
+    timeout_s: float,
+) -> list[ViewError]:
+    """Finds rows whose ``_eligible`` is null, which is often meant as true and always taken as false."""
+    if not signature.has_eligible:
+        return []
+    sql = staunch_sql.query("null_eligible").format(statement=view.statement)
+    with blame(view, sql):
+        nulls = await connection.fetchval(
+            sql, ids, *([moment] if signature.uses_as_of else []), timeout=timeout_s
+        )
+    problem = ViewError(
+        file=view.file,
+        line=line_of_column(view.statement, "_eligible"),
+        message=f"expected _eligible to be true or false, got null for {nulls} of {len(ids)} ids",
+        mend="write (...) IS TRUE, or (...) IS NOT FALSE if what is not known belongs",
+    )
+    return [problem] if nulls else []
+
+
+def _broken_at_either(
+    view: FeatureView, now: FeatureBatch, before: FeatureBatch, ids: list[Id]
+) -> list[ViewError]:
+    """The promises broken as of the moment asked for, and those broken only before, where training reads."""
+    errors = [error for batch in (before, now) for error in broken_promises(view, batch, ids)]
+    return list({(error.line, error.mend): error for error in errors}.values())
 
 
 def broken_promises(view: FeatureView, batch: FeatureBatch, ids: list[Id]) -> list[ViewError]:
@@ -221,11 +260,15 @@ def broken_promises(view: FeatureView, batch: FeatureBatch, ids: list[Id]) -> li
         ViewError(
             file=view.file,
             line=header_line(view.text, f"features.{problem.split()[1]}"),
-            message=f"{problem}: id {key!r}",
+            message=f"{problem}: id {key!r}{_as_of(batch)}",
             mend=_FINITE if "infinite" in problem else _NOT_NULL,
         )
         for problem, key in first.items()
     ]
+
+
+def _as_of(batch: FeatureBatch) -> str:
+    return f" as of {batch.as_of:%Y-%m-%d %H:%M} UTC" if batch.as_of else ""
 
 
 def _looks_ahead(view: FeatureView, probes: tuple[Probe, ...]) -> list[ViewError]:
@@ -233,7 +276,8 @@ def _looks_ahead(view: FeatureView, probes: tuple[Probe, ...]) -> list[ViewError
         ViewError(
             file=view.file,
             line=header_line(view.text, f"features.{name}"),
-            message=f"feature {name} as of {probe.as_of} changes when later rows of {probe.table} are hidden",
+            message=f"feature {name} as of {probe.as_of:%Y-%m-%d %H:%M} UTC changes when later rows of "
+            f"{probe.table} are hidden",
             mend=f"compare every time column of {probe.table} with $2::timestamptz",
         )
         for probe in probes

@@ -292,7 +292,8 @@ async def test_a_label_that_reads_the_clock_or_draws_lots_is_refused(clients, co
         ("SELECT id FROM clients_bigint WHERE id = ANY ($1)", "expected the columns"),
         ("SELECT u.id, true AS left FROM unnest($1) u(id), clients_bigint", "more than one"),
         ("SELECT nonsense", "nonsense"),
-        ("DELETE FROM clients_bigint WHERE id = ANY ($1) RETURNING id, true AS left", "syntax error"),
+        ("DELETE FROM clients_bigint WHERE id = ANY ($1) RETURNING id, true AS left", "got DELETE"),
+        ("SELECT id, a > $5 AS left FROM clients_bigint WHERE id = ANY ($1)", r"\$1 to \$4, got \$5"),
     ],
 )
 async def test_a_label_at_fault_is_named(clients, statement, message):

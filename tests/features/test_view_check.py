@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -52,11 +53,20 @@ async def test_a_feature_that_looks_ahead_is_named(clients, table, seen, changed
     assert "looks ahead" in str(found.errors[0]) or "later rows of public.visits" in str(found.errors[0])
 
 
-async def test_a_declared_table_or_column_that_is_not_there_is_named(clients):
-    for old, new, message in [("visits =", "vists =", "vists"), ('"at"', '"att"', "att")]:
-        view = clients.view(VISITS.format(table="visits", seen=HONEST), times=TIMES.replace(old, new))
-        with pytest.raises(ViewError, match=message):
-            await probe_tables(clients.database, view, [1], timeout_s=5)
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("visits =", "vists =", "expected a table vists, found none"),
+        ('"at"', '"att"', "expected att to be a time column of visits: .* column sampled.att does not exist"),
+        ('"known_at"', '"kown_at"', "expected kown_at to be a time column of visits"),
+        ('"known_at"', '"client"', "cannot cast type bigint to timestamp with time zone; name the columns"),
+    ],
+)
+async def test_a_declared_table_or_column_that_is_none_is_named_with_its_line(clients, old, new, message):
+    view = clients.view(VISITS.format(table="visits", seen=HONEST), times=TIMES.replace(old, new))
+    with pytest.raises(ViewError, match=message) as caught:
+        await probe_tables(clients.database, view, [1], timeout_s=5)
+    assert (caught.value.file, caught.value.line) == ("clients.sql", 6)
 
 
 async def test_a_check_reports_columns_times_plan_and_label(clients):
@@ -91,6 +101,39 @@ async def test_a_broken_promise_is_an_error_with_its_line_and_id(clients):
     assert error.line == 6
     assert "feature a is null" in str(error)
     assert "id 3" in str(error)
+
+
+async def test_a_promise_that_was_broken_only_before_is_found_where_training_reads(clients):
+    seen = f"{HONEST} AND $2::timestamptz > '2026-01-15Z'::timestamptz"
+    statement = VISITS.format(table="visits", seen=HONEST).replace(
+        "count(*)::float8 AS a", f"(SELECT max(visits.rank) FROM visits WHERE {seen}) AS a"
+    )
+    view = clients.view(statement, times=TIMES, population="SELECT id FROM clients_bigint ORDER BY id")
+    found = await check_view(clients.database, view)
+    (error,) = found.errors
+    assert error.line == 8
+    assert re.search(r"feature a is null, .*: id \d as of 2026-01-1\d", str(error))
+    assert found.columns[0].nulls == 0
+
+
+async def test_a_row_that_does_not_say_whether_it_belongs_is_an_error(clients):
+    statement = """SELECT c.id, c.a, c.b,
+  nullif(c.id, 2) > 1
+    AS _eligible
+FROM unnest($1::bigint[]) u(id) JOIN clients_bigint c ON c.id = u.id"""
+    view = clients.view(statement, population="SELECT id FROM clients_bigint")
+    (error,) = (await check_view(clients.database, view)).errors
+    assert "expected _eligible to be true or false, got null for 1 of 3 ids; write (...) IS TRUE" in str(
+        error
+    )
+    assert error.line == 11
+
+
+async def test_a_population_of_whom_nobody_is_eligible_is_told(clients):
+    view = clients.view(population="SELECT 4::bigint")
+    found = await check_view(clients.database, view)
+    assert (found.errors, found.eligible) == ((), 0)
+    assert [note for note in found.advice if note.startswith("no id of the population is eligible")]
 
 
 @pytest.mark.parametrize(

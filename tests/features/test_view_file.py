@@ -6,7 +6,7 @@ import pytest
 
 import staunch_sql
 from staunch_features.errors import ViewError
-from staunch_features.view import load_label, load_view, parse_label, parse_view
+from staunch_features.view import header_line, load_label, load_view, parse_label, parse_view
 
 HEADER = """/* staunch
 description = "A customer."
@@ -91,15 +91,24 @@ def test_the_views_we_ship_can_be_read():
         ("/* staunch\n", 1, "begin with a comment"),
         ("/* staunch\nentity = 1 /* x */ */ SELECT 1", 2, "comment opens inside"),
         ("/* staunch\n\nentity = = 1\n*/ SELECT 1", 3, "no valid TOML"),
-        (HEADER, None, "expected a SELECT"),
-        (HEADER + "-- nothing;", None, "expected a SELECT"),
+        (HEADER, 12, "expected a SELECT"),
+        (HEADER + "-- nothing;", 12, "expected a SELECT"),
+        (HEADER + "-- said\n(\nhello world", 15, "expected a SELECT that only reads, got hello"),
+        (HEADER + "DELETE FROM clients RETURNING id", 13, "only reads, got DELETE"),
+        (HEADER + "EXPLAIN " + STATEMENT, 13, "only reads, got EXPLAIN"),
+        (HEADER + STATEMENT + "\nFOR  no key\tUPDATE", 14, "only reads, got FOR no key UPDATE"),
+        (HEADER + STATEMENT + "\nfor share of clients", 14, "only reads, got for share"),
+        (HEADER.replace("id;", "id; SELECT 1") + STATEMENT, 4, "population: expected one SELECT without"),
+        (HEADER.replace("SELECT id FROM", "DELETE FROM") + STATEMENT, 4, "population: expected one SELECT"),
+        (HEADER.replace("ORDER BY id", "WHERE id > $1") + STATEMENT, 4, "population: expected one SELECT"),
         (HEADER + STATEMENT + ";\nSELECT 2", 13, "one statement"),
         (HEADER.replace('entity = "customer"', "entity = 1") + STATEMENT, 3, "entity: expected a text"),
         (HEADER.replace("entity", "entitty") + STATEMENT, None, "entity: expected a text, got nothing"),
         (HEADER.replace("entity", 'color = "red"\nentity') + STATEMENT, 3, "color: no such key"),
         (HEADER.replace('null = "never"', "nil = 1") + STATEMENT, 11, "features.orders"),
         (HEADER.replace('["ordered_at", "recorded_at"]', '"ordered_at"') + STATEMENT, 7, "a list of texts"),
-        (HEADER.replace("[time_columns]\n", "[time_columns]\na.b = []\n") + STATEMENT, None, 'quoted, "a.b"'),
+        (HEADER.replace("[time_columns]\n", "[time_columns]\na.b = []\n") + STATEMENT, 7, 'quoted, "a.b"'),
+        (HEADER.replace('"ordered_at", "recorded_at"', "") + STATEMENT, 7, "expected one text or more"),
         (HEADER.partition("[features]")[0] + "*/" + STATEMENT, None, "features: expected one entry"),
         (HEADER.partition("[features]")[0] + "[features]\nage = 1\n*/" + STATEMENT, 10, "expected a table"),
     ],
@@ -137,6 +146,26 @@ def test_a_missing_label_is_told_from_a_missing_view(tmp_path):
 def test_a_name_with_its_ending_is_asked_for_without(tmp_path):
     with pytest.raises(ViewError, match=r"give the name without \.sql"):
         load_view("churn.sql", [tmp_path])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [STATEMENT, f"({STATEMENT})", f"-- DELETE\n\t({STATEMENT})", "with a as (SELECT 1) TABLE a", "VALUES (1)"]
+    + [f"SELECT '{words}', \"{words}\" -- {words}" for words in ("FOR UPDATE", "DELETE")],
+)
+def test_a_statement_that_only_reads_is_taken(statement):
+    parse_view("clients", HEADER + statement, "clients.sql")
+
+
+def test_the_mark_that_some_editors_set_before_a_text_is_no_part_of_it(tmp_path):
+    (tmp_path / "clients.sql").write_text("\ufeff" + HEADER + STATEMENT, encoding="utf-8")
+    assert load_view("clients", [tmp_path]).text == HEADER + STATEMENT
+
+
+def test_a_table_with_a_schema_has_its_line():
+    text = HEADER.replace("orders = [", '"shop.orders" = [')
+    assert header_line(text, "time_columns.shop.orders") == 7
+    assert header_line(text, "features.orders.null") == 11
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):

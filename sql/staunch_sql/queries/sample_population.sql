@@ -4,4 +4,4 @@ FROM (
 {statement}
 ) AS member(id)
 ORDER BY hashtextextended(member.id::text COLLATE "C", 0) NULLS FIRST, member.id
-LIMIT $1::bigint
+LIMIT {most}

@@ -135,6 +135,33 @@ async def test_a_right_that_is_taken_away_breaks_a_view_too(
     assert "permission denied" in (await state(live, "churn@1"))[2]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ("SELECT people", "hello people", 11, "expected a SELECT that only reads, got hello"),
+        ("SELECT people", "DELETE FROM people; SELECT people", 11, "expected one statement"),
+        ("\nJOIN", "\nFOR UPDATE JOIN", 13, "expected a SELECT that only reads, got FOR UPDATE"),
+        ("people.b,", "people.b::int AS b,", 11, "expected feature b as float8, got int4; cast it"),
+        ("people.b,", "people.c,", 11, "column people.c does not exist"),
+        ("people.b,", "random() AS b,", 11, "random answers differently at another time"),
+        ("SELECT people.id,", "SELECT", 11, "expected the id as first column, bigint as in $1, got a float8"),
+        ('population = "', 'color = "red"\npopulation = "', 4, "header key color: no such key"),
+        ("[features]", '[features]\nc = { description = "C.", null = "never" }', 7, "not returned: c"),
+    ],
+)
+async def test_what_is_no_view_is_refused_with_line_and_mend_before_it_answers(
+    publish: Any, serve: Serve, read_error: Any, old: str, new: str, line: int, message: str
+) -> None:
+    publish("churn", text=view_text().replace(old, new))
+    live = await serve()
+    assert await reason(live, read_error, "churn") == "MODEL_REFUSED"
+    refused, why, told = await state(live, "churn@1")
+    assert (refused, why) == (mpb.MODEL_STATE_REFUSED, "MODEL_REFUSED")
+    assert f"churn@1/features.sql:{line}: " in told
+    assert message in told
+    assert ";" in told.partition(message)[2] or message.endswith("cast it")
+
+
 async def test_a_clock_within_a_function_is_refused_with_its_name(
     publish: Any, serve: Serve, changing: Any, read_error: Any
 ) -> None:
@@ -195,6 +222,7 @@ async def test_of_three_views_two_break_and_are_mended_and_state_and_metric_foll
     assert await states(three) == {"churn": ILL, "spend": ILL, "visits": WELL}
     assert not (await chunk(three, "visits")).errors
     assert 'relation "public.churn" does not exist' in (await state(three, "churn"))[2]
+    assert "expected feature b as float8, got text" in (await state(three, "spend"))[2]
     await changing("CREATE TABLE public.churn AS TABLE public.people; GRANT SELECT ON public.churn TO PUBLIC")
     await changing("ALTER TABLE public.spend ALTER b TYPE float8 USING substr(b, 2)::float8")
     await until(lambda: shown(three, "churn") == shown(three, "spend") == {"READY"}, 2)
