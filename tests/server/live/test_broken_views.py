@@ -141,7 +141,7 @@ async def test_a_right_that_is_taken_away_breaks_a_view_too(
         ("SELECT people", "hello people", 11, "expected a SELECT that only reads, got hello"),
         ("SELECT people", "DELETE FROM people; SELECT people", 11, "expected one statement"),
         ("\nJOIN", "\nFOR UPDATE JOIN", 13, "expected a SELECT that only reads, got FOR UPDATE"),
-        ("people.b,", "people.b::int AS b,", 11, "expected feature b as float8, got int4; cast it"),
+        ("people.b,", "people.b::int AS b,", 11, "expected feature b as float8, got int4"),
         ("people.b,", "people.c,", 11, "column people.c does not exist"),
         ("people.b,", "random() AS b,", 11, "random answers differently at another time"),
         ("SELECT people.id,", "SELECT", 11, "expected the id as first column, bigint as in $1, got a float8"),
@@ -159,7 +159,7 @@ async def test_what_is_no_view_is_refused_with_line_and_mend_before_it_answers(
     assert (refused, why) == (mpb.MODEL_STATE_REFUSED, "MODEL_REFUSED")
     assert f"churn@1/features.sql:{line}: " in told
     assert message in told
-    assert ";" in told.partition(message)[2] or message.endswith("cast it")
+    assert "; " in told.partition(message)[2]  # the mend
 
 
 async def test_a_clock_within_a_function_is_refused_with_its_name(
