@@ -41,7 +41,7 @@ async def _fetch(
     try:
         return await source.fetch(ids, as_of, timeout_s=deadline - time.monotonic())
     except ViewError as error:
-        if not ids or next(queries, None) is None or not _blames_data(error):
+        if not ids or next(queries, None) is None or not blames_data(error):
             raise
         if len(ids) == 1:
             return _problem(source, as_of, error)
@@ -50,7 +50,8 @@ async def _fetch(
     return _joined(parts[0], parts[1])
 
 
-def _blames_data(error: ViewError) -> bool:
+def blames_data(error: ViewError) -> bool:
+    """Whether a view failed on the values of rows, and not by its text or its tables."""
     sqlstate = str(getattr(error.__cause__, "sqlstate", ""))
     return isinstance(error, RowsNotUnique) or sqlstate.startswith(_DATA_EXCEPTION)
 

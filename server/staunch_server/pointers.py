@@ -35,8 +35,9 @@ class Complaints:
             _LOG.warning("%s: %s", what, text)
 
     def over(self, what: str) -> None:
-        """Forgets the trouble with something that is well again."""
-        self._last.pop(what, None)
+        """Logs that something is well again, if there was trouble with it."""
+        if self._last.pop(what, None) is not None:
+            _LOG.info("%s: well again", what)
 
 
 def read_pointing(store: ModelStore, last: Pointing, complaints: Complaints) -> Pointing:

@@ -5,6 +5,7 @@ import math
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -20,7 +21,7 @@ from staunch.v1.prediction_service_pb2 import (
     RiskBand,
 )
 from staunch_features.database import Database
-from staunch_features.errors import ViewError
+from staunch_features.errors import DatabaseUnavailable, ViewError
 from staunch_features.source import FeatureBatch, FeatureSource, ViewSignature
 from staunch_features.view import parse_view
 from staunch_model_store.errors import ModelRefused
@@ -92,9 +93,9 @@ class Served:
         self._model = model
         self._metrics = metrics
         self._file = f"{self.name}/{FEATURES_SQL}"
-        view = parse_view(manifest.view, _text(stored, self.name), self._file)
-        self._source = FeatureSource(databases.interactive, view)
-        self._batch_source = FeatureSource(databases.batch, view)
+        self._databases = databases
+        self._view = parse_view(manifest.view, _text(stored, self.name), self._file)
+        self._renew()
         self.coalescer = Coalescer(
             self._read, self.score, metrics, max_rows=max_batch_rows, timeout_s=query_timeout_s
         )
@@ -201,10 +202,20 @@ class Served:
         try:
             batch = await isolation.fetch(source, ids, moment, deadline=deadline)
         except ViewError as error:
+            if not isolation.blames_data(error):
+                self._renew()
+                with suppress(DatabaseUnavailable, TimeoutError):
+                    await self.check(deadline - time.monotonic())  # says what changed, in the view's words
             self._set_trouble(error)
             raise
         self.looked_at = time.monotonic()
         return batch
+
+    def _renew(self) -> None:
+        """Begins anew with a view that the database has to prepare, and we to compare."""
+        self._source = FeatureSource(self._databases.interactive, self._view)
+        self._batch_source = FeatureSource(self._databases.batch, self._view)
+        self.checked = False
 
     def _set_trouble(self, trouble: ViewError | None) -> None:
         before, self.trouble = self.trouble, trouble

@@ -178,12 +178,16 @@ async def test_a_clock_within_a_function_is_refused_with_its_name(
 
 
 async def test_a_view_whose_tables_are_mended_answers_again_by_itself(
-    live: Any, changing: Any, read_error: Any, until: Any
+    live: Any, changing: Any, read_error: Any, until: Any, caplog: Any
 ) -> None:
+    caplog.set_level("INFO")
     await changing(BREAK)
     assert await reason(live, read_error, "churn") == "MODEL_REFUSED"
     await changing(MEND)
     await until(lambda: shown(live, "churn") == {"READY"})
+    said = [record.getMessage() for record in caplog.records if record.name == "staunch.models"]
+    assert said[0].startswith("churn@1: refused: churn@1/features.sql")
+    assert said[1:] == ["churn@1: well again"]
     assert (await predict(live, "churn")).model.name == "churn"
     assert await state(live, "churn@1") == (mpb.MODEL_STATE_READY, "", "")
 
