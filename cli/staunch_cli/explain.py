@@ -30,19 +30,20 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
 
 def run(args: Namespace) -> int:
     """Prints the score and its reasons."""
+    customer, overrides = calling.subject(args), dict(args.overrides)
     with calling.client(args) as client:
         why = client.explain(
-            calling.subject(args),
-            overrides=dict(args.overrides),
+            customer,
+            overrides=overrides,
             model=args.model,
             as_of=args.as_of,
             max_contributions=args.top,
         )
         units = {} if args.json else _units(client, str(why.prediction.model))
     if args.json:
-        print(json.dumps(_json(calling.subject(args), why)))
+        print(json.dumps(as_json(customer, why.prediction, overrides) | _json(why)))
     else:
-        print(display.facts(headline(calling.subject(args), why.prediction)))
+        print(display.facts(headline(customer, why.prediction, overrides)))
         print()
         print(picture(why, units, display.Paper()))
     return 0
@@ -105,9 +106,8 @@ def _sum(why: "Explanation") -> str:
     return f"{made}, a probability of {why.prediction.probability:.1%}"
 
 
-def _json(customer: int | str, why: "Explanation") -> dict[str, object]:
+def _json(why: "Explanation") -> dict[str, object]:
     return {
-        **as_json(customer, why.prediction),
         "output_space": str(why.output_space),
         "method": str(why.method),
         "base_value": why.base_value,

@@ -2,6 +2,7 @@
 
 import json
 from argparse import ArgumentParser, Namespace, _SubParsersAction
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from staunch_cli import calling, display
@@ -23,38 +24,42 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
 
 def run(args: Namespace) -> int:
     """Prints the score."""
+    customer, overrides = calling.subject(args), dict(args.overrides)
     with calling.client(args) as client:
         made = client.predict(
-            calling.subject(args),
-            overrides=dict(args.overrides),
+            customer,
+            overrides=overrides,
             model=args.model,
             as_of=args.as_of,
             include_features=args.features,
         )
     if args.json:
-        print(json.dumps(as_json(calling.subject(args), made)))
+        print(json.dumps(as_json(customer, made, overrides)))
         return 0
-    print(display.facts(headline(calling.subject(args), made)))
+    print(display.facts(headline(customer, made, overrides)))
     if made.features is not None:
         print()
         print(display.facts([(name, display.number(value)) for name, value in made.features.items()]))
     return 0
 
 
-def headline(customer: int | str, made: "Prediction") -> list[tuple[str, str]]:
-    """Gives the facts about one score, for people."""
+def headline(
+    customer: int | str, made: "Prediction", overrides: Mapping[str, float | None]
+) -> list[tuple[str, str]]:
+    """Gives the facts about one score, for people; what was set by hand is one of them."""
     band = "" if made.risk_band == "unspecified" else f"  {made.risk_band} risk"
     return [
         ("customer", str(customer)),
         ("probability", f"{made.probability:.4f}{band}"),
         ("model", str(made.model)),
         ("as of", display.time(made.as_of)),
+        ("set by you", ", ".join(f"{name} = {display.number(value)}" for name, value in overrides.items())),
     ]
 
 
-def as_json(customer: int | str, made: "Prediction") -> dict[str, Any]:
+def as_json(customer: int | str, made: "Prediction", overrides: Mapping[str, float | None]) -> dict[str, Any]:
     """Gives the facts about one score, for programs."""
-    facts = {
+    facts: dict[str, Any] = {
         "customer": customer,
         "probability": made.probability,
         "risk_band": str(made.risk_band),
@@ -62,4 +67,6 @@ def as_json(customer: int | str, made: "Prediction") -> dict[str, Any]:
         "model_digest": made.model.digest,
         "as_of": display.time(made.as_of) or None,
     }
+    if overrides:
+        facts["overrides"] = dict(overrides)
     return facts if made.features is None else {**facts, "features": made.features}

@@ -120,6 +120,20 @@ def test_explain_draws_a_bar_for_each_contribution(staunch):
     assert "\033" not in "".join(lines)
 
 
+@pytest.mark.parametrize("command", ["predict", "explain"])
+def test_what_was_set_by_hand_is_always_shown(staunch, command):
+    """Among "7 others" it would be seen nowhere else."""
+    words = [command, 42, "--set", "age=20", "--set", "seldom=null"]
+    assert "set by you   age = 20, seldom = missing\n" in staunch(*words).out
+    assert json.loads(staunch(*words, "--json").out)["overrides"] == {"age": 20.0, "seldom": None}
+
+
+@pytest.mark.parametrize("command", ["predict", "explain"])
+def test_nothing_is_said_of_setting_where_nothing_was_set(staunch, command):
+    assert "set by you  " not in staunch(command, 42).out
+    assert "overrides" not in json.loads(staunch(command, 42, "--json").out)
+
+
 def test_explain_asks_for_the_top_contributions_only(staunch, toy):
     staunch("explain", 42)
     staunch("explain", 42, "--top", 0)
