@@ -1,5 +1,31 @@
 """What a command says instead of a traceback."""
 
+import os
+from pathlib import Path
+
 
 class CommandError(Exception):
     """A command cannot do what it was asked for; the message is one line that says what to do."""
+
+
+def cannot_write(path: Path, error: OSError) -> CommandError:
+    """Says of a file that the user named why it cannot be written, and what to do.
+
+    Args:
+        path: the file as the user gave it, whatever name it is written under at first.
+        error: what the system said.
+    """
+    if path.parent.is_dir():
+        mend = "choose another place"
+    else:
+        mend = f"make the folder {path.parent}, or choose another place"
+    return CommandError(f"expected {path} to be a file that can be written, got {_why(error)}: {mend}")
+
+
+def cannot_read(path: str, error: OSError) -> CommandError:
+    """Says of a file that the user named why it cannot be read, and what to do."""
+    return CommandError(f"expected {path} to be a file that can be read, got {_why(error)}: name another")
+
+
+def _why(error: OSError) -> str:
+    return f'"{os.strerror(error.errno)}"' if error.errno else str(error)

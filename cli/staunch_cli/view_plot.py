@@ -7,6 +7,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from staunch_cli import display
+from staunch_cli.errors import cannot_write
+
 if TYPE_CHECKING:
     from staunch_features.view_show import FeatureSummary, ViewSummary
 
@@ -18,12 +21,16 @@ _SPREAD, _TREND, _SHARE = "#c7d3e3", "#b3261e", "#808080"
 def plot(summary: "ViewSummary", out: Path) -> None:
     """Draws one panel a feature into one file.
 
-    The bars are the rows in ten bins of equal width. The line is the share of true labels in up to five
+    The bars are the rows in ten bins of equal width from the 1st to the 99th percentile. The outer ones count
+    the rows beyond too; how far those reach stands below. The line is the share of true labels in up to five
     groups of about as many rows each, drawn at the mean value of each; the dotted one is that of all rows.
 
     Args:
         summary: what `summarise` gave.
         out: the file; its ending says whether it becomes PNG, SVG or PDF.
+
+    Raises:
+        CommandError: the file cannot be written.
     """
     rows = -(-len(summary.features) // _COLUMNS)
     figure = Figure(figsize=(_COLUMNS * _WIDTH_IN, rows * _HEIGHT_IN + 0.6), layout="constrained")
@@ -35,12 +42,19 @@ def plot(summary: "ViewSummary", out: Path) -> None:
         panel.set_axis_off()
     # The same numbers give the same bytes: neither the time of day nor a random salt goes into the file.
     with mpl.rc_context({"svg.hashsalt": "staunch"}):
-        figure.savefig(out, metadata=_timeless(out))
+        try:
+            figure.savefig(out, metadata=_timeless(out))
+        except OSError as error:
+            raise cannot_write(out, error) from error
 
 
 def _title(summary: "ViewSummary") -> str:
     when = f" as of {summary.as_of:%Y-%m-%d}" if summary.as_of else ""
-    share = "" if summary.label_share is None else f", label true for {summary.label_share:.1%} (dotted)"
+    share = (
+        ""
+        if summary.label_share is None
+        else f", label true for {summary.label_share:.1%} (dotted; red: as the value grows)"
+    )
     return f"{summary.view.name}: {summary.rows:,} rows{when}{share}"
 
 
@@ -56,8 +70,17 @@ def _draw(panel: Any, feature: "FeatureSummary", share: float | None) -> None:
     low, high = feature.limits
     borders = np.linspace(low, high, len(feature.spread) + 1)
     panel.bar(borders[:-1], feature.spread, np.diff(borders), align="edge", color=_SPREAD)
+    panel.set_xlabel(_beyond(feature), fontsize=6)
     if feature.trend and share is not None:
         _draw_trend(panel.twinx(), feature, share)
+
+
+def _beyond(feature: "FeatureSummary") -> str:
+    """How far the rows reach that lie beyond the limits; empty if none does."""
+    (low, high), least, most = feature.limits, feature.quantiles[0], feature.quantiles[-1]
+    first = f"first bar: from {display.quantity(least, '')}" if least < low else ""
+    last = f"last bar: to {display.quantity(most, '')}" if most > high else ""
+    return ", ".join(filter(None, (first, last)))
 
 
 def _draw_trend(axis: Any, feature: "FeatureSummary", share: float) -> None:
@@ -66,7 +89,7 @@ def _draw_trend(axis: Any, feature: "FeatureSummary", share: float) -> None:
     axis.plot(centres, feature.trend, "o-", color=_TREND, markersize=3, linewidth=1)
     axis.axhline(share, color=_SHARE, linewidth=0.8, linestyle=":")
     axis.set_ylim(0, max(*feature.trend, share) * 1.15)
-    axis.yaxis.set_major_formatter("{x:.0%}")
+    axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")  # 2.5% stays that
     axis.tick_params(labelsize=7, colors=_TREND)
 
 

@@ -124,9 +124,8 @@ def describe(summary: ViewSummary) -> str:
     share = "" if summary.label_share is None else f", label true for {summary.label_share:.1%}"
     moment = "" if summary.as_of is None else f" as of {summary.as_of:%Y-%m-%d %H:%M %Z}"
     head = [summary.view.description, f"{summary.rows:,} rows{moment}{share}."]
-    return (
-        "\n\n".join(["\n".join(head), *("\n".join(_lines(feature)) for feature in summary.features)]) + "\n"
-    )
+    parts = ["\n".join(head), *_legend(summary), *("\n".join(_lines(each)) for each in summary.features)]
+    return "\n\n".join(parts) + "\n"
 
 
 def page(view: FeatureView) -> str:
@@ -191,6 +190,21 @@ def _trend(
     return tuple(edges.tolist()), tuple(means.tolist()), tuple((true / counts).tolist())
 
 
+def _legend(summary: ViewSummary) -> list[str]:
+    """What the two lines of a feature's numbers say; nothing where there are none."""
+    lines = []
+    if any(feature.quantiles for feature in summary.features):
+        lines += [
+            f"  {bars(range(8))}  rows in ten equal steps from the 1st to the 99th percentile; the outer two",
+            "  also count the rows beyond. Then: least … 10th percentile … median … 90th … greatest value",
+        ]
+    if any(feature.trend for feature in summary.features):
+        lines.append(
+            "  label  the share of true ones in up to five groups of as many rows, low values to high"
+        )
+    return ["\n".join(lines)] if lines else []
+
+
 def _lines(feature: FeatureSummary) -> list[str]:
     doc = feature.doc
     unit = f" [{doc.unit}]" if doc.unit else ""
@@ -202,13 +216,18 @@ def _lines(feature: FeatureSummary) -> list[str]:
         f"  from {_sources(doc)}{window}; {null}",
     ]
     if feature.quantiles:
-        least, low, middle, high, most = (f"{value:,.4g}" for value in feature.quantiles)
+        least, low, middle, high, most = map(_figure, feature.quantiles)
         lines.append(f"  {bars(feature.spread)}  {least} … {low} … {middle} … {high} … {most}")
     if feature.trend:
         shares = " ".join(f"{share:.1%}" for share in feature.trend)
         nulls = "" if feature.null_trend is None else f", null {feature.null_trend:.1%}"
         lines.append(f"  {bars(feature.trend)}  label {shares}{nulls}")
     return lines
+
+
+def _figure(value: float) -> str:
+    """Four digits, or all those before the point."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _sources(doc: FeatureDoc) -> str:

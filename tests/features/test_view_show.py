@@ -70,6 +70,20 @@ async def test_the_text_tells_each_feature(clients, many):
     assert "label 0.0% 0.0% 0.0%" in text
 
 
+async def test_the_text_says_what_its_figures_and_bars_are(clients, many):
+    labelled = describe(await summarise(clients.database, many, clients.label(TRUE_ABOVE_80), None))
+    assert "from the 1st to the 99th percentile" in labelled
+    assert "least … 10th percentile … median … 90th … greatest" in labelled
+    assert "label  the share of true ones" in labelled
+    assert max(map(len, labelled.splitlines())) <= 100
+    assert "share of true" not in describe(await summarise(clients.database, many, None, None))
+
+
+async def test_without_figures_there_is_nothing_to_say_of_them(clients):
+    nobody = clients.view(population="SELECT 99::bigint")
+    assert "percentile" not in describe(await summarise(clients.database, nobody, None, NOON))
+
+
 @pytest.mark.parametrize(
     ("heights", "drawn"), [([], ""), ([0, 0], "▁▁"), ([1, 2, 4, 8], "▂▃▅█"), ([0.1, 0.2], "▅█")]
 )
