@@ -5,17 +5,20 @@ Customers without a score stand in a second file beside it, `scores.errors.csv` 
 """
 
 import asyncio
+import json
 import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, aclosing, contextmanager, nullcontext
+from contextlib import ExitStack, aclosing, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from staunch_cli import calling, display
+from staunch_cli.errors import CommandError, cannot_read
 from staunch_cli.score_files import ErrorFile, ScoreFile, errors_path, open_scores
 
 if TYPE_CHECKING:
@@ -54,10 +57,10 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
 
 
 def run(args: Namespace) -> int:
-    """Scores and says how many; 1 if there is not one score."""
+    """Scores and says how many; 1 if somebody was to be scored and nobody was."""
     tally = asyncio.run(_score(args))
-    print(tally.summary(args.out))
-    return 0 if tally.scored or not tally.failed else 1
+    print(tally.summary(args.out, args.as_of))
+    return 0 if tally.scored or not (tally.failed or tally.outside) else 1
 
 
 @dataclass
@@ -69,24 +72,38 @@ class Tally:
         outside: how many candidates are not in the population.
         failed: how many have none, by reason.
         last: any score, for the model and the moment.
+        dated: whether the view takes an as-of time.
     """
 
     scored: int = 0
     outside: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     last: "Score | None" = None
+    dated: bool = True
 
-    def summary(self, out: Path) -> str:
-        """Says it in a line or three."""
+    def summary(self, out: Path, as_of: datetime | None) -> str:
+        """Says it in a line or three; `as_of` is the moment that was asked for."""
         by = f" by {self.last.model}" if self.last else ""
         when = f" as of {display.time(self.last.as_of)}" if self.last and self.last.as_of else ""
         lines = [f"{out}: {self.scored:,} customers scored{by}{when}"]
-        if self.outside:
+        if self.outside and self.scored:
             lines.append(f"{self.outside:,} candidates were not eligible then")
+        elif self.outside:
+            lines.append(self._nobody(as_of))
         if self.failed:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.failed.most_common())
             lines.append(f"{errors_path(out)}: {self.failed.total():,} have no score ({reasons})")
         return "\n".join(lines)
+
+    def _nobody(self, as_of: datetime | None) -> str:
+        """Why there is no score although nothing failed: above all, rows that end long before now."""
+        if not self.dated:
+            return f"none of {self.outside:,} candidates is eligible: see what _eligible of the view asks for"
+        when = f"as of {display.time(as_of)}" if as_of else "as of now"
+        return (
+            f"none of {self.outside:,} candidates was eligible {when}: if your rows end in the past, give a "
+            "moment at which they had not ended with --as-of; else see what _eligible of the view asks for"
+        )
 
 
 async def _score(args: Namespace) -> Tally:
@@ -103,8 +120,9 @@ async def _score(args: Namespace) -> Tally:
 async def _score_with(client: "AsyncClient", model: "Model", args: Namespace) -> Tally:
     """Pulls ids, streams them and writes what comes back."""
     with ExitStack() as stack:
-        errors = stack.enter_context(ErrorFile(errors_path(args.out)))
         numbers = model.id_type == "int64"
+        scores = stack.enter_context(open_scores(args.out, numbers=numbers))
+        errors = stack.enter_context(ErrorFile(errors_path(args.out)))
         if args.ids:
             lines = stack.enter_context(_lines(args.ids))
             customers: Iterable[int | str] = _ids(lines, numbers, errors)
@@ -112,9 +130,9 @@ async def _score_with(client: "AsyncClient", model: "Model", args: Namespace) ->
         else:
             customers = found = await _population(model, args)
             total = len(found)
-        scores = stack.enter_context(open_scores(args.out, numbers=numbers))
         advance = stack.enter_context(_progress(total))
-        tally = Tally(failed=errors.reasons)
+        dated = json.loads(model.manifest_json).get("uses_as_of", True)
+        tally = Tally(failed=errors.reasons, dated=dated)
         batch = client.batch_predict(
             customers, model=str(model.reference), as_of=args.as_of, chunk_size=args.chunk_rows
         )
@@ -139,7 +157,14 @@ def _write(
     elif population and row.reason in NOT_IN_POPULATION:
         tally.outside += 1
     else:
-        errors.add(row.customer, row.code.name, row.reason, row.message)
+        errors.add(row.customer, row.code.name, row.reason, row.message or _meaning(row.reason))
+
+
+def _meaning(reason: str) -> str:
+    """What a reason says of a row; nothing for one that only a newer server knows."""
+    from staunch_server.errors import Reason
+
+    return Reason[reason].meaning if reason in Reason.__members__ else ""
 
 
 async def _population(model: "Model", args: Namespace) -> list[int | str]:
@@ -175,8 +200,17 @@ def _ids(lines: Iterable[str], numbers: bool, errors: ErrorFile) -> Iterator[int
             errors.add(text, "INVALID_ARGUMENT", "CUSTOMER_ID_INVALID", "expected a whole number")
 
 
-def _lines(name: str) -> AbstractContextManager[Iterable[str]]:
-    return nullcontext(sys.stdin) if name == "-" else Path(name).open(encoding="utf-8")
+@contextmanager
+def _lines(name: str) -> Iterator[Iterable[str]]:
+    try:
+        file = sys.stdin if name == "-" else Path(name).open(encoding="utf-8")  # noqa: SIM115 -- closed below
+    except OSError as error:
+        raise cannot_read(name, error) from error
+    try:
+        with nullcontext(file) if name == "-" else file as lines:
+            yield lines
+    except UnicodeDecodeError as error:
+        raise CommandError(f"expected {name} to be text in UTF-8, got other bytes: {error}") from error
 
 
 def _count(name: str) -> int:

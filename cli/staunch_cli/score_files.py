@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from staunch_cli import display
-from staunch_cli.errors import CommandError
+from staunch_cli.errors import CommandError, cannot_write
 
 if TYPE_CHECKING:
     from staunch import Score
@@ -59,7 +59,10 @@ class _Pending:
         self.path = place.with_name(f".{place.name}.{os.getpid()}.part")
 
     def __enter__(self) -> Self:
-        self.open()
+        try:
+            self.open()
+        except OSError as error:
+            raise cannot_write(self._place, error) from error
         return self
 
     def __exit__(
@@ -81,7 +84,10 @@ class _Pending:
         self.close()
         with self.path.open("rb") as written:
             os.fsync(written.fileno())
-        self.path.replace(self._place)
+        try:
+            self.path.replace(self._place)
+        except OSError as error:
+            raise cannot_write(self._place, error) from error
 
 
 class _CsvFile(_Pending):

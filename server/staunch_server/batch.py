@@ -19,13 +19,16 @@ from staunch_features.source import FeatureBatch
 from staunch_model_store.errors import ModelStoreError
 from staunch_server import subject
 from staunch_server.coalescer import Id
-from staunch_server.errors import Reason, Refusal, Violation, refusal_of
+from staunch_server.errors import Reason, Refusal, Violation, clip, refusal_of
 from staunch_server.registry import Registry
 from staunch_server.served import Served
 from staunch_server.transport import Call
 
 MAX_CHUNK_ROWS = 10_000
 """The most ids or keys of a chunk."""
+
+ROW_MESSAGE_BYTES = 200
+"""The longest message of a row: 10,000 of them with their keys stay below the 4 MiB that clients receive."""
 
 CHUNKS_IN_FLIGHT = 2
 """Chunks of one stream in hand; then its next message is not read before an answer has gone out."""
@@ -153,7 +156,9 @@ class BatchPredictor:
         served, raw = stream.served, _subjects(stream.served, message)
         ids, valid = await asyncio.to_thread(_canonical, served.manifest.id_type, raw)
         probabilities = np.full(len(raw), np.nan)
-        errors = {int(place): Reason.CUSTOMER_ID_INVALID for place in np.flatnonzero(~valid)}
+        errors = {
+            int(place): _error(Reason.CUSTOMER_ID_INVALID, int(place)) for place in np.flatnonzero(~valid)
+        }
         if ids:
             batch = await self._fetch(stream, ids)
             places = np.flatnonzero(valid)
@@ -165,7 +170,7 @@ class BatchPredictor:
         answers = probabilities.tolist()
         response.probabilities.extend(answers)
         response.risk_bands.extend(map(served.band, answers))
-        response.errors.extend(_error(errors[place], place) for place in sorted(errors))
+        response.errors.extend(errors[place] for place in sorted(errors))
 
     async def _fetch(self, stream: _Stream, ids: Sequence[Id]) -> FeatureBatch:
         async with self._turns:
@@ -223,13 +228,17 @@ def _canonical(id_type: str, raw: Sequence[Id]) -> tuple[list[Id], NDArray[np.bo
     return ids, valid
 
 
-def _row_errors(served: Served, batch: FeatureBatch, places: NDArray[np.intp]) -> dict[int, Reason]:
-    """Why rows have no score, by their place in the chunk."""
-    errors = {int(places[row]): Reason.CUSTOMER_NOT_ELIGIBLE for row in np.flatnonzero(~batch.eligible)}
-    errors |= {int(places[row]): Reason.CUSTOMER_NOT_FOUND for row in np.flatnonzero(~batch.found)}
+def _row_errors(
+    served: Served, batch: FeatureBatch, places: NDArray[np.intp]
+) -> dict[int, BatchPredictError]:
+    """Why rows have no score, by their place in the chunk; what is wrong with one alone is said in words."""
+    reasons = {int(places[row]): Reason.CUSTOMER_NOT_ELIGIBLE for row in np.flatnonzero(~batch.eligible)}
+    reasons |= {int(places[row]): Reason.CUSTOMER_NOT_FOUND for row in np.flatnonzero(~batch.found)}
+    errors = {place: _error(reason, place) for place, reason in reasons.items()}
     for row, problem in batch.problems.items():
-        errors[int(places[row])] = Reason.MODEL_REFUSED
-        _LOG.warning("%s", served.view_error(problem))
+        told, place = str(served.view_error(problem)), int(places[row])
+        errors[place] = _error(Reason.MODEL_REFUSED, place, clip(told, ROW_MESSAGE_BYTES))
+        _LOG.warning("%s", told)
     return errors
 
 

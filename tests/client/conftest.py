@@ -94,6 +94,7 @@ class Toy(predictions_grpc.PredictionServiceServicer, models_grpc.ModelServiceSe
         self.on_stream: Callable[[int, grpc.ServicerContext], bool] = lambda *_: False
         self.version = 3
         self.view_digest = ""
+        self.manifest = b"{}"
         self.now = Timestamp(seconds=1_700_000_000, nanos=123_456_000)
         self.ended_well = 0
         self.released = threading.Event()
@@ -182,7 +183,7 @@ class Toy(predictions_grpc.PredictionServiceServicer, models_grpc.ModelServiceSe
         )
         found.metrics.add(name="auc", value=0.84, lower=0.82, upper=0.86)
         found.metrics.add(name="rows", value=100)
-        found.manifest_json = b"{}"
+        found.manifest_json = self.manifest
         return self._answer(request, context, models_pb.GetModelResponse(model=found))
 
     def SetAlias(self, request, context):  # noqa: N802

@@ -458,7 +458,7 @@ class BatchPredictError(_message.Message):
     reason: _builtins.str
     """The ErrorInfo reason the same failure has in Predict, for example "CUSTOMER_NOT_FOUND"."""
     message: _builtins.str
-    """Says what to do; empty on rows, where reason says all."""
+    """Says what is wrong and what to do; empty on a row of which reason says all."""
     def __init__(
         self,
         *,

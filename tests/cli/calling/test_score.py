@@ -6,8 +6,10 @@ import csv
 import pyarrow.parquet
 import pytest
 from grpc import StatusCode
+from tests.client.conftest import scored
 from tests.server.small_models import small_files, small_manifest, small_trees
 
+from staunch.v1 import prediction_service_pb2 as pb
 from staunch_features.database import connect
 from staunch_features.view import load_view, parse_view
 from staunch_model_store.store import ModelStore
@@ -60,6 +62,26 @@ def test_rows_without_a_score_stand_in_a_second_file(staunch, ids, out, tmp_path
     assert "4 have no score (3 CUSTOMER_ID_INVALID, 1 CUSTOMER_NOT_FOUND)" in told.out
 
 
+def test_every_row_without_a_score_says_why_in_words(staunch, toy, ids, out, tmp_path):
+    """The server's own words where it has some, else what its reason means."""
+    told = pb.BatchPredictError(index=1, code=9, reason="MODEL_REFUSED", message="feature a is null; mend it")
+    newer = pb.BatchPredictError(index=2, code=9, reason="OF_A_NEWER_SERVER")
+
+    def answer(_stream, _index, request, _context):
+        made = scored(request)
+        made.errors.extend([told, newer])
+        return made
+
+    toy.on_chunk = answer
+    staunch("score", "--out", out, "--ids", ids(7, 1, 2, "x"))
+    assert {row["customer"]: row["message"] for row in rows_of(tmp_path / "scores.errors.csv")} == {
+        "7": "The view returns no row for the id.",
+        "1": "feature a is null; mend it",
+        "2": "",
+        "x": "expected a whole number",
+    }
+
+
 def test_not_one_score_is_exit_code_1(staunch, ids, out):
     assert staunch("score", "--out", out, "--ids", ids(7, 14)).code == 1
 
@@ -108,14 +130,32 @@ def test_ids_may_come_from_standard_input(staunch, out, monkeypatch, tmp_path):
     [
         (["--out", "scores.xlsx"], 2, "ends in .csv or .parquet"),
         (["--out", "scores.csv", "--chunk-rows", "0"], 2, "expected 1 to 10000"),
-        (["--out", "/nowhere/scores.csv", "--ids", "{ids}"], 1, "No such file"),
-        (["--out", "scores.csv", "--ids", "/nowhere.txt"], 1, "No such file"),
+        (
+            ["--out", "/nowhere/scores.csv", "--ids", "{ids}"],
+            1,
+            "staunch: expected /nowhere/scores.csv to be a file that can be written, got "
+            '"No such file or directory": make the folder /nowhere, or choose another place\n',
+        ),
+        (["--out", "/nowhere/scores.parquet", "--ids", "{ids}"], 1, "make the folder /nowhere"),
+        (["--out", "{tmp}/folder.csv", "--ids", "{ids}"], 1, "{tmp}/folder.csv to be a file"),
+        (
+            ["--out", "{tmp}/scores.csv", "--ids", "/nowhere.txt"],
+            1,
+            "staunch: expected /nowhere.txt to be a file that can be read, got "
+            '"No such file or directory": name another\n',
+        ),
+        (["--out", "{tmp}/scores.csv", "--ids", "{tmp}/latin.txt"], 1, "latin.txt to be text in UTF-8"),
     ],
 )
-def test_files_that_cannot_be_are_refused(staunch, ids, words, code, says):
-    told = staunch("score", *[word.format(ids=ids(1)) for word in words])
+def test_files_that_cannot_be_are_refused(staunch, ids, tmp_path, words, code, says):
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "latin.txt").write_bytes(b"1\n\xe9\n")
+    names = {"ids": ids(1), "tmp": tmp_path}
+    told = staunch("score", *[word.format(**names) for word in words])
     assert told.code == code
-    assert says in told.err
+    assert says.format(**names) in told.err
+    assert ".part" not in told.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.csv", "ids.txt", "latin.txt"]
 
 
 async def _insert_customers(url: str, count: int) -> None:
@@ -145,6 +185,35 @@ def test_without_ids_the_whole_population_is_scored_and_who_is_outside_is_counte
     assert [int(row["customer"]) for row in rows_of(out)] == [i for i in range(1, 31) if i % 7]
     assert "4 candidates were not eligible then" in told.out
     assert not (tmp_path / "scores.errors.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "manifest", "told"),
+    [
+        ([], b"{}", "none of 3 candidates was eligible as of now: if your rows end in the past, give"),
+        (
+            ["--as-of", "2020-01-01"],
+            b"{}",
+            "none of 3 candidates was eligible as of 2020-01-01T00:00:00Z: if",
+        ),
+        ([], b'{"uses_as_of": false}', "none of 3 candidates is eligible: see what _eligible of the view"),
+    ],
+)
+def test_a_population_of_which_nobody_is_scored_says_why_and_is_exit_code_1(
+    staunch, toy, database, out, words, manifest, told
+):
+    def nobody(_stream, _index, request, _context):
+        made = scored(request)
+        for index in range(len(request.customer_ids)):
+            made.errors.add(index=index, code=9, reason="CUSTOMER_NOT_ELIGIBLE")
+        return made
+
+    toy.view_digest, toy.manifest, toy.on_chunk = f"sha256:{SHIPPED.sha256}", manifest, nobody
+    asyncio.run(_insert_customers(database.owner_url, 3))
+    said = staunch("score", "--out", out, "--database-reader-url", database.reader_url, *words)
+    assert said.code == 1
+    assert f"{out}: 0 customers scored\n{told}" in said.out
+    assert ("--as-of" in said.out) == (manifest == b"{}")
 
 
 def test_the_population_is_that_of_the_served_version_and_not_of_the_file_as_it_stands(

@@ -13,7 +13,7 @@ from tests.server.small_models import EPOCH, TWICE, expected_margin, person, sig
 
 from staunch import AsyncClient, Score
 from staunch.v1 import prediction_service_pb2 as pb
-from staunch_server.batch import BatchPredictor
+from staunch_server.batch import ROW_MESSAGE_BYTES, BatchPredictor
 from staunch_server.errors import Refusal
 from staunch_server.transport import Call
 
@@ -225,6 +225,7 @@ async def test_a_row_that_the_view_says_it_never_gives_fails_alone(publish: Any,
     live = await serve()
     (answer,) = await ask(live, ids_of(7, 8, 9))
     assert errors(answer) == [(1, 9, "MODEL_REFUSED")]
+    assert "feature a is null, but the view says it never is; mend" in answer.errors[0].message
     assert [math.isnan(p) for p in answer.probabilities] == [False, True, False]
 
 
@@ -233,7 +234,19 @@ async def test_rows_whose_data_the_sql_fails_on_fail_alone(publish: Any, serve: 
     live = await serve()
     (answer,) = await ask(live, ids_of(*[i for i in range(1, 201) if i % 11]))
     assert errors(answer) == [(51, 9, "MODEL_REFUSED")]
+    assert "division by zero" in answer.errors[0].message
     assert answer.customer_ids[51] == 57
+
+
+async def test_a_chunk_whose_rows_all_fail_stays_below_what_clients_receive(
+    publish: Any, serve: Serve
+) -> None:
+    """4 MiB; with the longest keys there would be 640 kB more."""
+    publish(text=view_text().replace("people.a, people.b", "NULL::float8 AS a, people.b"))
+    live = await serve()
+    (answer,) = await ask(live, ids_of(*[8] * 10_000))
+    assert len(answer.errors) == 10_000
+    assert answer.ByteSize() + 10_000 * (ROW_MESSAGE_BYTES - len(answer.errors[0].message) + 66) < 4 << 20
 
 
 async def test_an_id_with_two_rows_fails_alone(publish: Any, serve: Serve) -> None:
