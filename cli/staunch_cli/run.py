@@ -78,18 +78,28 @@ def _serve(settings: Settings, *, prepare: bool) -> int:
 
 @contextlib.contextmanager
 def _ports(settings: Settings) -> Iterator[tuple["socket.socket", "socket.socket"]]:
-    """Holds the gRPC port and listens on the metrics port while the block runs; raises PortTaken."""
-    with reserve(settings.host, settings.port, "--port") as grpc:
+    """Holds the gRPC port and listens on the metrics port while the block runs.
+
+    Raises:
+        PortTaken: one of them cannot be had, or both: a second server meets them together.
+    """
+    taken = []
+    with contextlib.ExitStack() as stack:
         try:
-            metrics = listen(settings.metrics_host, settings.metrics_port)
+            grpc = stack.enter_context(reserve(settings.host, settings.port, "--port"))
+        except PortTaken as error:
+            taken.append(str(error))
+        try:
+            metrics = stack.enter_context(listen(settings.metrics_host, settings.metrics_port))
         except OSError as error:
             why = str(error.strerror).partition(" (while")[0]  # Python adds the address once more
-            raise PortTaken(
+            taken.append(
                 f"cannot use {settings.metrics_host}:{settings.metrics_port} for metrics ({why}): "
                 "stop what runs there or choose another with --metrics-port"
-            ) from error
-        with metrics:
-            yield grpc, metrics
+            )
+        if taken:
+            raise PortTaken("; ".join(taken))
+        yield grpc, metrics
 
 
 @contextlib.contextmanager
