@@ -94,10 +94,10 @@ def _refuse_unscored(served: Served, id_: Id, row: Row) -> None:
         message = f"Expected a customer that the view knows {when}, got {id_}; look the id up."
         raise Refusal(Reason.CUSTOMER_NOT_FOUND, message, resource=customer)
     if not row.eligible:
+        moment = "ask for an as_of_time at which it is, or " if served.manifest.uses_as_of else ""
         message = (
-            f"Expected a customer who is eligible {when}, got {id_}, whose row says otherwise "
-            "(_eligible; for churn, an active customer). Ask for an as_of_time at which they were, or leave "
-            "them out."
+            f"Expected a customer who is eligible {when}, got {id_}, for whom _eligible of the view "
+            f"{served.manifest.view} is not true; {moment}leave them out."
         )
         raise Refusal(Reason.CUSTOMER_NOT_ELIGIBLE, message, resource=customer)
     if row.problem:

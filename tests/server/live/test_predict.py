@@ -272,6 +272,19 @@ async def test_messages_on_features_name_them(publish: Any, serve: Serve, read_e
         assert error.message.startswith(message)
 
 
+@pytest.mark.parametrize("uses_as_of", [True, False])
+async def test_who_is_not_eligible_is_told_by_which_view_and_what_to_do(
+    publish: Any, serve: Serve, read_error: Any, uses_as_of: bool
+) -> None:
+    publish("gym", uses_as_of=uses_as_of)
+    live = await serve()
+    call = live.prediction.Predict(pb.PredictRequest(model="gym", customer_id=11))
+    message = (await failure(call, read_error)).message
+    assert "got 11, for whom _eligible of the view " in message
+    assert message.endswith("; ask for an as_of_time at which it is, or leave them out.") == uses_as_of
+    assert message.endswith(" is not true; leave them out.") != uses_as_of
+
+
 @pytest.mark.parametrize(
     ("id_type", "key"),
     [
