@@ -217,12 +217,13 @@ ILL = (mpb.MODEL_STATE_REFUSED, "FAILED_PRECONDITION", {"REFUSED"})
 
 
 async def test_of_three_views_two_break_and_are_mended_and_state_and_metric_follow(
-    three: Any, changing: Any, until: Any
+    three: Any, changing: Any, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(registry, "_LOOK_S", 0.5)
     assert await states(three) == {"churn": ILL, "spend": WELL, "visits": WELL}
     assert three.server.registry.ready() == ["spend@1", "visits@1"]
     await changing("ALTER TABLE public.spend ALTER b TYPE text USING 'b' || b")
-    await until(lambda: shown(three, "spend") == {"REFUSED"}, 15)  # nobody calls it: found out after 10 s
+    await until(lambda: shown(three, "spend") == {"REFUSED"})  # though nobody calls it
     assert await states(three) == {"churn": ILL, "spend": ILL, "visits": WELL}
     assert not (await chunk(three, "visits")).errors
     assert 'relation "public.churn" does not exist' in (await state(three, "churn"))[2]
