@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ class Walk:
             if block.kind == "text":
                 self.shown[last] = block.text
             elif block.text == SERVE:
-                self._serve()
+                self.serve()
             elif block.kind in ("sh", "python") and not block.file and not block.skipped:
                 last = block.text
                 script = block.text if block.kind == "sh" else f"python - <<'END'\n{block.text}END"
@@ -105,7 +106,8 @@ class Walk:
         assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def _serve(self) -> None:
+    def serve(self) -> None:
+        """Starts the server and waits until it answers."""
         log = self.folder / "serve.log"
         words = f". {self.folder}/.exports; exec {SERVE}"
         with log.open("wb") as out:
@@ -125,6 +127,13 @@ class Walk:
         self.address = re.search(r"gRPC +(\S+)", log.read_text())[1]
         self.environment["STAUNCH_SERVER"] = self.address
 
+    def end(self) -> None:
+        """Ends the server, if one runs, as Ctrl-C does."""
+        if self.server is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.server.pid, signal.SIGINT)
+            self.server.wait(_WAIT_S)
+
 
 @pytest.fixture(scope="module")
 def walk(database_factory: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
@@ -135,31 +144,37 @@ def walk(database_factory: Callable[..., Any], tmp_path_factory: pytest.TempPath
             folder = tmp_path_factory.mktemp("reader")
             for file in files.iterdir() if files else ():
                 (folder / file.name).symlink_to(file)
-            walked = Walk(folder, _environment(folder, database_factory(template="template1")))
-            stack.callback(_end, walked)
+            database = database_factory(template="template1")
+            addresses = {"DATABASE": database.owner_url, "STAUNCH_DATABASE_READER_URL": database.reader_url}
+            walked = Walk(folder, _environment() | addresses)
+            stack.callback(walked.end)
             walked.take(blocks_of(page))
             return walked
 
         yield go
 
 
-def _environment(folder: Path, database: Any) -> dict[str, str]:
-    """A reader's: the commands on the PATH, a fresh database, ports that are free."""
+@pytest.fixture
+def alone() -> Iterator[Walk]:
+    """A reader who has our environment and no PostgreSQL, and has done nothing yet."""
+    # Below /tmp, where the PostgreSQL that we bring can reach it as a user of its own.
+    with tempfile.TemporaryDirectory(prefix="staunch-reader-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        (Path(folder) / ".venv").symlink_to(sys.prefix)
+        walked = Walk(Path(folder), _environment())
+        try:
+            yield walked
+        finally:
+            walked.end()
+
+
+def _environment() -> dict[str, str]:
+    """A reader's: the commands on the PATH, and ports that are free."""
     path = [str(Path(sys.executable).parent), str(find_binaries().folder), os.environ["PATH"]]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("STAUNCH_", "PYTEST"))}
     return kept | {
         "PATH": os.pathsep.join(path),
         "OMP_NUM_THREADS": "1",
-        "STAUNCH_DATABASE_URL": database.owner_url,
-        "STAUNCH_DATABASE_READER_URL": database.reader_url,
-        "STAUNCH_STATE_FOLDER": str(folder / ".staunch"),
         "STAUNCH_PORT": "0",
         "STAUNCH_METRICS_PORT": "0",
     }
-
-
-def _end(walked: Walk) -> None:
-    if walked.server is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(walked.server.pid, signal.SIGINT)
-        walked.server.wait(_WAIT_S)

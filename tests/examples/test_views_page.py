@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.examples.conftest import blocks_of
 
 from staunch_features.view import FeatureDoc, FeatureView, LabelText
 
@@ -42,7 +43,7 @@ def test_the_trained_model_tells_who_leaves(walked: Any) -> None:
 
 
 def test_show_and_plot_tell_of_every_feature(walked: Any) -> None:
-    shown = output(walked, "staunch view show")
+    shown = output(walked, "staunch view show gym\n")
     for feature in ("member_days", "is_yearly", "visits_30d", "visits_90d", "days_since_visit"):
         assert re.search(rf"^{feature}\b", shown, re.MULTILINE)
     assert "label true for" in shown
@@ -62,8 +63,42 @@ def test_everyone_eligible_gets_a_score(walked: Any) -> None:
     assert {row["model"] for row in rows} == {"gym@1"}
 
 
-def test_the_server_says_how_to_call_it(walked: Any) -> None:
-    assert f"staunch predict --server {walked.address} 42" in (walked.folder / "serve.log").read_text()
+def test_the_server_that_ran_before_there_was_a_model_says_how_to_get_one(walked: Any) -> None:
+    log = (walked.folder / "serve.log").read_text()
+    assert "no model yet: publish one with `staunch train`" in log
+
+
+def test_nothing_is_written_into_a_database_of_ones_own(walked: Any) -> None:
+    schemas = walked.run('psql -qAt "$DATABASE" -c "SELECT nspname FROM pg_namespace"').split()
+    assert sorted(name for name in schemas if not name.startswith("pg_")) == [
+        "gym",
+        "information_schema",
+        "public",
+    ]
+
+
+def test_rows_that_end_in_the_past_are_shown_and_scored_as_of_then(walked: Any) -> None:
+    said = output(walked, "export END=")
+    (end,) = set(re.findall(r"scored by gym@2 as of (\S+)T00:00:00Z", said))
+    assert f"as of        {end}T00:00:00Z" in said
+    with (walked.folder / "then.csv").open() as file:
+        assert len(list(csv.DictReader(file))) > 500
+    shown = output(walked, "staunch view show gym --as-of")
+    assert re.search(r"\d{3} rows as of \S+ 00:00 UTC, label true for", shown)
+
+
+def test_the_database_that_we_bring_is_reached_as_the_page_says(alone: Any) -> None:
+    """By psql while a server runs, and by our commands with and without one."""
+    blocks = blocks_of(PAGE)
+    alone.take([block for block in blocks if block.file])
+    alone.serve()
+    (reach,) = [block.text for block in blocks if "database.json" in block.text]
+    (load,) = [block.text for block in blocks if "-f tables.sql" in block.text]
+    alone.run(reach + load)
+    check = 'export STAUNCH_VIEWS="$PWD/views"; staunch view check gym'
+    assert "gym is good" in alone.run(check)
+    alone.end()
+    assert "gym is good" in alone.run(check)
 
 
 def test_a_view_that_looks_ahead_fails_the_check_and_names_what_changed(walked: Any) -> None:
