@@ -12,9 +12,18 @@ from staunch_features.view import FeatureView, LabelText, header_line
 
 # Classes of SQLSTATE that blame the statement and not the database.
 _FAULTS_OF_THE_TEXT: Final = ("0A", "20", "21", "22", "25", "2F", "34", "38", "39", "42", "54", "P0")
+_NOT_READ: Final = "22P02"
 _MENDS: Final = {
     "0A000": "a view is one SELECT that only reads; mend the SQL",
+    "22003": "a number is too large for its type: cast to float8 before multiplying or summing",
+    "22007": "a cast from text to a time cannot read it: use to_timestamp(..., format) or a CASE",
+    "22008": "a date or time is out of range: see the casts and what is added to them",
     "22012": "divide by nullif(..., 0), which gives null",
+    "2201E": "take the logarithm of nullif(..., 0), or of greatest(..., 1)",
+    "2201F": "take the root or the power of greatest(..., 0)",
+    _NOT_READ: "a cast from text cannot read it: (... = 'yes')::int::float8 for a category, "
+    "nullif(..., '')::float8 for numbers with blanks",
+    "21000": "a sub-query in brackets gives one value: aggregate in it, or ORDER BY ... LIMIT 1",
     "25006": "a view only reads: write a SELECT",
     "42501": "as the tables' owner, GRANT USAGE ON SCHEMA and GRANT SELECT ON what it reads to the reader",
     "42P18": "cast every parameter: $1::bigint[] (or text[], uuid[]) and $2::timestamptz",
@@ -43,7 +52,7 @@ def blame(text: FeatureView | LabelText, sql: str) -> Iterator[None]:
             file=text.file,
             line=_line_of_error(text, sql, error),
             message=f"the database refuses it: {_first_line(str(error.args[0]))}",
-            mend=_MENDS.get(code) or getattr(error, "hint", None) or _mend(text, sql),
+            mend=_mend(text, sql, code, getattr(error, "hint", None)),
         ) from error
 
 
@@ -53,10 +62,11 @@ def _first_line(message: str) -> str:
     return f"{first} …" if more else first
 
 
-def _mend(text: FeatureView | LabelText, sql: str) -> str:
+def _mend(text: FeatureView | LabelText, sql: str, code: str, hint: str | None) -> str:
     if _is_population(text, sql):
-        return "let the population be one SELECT of the ids, of the type of $1"
-    return "mend the SQL"
+        known = None if code == _NOT_READ else _MENDS.get(code)
+        return known or hint or "let the population be one SELECT of the ids, of the type of $1"
+    return _MENDS.get(code) or hint or "mend the SQL"
 
 
 def _is_population(text: FeatureView | LabelText, sql: str) -> bool:

@@ -7,7 +7,7 @@ import staunch_sql
 from staunch_features.blame import blame
 from staunch_features.database import Database
 from staunch_features.errors import ViewError
-from staunch_features.signature import SQL_TYPES
+from staunch_features.signature import MAX_KEY_BYTES, SQL_TYPES
 from staunch_features.source import Id, canonical_id
 from staunch_features.view import FeatureView, header_line
 
@@ -49,11 +49,20 @@ async def draw(
             view, f"{twice[0]!r} more than once", "SELECT DISTINCT, or read a table of one row an id"
         )
     for each in ids:
-        try:
-            canonical_id(id_type, each)
-        except ValueError as error:
-            raise _wrong(view, f"{each!r}", f"leave out what no call can ask for: {error}") from error
+        if problem := _unaskable(id_type, each):
+            raise _wrong(view, f"{each!r}", f"leave out what no call can ask for: {problem}")
     return ids
+
+
+def _unaskable(id_type: str, key: Id) -> str:
+    """Why the server would refuse an id; empty if it takes it."""
+    if isinstance(key, str) and len(key.encode()) > MAX_KEY_BYTES:
+        return f"expected a key of 1 to {MAX_KEY_BYTES} bytes, got {len(key.encode())}"
+    try:
+        canonical_id(id_type, key)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _wrong(view: FeatureView, got: str, mend: str) -> ViewError:

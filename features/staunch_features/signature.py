@@ -6,6 +6,7 @@ before its first row is.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,13 +19,22 @@ from staunch_features.blame import blame
 from staunch_features.clocks import refuse_clocks
 from staunch_features.database import Connection
 from staunch_features.errors import ViewError
-from staunch_features.sql_text import line_of_column, line_of_word
+from staunch_features.sql_text import code_of, line_of_column, line_of_word
 from staunch_features.view import FeatureView, LabelText, header_line
 
 SQL_TYPES: Final = {"int64": "bigint", "text": "text", "uuid": "uuid"}
 """The key types a view may have: our name -> SQL's."""
 
-_NAMELESS: Final = "?column?"  # PostgreSQL's name for a column that has none
+MAX_KEY_BYTES: Final = 64
+"""The longest text key that a call may have, in bytes of UTF-8."""
+
+# What PostgreSQL calls a column that has no name: by its last cast, or by what it is made with.
+_NAMELESS: Final = frozenset(
+    {"?column?", "case", "coalesce", "greatest", "least", "nullif", "array", "row", "exists"}
+    | {"bool", "int2", "int4", "int8", "float4", "float8", "numeric", "text", "varchar"}
+    | {"date", "timestamp", "timestamptz", "interval"}
+)
+_NUMBERS: Final = frozenset({"int2", "int4", "int8", "float4", "numeric"})
 _LABEL_PARAMETERS: Final = 4
 _ID_TYPES: Final = {"int8": "int64", "text": "text", "uuid": "uuid"}
 
@@ -136,9 +146,10 @@ def _check_label_columns(label: LabelText, columns: Sequence[Attribute], id_type
     if types[:2] == [id_type, "bool"] and names[2:] in ([], ["_group"]):
         return
     got = ", ".join(f"{column.name} {column.type.name}" for column in columns) or "none"
+    wrong = names[0] if names and types[0] != id_type else names[-1] if names else ""
     raise ViewError(
         file=label.file,
-        line=None,
+        line=line_of_column(label.statement, wrong) if wrong else None,
         message=f"expected the columns id {SQL_TYPES[id_type]}, label boolean and perhaps _group, got {got}",
         mend="return the view's id first and the boolean second, both cast, and nothing else but _group",
     )
@@ -191,7 +202,7 @@ def _features(view: FeatureView, columns: Sequence[Attribute]) -> tuple[FeatureC
                 file=view.file,
                 line=line_of_column(view.statement, column.name),
                 message=f"expected feature {column.name} as float8, got {column.type.name}",
-                mend=_cast(column.name),
+                mend=_cast(column.name, column.type.name, named=_is_named(view, column.name)),
             )
     names = [column.name for column in columns]
     _refuse_differences(view, names)
@@ -204,9 +215,9 @@ def _refuse_differences(view: FeatureView, names: Sequence[str]) -> None:
     unknown = [name for name in view.features if name not in names]
     if not missing and not unknown:
         return
-    if missing:
-        line = line_of_column(view.statement, missing[0])
-    else:
+    nameless = [name for name in missing if not _is_named(view, name)]
+    line = line_of_column(view.statement, missing[0]) if missing and not nameless else None
+    if line is None and unknown:
         line = header_line(view.text, f"features.{unknown[0]}")
     raise ViewError(
         file=view.file,
@@ -214,16 +225,39 @@ def _refuse_differences(view: FeatureView, names: Sequence[str]) -> None:
         message="expected the header to describe exactly the feature columns; "
         f"not described: {', '.join(missing) or 'none'}; "
         f"described, not returned: {', '.join(unknown) or 'none'}",
-        mend=f"name the column: (...) AS {(unknown or ['name'])[0]}"
-        if _NAMELESS in missing
+        mend=f"{nameless[0]} is what PostgreSQL calls a column without a name: "
+        f"name it with AS, (...) AS {(unknown or ['name'])[0]}"
+        if nameless
         else "add or remove the entries under [features], or the columns",
     )
 
 
-def _cast(column: str) -> str:
-    if column == _NAMELESS:
-        return "cast it and name it: (...)::float8 AS name"
-    return f"cast it: ({column})::float8; encode a category as a number"
+def _is_named(view: FeatureView, column: str) -> bool:
+    """Whether the name is the user's own, and not what PostgreSQL makes of an expression."""
+    code = code_of(view.statement)
+    if re.search(rf'(?:\bAS\s+|\.)"?{re.escape(column)}\b', code, re.IGNORECASE):
+        return True
+    called = re.search(rf"(?<![\w.]){re.escape(column)}\s*\(", code, re.IGNORECASE)
+    return column not in _NAMELESS and called is None
+
+
+def _cast(column: str, sql_type: str, *, named: bool) -> str:
+    """What makes a number of a column: not every type has a cast to one."""
+    value = column if named else "..."
+    name = "" if named else ", and name it with AS"
+    if sql_type in ("date", "timestamp", "timestamptz"):
+        ages = f"date_part('epoch', $2::timestamptz - {value}::timestamptz) / 86400"
+        return f"count the days: {ages}, or without $2 date_part('epoch', {value}){name}"
+    if sql_type == "interval":
+        return f"count the seconds: date_part('epoch', {value}){name}"
+    if sql_type == "bool":
+        return f"cast it: ({value})::int::float8{name}"
+    if sql_type in _NUMBERS:
+        return f"cast it: ({value})::float8{name}"
+    return (
+        f"encode a category as a number: ({value} = 'yes')::int::float8{name}; "
+        f"a text that holds numbers: nullif({value}, '')::float8"
+    )
 
 
 def _column(view: FeatureView, name: str) -> FeatureColumn:

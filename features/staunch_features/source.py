@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -275,7 +276,7 @@ def _unpack(
     if not returned:
         return _nothing(signature, len(ids), as_of)
     width = len(signature.features)
-    places = _places(view, ids, returned)
+    places = _places(view, signature, ids, returned)
     rows = _matrix(matrix, len(returned), width + signature.has_eligible)[places].astype(np.float64)
     found = np.array([place >= 0 for place in places])
     if -1 in places:
@@ -299,7 +300,9 @@ def _matrix(matrix: bytes, rows: int, columns: int) -> NDArray[np.float64]:
     return flat.reshape(rows, columns)
 
 
-def _places(view: FeatureView, ids: Sequence[Id], returned: Sequence[Id]) -> list[int]:
+def _places(
+    view: FeatureView, signature: ViewSignature, ids: Sequence[Id], returned: Sequence[Id]
+) -> list[int]:
     """Finds the returned row of each id asked for; -1 where there is none."""
     rows = {key: row for row, key in enumerate(returned)}
     if len(rows) != len(returned):
@@ -315,7 +318,7 @@ def _places(view: FeatureView, ids: Sequence[Id], returned: Sequence[Id]) -> lis
             file=view.file,
             line=None,
             message=f"expected rows for the ids in $1 only, got one for {next(iter(strangers))!r}",
-            mend="begin with unnest($1::bigint[]) and join the rest to it",
+            mend=f"begin with unnest($1::{SQL_TYPES[signature.id_type]}[]) and join the rest to it",
         )
     return [rows.get(key, -1) for key in ids]
 
@@ -336,7 +339,7 @@ def _labels(label: LabelText, ids: Sequence[Id], rows: Sequence[asyncpg.Record])
         raise ViewError(
             file=label.file,
             line=None,
-            message="expected one row for each id, got more than one for some",
+            message=f"expected one row for each id, got more than one for {_twice(rows)!r}",
             mend="aggregate before joining",
         )
     return LabelBatch(
@@ -344,6 +347,13 @@ def _labels(label: LabelText, ids: Sequence[Id], rows: Sequence[asyncpg.Record])
         values=np.array([key in found and found[key][1] for key in ids], dtype=np.bool_),
         groups=[_group(found.get(key)) for key in ids],
     )
+
+
+def _twice(rows: Sequence[asyncpg.Record]) -> Id:
+    """The first id that has a second row with an answer."""
+    counts = Counter(row[0] for row in rows if row[1] is not None)
+    key = counts.most_common(1)[0][0]
+    return key if isinstance(key, int) else str(key)
 
 
 def _group(row: asyncpg.Record | None) -> str | None:

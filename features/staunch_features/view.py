@@ -191,7 +191,8 @@ def header_line(text: str, key: str) -> int | None:
     table, _, word = key.partition(".")
     word = word if table == "time_columns" else word.partition(".")[0]  # a table's name may hold a dot
     header = text.partition("*/")[0]
-    found = list(re.finditer(rf'^\s*"?{re.escape(word or table)}"?\s*[=.]', header, re.MULTILINE))
+    own_table = rf"|^\s*\[\s*features\s*\.\s*{re.escape(word)}\s*\]" if table == "features" and word else ""
+    found = list(re.finditer(rf'^\s*"?{re.escape(word or table)}"?\s*[=.]{own_table}', header, re.MULTILINE))
     # [features] comes last, and a feature may be called like a table.
     return line_at(header, found[-1 if key.startswith("features.") else 0].end()) if found else None
 

@@ -91,7 +91,7 @@ class TrainReport:
         strongest = dict(list(self.feature_aucs.items())[:3])
         lines = (
             f"{manifest.name}@{manifest.version} published in {self.seconds:.0f} s, {moved}",
-            *(_split_line(split, manifest.label) for split in manifest.training.splits),
+            *map(_split_line, manifest.training.splits),
             f"picked {manifest.training.learner} by log loss on validation: {losses}",
             *(_metric_line(metric) for metric in manifest.metrics),
             *(_compared_line(other) for other in manifest.compared),
@@ -243,9 +243,9 @@ async def _ceiling(dataset: Dataset, settings: TrainSettings) -> float | None:
     return sum(reached) / len(reached)
 
 
-def _split_line(split: Split, label: str) -> str:
+def _split_line(split: Split) -> str:
     dates = f"{len(split.as_of_times)} dates, " if split.as_of_times else ""
-    return f"{split.name}: {dates}{split.rows:,} rows, {split.positives:,} with {label}"
+    return f"{split.name}: {dates}{split.rows:,} rows, label true for {split.positives:,}"
 
 
 def _metric_line(metric: Metric) -> str:

@@ -10,13 +10,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
 from staunch.v1.prediction_service_pb2 import ExplainRequest, FeatureValue, PredictRequest
+from staunch_features.signature import MAX_KEY_BYTES
 from staunch_features.source import canonical_id
 from staunch_server.coalescer import Id, Overrides
 from staunch_server.errors import Reason, Refusal, Violation, clip
 from staunch_server.served import Served
-
-MAX_KEY_BYTES = 64
-"""The longest key, in bytes of UTF-8."""
 
 CLOCK_SKEW_S = 5.0
 """How far ahead of our clock an as-of time may be, in seconds; it then means now."""

@@ -65,3 +65,12 @@ async def test_a_population_that_is_none_is_refused_with_its_line(clients, popul
     with pytest.raises(ViewError, match=message) as caught:
         await draw(clients.database, view, "int64", timeout_s=5)
     assert (caught.value.file, caught.value.line) == ("clients.sql", 4)
+
+
+async def test_a_key_that_no_call_may_ask_for_is_refused_and_the_longest_is_drawn(clients):
+    population = "SELECT repeat('é', {count}) FROM clients_text WHERE id = 'a'"
+    view = clients.view(id_type="text", population=population.format(count=33))
+    with pytest.raises(ViewError, match="no call can ask for: expected a key of 1 to 64 bytes, got 66"):
+        await draw(clients.database, view, "text", timeout_s=5)
+    view = clients.view(id_type="text", population=population.format(count=32))
+    assert await draw(clients.database, view, "text", timeout_s=5) == ["é" * 32]

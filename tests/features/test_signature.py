@@ -53,10 +53,28 @@ REFUSED = {
     f"SELECT c.id, c.a {FROM}": (7, "described, not returned: b"),
     f"SELECT c.id, c.a, c.b,\n  c.b AS extra {FROM}": (10, "not described: extra"),
     f"SELECT c.id, c.a,\n  c.b::int AS b {FROM}": (10, "feature b as float8, got int4"),
-    f"SELECT c.id, c.a,\n  c.b::text AS b {FROM}": (10, "feature b as float8, got text"),
-    f"SELECT c.id, c.a, 1 - c.b {FROM}": (None, r"returned: b; name the column: \(...\) AS b"),
+    f"SELECT c.id, c.a,\n  c.b::text AS b {FROM}": (
+        10,
+        r"feature b as float8, got text; encode a category as a number: \(b = 'yes'\)::int::float8; a text "
+        r"that holds numbers: nullif\(b, ''\)::float8$",
+    ),
+    f"SELECT c.id, c.a,\n  '2020-01-01'::date AS b {FROM}": (
+        10,
+        r"got date; count the days: date_part\('epoch', ",
+    ),
+    f"SELECT c.id, c.a,\n  $2::timestamptz AS b {FROM}": (10, r"timestamptz; .* date_part\('epoch', b\)$"),
+    f"SELECT c.id, c.a,\n  $2::timestamptz - '2020-01-01Z'::timestamptz AS b {FROM}": (
+        10,
+        r"got interval; count the seconds: date_part\('epoch', b\)$",
+    ),
+    f"SELECT c.id, c.a, 1 - c.b {FROM}": (7, r"returned: b; .* without a name: name it .* \(...\) AS b"),
+    f"SELECT c.id, c.a, coalesce(c.b, 0) {FROM}": (7, r"returned: b; coalesce is .* \(...\) AS b"),
+    f"SELECT c.id, c.a, round(c.b) {FROM}": (7, r"returned: b; round is .* without a name: name it with AS"),
+    f"SELECT c.id, c.a,\n  c.b AS renamed {FROM}": (10, "returned: b; add or remove the entries"),
     f"SELECT c.id, c.a, c.b, 1 AS _eligible {FROM}": (9, "_eligible boolean, got int4"),
-    f"SELECT c.id, c.a, c.b, 1 {FROM}": (None, r"name it: \(\.\.\.\)::float8 AS name"),
+    f"SELECT c.id, c.a, c.b, 1 {FROM}": (None, r"cast it: \(\.\.\.\)::float8, and name it with AS"),
+    f"SELECT c.id, c.a,\n  c.b > 1 AS b {FROM}": (10, r"got bool; cast it: \(b\)::int::float8$"),
+    f"SELECT c.id, c.a, c.b > 1 {FROM}": (None, r"got bool; cast it: .* name it with AS"),
     "SELECT c.id, c.a, c.b\nFROM unnest($1::text[]) u(id) JOIN clients_bigint c ON c.id = u.id": (
         10,
         "cast its operands",
@@ -99,6 +117,22 @@ async def test_what_is_no_view_is_refused_with_file_line_and_mend(clients, state
     assert caught.value.file == "clients.sql"
     assert caught.value.line == line
     assert caught.value.mend
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "date_part('epoch', $2::timestamptz - '2020-01-01'::date::timestamptz) / 86400",
+        "date_part('epoch', '2020-01-01'::date)",
+        "date_part('epoch', $2::timestamptz - '2020-01-01Z'::timestamptz)",
+        "(c.id::text = 'yes')::int::float8",
+        "nullif(c.id::text, '')::float8",
+        "(c.id > 1)::int::float8",
+    ],
+)
+async def test_every_mend_of_a_type_is_a_feature(clients, expression):
+    found = await signature(clients, f"SELECT c.id, c.a, {expression} AS b {FROM}")
+    assert [column.name for column in found.features] == ["a", "b"]
 
 
 async def test_a_view_that_was_refused_is_asked_again_and_not_remembered(clients):

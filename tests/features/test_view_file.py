@@ -120,6 +120,13 @@ def test_what_is_no_view_is_refused_with_file_line_and_mend(text, line, message)
     assert caught.value.mend
 
 
+def test_a_feature_with_a_table_of_its_own_in_the_header_has_its_line():
+    text = HEADER.partition("[features]")[0] + '[features.age]\nunit = "years"\n*/' + STATEMENT
+    with pytest.raises(ViewError, match=r"features\.age\.description: expected a text") as caught:
+        parse_view("clients", text, "clients.sql")
+    assert caught.value.line == 9
+
+
 @pytest.mark.parametrize("days", ["-1", '"90"', "true", "1.5", "1000000000"])
 def test_a_label_with_a_wrong_window_is_refused(days):
     with pytest.raises(ViewError, match="whole number of days") as caught:

@@ -183,7 +183,8 @@ async def test_the_dates_are_told_before_anything_is_read(shop: Any, store: Mode
 
 def test_the_report_says_what_was_published_and_how_good_it_is(trained: Trained) -> None:
     text = str(trained.report)
-    for part in ("shop@1 published", "now champion", "picked", "test auc 0.", "prevalence: auc 0.5000"):
+    parts = ("shop@1 published", "now champion", "picked", "test auc 0.", "prevalence: auc 0.5000")
+    for part in (*parts, "rows, label true for"):
         assert part in text
 
 
