@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from staunch_cli.errors import CommandError
 from staunch_cli.local_database import DatabaseUrls, database
 from staunch_cli.progress import MARGIN, Progress
 from staunch_cli.settings_flags import add_settings, settings_of
@@ -107,6 +108,17 @@ async def _train(args: "Namespace", urls: DatabaseUrls) -> "TrainReport":
         progress.close()
 
 
+def _until(day: date, end: datetime | None) -> datetime:
+    """The day asked for, unless it has not come yet: what has not happened yet would count as never."""
+    until, now = datetime.combine(day, time(), UTC), datetime.now(UTC)
+    if until > max(now, end or now):
+        raise CommandError(
+            f"expected --until to be today, {now:%Y-%m-%d} UTC, or earlier, got {day}: the outcome "
+            "of what is still to come is not known"
+        )
+    return until
+
+
 async def train_settings(
     args: "Namespace", urls: DatabaseUrls, view: "FeatureView", label: "LabelText"
 ) -> "TrainSettings":
@@ -122,7 +134,7 @@ async def train_settings(
         return (await true_ceiling(urls.owner, as_of, horizon_days)).auc
 
     end = await end_of_world(urls, view, label)
-    until = datetime.combine(args.until, time(), UTC) if args.until else end
+    until = _until(args.until, end) if args.until else end
     return TrainSettings(
         name=args.name,
         until=until,

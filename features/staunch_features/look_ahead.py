@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-import asyncpg
 import numpy as np
 
 import staunch_sql
@@ -20,7 +19,8 @@ from staunch_features.database import Connection, Database
 from staunch_features.errors import ViewError
 from staunch_features.source import FeatureSource, Id
 from staunch_features.sql_text import rename
-from staunch_features.view import FeatureView, header_line
+from staunch_features.tables import Table, declared_tables, not_a_time, quoted
+from staunch_features.view import FeatureView
 
 _SAMPLED_ROWS: Final = 100_000  # so many rows of a table tell where its middle lies
 
@@ -54,65 +54,42 @@ async def probe_tables(
     Raises:
         ViewError: A declared table or column is not there, or the view is at fault.
     """
+    async with database.connection(timeout_s) as connection:
+        tables = await declared_tables(connection, view, timeout_s=timeout_s)
+        middles = [
+            [await _middle(connection, view, name, table, column, timeout_s) for column in columns]
+            for name, (table, columns) in zip(view.time_columns, tables, strict=True)
+        ]
     probes = []
-    for name, columns in view.time_columns.items():
-        async with database.connection(timeout_s) as connection:
-            table = await _table(connection, view, name, timeout_s)
-            middles = [await _middle(connection, view, table, name, each, timeout_s) for each in columns]
-        if (as_of := middles[0]) is not None:
+    for (table, columns), (as_of, *_) in zip(tables, middles, strict=True):
+        if as_of is not None:
             changed = await _changed(database, view, _hidden(view, table, columns), ids, as_of, timeout_s)
-            probes.append(Probe(f"{table['schema']}.{table['name']}", as_of, changed))
+            probes.append(Probe(f"{table.schema}.{table.name}", as_of, changed))
     return tuple(probes)
 
 
-async def _table(connection: Connection, view: FeatureView, name: str, timeout_s: float) -> asyncpg.Record:
-    found = await connection.fetchrow(staunch_sql.query("table_facts"), name, timeout=timeout_s)
-    if found is None:
-        raise ViewError(
-            file=view.file,
-            line=header_line(view.text, f"time_columns.{name}"),
-            message=f"expected a table {name}, found none",
-            mend="name a table that the reader may see, with its schema if need be",
-        )
-    return found
-
-
 async def _middle(
-    connection: Connection,
-    view: FeatureView,
-    table: asyncpg.Record,
-    name: str,
-    column: str,
-    timeout_s: float,
+    connection: Connection, view: FeatureView, name: str, table: Table, column: str, timeout_s: float
 ) -> datetime | None:
-    percent = min(100.0, 100 * _SAMPLED_ROWS / max(table["rows"], 1))
     sql = staunch_sql.query("middle_time").format(
-        column=_quoted(column),
-        table=_full_name(table),
-        # Only tables can be sampled; a view is read as a whole.
-        sampling=f"TABLESAMPLE SYSTEM ({percent:.6f})" if table["kind"] in "rpm" else "",
+        column=quoted(column), table=table.sql, sampling=table.sampling(_SAMPLED_ROWS)
     )
     try:
         with blame(view, sql):
             middle: datetime | None = await connection.fetchval(sql, timeout=timeout_s)
     except ViewError as error:
-        raise ViewError(
-            file=view.file,
-            line=header_line(view.text, f"time_columns.{name}"),
-            message=f"expected {column} to be a time column of {name}: {error.message}",
-            mend="name the columns that say when a row happened or became known",
-        ) from error
+        raise not_a_time(view, name, column, error.message) from error
     return middle
 
 
-def _hidden(view: FeatureView, table: asyncpg.Record, columns: Sequence[str]) -> FeatureView:
+def _hidden(view: FeatureView, table: Table, columns: Sequence[str]) -> FeatureView:
     """The same view without what is later in one table; names with a schema would reach past the WITH."""
-    full = rf'"?\b{re.escape(table["schema"])}"?\s*\.\s*"?{re.escape(table["name"])}\b"?'
-    name = _quoted(table["name"])
+    full = rf'"?\b{re.escape(table.schema)}"?\s*\.\s*"?{re.escape(table.name)}\b"?'
+    name = quoted(table.name)
     statement = staunch_sql.query("hide_later_rows").format(
         name=name,
-        table=_full_name(table),
-        seen=" AND ".join(f"({_quoted(c)}::timestamptz > $2::timestamptz) IS NOT TRUE" for c in columns),
+        table=table.sql,
+        seen=" AND ".join(f"({quoted(c)}::timestamptz > $2::timestamptz) IS NOT TRUE" for c in columns),
         statement=rename(view.statement, re.compile(full, re.IGNORECASE), name),
     )
     return replace(view, statement=statement)
@@ -135,11 +112,3 @@ async def _changed(
     if not np.array_equal(before.eligible, after.eligible):
         changed.append("_eligible")
     return tuple(changed)
-
-
-def _full_name(table: asyncpg.Record) -> str:
-    return f"{_quoted(table['schema'])}.{_quoted(table['name'])}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -130,6 +130,27 @@ async def check_label(
     await refuse_clocks(connection, label, sql, ([], now, now, now), timeout_s=timeout_s)
 
 
+def check_horizon(signature: ViewSignature, label: LabelText) -> None:
+    """Refuses a label that looks ahead beside a view that knows no time, and the other way round.
+
+    Raises:
+        ViewError: That is so; with the line of the label's header.
+    """
+    if bool(label.horizon_days) == signature.uses_as_of:
+        return
+    if signature.uses_as_of:
+        message = "expected an outcome window, since the view takes an as-of time, got horizon_days = 0"
+        mend = "say how many days ahead the label looks, or let the view take $1 alone"
+    else:
+        message = (
+            f"the label looks {label.horizon_days} days ahead, but the view has no as-of time, so its "
+            "features could know the answer"
+        )
+        mend = "let the view take $2::timestamptz, or declare horizon_days = 0"
+    line = header_line(label.text, "horizon_days")
+    raise ViewError(file=label.file, line=line, message=message, mend=mend)
+
+
 def _check_label_parameters(label: LabelText, count: int) -> None:
     if count > _LABEL_PARAMETERS:
         raise ViewError(

@@ -287,7 +287,7 @@ def _looks_ahead(view: FeatureView, probes: tuple[Probe, ...]) -> list[ViewError
 
 async def _advice(connection: Connection, scan: Scan, timeout_s: float) -> list[str]:
     rows = await connection.fetchval(
-        staunch_sql.query("table_facts"), scan.table, column=3, timeout=timeout_s
+        staunch_sql.query("table_facts"), scan.table, column=4, timeout=timeout_s
     )
     if rows < _BIG_TABLE_ROWS:
         return []

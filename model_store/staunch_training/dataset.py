@@ -14,7 +14,7 @@ import numpy as np
 from staunch_features.source import FeatureBatch, FeatureSource, Id, ViewSignature
 from staunch_features.view import LabelText
 from staunch_training.calibrate import Floats
-from staunch_training.errors import BadFeatureValue, NotEnoughRows, TrainingError
+from staunch_training.errors import BadFeatureValue, NotEnoughRows
 from staunch_training.evaluate import Codes
 from staunch_training.split import SIDES, DatePlan, Side, side_of
 
@@ -69,7 +69,7 @@ async def extract(
     """Reads labels at every date first, puts each customer on one side, then reads that side's features.
 
     Rows that are not eligible, or whose label says nothing, are left out. A population larger than
-    `max_customers` is sampled, the same for the same seed.
+    `max_customers` is sampled, the same for the same seed. What each date has is told when all is read.
 
     Raises:
         BadFeatureValue: A feature is infinite or beyond float32, or null where the view says it never is.
@@ -82,7 +82,13 @@ async def extract(
     extraction = _Extraction(source, label, moments, seed, progress)
     for moment in extraction.known:
         await extraction.read_labels(ids, moment)
-    return Dataset(signature, plan, {side: await extraction.rows(side) for side in SIDES})
+    sides = {side: await extraction.rows(side) for side in SIDES}
+    for side in SIDES:
+        for line in _told(side, sides[side], moments[side]):
+            progress(line, 1.0)
+    for side in SIDES:
+        _check_answers(side, sides[side], moments[side])
+    return Dataset(signature, plan, sides)
 
 
 class _Extraction:
@@ -120,15 +126,13 @@ class _Extraction:
     async def rows(self, side: Side) -> Rows:
         """Reads the features of the customers on `side`, at the dates of `side`."""
         parts = [await self._rows_at(side, date) for date in range(len(self._moments[side]))]
-        rows = Rows(
+        return Rows(
             tuple(key for part in parts for key in part.ids),
             np.concatenate([part.groups for part in parts]),
             np.concatenate([part.dates for part in parts]),
             np.concatenate([part.values for part in parts]),
             np.concatenate([part.labels for part in parts]),
         )
-        _check_answers(side, rows, self._moments[side])
-        return rows
 
     async def _rows_at(self, side: Side, date: int) -> Rows:
         moment = self._moments[side][date]
@@ -198,6 +202,14 @@ def _mend(source: FeatureSource, key: Id, moment: datetime | None, problem: str)
     )
 
 
+def _told(side: Side, rows: Rows, moments: Sequence[datetime | None]) -> Iterator[str]:
+    """How many rows each date of a side has, and for how many of them the label is true."""
+    for date, moment in enumerate(moments):
+        labels = rows.labels[rows.dates == date]
+        true = f"{int(labels.sum()):,}" + (f", {labels.mean():.1%}" if len(labels) else "")
+        yield f"{side}{_as_of(moment)}: {len(labels):,} rows, label true for {true}"
+
+
 def _check_answers(side: Side, rows: Rows, moments: Sequence[datetime | None]) -> None:
     positives = int(rows.labels.sum())
     negatives = len(rows.ids) - positives
@@ -213,16 +225,3 @@ def _check_answers(side: Side, rows: Rows, moments: Sequence[datetime | None]) -
         f"expected at least {_FEWEST} {side} rows with the label and {_FEWEST} without{when}, "
         f"got {positives} and {negatives}: {advice}"
     )
-
-
-def check_dates(signature: ViewSignature, label: LabelText) -> None:
-    """Refuses a label that looks ahead beside a view that knows no time: its features could know the answer.
-
-    Raises:
-        TrainingError: That is so.
-    """
-    if label.horizon_days and not signature.uses_as_of:
-        raise TrainingError(
-            f"label {label.name} looks {label.horizon_days} days ahead, but the view has no as-of time: "
-            "let the view take $2::timestamptz, or declare horizon_days = 0"
-        )

@@ -7,7 +7,7 @@ answer learned from was known at the next side's first date: what would reach be
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
 
@@ -48,8 +48,7 @@ class DatePlan:
         dates = self.dates(side)
         opens = dates[0] + timedelta(days=self.gap_days)
         closes = dates[-1] + outcome(self.gap_days, self.horizon_days)
-        days = ", ".join(f"{date:%Y-%m-%d}" for date in dates)
-        return f"{side}: as of {days}; outcome from {opens:%Y-%m-%d} to {closes:%Y-%m-%d}"
+        return f"{side}: as of {_days(dates)}; outcome from {opens:%Y-%m-%d} to {closes:%Y-%m-%d}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +107,37 @@ def assign_dates(
     )
     train, _ = _take_last([date for date in left if date + reach <= validation[0]], counts.train, "train")
     return DatePlan(train, validation, test, gap_days, horizon_days)
+
+
+def begin_after(plan: DatePlan, first: datetime, observation_days: int) -> tuple[DatePlan, list[str]]:
+    """Leaves out the dates to train on that have less than `observation_days` of rows before them.
+
+    There features that count over a window say less than they will in serving, and teach that this is how
+    customers are. While that would leave fewer than half of the dates, only those without any row go.
+
+    Args:
+        plan: The dates.
+        first: When the first row happened.
+        observation_days: How far back the features look.
+
+    Returns:
+        The plan, and what to tell of it.
+    """
+    full = first + timedelta(days=observation_days)
+    observed = [date for date in plan.train if date >= full]
+    some = [date for date in plan.train if date > first]
+    kept = observed if 2 * len(observed) >= len(plan.train) else some or list(plan.train)
+    left_out = [date for date in plan.train if date not in kept]
+    short = [date for side in (kept, plan.validation, plan.test) for date in side if date < full]
+    why = f"fewer than {observation_days} days of rows before, the first is of {first:%Y-%m-%d}"
+    notes = [f"left out of train: {_days(left_out)}: {why}"] if left_out else []
+    if short:
+        notes.append(f"warning: {_days(short)}: {why}, so features say less there than they will in serving")
+    return replace(plan, train=tuple(kept)), notes
+
+
+def _days(dates: Iterable[datetime]) -> str:
+    return ", ".join(f"{date:%Y-%m-%d}" for date in dates)
 
 
 def _take_last(dates: list[datetime], count: int, side: Side) -> tuple[tuple[datetime, ...], list[datetime]]:

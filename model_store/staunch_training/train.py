@@ -11,19 +11,21 @@ from typing import TypeAlias
 
 import numpy as np
 
+from staunch_features.data_span import data_span
 from staunch_features.database import Database
+from staunch_features.signature import check_horizon
 from staunch_features.source import FeatureSource
 from staunch_features.view import FeatureView, LabelText
 from staunch_model_store.manifest import Compared, Metric, Split
 from staunch_model_store.store import CHAMPION, ModelStore, StoredVersion
 from staunch_training.costs import Costs
-from staunch_training.dataset import TIMEOUT_S, Dataset, Progress, check_dates, extract
+from staunch_training.dataset import TIMEOUT_S, Dataset, Progress, extract
 from staunch_training.errors import TrainingError
 from staunch_training.leaks import feature_aucs, refuse_leaks
 from staunch_training.learners import LEARNERS, LearnerName
 from staunch_training.publish import Release, point_alias, publish
 from staunch_training.selection import Candidate, auc_in_folds, compare, fit_candidates, measure
-from staunch_training.split import SIDES, DateCounts, DatePlan, plan_dates
+from staunch_training.split import SIDES, DateCounts, DatePlan, begin_after, outcome, plan_dates
 
 Ceiling: TypeAlias = Callable[[datetime, int], Awaitable[float]]
 """Tells the AUC of the true hazard at an as-of time over a horizon in days; a simulated world knows it."""
@@ -163,12 +165,11 @@ async def _read(
     try:
         source = FeatureSource(database, view)
         signature = await source.signature(TIMEOUT_S)
-        check_dates(signature, label)
+        check_horizon(signature, label)
         plan = None
         if signature.uses_as_of:
-            until = settings.until or datetime.now(UTC)
-            plan = _plan(until, label, settings.dates)
-            for line in _windows(until, plan, label):
+            plan, lines = await _plan(database, view, label, settings)
+            for line in lines:
                 progress(line, 1.0)
         return await extract(
             source,
@@ -187,17 +188,27 @@ async def _read(
         await database.close()
 
 
-def _windows(until: datetime, plan: DatePlan, label: LabelText) -> list[str]:
-    """Where the rows end, what is observed, as of when, and when the outcome is: a line each."""
-    return [
-        f"rows end: {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+async def _plan(
+    database: Database, view: FeatureView, label: LabelText, settings: TrainSettings
+) -> tuple[DatePlan, list[str]]:
+    """The as-of dates, and lines to tell: where the rows end, what is observed, the outcomes, warnings."""
+    now = datetime.now(UTC)
+    until = settings.until or now
+    plan = plan_dates(until, gap_days=label.gap_days, horizon_days=label.horizon_days, counts=settings.dates)
+    span, notes = await data_span(database, view, max(until, now)), list[str]()
+    found = ""
+    if span is not None:
+        found = f"; rows found from {span.first:%Y-%m-%d} to {span.last:%Y-%m-%d} by [time_columns]"
+        plan, notes = begin_after(plan, span.first, label.observation_days)
+        closes = plan.test[-1] + outcome(label.gap_days, label.horizon_days)
+        if span.ends_before(closes, label):
+            notes.append(f"warning: {span.unknown(closes)}: train with --until {span.next_day()}")
+    lines = [
+        f"rows end: {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC{found}",
         f"observed: {label.observation_days} days before each date",
         *plan.lines(),
     ]
-
-
-def _plan(until: datetime, label: LabelText, dates: DateCounts) -> DatePlan:
-    return plan_dates(until, gap_days=label.gap_days, horizon_days=label.horizon_days, counts=dates)
+    return plan, [*lines, *notes]
 
 
 def _check_leaks(dataset: Dataset, settings: TrainSettings, progress: Progress) -> dict[str, float]:

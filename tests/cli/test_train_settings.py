@@ -4,12 +4,13 @@ import asyncio
 from argparse import ArgumentParser
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 import staunch_sql
+from staunch_cli.errors import CommandError
 from staunch_cli.local_database import DatabaseUrls
 from staunch_cli.train import add_train, train_settings
 from staunch_features.database import connect
@@ -74,6 +75,15 @@ async def test_the_true_hazard_is_asked_for_the_label_that_it_is_the_hazard_of(w
 async def test_a_date_given_goes_before_the_end_of_the_world(world):
     settings = await train_settings(_arguments("--until", "2026-06-01"), world, CHURN, SHIPPED)
     assert settings.until == datetime(2026, 6, 1, tzinfo=UTC)
+
+
+async def test_a_date_that_has_not_come_yet_is_refused_unless_the_world_knows_it(world):
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
+    after = max(tomorrow, (UNTIL + timedelta(days=1)).date())
+    with pytest.raises(CommandError, match=rf"expected --until to be today, .* got {after}: the outcome of"):
+        await train_settings(_arguments("--until", f"{after}"), world, CHURN, SHIPPED)
+    settings = await train_settings(_arguments("--until", f"{UNTIL:%Y-%m-%d}"), world, CHURN, SHIPPED)
+    assert settings.until == UNTIL
 
 
 async def test_without_a_world_rows_end_now_and_nobody_knows_the_ceiling(database):

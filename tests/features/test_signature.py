@@ -1,9 +1,11 @@
 """What the database says of a view before it runs, and what it refuses with file, line and mend."""
 
+import dataclasses
+
 import pytest
 
 from staunch_features.errors import ViewError
-from staunch_features.signature import features_digest
+from staunch_features.signature import check_horizon, features_digest
 
 FROM = "FROM unnest($1::bigint[]) u(id) JOIN clients_bigint c ON c.id = u.id"
 
@@ -150,3 +152,21 @@ async def test_words_that_look_like_a_clock_within_strings_are_none(clients):
         await signature(
             clients, f"SELECT c.id, c.a, CASE WHEN '{word}' = 'x' THEN c.b ELSE 1 END AS b {FROM}"
         )
+
+
+@pytest.mark.parametrize(
+    ("dated", "horizon", "message"),
+    [
+        (False, 90, r"left.sql:3: the label looks 90 days ahead, but .*; let the view take \$2::timestamptz"),
+        (True, 0, r"left.sql:3: expected an outcome window, .* got horizon_days = 0; say how many days"),
+    ],
+)
+async def test_a_label_looks_ahead_beside_a_view_that_knows_time_and_no_other(
+    clients, dated, horizon, message
+):
+    statement = f"SELECT c.id, c.a, c.b {FROM}" + " WHERE $2::timestamptz IS NOT NULL" * dated
+    found = await signature(clients, statement)
+    label = clients.label("SELECT 1")
+    with pytest.raises(ViewError, match=message):
+        check_horizon(found, dataclasses.replace(label, horizon_days=horizon))
+    check_horizon(found, dataclasses.replace(label, horizon_days=90 - horizon))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from staunch_features.view import FeatureView, LabelText
-from staunch_training.dataset import Dataset, check_dates, extract
-from staunch_training.errors import BadFeatureValue, NotEnoughRows, TrainingError
+from staunch_training.dataset import Dataset, extract
+from staunch_training.errors import BadFeatureValue, NotEnoughRows
 from staunch_training.split import SIDES, DateCounts, DatePlan, plan_dates
 
 ENDS = datetime(2026, 1, 1, tzinfo=UTC)
@@ -97,7 +97,9 @@ async def test_progress_goes_to_the_end_of_each_stage(shop: Any) -> None:
         told.setdefault(stage, []).append(done)
 
     await _extract(shop, shop.view(), shop.label(), _plan(shop.label()), progress=progress)
-    assert list(told) == ["reading labels", "reading features"]
+    plan = _plan(shop.label())
+    dates = [f"{side} as of {date:%Y-%m-%d}" for side in SIDES for date in plan.dates(side)]
+    assert [stage.partition(":")[0] for stage in told] == ["reading labels", "reading features", *dates]
     assert all(stage == sorted(stage) and stage[-1] == 1.0 for stage in told.values())
 
 
@@ -111,6 +113,29 @@ async def test_a_feature_that_no_learner_takes_is_refused_by_name(
     view = shop.view('odd = { description = "Odd.", null = "never" }', f"'{value}'::float8 AS odd,")
     with pytest.raises(BadFeatureValue, match=f"feature odd is {problem}"):
         await _extract(shop, view, shop.label(), _plan(shop.label()))
+
+
+async def test_each_date_tells_its_rows_and_for_how_many_the_label_is_true(shop: Any) -> None:
+    told: list[str] = []
+    plan = _plan(shop.label())
+    dataset = await _extract(
+        shop, shop.view(), shop.label(), plan, progress=lambda stage, done: told.append(stage)
+    )
+    test = dataset.sides["test"]
+    rows, true = int((test.dates == 0).sum()), int(test.labels[test.dates == 0].sum())
+    assert 0 < true < rows
+    said = f"test as of {plan.test[0]:%Y-%m-%d}: {rows:,} rows, label true for {true:,}, {true / rows:.1%}"
+    assert said in told
+
+
+async def test_dates_without_rows_are_told_before_it_fails(shop: Any) -> None:
+    told: list[str] = []
+    early = plan_dates(datetime(2020, 1, 1, tzinfo=UTC), gap_days=0, horizon_days=60, counts=COUNTS)
+    with pytest.raises(NotEnoughRows):
+        await _extract(
+            shop, shop.view(), shop.label(), early, progress=lambda stage, done: told.append(stage)
+        )
+    assert f"train as of {early.train[0]:%Y-%m-%d}: 0 rows, label true for 0" in told
 
 
 async def test_a_side_that_knows_one_answer_only_says_what_to_do(shop: Any) -> None:
@@ -129,10 +154,3 @@ async def test_dates_on_which_nobody_is_known_lead_to_until(shop: Any) -> None:
     early = plan_dates(datetime(2020, 1, 1, tzinfo=UTC), gap_days=0, horizon_days=60, counts=COUNTS)
     with pytest.raises(NotEnoughRows, match=r"as of 20\d\d-.* got 0 and 0: .*--until DATE"):
         await _extract(shop, shop.view(), shop.label(), early)
-
-
-async def test_a_label_that_looks_ahead_needs_a_view_that_knows_time(shop: Any) -> None:
-    signature = await shop.source(shop.flat_view()).signature(10)
-    with pytest.raises(TrainingError, match=r"looks 60 days ahead"):
-        check_dates(signature, shop.label())
-    check_dates(signature, shop.flat_label())

@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from staunch_training.errors import NotEnoughRows
-from staunch_training.split import SHARES, SIDES, DateCounts, DatePlan, assign_dates, plan_dates, side_of
+from staunch_training.split import (
+    SHARES,
+    SIDES,
+    DateCounts,
+    DatePlan,
+    assign_dates,
+    begin_after,
+    plan_dates,
+    side_of,
+)
 
 UNTIL = datetime(2026, 11, 22, 13, 30, tzinfo=UTC)
 
@@ -84,3 +93,37 @@ def test_the_clear_days_are_the_fewest_between_two_sides() -> None:
         [UNTIL - timedelta(days=days) for days in (0, 35, 67)], gap_days=5, horizon_days=25, counts=counts
     )
     assert plan.clear_days() == 2
+
+
+@pytest.mark.parametrize(
+    ("days_before", "kept", "told"),
+    [
+        (400, 12, []),
+        (365, 12, []),
+        (364, 11, ["left out of train"]),
+        (185, 6, ["left out of train"]),
+        (184, 12, ["warning"]),
+        (-100, 8, ["left out of train", "warning"]),
+        (-329, 1, ["left out of train", "warning"]),
+        (-330, 12, ["warning"]),
+    ],
+)
+def test_dates_that_rows_do_not_reach_back_to_are_left_out_while_others_remain(
+    days_before: int, kept: int, told: list[str]
+) -> None:
+    plan = _plan()
+    first = plan.train[0] - timedelta(days=days_before)
+    begun, notes = begin_after(plan, first, 365)
+    assert begun.train == plan.train[-kept:]
+    assert (begun.validation, begun.test) == (plan.validation, plan.test)
+    assert [note.partition(":")[0] for note in notes] == told
+
+
+def test_what_is_said_of_early_dates_names_them_and_why() -> None:
+    plan = _plan()
+    _, (left_out,) = begin_after(plan, plan.train[1] - timedelta(days=365), 365)
+    assert left_out.startswith(
+        f"left out of train: {plan.train[0]:%Y-%m-%d}: fewer than 365 days of rows before, the first is of "
+    )
+    _, notes = begin_after(plan, plan.test[-1] - timedelta(days=364), 365)
+    assert f"{plan.test[-1]:%Y-%m-%d}: fewer than 365 days" in notes[-1]

@@ -2,7 +2,7 @@ import asyncio
 import io
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +179,47 @@ async def test_the_dates_are_told_before_anything_is_read(shop: Any, store: Mode
     assert told[2:5] == report.plan.lines()
     assert told[5] == "reading labels"
     assert told[-1] == "publishing"
+
+
+def _declaring(shop: Any) -> Any:
+    """The view of the shop, with its time columns declared."""
+    view = shop.view()
+    return replace(view, time_columns={"shop.customers": ("joined_at",), "shop.purchases": ("at",)})
+
+
+async def test_rows_that_end_long_before_the_outcome_does_are_told_with_the_date_to_give(
+    shop: Any, store: ModelStore
+) -> None:
+    told: list[str] = []
+    late = replace(SETTINGS, until=ENDS + timedelta(days=30))
+    await _train(shop, store, late, view=_declaring(shop), progress=lambda stage, done: told.append(stage))
+    assert told[0] == (
+        "rows end: 2026-01-31 00:00 UTC; rows found from 2024-01-01 to 2025-12-31 by [time_columns]"
+    )
+    (warning,) = [line for line in told if line.startswith("warning")]
+    assert warning.startswith("warning: the last row is of 2025-12-31 by [time_columns], but outcomes are")
+    assert warning.endswith(
+        "until 2026-01-31: where rows are missing, what a label says of them is not true: "
+        "train with --until 2026-01-01"
+    )
+    told.clear()
+    await _train(shop, store, view=_declaring(shop), progress=lambda stage, done: told.append(stage))
+    assert not [line for line in told if line.startswith(("warning", "left out"))]
+
+
+async def test_dates_before_the_rows_are_left_out_and_the_manifest_does_not_name_them(
+    shop: Any, store: ModelStore
+) -> None:
+    told: list[str] = []
+    many, label = replace(SETTINGS, dates=DateCounts()), replace(shop.label(), observation_days=250)
+    texts = {"view": _declaring(shop), "label": label}
+    report = await _train(shop, store, many, **texts, progress=lambda stage, done: told.append(stage))
+    assert report.plan is not None
+    assert len(report.plan.train) == 9
+    assert min(report.plan.train) >= datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=250)
+    (left_out,) = [line for line in told if line.startswith("left out of train: 2024-")]
+    assert left_out.endswith("fewer than 250 days of rows before, the first is of 2024-01-01")
+    assert report.stored.manifest.training.splits[0].as_of_times == report.plan.train
 
 
 def test_the_report_says_what_was_published_and_how_good_it_is(trained: Trained) -> None:
