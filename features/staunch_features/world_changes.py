@@ -90,14 +90,18 @@ def _renew(life: Life, month: Month, lines: Ints) -> None:
 
 
 def _replan(life: Life, month: Month, lines: Ints) -> None:
-    """Moves to another tier under the same contract."""
-    at = month.moments(len(lines))
-    terms, service = life.lines.terms.at(lines), life.lines.service[lines]
+    """Moves to the tier above or below under the same contract, where there is one worth asking for."""
+    at, recorded = month.moments(len(lines)), _prompt(month, len(lines))
     step = np.where(month.draws.uniform(len(lines)) < _UPGRADES, 1, -1)
-    terms.tier = np.clip(terms.tier + step, 0, life.reference.tiers[service] - 1)
+    terms, service = life.lines.terms.at(lines), life.lines.service[lines]
+    before, top = terms.price, life.reference.tiers[service] - 1
+    tier = terms.tier + step
+    terms.tier = np.clip(tier, 0, top)
     terms.price = life.market.list_price(service, terms.tier, month.number)
     terms.discount = np.minimum(terms.discount, terms.price // 2)
-    _change(life, lines, terms, at, at + _prompt(month, len(lines)))
+    # List prices rise: nobody asks for less to pay more.
+    moves = np.flatnonzero((tier == terms.tier) & ((terms.price - before) * step > 0))
+    _change(life, lines[moves], terms.at(moves), at[moves], (at + recorded)[moves])
 
 
 def make_offers(life: Life, month: Month, who: Ints, at: Ints) -> None:
@@ -126,8 +130,13 @@ def _prompt(month: Month, size: int) -> Ints:
 
 
 def _change(life: Life, lines: Ints, terms: Terms, valid_from: Ints, recorded: Ints) -> None:
-    """Writes a change as a correction of what was known: the old row superseded, two rows instead of it."""
+    """Writes changes as corrections of what was known: the old row superseded, two rows instead of it.
+
+    Where nothing would change there is nothing to write.
+    """
     state = life.lines
+    new = np.flatnonzero(terms.differ(state.terms.at(lines)))
+    lines, terms, valid_from, recorded = lines[new], terms.at(new), valid_from[new], recorded[new]
     valid_from = np.maximum(valid_from, state.valid_from[lines] + 60 * SECOND)
     recorded = np.maximum(recorded, state.recorded_at[lines] + SECOND)
     seen = np.minimum(valid_from, recorded) < state.ended_at[lines]

@@ -152,6 +152,13 @@ class Terms:
             **{c.name: np.where(first, getattr(one, c.name), getattr(other, c.name)) for c in fields(cls)}
         )
 
+    def differ(self, other: "Terms") -> Bools:
+        """Tells which lines' conditions differ; nothing hangs on when an open-ended one began."""
+        names = [column.name for column in fields(Terms) if column.name != "starts_on"]
+        found = np.any([getattr(self, name) != getattr(other, name) for name in names], axis=0)
+        differ: Bools = found | ((self.starts_on != other.starts_on) & (self.months > 0))
+        return differ
+
     def bill(self, day: Ints) -> Ints:
         """Returns the price less the discount on given days, in cents."""
         return self.price - np.where(day < self.promotion_ends_on, self.discount, 0)

@@ -43,6 +43,23 @@ async def test_there_are_about_45_transactions_and_3_tickets_a_customer(world: A
     assert 2 <= tickets / customers <= 4
 
 
+# The terms as known now, each beside the ones before it. When an open-ended one began does not matter.
+_NEIGHBOURS = """
+    SELECT *,
+      lag(plan_code) OVER before AS plan_before, lag(tier) OVER before AS tier_before,
+      lag(monthly_price_cents) OVER before AS price_before,
+      lag(contract_starts_on) OVER before AS starts_before, lag(contract_ends_on) OVER before AS ends_before,
+      lag(what) OVER before AS what_before
+    FROM (
+      SELECT t.*, p.tier,
+        ROW(plan_code, contract_months, CASE WHEN contract_months > 0 THEN contract_starts_on END,
+            monthly_price_cents, discount_cents, promotion_ends_on, inducement_cents, inducement_kind
+        )::text AS what
+      FROM subscription_terms AS t JOIN plans AS p USING (plan_code)
+      WHERE superseded_at = 'infinity') AS known
+    WINDOW before AS (PARTITION BY customer_id, subscription_id ORDER BY valid_from)"""
+
+
 # Every pair says what is broken where the query counts something.
 _BROKEN = {
     "a second invoice of a line in a month": """
@@ -95,6 +112,24 @@ _BROKEN = {
             AND t.occurred_at BETWEEN s.ended_at - interval '90 days' AND s.ended_at) = 0""",
     "a contract of a length that nobody sells": """
         SELECT count(*) FROM subscription_terms WHERE contract_months NOT IN (0, 12, 24)""",
+    "a rise of the price of the same plan while the same contract binds": f"""
+        SELECT count(*) FROM ({_NEIGHBOURS}) AS x
+        WHERE plan_code = plan_before AND contract_starts_on = starts_before
+          AND monthly_price_cents > price_before AND valid_from < ends_before""",
+    "a rise of the price of the same plan without a new contract, but on the first of a month": f"""
+        SELECT count(*) FROM ({_NEIGHBOURS}) AS x
+        WHERE plan_code = plan_before AND contract_starts_on = starts_before
+          AND monthly_price_cents > price_before AND valid_from <> date_trunc('month', valid_from)""",
+    "a fall of the price of the same plan under the same contract": f"""
+        SELECT count(*) FROM ({_NEIGHBOURS}) AS x
+        WHERE plan_code = plan_before AND contract_starts_on = starts_before
+          AND monthly_price_cents < price_before""",
+    "a lower tier for more money, or a higher one for less": f"""
+        SELECT count(*) FROM ({_NEIGHBOURS}) AS x
+        WHERE contract_starts_on = starts_before AND tier <> tier_before
+          AND (tier - tier_before) * (monthly_price_cents - price_before) <= 0""",
+    "terms in which nothing that matters differs from those before": f"""
+        SELECT count(*) FROM ({_NEIGHBOURS}) AS x WHERE what = what_before""",
     "a subsidised device without a two-year wireless contract": """
         SELECT count(*) FROM subscription_terms AS t JOIN plans AS p USING (plan_code)
         WHERE t.inducement_kind = 'device_subsidy'
