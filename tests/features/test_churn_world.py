@@ -14,6 +14,14 @@ from staunch_features.world import write_world
 UNTIL = datetime(2026, 11, 1, tzinfo=UTC)
 TIMES = [datetime(2025, 4, 1, tzinfo=UTC), datetime(2026, 7, 15, 13, 5, 7, 11, tzinfo=UTC)]
 CUSTOMERS = 250
+SAME_PERSON = """
+    UPDATE staunch.customers AS c
+    SET given_name = o.given_name, family_name = o.family_name, birth_date = o.birth_date
+    FROM staunch.customers AS o
+    WHERE c.customer_id = $1 AND o.customer_id = $2 AND $3::timestamptz IS NOT NULL"""
+ERASE = """
+    UPDATE staunch.customers SET given_name = 'erased', family_name = 'erased', erased_at = $3
+    WHERE customer_id = $1 AND $2::bigint IS NOT NULL"""
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +77,18 @@ async def test_most_features_differ_between_the_customers_of_the_world(churn_on,
         constant = [name for place, name in enumerate(names) if len(np.unique(values[:, place])) == 1]
         # A subscriber is of age; few tickets are open at a time, in so small a world perhaps none.
         assert set(constant) <= {"is_of_age", "open_tickets", "oldest_open_ticket_days"}
+
+
+async def test_a_person_with_an_erased_id_stays_one_group_and_few_others_join_it(
+    churn_on, world_database, database_factory
+):
+    async with churn_on(database_factory(template=world_database.name)) as churn:
+        ids = [key async for chunk in churn.source.population(1000) for key in chunk]
+        labels = await churn.source.labels(churn.label, ids, TIMES[0])
+        one, same = (ids[row] for row in np.flatnonzero(labels.known)[:2])
+        for change in (SAME_PERSON, ERASE):
+            await churn.owner.execute(change, same, one, UNTIL)
+            labels = await churn.source.labels(churn.label, ids, TIMES[0])
+            groups = dict(zip(ids, labels.groups, strict=True))
+            assert groups[one] == groups[same] is not None
+            assert len(set(groups.values()) - {None}) > 0.95 * labels.known.sum()

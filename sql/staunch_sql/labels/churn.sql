@@ -11,12 +11,17 @@ observation_days = 365
 # Left out, not false: who is gone for another reason (non_payment, moved, deceased), since their will is
 # not known, and whoever has been erased.
 # _group: the person. Several customer ids of one given name, family name and birth date are one person, so
-# that a split by group never has a person on both sides.
+# that a split by group never has a person on both sides. Erasing one id overwrites its names and leaves its
+# birth date; so where any id of a birth date has been erased, by now, all of that date are one group.
 */
 SELECT
   u.id AS customer_id,
   (s.live_at_close = 0)::boolean AS churned,
-  md5(concat_ws('|', lower(c.given_name), lower(c.family_name), c.birth_date::text))::text AS _group
+  md5(CASE
+    WHEN c.birth_date IN (SELECT e.birth_date FROM staunch.customers AS e WHERE e.erased_at IS NOT NULL)
+      THEN c.birth_date::text
+    ELSE concat_ws('|', lower(c.given_name), lower(c.family_name), c.birth_date::text)
+  END)::text AS _group
 FROM unnest($1::bigint[]) AS u (id)
 JOIN staunch.customers AS c ON c.customer_id = u.id AND (c.erased_at > $4::timestamptz) IS NOT FALSE
 CROSS JOIN LATERAL (
