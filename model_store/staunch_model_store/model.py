@@ -20,8 +20,9 @@ Floats = npt.NDArray[np.float64]
 ADDITIVITY_TOLERANCE = 1e-9
 """The most that base value + contributions may differ from the output."""
 
-PROBABILITY_TOLERANCE = 1e-15
-"""The same row's probability may differ by this between batch sizes: onnxruntime's Sigmoid does."""
+_WHOLE_VECTORS = 8
+"""Rows are scored in multiples of this. onnxruntime's Sigmoid takes what is left over after the last whole
+vector, 2 to 8 numbers by processor, in another way, and its last bit may differ."""
 
 _EXPLAINED_AT_ONCE = 8
 """Rows of one run of the explainer: more are no faster, and each holds up to 64 numbers a node."""
@@ -52,8 +53,8 @@ class Scores:
     """The answers for n rows.
 
     Attributes:
-        margins: float64 (n,), in the output space; the same row has the same bits in any batch.
-        probabilities: float64 (n,), calibrated, from 0 to 1; equal within 1e-15 in any batch.
+        margins: float64 (n,), in the output space.
+        probabilities: float64 (n,), calibrated, from 0 to 1. The same row has the same bits in any batch.
     """
 
     margins: Floats
@@ -117,8 +118,11 @@ class LoadedModel:
             ValueError: of another shape.
         """
         values = self._rows(values)
+        n = len(values)
+        if left := n % _WHOLE_VECTORS:
+            values = np.concatenate([values, np.zeros((_WHOLE_VECTORS - left, values.shape[1]))])
         margins, probabilities = self._model.run(values)
-        return Scores(margins, probabilities)
+        return Scores(margins[:n], probabilities[:n])
 
     def explain(self, values: Floats) -> Explanation:
         """Scores rows, float64 (n, features), and splits each output among the features.
