@@ -6,6 +6,7 @@ Both are one SQL statement behind one block comment of TOML::
     description = "What is known of a customer at a moment."
     entity = "customer"
     population = "SELECT customer_id FROM staunch.customers ORDER BY customer_id"
+    rules = ["A window of n days is (t - n * 24 hours, t]."]
 
     [time_columns]
     transactions = ["occurred_at", "recorded_at"]
@@ -78,6 +79,7 @@ class FeatureView:
         description: What one row is, in one sentence.
         entity: What an id names, for example ``customer``.
         population: SQL that returns every candidate id, ordered.
+        rules: What holds of many features, or of who is eligible, a sentence or two each.
         time_columns: For each table, the columns that say when something happened or became known.
         features: The documented columns, in the file's order.
     """
@@ -90,6 +92,7 @@ class FeatureView:
     description: str
     entity: str
     population: str
+    rules: tuple[str, ...]
     time_columns: Mapping[str, tuple[str, ...]]
     features: Mapping[str, FeatureDoc]
 
@@ -157,6 +160,7 @@ def parse_view(name: str, text: str, file: str) -> FeatureView:
         description=header.string("description"),
         entity=header.string("entity"),
         population=_population(header),
+        rules=_rules(header),
         time_columns=_time_columns(header),
         features=_features(header),
     )
@@ -348,6 +352,11 @@ def _population(header: _Header) -> str:
     if has_code(rest) or other_than_reading(statement) or has_parameters(statement):
         raise header.wrong("population", "expected one SELECT without parameters", given)
     return statement
+
+
+def _rules(header: _Header) -> tuple[str, ...]:
+    rules = header.as_strings(header.values.pop("rules", []), "rules")
+    return tuple(header.as_string(rule, "rules") for rule in rules)
 
 
 def _time_columns(header: _Header) -> Mapping[str, tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """A feature view for people: what each feature means, how it is spread, and how the label goes with it."""
 
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from staunch_features.view_check import broken_promises
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _SPREAD_BINS: Final = 10
 _TREND_BINS: Final = 5
+_LINE: Final = 100
 _CLIPPED: Final = (0.01, 0.99)  # the far ends would squeeze all the rest into one bar
 
 
@@ -124,7 +126,8 @@ def describe(summary: ViewSummary) -> str:
     share = "" if summary.label_share is None else f", label true for {summary.label_share:.1%}"
     moment = "" if summary.as_of is None else f" as of {summary.as_of:%Y-%m-%d %H:%M %Z}"
     head = [summary.view.description, f"{summary.rows:,} rows{moment}{share}."]
-    parts = ["\n".join(head), *_legend(summary), *("\n".join(_lines(each)) for each in summary.features)]
+    features = ("\n".join(_lines(each)) for each in summary.features)
+    parts = ["\n".join(head), *_rules(summary.view), *_legend(summary), *features]
     return "\n\n".join(parts) + "\n"
 
 
@@ -135,9 +138,11 @@ def page(view: FeatureView) -> str:
         for name, doc in view.features.items()
     ]
     head = "| feature | unit | meaning | window | null means | read from |\n|---|---|---|---|---|---|\n"
+    rules = "".join(f"- {rule}\n" for rule in view.rules)
     return (
         f"# Features of the view `{view.name}`\n\n{view.description}\n\n"
-        f"{len(rows)} features, all float64. Generated from `{view.name}.sql`; edit that file.\n\n"
+        + (f"{rules}\n" if rules else "")
+        + f"{len(rows)} features, all float64. Generated from `{view.name}.sql`; edit that file.\n\n"
         + head
         + "\n".join(rows)
         + "\n"
@@ -188,6 +193,14 @@ def _trend(
     true = np.bincount(bins, weights=truth, minlength=len(edges))
     means = np.bincount(bins, weights=values, minlength=len(edges)) / counts
     return tuple(edges.tolist()), tuple(means.tolist()), tuple((true / counts).tolist())
+
+
+def _rules(view: FeatureView) -> list[str]:
+    """What the view says of many features at once, a paragraph; nothing where it says nothing."""
+    lines = [
+        textwrap.fill(rule, _LINE, initial_indent="  - ", subsequent_indent="    ") for rule in view.rules
+    ]
+    return ["\n".join(lines)] if lines else []
 
 
 def _legend(summary: ViewSummary) -> list[str]:

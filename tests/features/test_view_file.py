@@ -39,6 +39,13 @@ def test_a_view_is_read_with_its_documentation():
     assert view.sha256 == hashlib.sha256((HEADER + STATEMENT).encode()).hexdigest()
 
 
+def test_a_view_may_state_rules_of_many_features():
+    rules = 'rules = [\n  "A day is a UTC day.",\n  "All are eligible.",\n]\n\n[time_columns]'
+    view = parse_view("clients", HEADER.replace("[time_columns]", rules) + STATEMENT, "clients.sql")
+    assert view.rules == ("A day is a UTC day.", "All are eligible.")
+    assert parse_view("clients", HEADER + STATEMENT, "clients.sql").rules == ()
+
+
 def test_the_statement_stands_on_the_lines_of_the_file():
     view = parse_view("clients", HEADER + STATEMENT, "clients.sql")
     assert view.statement.strip() == STATEMENT
@@ -105,6 +112,8 @@ def test_the_views_we_ship_can_be_read():
         (HEADER.replace('entity = "customer"', "entity = 1") + STATEMENT, 3, "entity: expected a text"),
         (HEADER.replace("entity", "entitty") + STATEMENT, None, "entity: expected a text, got nothing"),
         (HEADER.replace("entity", 'color = "red"\nentity') + STATEMENT, 3, "color: no such key"),
+        (HEADER.replace("entity", 'rules = "one"\nentity') + STATEMENT, 3, "rules: expected a list of texts"),
+        (HEADER.replace("entity", 'rules = [""]\nentity') + STATEMENT, 3, "rules: expected a text, got ''"),
         (HEADER.replace('null = "never"', "nil = 1") + STATEMENT, 11, "features.orders"),
         (HEADER.replace('["ordered_at", "recorded_at"]', '"ordered_at"') + STATEMENT, 7, "a list of texts"),
         (HEADER.replace("[time_columns]\n", "[time_columns]\na.b = []\n") + STATEMENT, 7, 'quoted, "a.b"'),

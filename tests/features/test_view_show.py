@@ -1,5 +1,6 @@
 """A view for people: summaries that can be recomputed, text, and the page of features."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -70,6 +71,16 @@ async def test_the_text_tells_each_feature(clients, many):
     assert "label 0.0% 0.0% 0.0%" in text
 
 
+async def test_the_text_and_the_page_tell_the_rules_of_the_view(clients, many):
+    rules = ("A day is a UTC day.", "Eligible is who " + "is there and " * 9 + "has not left.")
+    told = replace(many, rules=rules)
+    text = describe(await summarise(clients.database, told, None, None))
+    assert "\n\n  - A day is a UTC day.\n  - Eligible is who is there" in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert "".join(f"- {rule}\n" for rule in rules) in page(told)
+    assert "- A day" not in page(many)
+
+
 async def test_the_text_says_what_its_figures_and_bars_are(clients, many):
     labelled = describe(await summarise(clients.database, many, clients.label(TRUE_ABOVE_80), None))
     assert "from the 1st to the 99th percentile" in labelled
@@ -101,6 +112,8 @@ def test_the_page_names_every_feature(churn_view):
     assert all(
         f"| `{name}` |" in text and doc.description in text for name, doc in churn_view.features.items()
     )
+    assert all(f"- {rule}\n" in text for rule in churn_view.rules)
+    assert "Eligible" in churn_view.rules[0]
 
 
 async def test_an_infinite_feature_is_named_and_not_drawn(clients):

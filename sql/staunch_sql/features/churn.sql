@@ -2,8 +2,15 @@
 description = "What is known of a customer at a moment: payments, subscriptions and their terms, support tickets, province."
 entity = "customer"
 population = "SELECT customer_id FROM staunch.customers ORDER BY customer_id"
+rules = [
+  "Eligible, so trained on and scored, is who has a live subscription and has not been erased, as of t, the as-of time.",
+  "What counts is what was known at t: recorded by t and not superseded by t.",
+  "A window of n days is (t - n * 24 hours, t]. Days since something are of 24 hours, with their fraction; dates are compared with the UTC day of t.",
+  "Amounts of transactions include tax. A payment counts by when it occurred, and is settled unless it is called failed.",
+  "A subscription is live if it has started and is not known to have ended. What is said of price, plan, contract, promotion and fee for leaving is said of the terms of the live subscriptions, those valid at t unless a window is given.",
+  "Tickets about a cancellation are left out: that is the outcome and not its cause. A ticket is open if it is not known to be resolved.",
+]
 
-# Known at t: recorded by t and not superseded by t. Windows are (t - n * 24 hours, t].
 [time_columns]
 customers = ["joined_at", "recorded_at"]
 customer_addresses = ["valid_from", "recorded_at"]
@@ -13,7 +20,7 @@ transactions = ["occurred_at", "recorded_at"]
 support_tickets = ["opened_at", "recorded_at"]
 
 [features]
-# Transactions. Amounts include tax. A payment counts by when it occurred; settled unless called failed.
+# Transactions.
 payments_90d = { unit = "", description = "Settled payments.", source = ["transactions.kind", "transactions.status"], window = "90 days", null = "never" }
 payments_365d = { unit = "", description = "Settled payments.", source = ["transactions.kind", "transactions.status"], window = "365 days", null = "never" }
 paid_365d = { unit = "CAD", description = "Sum of the settled payments.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents"], window = "365 days", null = "never" }
@@ -21,7 +28,7 @@ payment_mean_365d = { unit = "CAD", description = "Mean settled payment.", sourc
 payment_stddev_365d = { unit = "CAD", description = "Sample standard deviation of the settled payments.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents"], window = "365 days", null = "fewer than two settled payments" }
 charge_median_365d = { unit = "CAD", description = "Median settled charge.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents"], window = "365 days", null = "no charge" }
 charge_p90_365d = { unit = "CAD", description = "90th percentile of the settled charges, interpolated between neighbours.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents"], window = "365 days", null = "no charge" }
-charge_trend_365d = { unit = "CAD per 30 days", description = "Least-squares slope of the settled charges over time in whole days before the as-of time.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents", "transactions.occurred_at"], window = "365 days", null = "no charges on two different days" }
+charge_trend_365d = { unit = "CAD per 30 days", description = "Least-squares slope of the settled charges over time in days before the as-of time, rounded down to whole ones.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents", "transactions.occurred_at"], window = "365 days", null = "no charges on two different days" }
 charge_change_90d = { unit = "CAD", description = "Mean settled charge of the last 90 days less the mean of those between 90 and 365 days ago.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents"], window = "365 days", null = "no charge in one of the two" }
 failed_payments_90d = { unit = "", description = "Failed payments.", source = ["transactions.kind", "transactions.status"], window = "90 days", null = "never" }
 failed_payments_365d = { unit = "", description = "Failed payments.", source = ["transactions.kind", "transactions.status"], window = "365 days", null = "never" }
@@ -34,7 +41,7 @@ credits_365d = { unit = "CAD", description = "Sum of the settled credits and ref
 unpaid_365d = { unit = "CAD", description = "Settled charges, fees and refunds less settled payments and credits: what was billed and not paid.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents"], window = "365 days", null = "never" }
 overdue_365d = { unit = "CAD", description = "What was billed and not paid, leaving out charges and fees due on the as-of day or later; 0 if that is negative.", source = ["transactions.kind", "transactions.status", "transactions.amount_cents", "transactions.tax_cents", "transactions.due_on"], window = "365 days", null = "never" }
 preauthorized_share_365d = { unit = "", description = "Pre-authorized payments, settled or failed, as a share of all payments.", source = ["transactions.kind", "transactions.method"], window = "365 days", null = "no payment" }
-# Subscriptions. Live: started and not known to have ended.
+# Subscriptions.
 live_subscriptions = { unit = "", description = "Live subscriptions.", source = ["subscriptions.ended_recorded_at"], window = "", null = "never" }
 ended_subscriptions = { unit = "", description = "Subscriptions known to have ended.", source = ["subscriptions.ended_recorded_at"], window = "", null = "never" }
 has_wireless = { unit = "", description = "1 if a live subscription is for wireless, else 0.", source = ["subscriptions.service"], window = "", null = "never" }
@@ -42,22 +49,22 @@ has_internet = { unit = "", description = "1 if a live subscription is for inter
 has_tv = { unit = "", description = "1 if a live subscription is for television, else 0.", source = ["subscriptions.service"], window = "", null = "never" }
 tenure_days = { unit = "days", description = "Days since the first subscription started.", source = ["subscriptions.started_at"], window = "", null = "no subscription" }
 days_since_end = { unit = "days", description = "Days since the last subscription to end did so.", source = ["subscriptions.ended_at"], window = "", null = "none has ended" }
-# Terms of the live subscriptions, those valid at the as-of time unless a window is given. A day is a UTC day.
+# Terms of the live subscriptions.
 monthly_price = { unit = "CAD", description = "Monthly price of all live subscriptions before tax, less discounts whose promotion has not ended.", source = ["subscription_terms.monthly_price_cents", "subscription_terms.discount_cents", "subscription_terms.promotion_ends_on"], window = "", null = "no terms known" }
-monthly_bill = { unit = "CAD", description = "Monthly price with the sales tax of the province at the time.", source = ["subscription_terms.monthly_price_cents", "subscription_terms.discount_cents", "province_rules.value", "customer_addresses.province_code"], window = "", null = "no terms or no address known" }
-discount_share = { unit = "", description = "Discount as a share of the monthly price before it.", source = ["subscription_terms.discount_cents", "subscription_terms.monthly_price_cents"], window = "", null = "no terms known or all free of charge" }
+monthly_bill = { unit = "CAD", description = "Monthly price with the sales tax of the province at the time.", source = ["subscription_terms.monthly_price_cents", "subscription_terms.discount_cents", "province_rules.value", "customer_addresses.province_code"], window = "", null = "no terms or no address known, or no tax rate on record for that time, as before 2010" }
+discount_share = { unit = "", description = "Discount as a share of the monthly price before it; only what has not ended counts.", source = ["subscription_terms.discount_cents", "subscription_terms.monthly_price_cents"], window = "", null = "no terms known or all free of charge" }
 plan_tier = { unit = "", description = "Highest tier among the plans, 1 the plainest.", source = ["subscription_terms.plan_code", "plans.tier"], window = "", null = "no terms known" }
-price_rises_365d = { unit = "", description = "Rises of the monthly price before discounts of an unchanged plan.", source = ["subscription_terms.monthly_price_cents", "subscription_terms.valid_from"], window = "365 days", null = "never" }
-price_rise_90d = { unit = "CAD", description = "Sum of the rises of the monthly price before discounts of unchanged plans.", source = ["subscription_terms.monthly_price_cents", "subscription_terms.valid_from"], window = "90 days", null = "never" }
+price_rises_365d = { unit = "", description = "Rises of the monthly price before discounts of an unchanged plan, each against the terms before it, which may be older than the window.", source = ["subscription_terms.monthly_price_cents", "subscription_terms.valid_from"], window = "365 days", null = "never" }
+price_rise_90d = { unit = "CAD", description = "Sum of the rises of the monthly price before discounts of unchanged plans, each against the terms before it, which may be older than the window.", source = ["subscription_terms.monthly_price_cents", "subscription_terms.valid_from"], window = "90 days", null = "never" }
 contract_months = { unit = "months", description = "Length of the longest contract, 0 if all are open-ended.", source = ["subscription_terms.contract_months"], window = "", null = "no terms known" }
 contract_days_left = { unit = "days", description = "Days until the next end of a contract; if all have ended, minus the days since the last end.", source = ["subscription_terms.contract_ends_on"], window = "", null = "no contract" }
 contract_ends_90d = { unit = "", description = "1 if a contract ends within 90 days, else 0.", source = ["subscription_terms.contract_ends_on"], window = "90 days ahead", null = "never" }
 promotion_days_left = { unit = "days", description = "Days until the next end of a promotion; if all have ended, minus the days since the last end.", source = ["subscription_terms.promotion_ends_on"], window = "", null = "no promotion" }
 promotion_ends_90d = { unit = "", description = "1 if a promotion ends within 90 days, else 0.", source = ["subscription_terms.promotion_ends_on"], window = "90 days ahead", null = "never" }
-promotion_share = { unit = "", description = "What promotions, running or over, take or took off, as a share of the monthly price before it.", source = ["subscription_terms.discount_cents", "subscription_terms.monthly_price_cents"], window = "", null = "no terms known or all free of charge" }
+promotion_share = { unit = "", description = "What promotions, running or over, take or took off, as a share of the monthly price before it; a discount without an end is left out.", source = ["subscription_terms.discount_cents", "subscription_terms.monthly_price_cents"], window = "", null = "no terms known or all free of charge" }
 months_to_24_month_mark = { unit = "months", description = "Months until the newest contract is 24 months old, the month under way counted as over; negative after that.", source = ["subscription_terms.contract_starts_on"], window = "", null = "no contract" }
 cancellation_fee = { unit = "CAD", description = "Most that leaving today may cost, before tax: the sum over the live subscriptions of the lowest ceiling that holds for the service in the province at the time, each to the cent, half a cent up. A ceiling is a subsidised device's value less an equal part for each month begun; without one, in a fixed term, the lesser of an amount and a share of the prices of the months not begun, each less the discount if the month begins before the promotion ends; else 0.", source = ["subscriptions.service", "subscription_terms.contract_months", "subscription_terms.contract_starts_on", "subscription_terms.monthly_price_cents", "subscription_terms.discount_cents", "subscription_terms.promotion_ends_on", "subscription_terms.inducement_cents", "subscription_terms.inducement_kind", "cancellation_rules", "customer_addresses.province_code"], window = "", null = "no rule sets a ceiling for any of them" }
-# Support tickets other than about a cancellation, which is the outcome and not its cause. Open: not known to be resolved.
+# Support tickets.
 tickets_30d = { unit = "", description = "Tickets opened.", source = ["support_tickets.opened_at"], window = "30 days", null = "never" }
 tickets_90d = { unit = "", description = "Tickets opened.", source = ["support_tickets.opened_at"], window = "90 days", null = "never" }
 tickets_365d = { unit = "", description = "Tickets opened.", source = ["support_tickets.opened_at"], window = "365 days", null = "never" }
@@ -66,16 +73,16 @@ oldest_open_ticket_days = { unit = "days", description = "Days since the oldest 
 billing_tickets_365d = { unit = "", description = "Tickets about billing.", source = ["support_tickets.category"], window = "365 days", null = "never" }
 technical_tickets_90d = { unit = "", description = "Tickets about technical trouble or an outage.", source = ["support_tickets.category"], window = "90 days", null = "never" }
 urgent_tickets_365d = { unit = "", description = "Tickets of priority 1.", source = ["support_tickets.priority"], window = "365 days", null = "never" }
-resolution_hours_mean_365d = { unit = "hours", description = "Mean time from opening to resolution, in whole seconds, of the resolved tickets.", source = ["support_tickets.opened_at", "support_tickets.resolved_at", "support_tickets.resolved_recorded_at"], window = "365 days", null = "no resolved ticket" }
+resolution_hours_mean_365d = { unit = "hours", description = "Mean time from opening to resolution, rounded down to whole seconds, of the resolved tickets.", source = ["support_tickets.opened_at", "support_tickets.resolved_at", "support_tickets.resolved_recorded_at"], window = "365 days", null = "no resolved ticket" }
 satisfaction_mean_365d = { unit = "", description = "Mean satisfaction, 1 to 5, of the tickets with a known rating.", source = ["support_tickets.satisfaction", "support_tickets.rated_recorded_at"], window = "365 days", null = "no rating" }
 days_since_ticket = { unit = "days", description = "Days since the last ticket was opened.", source = ["support_tickets.opened_at"], window = "365 days", null = "no ticket in the window" }
 # The customer, where they live and the rules there.
 customer_days = { unit = "days", description = "Days since the customer joined.", source = ["customers.joined_at"], window = "", null = "never" }
 speaks_french = { unit = "", description = "1 if the customer chose French, 0 if English.", source = ["customers.language"], window = "", null = "never" }
 province_west_to_east = { unit = "", description = "Province or territory by number: YT 1, NT 2, NU 3, BC 4, AB 5, SK 6, MB 7, ON 8, QC 9, NB 10, NS 11, PE 12, NL 13.", source = ["customer_addresses.province_code"], window = "", null = "no address known" }
-tax_rate = { unit = "", description = "Sales tax of the province at the time, as a share of the price.", source = ["province_rules.value", "customer_addresses.province_code"], window = "", null = "no address known" }
+tax_rate = { unit = "", description = "Sales tax of the province at the time, as a share of the price.", source = ["province_rules.value", "customer_addresses.province_code"], window = "", null = "no address known, or no tax rate on record for that time, as before 2010" }
 is_rural = { unit = "", description = "1 if the postal code is a rural one, else 0.", source = ["customer_addresses.postal_code"], window = "", null = "no address known" }
-is_of_age = { unit = "", description = "1 if the customer is of age in the province on the UTC day, else 0; a birthday on 29 February falls on the 28th in common years.", source = ["customers.birth_date", "province_rules.value", "customer_addresses.province_code"], window = "", null = "no address known" }
+is_of_age = { unit = "", description = "1 if the customer is of age in the province on the UTC day, else 0; a birthday on 29 February falls on the 28th in common years.", source = ["customers.birth_date", "province_rules.value", "customer_addresses.province_code"], window = "", null = "no address known, or no age of majority on record for that time, as before 2010" }
 address_days = { unit = "days", description = "Days since the customer moved to the address valid at the time.", source = ["customer_addresses.valid_from"], window = "", null = "no address known" }
 */
 SELECT
