@@ -4,6 +4,7 @@
 -- 0002_canada bba2e973f8cded778812ed9ac5b6651a0ba975a6b946fced83c6952417c94775
 -- 0003_internet_code_source dcfd06969ce81a52e897cb062bd0f86e2a683525d06150d322baeb6719c5c2b6
 -- 0004_discounts_to_come 0d007be492284f8a69fb0ae39439f9c8a5d624caeb0696092f7ca7cdbaf6cb2f
+-- 0005_erased_birth_dates fc9144f48c5f76884c3b746a07164870f9d72160ab2075dcf8aff9d2b97298a1
 
 CREATE SCHEMA simulation;
 
@@ -391,6 +392,8 @@ ALTER TABLE ONLY staunch.transactions
     ADD CONSTRAINT transactions_pkey PRIMARY KEY (customer_id, transaction_id);
 
 CREATE INDEX customer_addresses_view ON staunch.customer_addresses USING btree (customer_id, valid_from) INCLUDE (valid_to, recorded_at, superseded_at, province_code, postal_code);
+
+CREATE INDEX customers_erased ON staunch.customers USING btree (birth_date) WHERE (erased_at IS NOT NULL);
 
 CREATE INDEX subscription_terms_view ON staunch.subscription_terms USING btree (customer_id, valid_from) INCLUDE (subscription_id, plan_code, contract_months, contract_starts_on, contract_ends_on, monthly_price_cents, discount_cents, promotion_ends_on, inducement_cents, inducement_kind, valid_to, recorded_at, superseded_at);
 
