@@ -1,11 +1,12 @@
 """Pictures of a feature view: how each feature is spread, and how the label goes with it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from staunch_cli import display
 from staunch_cli.errors import cannot_write
@@ -13,6 +14,10 @@ from staunch_cli.errors import cannot_write
 if TYPE_CHECKING:
     from staunch_features.view_show import FeatureSummary, ViewSummary
 
+Floats: TypeAlias = NDArray[np.float64]
+Counts: TypeAlias = NDArray[np.int64]
+
+_Z = 1.96  # of the normal distribution, 95 % lie within so many standard deviations
 _COLUMNS = 4
 _WIDTH_IN, _HEIGHT_IN = 3.6, 2.4  # of one feature
 _SPREAD, _TREND, _SHARE = "#c7d3e3", "#b3261e", "#808080"
@@ -23,7 +28,8 @@ def plot(summary: "ViewSummary", out: Path) -> None:
 
     The bars are the rows in ten bins of equal width from the 1st to the 99th percentile. The outer ones count
     the rows beyond too; how far those reach stands below. The line is the share of true labels in up to five
-    groups of about as many rows each, drawn at the mean value of each; the dotted one is that of all rows.
+    groups of about as many rows each, as far as equal values allow, drawn at the mean value of each. The
+    broad marks are 95 % intervals: a group of few rows tells little. The dotted line is that of all rows.
 
     Args:
         summary: what `summarise` gave.
@@ -53,7 +59,7 @@ def _title(summary: "ViewSummary") -> str:
     share = (
         ""
         if summary.label_share is None
-        else f", label true for {summary.label_share:.1%} (dotted; red: as the value grows)"
+        else f", label true for {summary.label_share:.1%} (dotted; red: as the value grows, 95% intervals)"
     )
     return f"{summary.view.name}: {summary.rows:,} rows{when}{share}"
 
@@ -86,11 +92,20 @@ def _beyond(feature: "FeatureSummary") -> str:
 def _draw_trend(axis: Any, feature: "FeatureSummary", share: float) -> None:
     low, high = feature.limits
     centres = np.clip(feature.centres, low, high)
+    lower, upper = interval(np.array(feature.trend), np.array(feature.sizes))
+    axis.vlines(centres, lower, upper, color=_TREND, linewidth=4, alpha=0.25)
     axis.plot(centres, feature.trend, "o-", color=_TREND, markersize=3, linewidth=1)
     axis.axhline(share, color=_SHARE, linewidth=0.8, linestyle=":")
-    axis.set_ylim(0, max(*feature.trend, share) * 1.15)
+    axis.set_ylim(0, max(*upper, share) * 1.05)
     axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")  # 2.5% stays that
     axis.tick_params(labelsize=7, colors=_TREND)
+
+
+def interval(share: Floats, rows: Counts) -> tuple[Floats, Floats]:
+    """Returns Wilson's 95 % interval of shares seen in so many rows; it has a width at 0 and 1 too."""
+    middle = (share + _Z**2 / (2 * rows)) / (1 + _Z**2 / rows)
+    half = _Z / (1 + _Z**2 / rows) * np.sqrt(share * (1 - share) / rows + _Z**2 / (4 * rows**2))
+    return middle - half, middle + half
 
 
 def _timeless(out: Path) -> dict[str, None]:

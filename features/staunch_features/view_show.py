@@ -39,6 +39,7 @@ class FeatureSummary:
         centres: The mean value in each of them.
         trend: The share of true labels in up to five bins of about as many rows each, from the least
             values to the greatest; empty without a label.
+        sizes: The rows in each of these bins; few where most values are equal.
         null_trend: The share of true labels among the nulls; None without a label or without nulls.
     """
 
@@ -51,6 +52,7 @@ class FeatureSummary:
     edges: tuple[float, ...]
     centres: tuple[float, ...]
     trend: tuple[float, ...]
+    sizes: tuple[int, ...]
     null_trend: float | None
 
 
@@ -162,9 +164,9 @@ def _summary(
     null = np.isnan(values)
     some = values[~null]
     if not len(some):
-        return FeatureSummary(column, doc, 1.0, (), (), (), (), (), (), None)
+        return FeatureSummary(column, doc, 1.0, (), (), (), (), (), (), (), None)
     low, high = np.quantile(some, _CLIPPED)
-    edges, centres, trend = _trend(some, truth[~null]) if truth is not None else ((), (), ())
+    edges, centres, trend, sizes = _trend(some, truth[~null]) if truth is not None else ((), (), (), ())
     return FeatureSummary(
         column=column,
         doc=doc,
@@ -175,14 +177,15 @@ def _summary(
         edges=edges,
         centres=centres,
         trend=trend,
+        sizes=sizes,
         null_trend=None if truth is None or not null.any() else float(truth[null].mean()),
     )
 
 
 def _trend(
     values: NDArray[np.float64], truth: NDArray[np.bool_]
-) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
-    """Returns the bins' upper ends, the mean value and the share of true labels in each.
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], tuple[int, ...]]:
+    """Returns the bins' upper ends, and of each the mean value, the share of true labels and the rows.
 
     Equal values stay together.
     """
@@ -192,7 +195,12 @@ def _trend(
     counts = np.bincount(bins, minlength=len(edges))
     true = np.bincount(bins, weights=truth, minlength=len(edges))
     means = np.bincount(bins, weights=values, minlength=len(edges)) / counts
-    return tuple(edges.tolist()), tuple(means.tolist()), tuple((true / counts).tolist())
+    return (
+        tuple(edges.tolist()),
+        tuple(means.tolist()),
+        tuple((true / counts).tolist()),
+        tuple(counts.tolist()),
+    )
 
 
 def _rules(view: FeatureView) -> list[str]:
@@ -213,7 +221,8 @@ def _legend(summary: ViewSummary) -> list[str]:
         ]
     if any(feature.trend for feature in summary.features):
         lines.append(
-            "  label  the share of true ones in up to five groups of as many rows, low values to high"
+            "  label  the share of true ones in up to five groups of about as many rows, as equal values\n"
+            "  allow, low values to high; and how many rows each has"
         )
     return ["\n".join(lines)] if lines else []
 
@@ -234,7 +243,8 @@ def _lines(feature: FeatureSummary) -> list[str]:
     if feature.trend:
         shares = " ".join(f"{share:.1%}" for share in feature.trend)
         nulls = "" if feature.null_trend is None else f", null {feature.null_trend:.1%}"
-        lines.append(f"  {bars(feature.trend)}  label {shares}{nulls}")
+        rows = " ".join(f"{size:,}" for size in feature.sizes)
+        lines.append(f"  {bars(feature.trend)}  label {shares} of {rows} rows{nulls}")
     return lines
 
 

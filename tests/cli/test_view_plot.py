@@ -4,10 +4,11 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from staunch_cli.errors import CommandError
-from staunch_cli.view_plot import plot
+from staunch_cli.view_plot import interval, plot
 from staunch_features.signature import FeatureColumn
 from staunch_features.view import parse_view
 from staunch_features.view_show import FeatureSummary, ViewSummary
@@ -27,7 +28,7 @@ SELECT id, 1::float8 AS visits FROM unnest($1::bigint[]) AS u (id)""",
 )
 
 
-def summary(quantiles=(0.0, 2.0, 5.0, 8.0, 10.0), trend=(0.02, 0.1)) -> ViewSummary:
+def summary(quantiles=(0.0, 2.0, 5.0, 8.0, 10.0), trend=(0.02, 0.1), sizes=(2000, 2000)) -> ViewSummary:
     """One feature that lies between 0 and 10 but for what the quantiles say."""
     feature = FeatureSummary(
         column=FeatureColumn(name="visits", type="number", nullable=False, unit="", description="Visits."),
@@ -39,6 +40,7 @@ def summary(quantiles=(0.0, 2.0, 5.0, 8.0, 10.0), trend=(0.02, 0.1)) -> ViewSumm
         edges=(5.0, 10.0),
         centres=(2.5, 7.5),
         trend=trend,
+        sizes=sizes,
         null_trend=None,
     )
     return ViewSummary(VIEW, datetime(2026, 1, 1, tzinfo=UTC), 30, 0.06, (feature,))
@@ -74,3 +76,17 @@ def test_a_tick_of_two_and_a_half_percent_says_so(tmp_path):
 def test_a_picture_into_a_folder_that_is_not_there_says_which_to_make(tmp_path):
     with pytest.raises(CommandError, match="make the folder /nowhere, or choose another place"):
         plot(summary(), Path("/nowhere/gym.png"))
+
+
+@pytest.mark.parametrize(("rows", "lower", "upper"), [(18, 0.01, 0.258), (4000, 0.049, 0.063)])
+def test_a_share_of_few_rows_is_shown_as_less_certain(rows, lower, upper):
+    low, high = interval(np.array([1 / 18]), np.array([rows]))
+    assert low[0] == pytest.approx(lower, abs=1e-3)
+    assert high[0] == pytest.approx(upper, abs=1e-3)
+
+
+def test_a_share_of_none_is_uncertain_too():
+    low, high = interval(np.array([0.0, 1.0]), np.array([10, 10]))
+    assert low[0] == pytest.approx(0, abs=1e-12)
+    assert high[0] == pytest.approx(0.278, abs=1e-3)
+    assert (low[1], high[1]) == (pytest.approx(1 - 0.278, abs=1e-3), pytest.approx(1))

@@ -38,6 +38,7 @@ async def test_a_trend_is_the_share_of_true_labels_from_low_to_high(clients, man
     a, b = summary.features
     assert a.trend == pytest.approx((2 / 9,) * 5)
     assert a.edges == (1, 3, 5, 7, 9)
+    assert a.sizes == (18,) * 5
     assert b.trend[:3] == (0, 0, 0)
     assert b.trend[-1] == 1
     assert b.null_trend is None
@@ -69,6 +70,7 @@ async def test_the_text_tells_each_feature(clients, many):
     assert "b [CAD]\n  B.\n" in text
     assert "null (0.0%): not told" in text
     assert "label 0.0% 0.0% 0.0%" in text
+    assert "of 18 18 18 18 18 rows" in text
 
 
 async def test_the_text_and_the_page_tell_the_rules_of_the_view(clients, many):
