@@ -1,6 +1,7 @@
 """`staunch view`: what a feature view is, and whether it can be trusted."""
 
 import asyncio
+import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
@@ -14,8 +15,9 @@ from staunch_cli.settings_flags import add_settings, settings_of
 from staunch_cli.views import end_of_world, feature_folders, label_folders
 
 if TYPE_CHECKING:
+    from staunch_features.database import Database
     from staunch_features.view import FeatureView, LabelText
-    from staunch_features.view_check import ViewCheck
+    from staunch_features.view_findings import ViewCheck
     from staunch_features.view_show import ViewSummary
 
 _Found = TypeVar("_Found")
@@ -80,11 +82,6 @@ def run_plot(args: Namespace) -> int:
 def _run(work: Coroutine[None, None, _Found]) -> _Found:
     try:
         return asyncio.run(work)
-    except TimeoutError as error:
-        raise CommandError(
-            f"a statement took longer than {_TIMEOUT_S:g} s: see by EXPLAIN what it reads, and index that "
-            "by the key and the time"
-        ) from error
     except OverflowError as error:
         raise CommandError("the outcome window ends after the year 9999: give an earlier --as-of") from error
 
@@ -108,7 +105,15 @@ async def _check(args: Namespace) -> "ViewCheck":
     with database(settings_of(args)) as urls:
         pool = Database(urls.reader, size=1)
         try:
-            return await check_view(pool, view, label, as_of=args.as_of, timeout_s=_TIMEOUT_S)
+            return await check_view(
+                pool,
+                view,
+                label,
+                as_of=args.as_of,
+                until=await end_of_world(urls, view, label),
+                timeout_s=_TIMEOUT_S,
+                tell=_warn,
+            )
         finally:
             await pool.close()
 
@@ -117,7 +122,6 @@ async def _summarise(args: Namespace) -> "ViewSummary":
     """Reads the rows as of a moment whose outcome is known, if there is a label to set against them."""
     from staunch_features.database import Database
     from staunch_features.source import FeatureSource
-    from staunch_features.view_show import summarise
 
     view, label = _texts(args)
     with database(settings_of(args)) as urls:
@@ -125,9 +129,39 @@ async def _summarise(args: Namespace) -> "ViewSummary":
         try:
             dated = (await FeatureSource(pool, view).signature(_TIMEOUT_S)).uses_as_of
             moment = args.as_of or (await _last_known(urls, view, label) if dated else None)
-            return await summarise(pool, view, label, moment, timeout_s=_TIMEOUT_S)
+            return await _in_time(pool, view, label, moment)
         finally:
             await pool.close()
+
+
+async def _in_time(
+    pool: "Database", view: "FeatureView", label: "LabelText | None", moment: datetime | None
+) -> "ViewSummary":
+    """Reads as many rows as can be read soon, and warns of what makes them few or their labels untrue."""
+    from staunch_features.blame import in_time
+    from staunch_features.data_span import data_span
+    from staunch_features.index_advice import index_advice
+    from staunch_features.pace import BUDGET_S, draw_in_time
+    from staunch_features.source import FeatureSource
+    from staunch_features.view_notes import shown_early, too_slow
+    from staunch_features.view_show import summarise
+
+    signature = await FeatureSource(pool, view).signature(_TIMEOUT_S)
+    advice = await index_advice(pool, view, signature, label, timeout_s=_TIMEOUT_S)
+    whole = [each.note for each in advice if each.whole]
+    span = await data_span(pool, view, datetime.now(UTC)) if moment else None
+    for note in [*whole, *shown_early(span, label, moment)]:
+        _warn(note)
+    with in_time(view, _TIMEOUT_S, whole):
+        ids, drawn = await draw_in_time(pool, view, moment, timeout_s=_TIMEOUT_S)
+        for note in too_slow(len(ids), drawn, BUDGET_S):
+            _warn(note)
+        return await summarise(pool, view, label, moment, most=max(len(ids), 1), timeout_s=_TIMEOUT_S)
+
+
+def _warn(note: str) -> None:
+    """Says at once what explains a long wait or an odd answer."""
+    print(f"staunch: {note}", file=sys.stderr, flush=True)
 
 
 async def _last_known(urls: DatabaseUrls, view: "FeatureView", label: "LabelText | None") -> datetime:

@@ -7,7 +7,7 @@ from staunch_cli import display
 
 if TYPE_CHECKING:
     from staunch_features.plan import Scan
-    from staunch_features.view_check import ColumnCheck, LabelCheck, ViewCheck
+    from staunch_features.view_findings import ColumnCheck, LabelCheck, ViewCheck
 
 _KEYS = {"int64": "bigint", "text": "text", "uuid": "uuid"}
 

@@ -1,6 +1,6 @@
 """Turns what the database says against a text of the user's into an error with the file's own line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -53,6 +53,26 @@ def blame(text: FeatureView | LabelText, sql: str) -> Iterator[None]:
             line=_line_of_error(text, sql, error),
             message=f"the database refuses it: {_first_line(str(error.args[0]))}",
             mend=_mend(text, sql, code, getattr(error, "hint", None)),
+        ) from error
+
+
+@contextmanager
+def in_time(text: FeatureView | LabelText, timeout_s: float, mends: Sequence[str]) -> Iterator[None]:
+    """Turns an answer that does not come in time into a ViewError with the text's file.
+
+    Args:
+        text: The view or label.
+        timeout_s: How long it was given, in seconds.
+        mends: What its plan says of the tables it reads whole; empty if it reads none.
+    """
+    try:
+        yield
+    except TimeoutError as error:
+        raise ViewError(
+            file=text.file,
+            line=None,
+            message=f"expected an answer within {timeout_s:g} s, got none",
+            mend="; ".join(mends) or "see by EXPLAIN what it reads, and index that by the key and the time",
         ) from error
 
 

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from staunch_features.blame import blame
 from staunch_features.database import Connection
 from staunch_features.view import FeatureView, LabelText
+
+_STATEMENT: Final = "staunch_planned"
 
 
 async def planned(
@@ -32,6 +34,35 @@ async def planned(
     explain = f"EXPLAIN (VERBOSE, FORMAT JSON) {sql}"
     with blame(text, explain):
         return json.loads(await connection.fetchval(explain, *arguments, timeout=timeout_s))
+
+
+async def planned_for_any(
+    connection: Connection,
+    text: FeatureView | LabelText,
+    sql: str,
+    values: Sequence[str],
+    *,
+    timeout_s: float,
+) -> Any:
+    """Asks for the generic plan of a statement, the one that serves any ids at any moment.
+
+    Args:
+        connection: A connection with ``plan_cache_mode=force_generic_plan``, as all of ours have.
+        text: Whom to blame.
+        sql: The text's statement, perhaps with something around it.
+        values: One for each parameter, written as SQL; they change nothing.
+        timeout_s: How long each step may take, in seconds.
+
+    Raises:
+        ViewError: The statement is at fault.
+    """
+    explain = f"EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE {_STATEMENT}({', '.join(values)})"
+    with blame(text, sql):
+        await connection.execute(f"PREPARE {_STATEMENT} AS {sql}", timeout=timeout_s)
+        try:
+            return json.loads(await connection.fetchval(explain, timeout=timeout_s))
+        finally:
+            await connection.execute(f"DEALLOCATE {_STATEMENT}", timeout=timeout_s)
 
 
 def strings_in(plan: Any) -> Iterator[str]:

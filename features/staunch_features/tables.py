@@ -19,6 +19,7 @@ class Table:
         kind: PostgreSQL's letter for what it is.
         rows: About how many rows it holds; 0 where nobody counts, as for a view.
         columns: Its columns in their order.
+        varchars: Those of type varchar, whose indexes find a text without a cast.
     """
 
     schema: str
@@ -27,6 +28,7 @@ class Table:
     kind: str
     rows: float
     columns: tuple[str, ...]
+    varchars: frozenset[str]
 
     @property
     def sql(self) -> str:
@@ -45,7 +47,15 @@ async def find_table(connection: Connection, name: str, *, timeout_s: float) -> 
     row = await connection.fetchrow(staunch_sql.query("table_facts"), name, timeout=timeout_s)
     if row is None:
         return None
-    return Table(row["schema"], row["name"], row["whole"], row["kind"], row["rows"], tuple(row["columns"]))
+    return Table(
+        row["schema"],
+        row["name"],
+        row["whole"],
+        row["kind"],
+        row["rows"],
+        tuple(row["columns"]),
+        frozenset(row["varchars"]),
+    )
 
 
 async def declared_tables(

@@ -5,116 +5,50 @@ tried on real rows: one row an id, no nulls where it says never, nothing that re
 from after the as-of time in the tables whose time columns it declares.
 """
 
-import math
-import re
 import statistics
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
 
 import staunch_sql
-from staunch_features.blame import blame
+from staunch_features.blame import blame, in_time
+from staunch_features.data_span import Span, data_span
 from staunch_features.database import Connection, Database
 from staunch_features.errors import ViewError
+from staunch_features.index_advice import BIG_TABLE_ROWS, index_advice
 from staunch_features.look_ahead import Probe, probe_tables
-from staunch_features.plan import Plan, Scan, explain
-from staunch_features.sample import draw
-from staunch_features.signature import FeatureColumn, ViewSignature
-from staunch_features.source import FeatureBatch, FeatureSource, Id
+from staunch_features.pace import BUDGET_S, draw_in_time, reach
+from staunch_features.plan import Scan, explain
+from staunch_features.signature import ViewSignature, check_horizon
+from staunch_features.source import FeatureBatch, FeatureSource, Id, LabelBatch
 from staunch_features.sql_text import line_of_column
+from staunch_features.tables import find_table
 from staunch_features.view import FeatureView, LabelText, header_line
+from staunch_features.view_findings import ColumnCheck, LabelCheck, Timing, ViewCheck
+from staunch_features.view_notes import (
+    broken_at_either,
+    ends_early,
+    label_advice,
+    label_errors,
+    looks_ahead,
+    missing_rows,
+    nobody,
+    not_tried,
+    reach_of,
+    too_slow,
+    windows,
+)
 
 _TIMED: Final = {1: 30, 100: 7, 10_000: 3}  # how many ids -> how often
 _EXPLAINED_IDS: Final = 1_000
-_NOT_NULL: Final = "say in the header what null means, or give the column a value with coalesce"
-_FINITE: Final = "let it be a finite number or null: no logarithm of 0, no 'Infinity'"
-_NOBODY: Final = "no id of the population is eligible, so none can be scored: see the joins and _eligible"
-_WINDOW: Final = re.compile(r"(\d+) (hour|day|week|month|year)s?")
-_UNIT_DAYS: Final = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30, "year": 365}
-_BIG_TABLE_ROWS: Final = 10_000  # reading a smaller one whole costs nothing
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnCheck:
-    """One feature over the sampled eligible rows.
-
-    Attributes:
-        column: The feature.
-        nulls: How many of the rows hold null.
-        rows: How many rows there are.
-    """
-
-    column: FeatureColumn
-    nulls: int
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """How long a number of ids takes, from sending the query to having the matrix.
-
-    Attributes:
-        ids: How many ids.
-        median_ms: The median time.
-    """
-
-    ids: int
-    median_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class LabelCheck:
-    """What a label says of the sampled eligible ids at the probed moment.
-
-    Attributes:
-        as_of: The moment; None for a label without dates.
-        rows: How many ids were asked.
-        known: Of how many the label says something.
-        true: For how many it is true.
-    """
-
-    as_of: datetime | None
-    rows: int
-    known: int
-    true: int
-
-
-@dataclass(frozen=True, slots=True)
-class ViewCheck:
-    """All that was found.
-
-    Attributes:
-        view: The view.
-        signature: What it takes and gives.
-        as_of: The moment it was run as of; None for a view without one.
-        found: How many of the sampled ids have a row.
-        eligible: How many of them belong to the population.
-        columns: The features with their nulls.
-        plan: The plan for up to 1,000 ids.
-        timings: For 1, 100 and 10,000 ids, or as many as there are.
-        probes: One for each table with declared time columns.
-        not_probed: The tables read for which no time column is declared.
-        label: What the label says; None without one.
-        errors: What must be mended before the view is used.
-        advice: What would make it faster or safer.
-    """
-
-    view: FeatureView
-    signature: ViewSignature
-    as_of: datetime | None
-    found: int
-    eligible: int
-    columns: tuple[ColumnCheck, ...]
-    plan: Plan
-    timings: tuple[Timing, ...]
-    probes: tuple[Probe, ...]
-    not_probed: tuple[str, ...]
-    label: LabelCheck | None
-    errors: tuple[ViewError, ...]
-    advice: tuple[str, ...]
+def _silent(_: str) -> None:
+    pass
 
 
 async def check_view(
@@ -123,7 +57,10 @@ async def check_view(
     label: LabelText | None = None,
     *,
     as_of: datetime | None = None,
+    until: datetime | None = None,
     timeout_s: float = 60,
+    budget_s: float = BUDGET_S,
+    tell: Callable[[str], None] = _silent,
 ) -> ViewCheck:
     """Checks a view against the database it reads.
 
@@ -132,57 +69,153 @@ async def check_view(
         view: The view.
         label: The label beside it, if there is one.
         as_of: The moment to run it as of; None is now. Left out for a view without as-of time.
-        timeout_s: How long each statement may take, in seconds.
+        until: Where the rows end, as training would be told; None is now.
+        timeout_s: How long each statement may take at most, in seconds.
+        budget_s: How long a statement should take, in seconds: fewer ids are tried if more take longer.
+        tell: Told which big tables are read whole, before anything is run that takes long.
 
     Raises:
-        ViewError: The view or label cannot be run at all.
+        ViewError: The view or label cannot be run at all, or takes longer than `timeout_s`.
         DatabaseUnavailable: The database is away.
-        TimeoutError: A statement took longer than that.
     """
+    now = datetime.now(UTC)
     source = FeatureSource(database, view)
     signature = await source.signature(timeout_s)
-    moment = (as_of or datetime.now(UTC)) if signature.uses_as_of else None
-    ids = await _sample(database, view, signature, timeout_s)
-    batch = await source.fetch(ids, moment, timeout_s=timeout_s)
-    probes = await probe_tables(database, view, ids[:_EXPLAINED_IDS], timeout_s=timeout_s) if moment else ()
-    past = max((probe.as_of for probe in probes), default=moment)
-    before = batch if past == moment else await source.fetch(ids, past, timeout_s=timeout_s)
+    moment = (as_of or now) if signature.uses_as_of else None
+    indexes = await index_advice(database, view, signature, label, timeout_s=timeout_s)
+    whole = [each.note for each in indexes if each.whole]
+    for note in whole:
+        tell(note)
+    limits = _Limits(until or now, timeout_s, budget_s)
+    with in_time(view, timeout_s, whole):
+        tried = await _try(database, source, label, moment, limits)
+        found = await _found(database, source, tried, limits)
+    if label is not None:
+        with in_time(label, timeout_s, whole):
+            found = replace(found, label=await _label(source, label, tried, limits))
+    return replace(
+        found,
+        errors=(*found.errors, *_errors(found, label, tried, limits.until)),
+        advice=(
+            *(each.note for each in indexes),
+            *found.advice,
+            *_advice(found, label, tried, limits.until),
+            *too_slow(len(tried.ids), tried.drawn, budget_s),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Where the rows end, and how long a statement may and should take, in seconds."""
+
+    until: datetime
+    timeout_s: float
+    budget_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """What was run.
+
+    Attributes:
+        ids: The ids.
+        drawn: How many were drawn before those were left out that would take too long.
+        now: Their rows at the moment asked for.
+        before: Their rows at a moment where training reads and outcomes are known.
+        probes: One for each table with declared time columns.
+        span: From when to when there are rows, if that is declared.
+    """
+
+    ids: list[Id]
+    drawn: int
+    now: FeatureBatch
+    before: FeatureBatch
+    probes: tuple[Probe, ...]
+    span: Span | None
+
+
+async def _try(
+    database: Database,
+    source: FeatureSource,
+    label: LabelText | None,
+    moment: datetime | None,
+    limits: _Limits,
+) -> _Tried:
+    view, timeout_s = source.view, limits.timeout_s
+    ids, drawn = await draw_in_time(database, view, moment, timeout_s=timeout_s, budget_s=limits.budget_s)
+    if not ids:
+        raise ViewError(
+            file=view.file,
+            line=header_line(view.text, "population"),
+            message="expected the population to list ids, got none",
+            mend="see that its SQL names the right table and that the table is filled",
+        )
+    now = await source.fetch(ids, moment, timeout_s=timeout_s)
+    if moment is None:
+        return _Tried(ids, drawn, now, now, (), None)
+    some = ids[: _explained(len(ids), drawn)]
+    probes = await probe_tables(database, view, some, timeout_s=timeout_s)
+    span = await data_span(database, view, max(limits.until, moment))
+    known = limits.until - reach_of(label) if label else moment
+    past = max((probe.as_of for probe in probes), default=min(moment, known))
+    before = now if past == moment else await source.fetch(ids, past, timeout_s=timeout_s)
+    return _Tried(ids, drawn, now, before, probes, span)
+
+
+async def _found(database: Database, source: FeatureSource, tried: _Tried, limits: _Limits) -> ViewCheck:
+    """All but what is said of it in the end, and of the label."""
+    view, timeout_s, moment = source.view, limits.timeout_s, tried.now.as_of
+    signature = await source.signature(timeout_s)
+    some = tried.ids[: _explained(len(tried.ids), tried.drawn)]
     async with database.connection(timeout_s) as connection:
-        plan = await explain(connection, view, signature, ids[:_EXPLAINED_IDS], moment, timeout_s=timeout_s)
-        advice = [note for scan in plan.scans for note in await _advice(connection, scan, timeout_s)]
-        undecided = await _undecided(connection, view, signature, ids, moment, timeout_s)
-    if label and signature.uses_as_of:
-        advice += _long_windows(view, label)
-    if not batch.eligible.any():
-        advice.append(_NOBODY)
+        plan = await explain(connection, view, signature, some, moment, timeout_s=timeout_s)
+        vacuums = [note for scan in plan.scans for note in await _vacuum(connection, scan, timeout_s)]
+        undecided = await _undecided(connection, view, signature, tried.ids, moment, timeout_s)
+    read, probed = {scan.table for scan in plan.scans}, {probe.table for probe in tried.probes}
     return ViewCheck(
         view=view,
         signature=signature,
         as_of=moment,
-        found=int(batch.found.sum()),
-        eligible=int(batch.eligible.sum()),
-        columns=_columns(signature, batch),
+        found=int(tried.now.found.sum()),
+        eligible=int(tried.now.eligible.sum()),
+        columns=_columns(signature, tried.now),
         plan=plan,
-        timings=await _timings(source, ids, moment, timeout_s),
-        probes=probes,
-        not_probed=tuple(sorted({scan.table for scan in plan.scans} - {probe.table for probe in probes})),
-        label=await _label(source, label, ids, before, timeout_s) if label else None,
-        errors=(*undecided, *_broken_at_either(view, batch, before, ids), *_looks_ahead(view, probes)),
-        advice=tuple(dict.fromkeys(advice)),
+        timings=await _timings(source, tried.ids, moment, limits),
+        probes=tried.probes,
+        not_probed=tuple(sorted(read - probed)),
+        label=None,
+        errors=tuple(undecided),
+        advice=tuple(dict.fromkeys(vacuums)),
     )
 
 
-async def _sample(
-    database: Database, view: FeatureView, signature: ViewSignature, timeout_s: float
-) -> list[Id]:
-    if ids := await draw(database, view, signature.id_type, timeout_s=timeout_s):
-        return ids
-    raise ViewError(
-        file=view.file,
-        line=header_line(view.text, "population"),
-        message="expected the population to list ids, got none",
-        mend="see that its SQL names the right table and that the table is filled",
-    )
+def _explained(tried: int, drawn: int) -> int:
+    """How many ids tell the plan and the look-ahead, both of which ask several times."""
+    return _EXPLAINED_IDS if tried == drawn else max(tried // 10, 1)
+
+
+def _errors(found: ViewCheck, label: LabelText | None, tried: _Tried, until: datetime) -> Iterator[ViewError]:
+    yield from missing_rows(found.view, tried.now, tried.before)
+    yield from broken_at_either(found.view, tried.now, tried.before, tried.ids)
+    yield from looks_ahead(found.view, tried.probes)
+    if label is not None and found.label is not None:
+        try:
+            check_horizon(found.signature, label)
+        except ViewError as error:
+            yield error
+        yield from label_errors(label, found.label, tried.span.last if tried.span else until)
+
+
+def _advice(found: ViewCheck, label: LabelText | None, tried: _Tried, until: datetime) -> Iterator[str]:
+    dated = found.signature.uses_as_of
+    yield from windows(found.view, label if dated else None)
+    yield from nobody(tried.now, tried.before)
+    if dated:
+        yield from not_tried(found.view)
+        yield from ends_early(tried.span, label, until)
+    if label is not None and found.label is not None:
+        yield from label_advice(label, found.label)
 
 
 def _columns(signature: ViewSignature, batch: FeatureBatch) -> tuple[ColumnCheck, ...]:
@@ -194,14 +227,16 @@ def _columns(signature: ViewSignature, batch: FeatureBatch) -> tuple[ColumnCheck
 
 
 async def _timings(
-    source: FeatureSource, ids: list[Id], moment: datetime | None, timeout_s: float
+    source: FeatureSource, ids: list[Id], moment: datetime | None, limits: _Limits
 ) -> tuple[Timing, ...]:
     timings: list[Timing] = []
     for wanted, repeats in _TIMED.items():
         some = ids[:wanted]
         if timings and timings[-1].ids == len(some):
             break
-        times = [await _time(source, some, moment, timeout_s) for _ in range(repeats)]
+        times: list[float] = []
+        while len(times) < repeats and sum(times) < limits.budget_s / 2:
+            times.append(await _time(source, some, moment, limits.timeout_s))
         timings.append(Timing(len(some), 1000 * statistics.median(times)))
     return tuple(timings)
 
@@ -212,12 +247,16 @@ async def _time(source: FeatureSource, ids: list[Id], moment: datetime | None, t
     return time.perf_counter() - begun
 
 
-async def _label(
-    source: FeatureSource, label: LabelText, ids: list[Id], batch: FeatureBatch, timeout_s: float
-) -> LabelCheck:
-    eligible = [key for key, is_eligible in zip(ids, batch.eligible, strict=True) if is_eligible]
-    labels = await source.labels(label, eligible, batch.as_of, timeout_s=timeout_s)
-    return LabelCheck(batch.as_of, len(eligible), int(labels.known.sum()), int(labels.values.sum()))
+async def _label(source: FeatureSource, label: LabelText, tried: _Tried, limits: _Limits) -> LabelCheck:
+    moment = tried.before.as_of
+    ids = [key for key, is_eligible in zip(tried.ids, tried.before.eligible, strict=True) if is_eligible]
+
+    async def run(count: int) -> LabelBatch:
+        return await source.labels(label, ids[:count], moment, timeout_s=limits.timeout_s)
+
+    asked = await reach(len(ids), run, budget_s=limits.budget_s)
+    labels = await run(asked)
+    return LabelCheck(moment, asked, int(labels.known.sum()), int(labels.values.sum()))
 
 
 async def _undecided(
@@ -245,77 +284,11 @@ async def _undecided(
     return [problem] if nulls else []
 
 
-def _broken_at_either(
-    view: FeatureView, now: FeatureBatch, before: FeatureBatch, ids: list[Id]
-) -> list[ViewError]:
-    """The promises broken as of the moment asked for, and those broken only before, where training reads."""
-    errors = [error for batch in (before, now) for error in broken_promises(view, batch, ids)]
-    return list({(error.line, error.mend): error for error in errors}.values())
-
-
-def broken_promises(view: FeatureView, batch: FeatureBatch, ids: list[Id]) -> list[ViewError]:
-    """Lists what rows break of what the header promises: one error a kind, with the first id that has it."""
-    first = {problem: ids[row] for row, problem in reversed(batch.problems.items())}
-    return [
-        ViewError(
-            file=view.file,
-            line=header_line(view.text, f"features.{problem.split()[1]}"),
-            message=f"{problem}: id {key!r}{_as_of(batch)}",
-            mend=_FINITE if "infinite" in problem else _NOT_NULL,
-        )
-        for problem, key in first.items()
-    ]
-
-
-def _as_of(batch: FeatureBatch) -> str:
-    return f" as of {batch.as_of:%Y-%m-%d %H:%M} UTC" if batch.as_of else ""
-
-
-def _looks_ahead(view: FeatureView, probes: tuple[Probe, ...]) -> list[ViewError]:
-    return [
-        ViewError(
-            file=view.file,
-            line=header_line(view.text, f"features.{name}"),
-            message=f"feature {name} as of {probe.as_of:%Y-%m-%d %H:%M} UTC changes when later rows of "
-            f"{probe.table} are hidden",
-            mend=f"compare every time column of {probe.table} with $2::timestamptz",
-        )
-        for probe in probes
-        for name in probe.changed
-    ]
-
-
-async def _advice(connection: Connection, scan: Scan, timeout_s: float) -> list[str]:
-    rows = await connection.fetchval(
-        staunch_sql.query("table_facts"), scan.table, column=4, timeout=timeout_s
-    )
-    if rows < _BIG_TABLE_ROWS:
+async def _vacuum(connection: Connection, scan: Scan, timeout_s: float) -> list[str]:
+    """Says which index answers only with the help of its table."""
+    if scan.kind != "Index Only Scan" or scan.heap_fetches <= scan.rows / 10:
         return []
-    if scan.index is None and scan.kind == "Seq Scan":
-        return [f"{scan.table} is read as a whole: index it by the id and the time"]
-    if scan.kind != "Index Only Scan":
-        return [f"{scan.table} is read by {scan.kind}: let an index INCLUDE all columns read"]
-    if scan.heap_fetches > scan.rows / 10:
-        return [
-            f"{scan.table}: {scan.heap_fetches} of {scan.rows} rows came from the table itself: VACUUM it"
-        ]
-    return []
-
-
-def _long_windows(view: FeatureView, label: LabelText) -> list[str]:
-    """Says which features look back further than the label declares; not all windows can be read."""
-    days = {name: _days(doc.window) for name, doc in view.features.items()}
-    longer = [name for name, each in days.items() if each > label.observation_days]
-    if not longer:
+    table = await find_table(connection, scan.table, timeout_s=timeout_s)
+    if table is None or table.rows < BIG_TABLE_ROWS:
         return []
-    place = f"{label.file}:{header_line(label.text, 'observation_days')}"
-    windows = ", ".join(f"{name} over {view.features[name].window}" for name in longer)
-    return [
-        f"{place}: observation_days is {label.observation_days}, but the view looks back further: "
-        f"{windows}; declare {math.ceil(max(days.values()))}, or look back less"
-    ]
-
-
-def _days(window: str) -> float:
-    found = _WINDOW.fullmatch(window.strip().lower())
-    return int(found[1]) * _UNIT_DAYS[found[2]] if found else 0
+    return [f"{scan.table}: {scan.heap_fetches} of {scan.rows} rows came from the table itself: VACUUM it"]

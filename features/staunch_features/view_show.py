@@ -14,7 +14,7 @@ from staunch_features.sample import SAMPLE_IDS, draw
 from staunch_features.signature import FeatureColumn
 from staunch_features.source import FeatureSource
 from staunch_features.view import FeatureDoc, FeatureView, LabelText
-from staunch_features.view_check import broken_promises
+from staunch_features.view_notes import broken_promises
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _SPREAD_BINS: Final = 10

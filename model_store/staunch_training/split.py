@@ -113,7 +113,8 @@ def begin_after(plan: DatePlan, first: datetime, observation_days: int) -> tuple
     """Leaves out the dates to train on that have less than `observation_days` of rows before them.
 
     There features that count over a window say less than they will in serving, and teach that this is how
-    customers are. While that would leave fewer than half of the dates, only those without any row go.
+    customers are. Where that would leave fewer than half of the dates that have rows before them, only the
+    others go.
 
     Args:
         plan: The dates.
@@ -126,7 +127,7 @@ def begin_after(plan: DatePlan, first: datetime, observation_days: int) -> tuple
     full = first + timedelta(days=observation_days)
     observed = [date for date in plan.train if date >= full]
     some = [date for date in plan.train if date > first]
-    kept = observed if 2 * len(observed) >= len(plan.train) else some or list(plan.train)
+    kept = observed if observed and 2 * len(observed) >= len(some) else some or list(plan.train)
     left_out = [date for date in plan.train if date not in kept]
     short = [date for side in (kept, plan.validation, plan.test) for date in side if date < full]
     why = f"fewer than {observation_days} days of rows before, the first is of {first:%Y-%m-%d}"

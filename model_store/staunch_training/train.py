@@ -13,6 +13,7 @@ import numpy as np
 
 from staunch_features.data_span import data_span
 from staunch_features.database import Database
+from staunch_features.index_advice import index_advice
 from staunch_features.signature import check_horizon
 from staunch_features.source import FeatureSource
 from staunch_features.view import FeatureView, LabelText
@@ -161,16 +162,20 @@ async def _read(
     reader_url: str, view: FeatureView, label: LabelText, settings: TrainSettings, progress: Progress
 ) -> Dataset:
     """Plans the dates, tells them, and reads the rows."""
-    database = Database(reader_url, size=1)
+    database, slow = Database(reader_url, size=1), list[str]()
     try:
         source = FeatureSource(database, view)
         signature = await source.signature(TIMEOUT_S)
         check_horizon(signature, label)
+        advice = await index_advice(database, view, signature, label, timeout_s=TIMEOUT_S)
+        slow = [each.note for each in advice if each.whole]
         plan = None
         if signature.uses_as_of:
             plan, lines = await _plan(database, view, label, settings)
             for line in lines:
                 progress(line, 1.0)
+        for note in slow:
+            progress(f"advice: {note}", 1.0)
         return await extract(
             source,
             label,
@@ -181,8 +186,8 @@ async def _read(
         )
     except TimeoutError as error:
         raise TrainingError(
-            f"expected every statement to answer within {TIMEOUT_S:g} s: `staunch view check {view.name}` "
-            "says what it reads; index that by the key and the time"
+            f"{view.file} or {label.file}: expected every statement to answer within {TIMEOUT_S:g} s, got no "
+            f"answer; {'; '.join(slow) or f'`staunch view check {view.name}` says what it reads'}"
         ) from error
     finally:
         await database.close()

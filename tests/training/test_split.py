@@ -119,6 +119,13 @@ def test_dates_that_rows_do_not_reach_back_to_are_left_out_while_others_remain(
     assert [note.partition(":")[0] for note in notes] == told
 
 
+def test_dates_before_all_rows_do_not_count_when_those_with_few_are_judged() -> None:
+    plan = _plan()
+    begun, (left_out,) = begin_after(plan, plan.train[0] + timedelta(days=100), 90)
+    assert begun.train == plan.train[-5:]
+    assert left_out.startswith(f"left out of train: {plan.train[0]:%Y-%m-%d}, ")
+
+
 def test_what_is_said_of_early_dates_names_them_and_why() -> None:
     plan = _plan()
     _, (left_out,) = begin_after(plan, plan.train[1] - timedelta(days=365), 365)

@@ -5,10 +5,12 @@ SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS ki
        (CASE WHEN c.relkind NOT IN ('r', 'm') THEN greatest(c.reltuples, 0)
              WHEN c.relpages > 0 AND c.reltuples >= 0
              THEN c.reltuples / c.relpages * pg_relation_size(c.oid) / current_setting('block_size')::int
-             ELSE pg_relation_size(c.oid) / 100 END)::float8 AS rows,
+             ELSE pg_relation_size(c.oid) / 50 END)::float8 AS rows,
        ARRAY(SELECT a.attname FROM pg_catalog.pg_attribute AS a
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-             ORDER BY a.attnum)::text[] AS columns
+             ORDER BY a.attnum)::text[] AS columns,
+       ARRAY(SELECT a.attname FROM pg_catalog.pg_attribute AS a
+             WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.atttypid = 'varchar'::regtype)::text[] AS varchars
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_class AS w ON w.oid = coalesce(pg_partition_root(c.oid), c.oid)
