@@ -364,6 +364,8 @@ async def heavy(server: EmbeddedPostgres, name: str, customers: int, view: Featu
     heavy_name = await add_heavy(server, name)
     before, after = (Reader(server.url_for(each, READER), view) for each in (name, heavy_name))
     draw = random.Random(3)
+    for reader in (before, after):
+        await warm(reader, customers)
     lines = [
         f"## {HEAVY_CUSTOMERS:,} of {customers:,} customers with {HEAVY_ROWS:,} more transactions",
         "",

@@ -12,18 +12,18 @@ _MOST_BYTES = 8 << 30  # what the churn view reads of 1,000,000 customers is 6 G
 
 
 def shared_buffers(data: Path, memory: int | None = None) -> str:
-    """Returns the server setting: as much as its databases are large now, at most a quarter of the memory.
+    """Returns the server setting: as much as its databases are large now, at most a third of the memory.
 
-    The quarter is PostgreSQL's own advice (its manual, 19.4.1). With less than there is to cache, each page
-    that is missing costs a call of the system; more would be of no use.
+    PostgreSQL's manual, 19.4.1, advises a quarter to begin with, and sees no good in more than 40 %. With
+    less than there is to cache, each page that is missing costs a call of the system, or a read of the disk.
 
     Args:
         data: The server's data folder.
         memory: The memory that there is, in bytes; None is what there is here.
     """
     size = sum(_size(file) for file in (data / "base").rglob("*"))
-    quarter = (memory or memory_bytes()) // 4
-    return f"{max(min(size, quarter, _MOST_BYTES), _LEAST_BYTES) >> 20}MB"
+    third = (memory or memory_bytes()) // 3
+    return f"{max(min(size, third, _MOST_BYTES), _LEAST_BYTES) >> 20}MB"
 
 
 def _size(file: Path) -> int:

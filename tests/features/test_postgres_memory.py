@@ -28,9 +28,9 @@ def test_a_large_one_is_cached_whole(tmp_path):
     assert shared_buffers(tmp_path, 64 * GB) == "2048MB"
 
 
-def test_it_takes_no_more_than_a_quarter_of_the_memory_and_8_gb(tmp_path):
+def test_it_takes_no_more_than_a_third_of_the_memory_and_8_gb(tmp_path):
     sparse(tmp_path / "base/5/1259", 100 * GB)
-    assert shared_buffers(tmp_path, 4 * GB) == "1024MB"
+    assert shared_buffers(tmp_path, 3 * GB) == "1024MB"
     assert shared_buffers(tmp_path, 64 * GB) == "8192MB"
     assert shared_buffers(tmp_path, GB // 2) == "256MB"
 
