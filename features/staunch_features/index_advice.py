@@ -72,7 +72,8 @@ async def index_advice(
             )
             await check_label(connection, label, sql, signature.id_type, timeout_s=timeout_s)
             plan = await planned_for_any(connection, label, sql, [ids, now, now, now], timeout_s=timeout_s)
-            found += await _wishes(connection, plan, times, timeout_s)
+            # Nobody waits for a label: an index that finds its rows will do.
+            found += [each for each in await _wishes(connection, plan, times, timeout_s) if each.whole]
     return tuple(wish.advice() for wish in _united(found))
 
 
@@ -94,15 +95,19 @@ class _Wish:
     keys: tuple[str, ...]
     included: tuple[str, ...] | None
 
+    @property
+    def whole(self) -> bool:
+        """Whether the table is read from its beginning to its end."""
+        return self.kind == "Seq Scan"
+
     def advice(self) -> IndexAdvice:
         """The wish in words."""
-        whole = self.kind == "Seq Scan"
-        if whole:
+        if self.whole:
             how = f"{self.table} is read whole {'for each id' if self.each else 'by each call'}"
         else:
             how = f"{self.table} is read by {self.kind}: let an index INCLUDE all columns read"
-        otherwise = ": index it by the id and the time" if whole else ""
-        return IndexAdvice(whole, how + (f": {self._definition()}" if self.keys else otherwise))
+        otherwise = ": index it by the id and the time" if self.whole else ""
+        return IndexAdvice(self.whole, how + (f": {self._definition()}" if self.keys else otherwise))
 
     def _definition(self) -> str:
         included = f" INCLUDE ({', '.join(self.included)})" if self.included else ""

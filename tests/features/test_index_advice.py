@@ -52,6 +52,9 @@ CROSS JOIN LATERAL (
   WHERE p.customer_id = u.id AND p.bought_on <= $2::timestamptz AND p.cds > 0
 ) AS v"""
 EACH = "SELECT u.id, (SELECT {expression})::float8 AS a FROM unnest($1::{sql_type}[]) AS u (id)"
+NOTHING_READ = (
+    "SELECT u.id, 1::float8 AS a FROM unnest($1::bigint[]) AS u (id) WHERE $2::timestamptz IS NOT NULL"
+)
 PLAIN = "CREATE INDEX ON cdnow.purchases (customer_id) INCLUDE (cds)"
 WANTED = "CREATE INDEX ON cdnow.purchases (customer_id, bought_on) INCLUDE (cds, dollars)"
 
@@ -145,12 +148,22 @@ async def test_small_tables_may_be_read_whole(made):
 async def test_the_label_is_read_too(made):
     label = parse_label("cdnow", LABEL, "labels/cdnow.sql")
     assert await advised(made[1], LATERAL, label) == [f"cdnow.purchases is read whole for each id: {WANTED}"]
-    nothing = (
-        "SELECT u.id, 1::float8 AS a FROM unnest($1::bigint[]) AS u (id) WHERE $2::timestamptz IS NOT NULL"
-    )
-    assert await advised(made[1], nothing, label) == [
+    assert await advised(made[1], NOTHING_READ, label) == [
         "cdnow.purchases is read whole by each call: CREATE INDEX ON cdnow.purchases (customer_id, bought_on)"
     ]
+
+
+async def test_a_label_is_content_with_an_index_that_finds_its_rows(made):
+    owner, database = made
+    label = parse_label(
+        "cdnow", LABEL.replace("p.bought_on >", "p.note <> '' AND p.bought_on >"), "cdnow.sql"
+    )
+    await owner.execute("CREATE INDEX partly ON cdnow.purchases (customer_id, bought_on)")
+    await owner.execute("ANALYZE cdnow.purchases")
+    try:
+        assert await advised(database, NOTHING_READ, label) == []
+    finally:
+        await owner.execute("DROP INDEX cdnow.partly")
 
 
 async def test_the_index_that_is_told_is_used_alone_and_then_nothing_is_told(made):
