@@ -13,7 +13,8 @@ import staunch_sql
 from staunch_features.blame import blame
 from staunch_features.database import Database
 from staunch_features.errors import ViewError
-from staunch_features.tables import Table, declared_tables, not_a_time, quoted
+from staunch_features.sql_text import quoted
+from staunch_features.tables import Table, declared_tables, not_a_time
 from staunch_features.view import FeatureView, LabelText
 
 _SAMPLED_ROWS: Final = 1_000_000  # of a bigger table; a day of many is hardly missed

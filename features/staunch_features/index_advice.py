@@ -9,8 +9,8 @@ import staunch_sql
 from staunch_features.database import Connection, Database
 from staunch_features.planned import planned_for_any, strings_in
 from staunch_features.signature import SQL_TYPES, ViewSignature, check_label
-from staunch_features.sql_text import code_of
-from staunch_features.tables import Table, declared_tables, find_table, quoted
+from staunch_features.sql_text import code_of, quoted
+from staunch_features.tables import Table, declared_tables, find_table
 from staunch_features.view import FeatureView, LabelText
 
 BIG_TABLE_ROWS: Final = 10_000

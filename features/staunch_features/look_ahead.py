@@ -18,8 +18,8 @@ from staunch_features.blame import blame
 from staunch_features.database import Connection, Database
 from staunch_features.errors import ViewError
 from staunch_features.source import FeatureSource, Id
-from staunch_features.sql_text import rename
-from staunch_features.tables import Table, declared_tables, not_a_time, quoted
+from staunch_features.sql_text import quoted, rename
+from staunch_features.tables import Table, declared_tables, not_a_time
 from staunch_features.view import FeatureView
 
 _SAMPLED_ROWS: Final = 100_000  # so many rows of a table tell where its middle lies

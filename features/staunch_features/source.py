@@ -23,6 +23,7 @@ from staunch_features.signature import (
     check_label,
     read_signature,
 )
+from staunch_features.sql_text import quoted
 from staunch_features.view import FeatureView, LabelText
 
 __all__ = [
@@ -250,17 +251,13 @@ def _pack(view: FeatureView, signature: ViewSignature) -> str:
 
     A null element would break the stride of the matrix, so nulls travel as NaN.
     """
-    columns = [f"coalesce(packed.{_quoted(column.name)}, 'NaN'::float8)" for column in signature.features]
+    columns = [f"coalesce(packed.{quoted(column.name)}, 'NaN'::float8)" for column in signature.features]
     if signature.has_eligible:
         columns.append('(coalesce(packed."_eligible", false))::int::float8')
-    key = _quoted(signature.id_column) + ("::text" if signature.id_type == "uuid" else "")
+    key = quoted(signature.id_column) + ("::text" if signature.id_type == "uuid" else "")
     return staunch_sql.query("pack_features").format(
         id=key, columns=", ".join(columns), statement=view.statement
     )
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _unpack(

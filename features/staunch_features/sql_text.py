@@ -86,3 +86,8 @@ def rename(statement: str, pattern: re.Pattern[str], name: str) -> str:
             pieces += [pattern.sub(name, statement[end : token.start()]), token[0]]
             end = token.end()
     return "".join([*pieces, pattern.sub(name, statement[end:])])
+
+
+def quoted(name: str) -> str:
+    """A name as SQL takes it, whatever it is."""
+    return '"' + name.replace('"', '""') + '"'

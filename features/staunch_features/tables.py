@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import staunch_sql
 from staunch_features.database import Connection
 from staunch_features.errors import ViewError
+from staunch_features.sql_text import quoted
 from staunch_features.view import FeatureView, header_line
 
 
@@ -88,8 +89,3 @@ def not_a_time(view: FeatureView, name: str, column: str, why: str) -> ViewError
 def _wrong(view: FeatureView, name: str, message: str, mend: str) -> ViewError:
     line = header_line(view.text, f"time_columns.{name}")
     return ViewError(file=view.file, line=line, message=message, mend=mend)
-
-
-def quoted(name: str) -> str:
-    """A name as SQL takes it, whatever it is."""
-    return '"' + name.replace('"', '""') + '"'

@@ -341,17 +341,21 @@ async def test_a_row_that_the_view_says_it_never_gives_is_not_scored(
     assert (await asked[1]).probability > 0
 
 
-async def test_a_row_whose_data_the_sql_fails_on_fails_alone(
-    publish: Any, serve: Serve, read_error: Any
-) -> None:
-    publish(text=view_text().replace("people.a, people.b", "1 / (people.a - 8) AS a, people.b"))
-    live = await serve()
+async def failure_of_8_alone(live: Any) -> Any:
+    """Asks for ten customers at once and sees that the eighth alone fails; its failure."""
     ids = list(range(1, 11))
     asked = [live.prediction.Predict(pb.PredictRequest(customer_id=i)) for i in ids]
     outcomes = await asyncio.gather(*asked, return_exceptions=True)
     failed = [i for i, outcome in zip(ids, outcomes, strict=True) if isinstance(outcome, aio.AioRpcError)]
     assert failed == [8]
-    error = read_error(outcomes[7])
+    return outcomes[7]
+
+
+async def test_a_row_whose_data_the_sql_fails_on_fails_alone(
+    publish: Any, serve: Serve, read_error: Any
+) -> None:
+    publish(text=view_text().replace("people.a, people.b", "1 / (people.a - 8) AS a, people.b"))
+    error = read_error(await failure_of_8_alone(await serve()))
     assert error.reason == "MODEL_REFUSED"
     assert "division by zero" in error.message
 
@@ -360,13 +364,7 @@ async def test_an_id_with_two_rows_fails_alone_and_no_other_caller_hears_of_it(
     publish: Any, serve: Serve, read_error: Any
 ) -> None:
     publish(text=view_text() + TWICE.format(id=8))
-    live = await serve()
-    ids = list(range(1, 11))
-    asked = [live.prediction.Predict(pb.PredictRequest(customer_id=i)) for i in ids]
-    outcomes = await asyncio.gather(*asked, return_exceptions=True)
-    failed = [i for i, outcome in zip(ids, outcomes, strict=True) if isinstance(outcome, aio.AioRpcError)]
-    assert failed == [8]
-    error = read_error(outcomes[7])
+    error = read_error(await failure_of_8_alone(await serve()))
     assert error.reason == "MODEL_REFUSED"
     assert "churn@1/features.sql: for 8 " in error.message
     assert "more than one" in error.message
