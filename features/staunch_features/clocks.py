@@ -164,7 +164,7 @@ async def _ask(connection: Connection, users: Sequence[_Code], timeout_s: float)
     names = sorted({name for user in users for name in user.names})
     uses = {use for user in users for use in user.uses}
     return await connection.fetch(
-        staunch_sql.query("reached_code"),
+        staunch_sql.query("views/reached_code"),
         [name.schema for name in calls],
         [name.word for name in calls],
         [name.schema for name in names],

@@ -90,7 +90,7 @@ async def _span(
     now: datetime,
     timeout_s: float,
 ) -> list[Span]:
-    sql = staunch_sql.query("time_span").format(
+    sql = staunch_sql.query("checks/time_span").format(
         column=quoted(column), table=table.sql, sampling=table.sampling(_SAMPLED_ROWS)
     )
     try:

@@ -67,7 +67,7 @@ async def index_advice(
         plan = await planned_for_any(connection, view, view.statement, values, timeout_s=timeout_s)
         found = await _wishes(connection, plan, times, timeout_s)
         if label is not None:
-            sql = staunch_sql.query("read_labels").format(
+            sql = staunch_sql.query("views/read_labels").format(
                 ids=f"{SQL_TYPES[signature.id_type]}[]", statement=label.statement
             )
             await check_label(connection, label, sql, signature.id_type, timeout_s=timeout_s)

@@ -71,7 +71,7 @@ async def probe_tables(
 async def _middle(
     connection: Connection, view: FeatureView, name: str, table: Table, column: str, timeout_s: float
 ) -> datetime | None:
-    sql = staunch_sql.query("middle_time").format(
+    sql = staunch_sql.query("checks/middle_time").format(
         column=quoted(column), table=table.sql, sampling=table.sampling(_SAMPLED_ROWS)
     )
     try:
@@ -86,7 +86,7 @@ def _hidden(view: FeatureView, table: Table, columns: Sequence[str]) -> FeatureV
     """The same view without what is later in one table; names with a schema would reach past the WITH."""
     full = rf'"?\b{re.escape(table.schema)}"?\s*\.\s*"?{re.escape(table.name)}\b"?'
     name = quoted(table.name)
-    statement = staunch_sql.query("hide_later_rows").format(
+    statement = staunch_sql.query("checks/hide_later_rows").format(
         name=name,
         table=table.sql,
         seen=" AND ".join(f"({quoted(c)}::timestamptz > $2::timestamptz) IS NOT TRUE" for c in columns),

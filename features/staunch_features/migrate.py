@@ -36,10 +36,10 @@ async def migrate(
             failed; those before it stay applied, it and those after it are not.
     """
     wanted = staunch_sql.migrations() if steps is None else steps
-    await take_lock(connection, "lock_migrations", "staunch migrate", progress)
+    await take_lock(connection, "schema/lock_migrations", "staunch migrate", progress)
     try:
         await _prepare(connection)
-        applied = await connection.fetch(staunch_sql.query("applied_migrations"))
+        applied = await connection.fetch(staunch_sql.query("schema/applied_migrations"))
         _compare(wanted, [(row["version"], row["name"], row["sha256"]) for row in applied])
         missing = list(wanted[len(applied) :])
         for step in missing:
@@ -47,12 +47,12 @@ async def migrate(
         return missing
     finally:
         if not connection.is_closed():
-            await connection.execute(staunch_sql.query("unlock_migrations"))
+            await connection.execute(staunch_sql.query("schema/unlock_migrations"))
 
 
 async def _prepare(connection: Connection) -> None:
     try:
-        await connection.execute(staunch_sql.query("create_schema_migrations"))
+        await connection.execute(staunch_sql.query("schema/create_schema_migrations"))
     except asyncpg.PostgresError as error:
         raise MigrationError(
             f"cannot prepare the schema staunch: {error}; migrate as the owner of the database"
@@ -79,7 +79,7 @@ async def _apply(connection: Connection, step: Migration) -> None:
     try:
         async with connection.transaction():
             await connection.execute(step.sql)
-            record = staunch_sql.query("record_migration")
+            record = staunch_sql.query("schema/record_migration")
             await connection.execute(record, step.version, step.name, step.sha256)
     except asyncpg.PostgresError as error:
         raise MigrationError(f"migration {step.version:04d}_{step.name} failed: {error}") from error

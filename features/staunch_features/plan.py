@@ -108,7 +108,7 @@ async def _literals(
 ) -> list[str]:
     """Writes the parameters as SQL: EXECUTE takes no others. The database does the quoting."""
     sql_type = SQL_TYPES[signature.id_type]
-    quote = staunch_sql.query("quote_ids").format(type=sql_type)
+    quote = staunch_sql.query("checks/quote_ids").format(type=sql_type)
     values = [f"{await connection.fetchval(quote, list(ids), timeout=timeout_s)}::{sql_type}[]"]
     if signature.uses_as_of and as_of is not None:
         values.append(f"'{as_of.isoformat()}'::timestamptz")

@@ -65,7 +65,7 @@ def initialise(data: Path, binaries: Binaries, *, fsync: bool) -> None:
     # Single-user mode needs no network and no password: nobody can come in before the access file is ours.
     options = ["-c", "exit_on_error=on", "-c", f"fsync={'on' if fsync else 'off'}"]
     single = [binaries.path("postgres"), "--single", "-D", str(unfinished), *options, SUPERUSER]
-    _run(words, single, staunch_sql.query("create_cluster").format(**passwords))
+    _run(words, single, staunch_sql.query("cluster/create_cluster").format(**passwords))
     (unfinished / "pg_hba.conf").write_text(_ACCESS)
     _write_secret(_passwords_file(unfinished), json.dumps(passwords))
     unfinished.rename(data)

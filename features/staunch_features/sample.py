@@ -32,7 +32,7 @@ async def draw(
         DatabaseUnavailable: The database is away.
         TimeoutError: It took longer than that.
     """
-    sql = staunch_sql.query("sample_population").format(
+    sql = staunch_sql.query("checks/sample_population").format(
         cast=f"::{SQL_TYPES[id_type]}" + ("::text" if id_type == "uuid" else ""),
         statement=view.population,
         most=most,

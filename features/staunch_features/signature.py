@@ -88,7 +88,7 @@ async def read_signature(connection: Connection, view: FeatureView, *, timeout_s
     with blame(view, view.statement):
         statement = await connection.prepare(view.statement, timeout=timeout_s)
     # What writes cannot stand within a SELECT, so it is refused for what it is, before any right is asked.
-    reading = staunch_sql.query("within_select").format(statement=view.statement)
+    reading = staunch_sql.query("views/within_select").format(statement=view.statement)
     with blame(view, reading):
         await connection.prepare(reading, timeout=timeout_s)
     id_type, uses_as_of = _parameters(view, [p.name for p in statement.get_parameters()])

@@ -182,7 +182,7 @@ class FeatureSource:
             DatabaseUnavailable: The database is away.
         """
         id_type = (await self.signature(timeout_s)).id_type
-        sql = staunch_sql.query("read_population").format(
+        sql = staunch_sql.query("views/read_population").format(
             cast=f"::{SQL_TYPES[id_type]}" + ("::text" if id_type == "uuid" else ""),
             statement=self.view.population,
         )
@@ -209,7 +209,7 @@ class FeatureSource:
             TimeoutError: The labels did not come in time.
         """
         id_type = (await self.signature(timeout_s)).id_type
-        sql = staunch_sql.query("read_labels").format(
+        sql = staunch_sql.query("views/read_labels").format(
             ids=f"{SQL_TYPES[id_type]}[]", statement=label.statement
         )
         async with self._database.connection(timeout_s) as connection:
@@ -255,7 +255,7 @@ def _pack(view: FeatureView, signature: ViewSignature) -> str:
     if signature.has_eligible:
         columns.append('(coalesce(packed."_eligible", false))::int::float8')
     key = quoted(signature.id_column) + ("::text" if signature.id_type == "uuid" else "")
-    return staunch_sql.query("pack_features").format(
+    return staunch_sql.query("views/pack_features").format(
         id=key, columns=", ".join(columns), statement=view.statement
     )
 

@@ -45,7 +45,7 @@ class Table:
 
 async def find_table(connection: Connection, name: str, *, timeout_s: float) -> Table | None:
     """Finds a table by the name that stands in SQL; None if there is none."""
-    row = await connection.fetchrow(staunch_sql.query("table_facts"), name, timeout=timeout_s)
+    row = await connection.fetchrow(staunch_sql.query("checks/table_facts"), name, timeout=timeout_s)
     if row is None:
         return None
     return Table(

@@ -33,7 +33,7 @@ async def tables_read(
         plan = await planned(connection, view, view.statement, arguments, timeout_s=timeout_s)
         found = set(tables_in(plan))
         if label:
-            sql = staunch_sql.query("read_labels").format(
+            sql = staunch_sql.query("views/read_labels").format(
                 ids=f"{SQL_TYPES[signature.id_type]}[]", statement=label.statement
             )
             plan = await planned(connection, label, sql, ([], now, now, now), timeout_s=timeout_s)

@@ -270,7 +270,7 @@ async def _undecided(
     """Finds rows whose ``_eligible`` is null, which is often meant as true and always taken as false."""
     if not signature.has_eligible:
         return []
-    sql = staunch_sql.query("null_eligible").format(statement=view.statement)
+    sql = staunch_sql.query("checks/null_eligible").format(statement=view.statement)
     with blame(view, sql):
         nulls = await connection.fetchval(
             sql, ids, *([moment] if signature.uses_as_of else []), timeout=timeout_s

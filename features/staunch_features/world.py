@@ -155,7 +155,7 @@ async def write_world(
         DatabaseUnavailable: The database cannot be reached, goes away meanwhile or is full.
     """
     async with opened(owner_url, timeout_s=_CONNECT_TIMEOUT_S) as connection:
-        await take_lock(connection, "world_lock", "staunch simulate", progress or _silent)
+        await take_lock(connection, "simulation/lock", "staunch simulate", progress or _silent)
         stored = await _read_as_owner(connection)
         standing = (stored.customers, stored.seed) if stored else (DEFAULT_CUSTOMERS, DEFAULT_SEED)
         size = standing[0] if customers is None else customers
@@ -229,7 +229,7 @@ async def _write(
 
 
 async def _read(connection: Connection) -> _Stored | None:
-    row = await connection.fetchrow(staunch_sql.query("world_read"))
+    row = await connection.fetchrow(staunch_sql.query("simulation/read"))
     if row is None:
         return None
     known: dict[str, Any] = dict(row)
@@ -249,7 +249,7 @@ async def _read_as_owner(connection: Connection) -> _Stored | None:
 
 
 async def _refuse_customers(connection: Connection) -> None:
-    if not await connection.fetchval(staunch_sql.query("world_is_empty")):
+    if not await connection.fetchval(staunch_sql.query("simulation/is_empty")):
         raise WorldError(
             "expected no customers, or simulated ones, and found some that the simulation did not write; "
             "give the simulation a database of its own"
@@ -278,10 +278,10 @@ async def _write_anew(
     world = await _world(connection, wanted, settings)
     marker = (wanted.seed, wanted.customers, GENERATOR_VERSION, wanted.origin, wanted.until, settings.dump())
     async with connection.transaction():
-        await connection.execute(staunch_sql.query("world_begin"), *marker)
+        await connection.execute(staunch_sql.query("simulation/begin"), *marker)
         written = await load(connection, world, progress)
         await connection.execute(
-            staunch_sql.query("world_finish"), wanted.seed, wanted.until, settings.dump()
+            staunch_sql.query("simulation/finish"), wanted.seed, wanted.until, settings.dump()
         )
     await _vacuum(connection, progress)
     return _report("written", wanted, None, written)
@@ -294,7 +294,7 @@ async def _append(
     async with connection.transaction():
         written = await append(connection, world, microseconds(since), progress)
         await connection.execute(
-            staunch_sql.query("world_finish"), wanted.seed, wanted.until, settings.dump()
+            staunch_sql.query("simulation/finish"), wanted.seed, wanted.until, settings.dump()
         )
     await _vacuum(connection, progress)
     return _report("appended", wanted, since, written)
@@ -308,7 +308,7 @@ async def _world(connection: Connection, wanted: _Wanted, settings: WorldSetting
 
 async def _vacuum(connection: Connection, progress: Progress) -> None:
     progress("counting", 0.95)
-    await connection.execute(staunch_sql.query("world_vacuum"))
+    await connection.execute(staunch_sql.query("simulation/vacuum"))
     progress("done", 1.0)
 
 

@@ -48,7 +48,7 @@ async def true_ceiling(owner_url: str, as_of: datetime, horizon_days: int) -> Ce
     """
     async with opened(owner_url) as connection:
         end = as_of + timedelta(days=horizon_days)
-        row = await connection.fetchrow(staunch_sql.query("world_outcomes"), as_of, end)
+        row = await connection.fetchrow(staunch_sql.query("simulation/outcomes"), as_of, end)
     columns = [[] if row is None or column is None else column for column in (row or ())]
     risks, known, left = (np.array(column) for column in columns)
     left = left.astype(np.bool_)

@@ -80,12 +80,12 @@ async def read_reference(connection: Connection) -> Reference:
         ValueError: A province lacks a rule or a postal prefix, or a service a plan.
     """
     provinces = tuple(
-        row["province_code"] for row in await connection.fetch(staunch_sql.query("world_provinces"))
+        row["province_code"] for row in await connection.fetch(staunch_sql.query("simulation/provinces"))
     )
-    prefixes = await connection.fetch(staunch_sql.query("world_postal_prefixes"))
-    rules = await connection.fetch(staunch_sql.query("world_province_rules"))
-    fees = await connection.fetch(staunch_sql.query("world_cancellation_rules"))
-    plans = await connection.fetch(staunch_sql.query("world_plans"))
+    prefixes = await connection.fetch(staunch_sql.query("simulation/postal_prefixes"))
+    rules = await connection.fetch(staunch_sql.query("simulation/province_rules"))
+    fees = await connection.fetch(staunch_sql.query("simulation/cancellation_rules"))
+    plans = await connection.fetch(staunch_sql.query("simulation/plans"))
     found = {
         (code, rule): [
             (row["valid_from"], row["value"])

@@ -51,11 +51,11 @@ async def load(connection: Connection, world: World, progress: Progress) -> Writ
 
     Constraints and indexes are dropped before and made again after, rows are frozen as they are copied.
     """
-    await connection.execute(staunch_sql.query("world_load_settings"))
-    indexes = await connection.fetch(staunch_sql.query("world_indexes"))
+    await connection.execute(staunch_sql.query("simulation/load_settings"))
+    indexes = await connection.fetch(staunch_sql.query("simulation/indexes"))
     for index in reversed(indexes):
         await connection.execute(index["drop_statement"])
-    await connection.execute(staunch_sql.query("world_empty"))
+    await connection.execute(staunch_sql.query("simulation/empty"))
     rows: Counter[str] = Counter()
     async with aclosing(_pieces(world, None, progress)) as pieces:
         async for piece in pieces:
@@ -74,15 +74,15 @@ async def append(connection: Connection, world: World, since: int, progress: Pro
     All is drawn again and only the difference written, so that the outcome is the same as if the world
     had been loaded at once.
     """
-    await connection.execute(staunch_sql.query("world_append_settings"))
-    await connection.execute(staunch_sql.query("world_stage"))
+    await connection.execute(staunch_sql.query("simulation/append_settings"))
+    await connection.execute(staunch_sql.query("simulation/stage"))
     rows: Counter[str] = Counter()
     changes = 0
     async with aclosing(_pieces(world, since, progress)) as pieces:
         async for piece in pieces:
             rows, changes = rows + piece.rows, changes + piece.changes
             await _append_piece(connection, piece)
-    await connection.execute(staunch_sql.query("world_unstage"))
+    await connection.execute(staunch_sql.query("simulation/unstage"))
     return Written(rows, changes)
 
 
@@ -90,7 +90,7 @@ async def _append_piece(connection: Connection, piece: _Piece) -> None:
     """Closes what has ended before it writes what has begun, since the two may not overlap."""
     for name, stream in piece.changed.items():
         await _copy(connection, TABLES[name], stream, staged=True)
-    await connection.execute(staunch_sql.query("world_change"))
+    await connection.execute(staunch_sql.query("simulation/change"))
     for name, stream in piece.new.items():
         await _copy(connection, TABLES[name], stream)
 

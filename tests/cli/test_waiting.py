@@ -9,8 +9,8 @@ import staunch_sql
 from staunch_features.database import connect
 
 COMMANDS = {
-    "migrate": ("lock_migrations", ["migrate"]),
-    "simulate": ("world_lock", ["simulate", "--customers", "5", "--until", "2026-11-01"]),
+    "migrate": ("schema/lock_migrations", ["migrate"]),
+    "simulate": ("simulation/lock", ["simulate", "--customers", "5", "--until", "2026-11-01"]),
 }
 
 

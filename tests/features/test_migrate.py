@@ -57,12 +57,12 @@ async def test_who_waits_for_another_migration_is_told_so_once(database_factory,
     monkeypatch.setattr(locks, "_PATIENCE_S", 0.05)
     url, told = database_factory(template="template1").owner_url, []
     first, second = [await connect(url) for _ in range(2)]
-    await first.execute(staunch_sql.query("lock_migrations"))
+    await first.execute(staunch_sql.query("schema/lock_migrations"))
     waiting = asyncio.create_task(migrate(second, progress=lambda *said: told.append(said)))
     await asyncio.sleep(0.4)
     assert told == [("waiting until another `staunch migrate` on this database is done", 0.0)]
     assert not waiting.done()
-    await first.execute(staunch_sql.query("unlock_migrations"))
+    await first.execute(staunch_sql.query("schema/unlock_migrations"))
     assert len(await waiting) == len(staunch_sql.migrations())
     assert len(told) == 1
     for connection in (first, second):

@@ -7,15 +7,15 @@ import pytest
 import staunch_sql
 
 _FOLDERS = [staunch_sql.MIGRATIONS_FOLDER, staunch_sql.QUERIES_FOLDER]
-_TEXTS = [file for folder in _FOLDERS for file in sorted(folder.glob("*.sql"))]
+_TEXTS = [file for folder in _FOLDERS for file in sorted(folder.rglob("*.sql"))]
 
 
-@pytest.mark.parametrize("file", _TEXTS, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", _TEXTS, ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_each_text_begins_with_a_line_that_says_what_it_is_for(file):
     assert re.match(r"-- [A-Z].{15,}", file.read_text())
 
 
-@pytest.mark.parametrize("file", _TEXTS, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", _TEXTS, ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_no_text_selects_whatever_columns_there_are(file):
     text = file.read_text()
     wraps_anothers_text = "{statement}" in text  # whose columns only that one knows
@@ -23,7 +23,7 @@ def test_no_text_selects_whatever_columns_there_are(file):
 
 
 def test_a_query_is_found_by_its_name():
-    assert "staunch.schema_migrations" in staunch_sql.query("applied_migrations")
+    assert "staunch.schema_migrations" in staunch_sql.query("schema/applied_migrations")
 
 
 def test_an_unknown_query_is_an_error():

@@ -211,7 +211,7 @@ async def test_the_drift_may_still_change_while_it_lies_ahead(
 async def test_constraints_and_indexes_are_as_before(database: Any, write: Any) -> None:
     async def definitions() -> list[Any]:
         connection = await connect(database.owner_url)
-        rows = await connection.fetch(staunch_sql.query("world_indexes"))
+        rows = await connection.fetch(staunch_sql.query("simulation/indexes"))
         checks = await connection.fetch(
             "SELECT conrelid::regclass::text, conname::text, pg_get_constraintdef(oid) "
             "FROM pg_constraint ORDER BY 1, 2"
@@ -242,7 +242,7 @@ async def test_pages_are_all_visible_so_that_index_only_scans_are_that(
         if await _fetch(database, _HIDDEN_PAGES) == 0:
             return
         await asyncio.sleep(0.2)
-        await _fetch(database, staunch_sql.query("world_vacuum"))
+        await _fetch(database, staunch_sql.query("simulation/vacuum"))
     pytest.fail("pages stay hidden")
 
 
