@@ -31,11 +31,11 @@ import staunch_sql
 from staunch_features.database import Connection, Database, connect
 from staunch_features.migrate import migrate
 from staunch_features.plan import Plan, explain
-from staunch_features.postgres import OWNER, READER, SUPERUSER, EmbeddedPostgres
-from staunch_features.postgres_memory import shared_buffers
 from staunch_features.source import FeatureSource, _unpack
 from staunch_features.view import FeatureView, load_view, parse_view
-from staunch_features.world import write_world
+from staunch_local.postgres.memory import shared_buffers
+from staunch_local.postgres.server import OWNER, READER, SUPERUSER, EmbeddedPostgres
+from staunch_local.simulation.world import write_world
 
 RESULTS = Path(__file__).parent / "results"
 UNTIL = datetime(2026, 11, 1, tzinfo=UTC)

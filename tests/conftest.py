@@ -17,7 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads on a busy two-core 
 
 from staunch_features.database import connect
 from staunch_features.migrate import migrate
-from staunch_features.postgres import OWNER, READER, SUPERUSER, EmbeddedPostgres
+from staunch_local.postgres.server import OWNER, READER, SUPERUSER, EmbeddedPostgres
 
 # Derandomised, so that a red test is red again; STAUNCH_HYPOTHESIS=deep looks further.
 _COMMON: dict[str, Any] = {

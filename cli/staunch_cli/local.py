@@ -63,7 +63,7 @@ async def migrate_now(owner_url: str) -> list[str]:
 def run_simulate(args: "Namespace") -> int:
     """Writes the world, or appends the days since it ended, and says how long it took."""
     from staunch_cli.local_database import database
-    from staunch_features.world import WorldSettings, write_world
+    from staunch_local.simulation.world import WorldSettings, write_world
 
     settings = settings_of(args)
     started, progress = time.monotonic(), Progress()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from staunch_server.settings import Settings
 
 if TYPE_CHECKING:
-    from staunch_features.postgres import EmbeddedPostgres
+    from staunch_local.postgres.server import EmbeddedPostgres
 
 
 class StateFolderBusy(Exception):
@@ -71,7 +71,7 @@ def embedded(settings: Settings) -> Iterator[tuple[DatabaseUrls, "EmbeddedPostgr
 
     The addresses stand in `database.json` meanwhile, so that other commands find them.
     """
-    from staunch_features.postgres import EmbeddedPostgres
+    from staunch_local.postgres.server import EmbeddedPostgres
 
     postgres = EmbeddedPostgres(settings.state_folder / "postgres")
     postgres.start()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import socket
     from argparse import ArgumentParser, Namespace, _SubParsersAction
 
-    from staunch_features.postgres import EmbeddedPostgres
+    from staunch_local.postgres.server import EmbeddedPostgres
 
 POSTGRES_LOOK_S = 1.0
 """How often a running server looks whether its embedded PostgreSQL still lives."""

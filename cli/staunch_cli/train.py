@@ -126,7 +126,7 @@ async def train_settings(
 
     That is known for the label we ship alone: it is what the simulated hazards are hazards of.
     """
-    from staunch_features.world_ceiling import true_ceiling
+    from staunch_local.simulation.ceiling import true_ceiling
     from staunch_sql import LABELS_FOLDER
     from staunch_training.train import TrainSettings
 

@@ -48,8 +48,8 @@ async def end_of_world(urls: DatabaseUrls, view: "FeatureView", label: "LabelTex
     """Where the simulated world ends, if view or label reads what the simulation wrote; None if neither."""
     from staunch_features.database import Database
     from staunch_features.tables_read import tables_read
-    from staunch_features.world import world_until
-    from staunch_features.world_tables import TABLES
+    from staunch_local.simulation.background.tables import TABLES
+    from staunch_local.simulation.world import world_until
 
     end = await world_until(urls.owner)
     if end is None:

@@ -133,24 +133,6 @@ def describe(summary: ViewSummary) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def page(view: FeatureView) -> str:
-    """Writes a view's documentation as a page of Markdown."""
-    rows = [
-        f"| `{name}` | {doc.unit} | {doc.description} | {doc.window} | {doc.null} | {_sources(doc)} |"
-        for name, doc in view.features.items()
-    ]
-    head = "| feature | unit | meaning | window | null means | read from |\n|---|---|---|---|---|---|\n"
-    rules = "".join(f"- {rule}\n" for rule in view.rules)
-    return (
-        f"# Features of the view `{view.name}`\n\n{view.description}\n\n"
-        + (f"{rules}\n" if rules else "")
-        + f"{len(rows)} features, all float64. Generated from `{view.name}.sql`; edit that file.\n\n"
-        + head
-        + "\n".join(rows)
-        + "\n"
-    )
-
-
 def bars(heights: Iterable[float]) -> str:
     """Draws numbers of 0 or more as a row of bars, the greatest full."""
     heights = list(heights)
@@ -235,7 +217,7 @@ def _lines(feature: FeatureSummary) -> list[str]:
     lines = [
         f"{feature.column.name}{unit}",
         f"  {doc.description}",
-        f"  from {_sources(doc)}{window}; {null}",
+        f"  from {sources(doc)}{window}; {null}",
     ]
     if feature.quantiles:
         least, low, middle, high, most = map(_figure, feature.quantiles)
@@ -253,5 +235,6 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _sources(doc: FeatureDoc) -> str:
+def sources(doc: FeatureDoc) -> str:
+    """Lists the tables and columns that a feature is read from."""
     return ", ".join(doc.source)

@@ -53,7 +53,7 @@ class Migration:
 
 @cache
 def query(name: str) -> str:
-    """Returns the text of `queries/NAME.sql`, such as "views/read_labels"; FileNotFoundError if there is none."""
+    """Returns the text of `queries/NAME.sql`, such as `views/read_labels`; raises FileNotFoundError."""
     return (QUERIES_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
 
 

@@ -15,7 +15,7 @@ from staunch_cli.local_database import DatabaseUrls
 from staunch_cli.train import add_train, train_settings
 from staunch_features.database import connect
 from staunch_features.view import load_label, load_view, parse_label, parse_view
-from staunch_features.world import write_world
+from staunch_local.simulation.world import write_world
 
 UNTIL = datetime(2026, 11, 1, tzinfo=UTC)
 SHIPPED = load_label("churn", [staunch_sql.LABELS_FOLDER])

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from staunch_features.postgres_binaries import find_binaries
+from staunch_local.postgres.binaries import find_binaries
 
 ROOT = Path(__file__).parent.parent.parent
 SERVE = "staunch serve\n"

@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from churn_reference import Rules
 
 from staunch_features.database import Database, connect
-from staunch_features.postgres import READER
 from staunch_features.source import FeatureSource
 from staunch_features.view import FeatureView, LabelText, load_label, load_view, parse_label, parse_view
+from staunch_local.postgres.server import READER
 
 
 @dataclass

@@ -9,7 +9,7 @@ from churn_histories import FOREVER, TABLES, History
 from churn_reference import features, label
 
 from staunch_features.source import outcome_window
-from staunch_features.world import write_world
+from staunch_local.simulation.world import write_world
 
 UNTIL = datetime(2026, 11, 1, tzinfo=UTC)
 TIMES = [datetime(2025, 4, 1, tzinfo=UTC), datetime(2026, 7, 15, 13, 5, 7, 11, tzinfo=UTC)]

@@ -17,7 +17,7 @@ import pytest
 from staunch_features import database as database_module
 from staunch_features.database import Database, connect, opened, unavailable
 from staunch_features.errors import DatabaseTooOld, DatabaseUnavailable
-from staunch_features.postgres import SUPERUSER, EmbeddedPostgres
+from staunch_local.postgres.server import SUPERUSER, EmbeddedPostgres
 
 
 @pytest.fixture(scope="module")

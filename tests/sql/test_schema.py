@@ -2,10 +2,10 @@
 
 import asyncpg
 import pytest
+from tools.schema import DUMPED_BY_MAJOR, dump_schema
 
 import staunch_sql
-from staunch_features.dump_schema import DUMPED_BY_MAJOR, dump_schema
-from staunch_features.postgres_binaries import find_binaries
+from staunch_local.postgres.binaries import find_binaries
 
 # The least that a row of each table needs, as SQL values.
 _ROWS = {

@@ -10,8 +10,8 @@ import pytest
 
 import staunch_sql
 from staunch_features.view import load_label, load_view
-from staunch_features.world import write_world
-from staunch_features.world_ceiling import true_ceiling
+from staunch_local.simulation.ceiling import true_ceiling
+from staunch_local.simulation.world import write_world
 from staunch_model_store.store import ModelStore
 from staunch_training.split import DateCounts
 from staunch_training.train import TrainReport, TrainSettings, train

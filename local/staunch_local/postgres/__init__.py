@@ -1,0 +1,1 @@
+"""The PostgreSQL that Staunch brings along."""

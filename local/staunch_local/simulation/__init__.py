@@ -1,0 +1,1 @@
+"""The simulated world: customers whose reasons to leave are known."""

@@ -1,0 +1,1 @@
+"""The rows that a simulated life leaves, and how they reach the database."""

@@ -1,0 +1,140 @@
+"""Writes docs/api.md from protos/: `make docs`. A test says when the page is old.
+
+The comments come with the descriptors that `buf build` makes; see descriptor.proto, SourceCodeInfo, for the
+paths by which they are found.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    EnumDescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorProto,
+    FileDescriptorSet,
+    MethodDescriptorProto,
+    ServiceDescriptorProto,
+)
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "api.md"
+FILES = ("staunch/v1/prediction_service.proto", "staunch/v1/model_service.proto")
+
+_HEAD = """# API
+
+<!-- Made by `make docs`; edit the comments in protos/ instead. -->
+
+The contract is `protos/staunch/v1/`; generate a stub from it in any language, or ask a running server by
+reflection. Every error carries a reason: [errors](errors.md). In Python, [the client](../client/README.md)
+wraps all of this.
+
+Requests may carry `x-request-id` and `traceparent` as metadata; the id is made if absent, echoed in trailing
+metadata and written to the log. `grpc.health.v1.Health` answers for the whole server and for each service.
+"""
+
+# Field numbers within descriptor.proto, of which the paths to comments are made.
+_FILE_MESSAGE, _FILE_ENUM, _FILE_SERVICE = 4, 5, 6
+_MESSAGE_FIELD, _MESSAGE_ONEOF, _ENUM_VALUE, _SERVICE_METHOD = 2, 8, 2, 2
+
+Steps = tuple[int, ...]
+Comments = dict[Steps, str]
+
+
+def page() -> str:
+    """Gives the whole page."""
+    files = {file.name: file for file in _descriptors().file}
+    parts = [_HEAD]
+    for name in FILES:
+        parts += _file(files[name])
+    return "\n".join(parts)
+
+
+def _descriptors() -> FileDescriptorSet:
+    buf = Path(sys.executable).parent / "buf"
+    command = [str(buf), "build", str(ROOT), "--as-file-descriptor-set", "-o", "-#format=binpb"]
+    return FileDescriptorSet.FromString(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+def _file(file: FileDescriptorProto) -> Iterator[str]:
+    said: Comments = {
+        tuple(place.path): " ".join(place.leading_comments.split())
+        for place in file.source_code_info.location
+    }
+    for index, service in enumerate(file.service):
+        yield from _service(service, (_FILE_SERVICE, index), said)
+    for index, message in enumerate(file.message_type):
+        yield from _message(message, (_FILE_MESSAGE, index), said)
+    for index, enum in enumerate(file.enum_type):
+        yield from _enum(enum, (_FILE_ENUM, index), said)
+
+
+def _service(service: ServiceDescriptorProto, path: Steps, said: Comments) -> Iterator[str]:
+    yield f"## {service.name}\n\n{said[path]}\n"
+    rows = [
+        (f"`{method.name}`", *_takes_and_gives(method), said[(*path, _SERVICE_METHOD, index)])
+        for index, method in enumerate(service.method)
+    ]
+    yield _table(("method", "takes", "gives", ""), rows)
+
+
+def _takes_and_gives(method: MethodDescriptorProto) -> tuple[str, str]:
+    taken, given = _link(method.input_type), _link(method.output_type)
+    return (
+        f"stream of {taken}" if method.client_streaming else taken,
+        f"stream of {given}" if method.server_streaming else given,
+    )
+
+
+def _message(message: DescriptorProto, path: Steps, said: Comments) -> Iterator[str]:
+    yield f"### {message.name}\n\n{said[path]}\n"
+    rows = []
+    for index, field in enumerate(message.field):
+        comment = said[(*path, _MESSAGE_FIELD, index)]
+        if field.HasField("oneof_index") and not field.proto3_optional:
+            oneof = message.oneof_decl[field.oneof_index].name
+            about = said[(*path, _MESSAGE_ONEOF, field.oneof_index)]
+            comment = f"{comment} One of `{oneof}`: {about[0].lower()}{about[1:]}"
+        rows.append((str(field.number), f"`{field.name}`", _type(field, message), comment))
+    if rows:
+        yield _table(("", "field", "type", ""), rows)
+
+
+def _enum(enum: EnumDescriptorProto, path: Steps, said: Comments) -> Iterator[str]:
+    yield f"### {enum.name}\n\n{said[path]}\n"
+    rows = [
+        (str(value.number), f"`{value.name}`", said[(*path, _ENUM_VALUE, index)])
+        for index, value in enumerate(enum.value)
+    ]
+    yield _table(("", "value", ""), rows)
+
+
+def _type(field: FieldDescriptorProto, owner: DescriptorProto) -> str:
+    entries = {f".staunch.v1.{owner.name}.{nested.name}": nested for nested in owner.nested_type}
+    if field.type_name in entries:
+        key, value = entries[field.type_name].field
+        return f"map of {_type(key, owner)} to {_type(value, owner)}"
+    plain = FieldDescriptorProto.Type.Name(field.type).removeprefix("TYPE_").lower()
+    name = _link(field.type_name) if field.type_name else plain
+    if field.label == FieldDescriptorProto.LABEL_REPEATED:
+        return f"repeated {name}"
+    return f"optional {name}" if field.proto3_optional else name
+
+
+def _link(type_name: str) -> str:
+    name = type_name.rpartition(".")[2]
+    return f"[{name}](#{name.lower()})" if type_name.startswith(".staunch.v1.") else name
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return (
+        "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+        + "\n"
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

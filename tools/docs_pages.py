@@ -1,0 +1,157 @@
+"""Writes the pages of docs/ that are made from the code: settings, metrics, errors, features.
+
+`make docs` writes them; a test says when they are old.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+from pydantic_core import PydanticUndefined
+
+import staunch_sql
+from staunch_features.view import FeatureView, load_view
+from staunch_features.view_show import sources
+from staunch_server.errors import DOMAIN, Reason
+from staunch_server.metrics import Metrics
+from staunch_server.settings import PREFIX, Settings
+
+_MADE = "<!-- Made by `make docs`; edit the code instead. -->"
+
+_SETTINGS = f"""# Settings
+
+{_MADE}
+
+Each setting is a flag of `staunch run` and `staunch serve` (`--metrics-port`), a variable
+(`STAUNCH_METRICS_PORT`), a file of a secrets folder (`staunch_metrics_port` in the folder that
+`STAUNCH_SECRETS` names) and a key of a TOML file (`metrics_port` in `staunch.toml`, or in the file that
+`STAUNCH_CONFIG` names). The first of these that has a value wins. They are read once, at the start. Names
+that end in `_s` are seconds.
+
+Passwords belong into the secrets folder: a variable can be read by every process of the same user.
+"""
+
+_METRICS = f"""# Metrics
+
+{_MADE}
+
+`/metrics` on port 9464 gives all workers together, in Prometheus' text format. Labels: `method` is the full
+name of the RPC, `code` a gRPC status code, `reason` an ErrorInfo reason ([errors](errors.md)), `model` a
+version such as `churn@3`. A histogram `x` is three series, `x_bucket`, `x_sum` and `x_count`.
+
+The supervisor adds two of its own: `staunch_workers_ready` (gauge, workers that answer) and
+`staunch_worker_restarts_total` (counter, workers started again). Counters and histograms go on when a worker
+dies and is started again; they begin anew with the server.
+
+What to look at first: the rate of `staunch_calls_total` by `code`, the 99th percentile of
+`staunch_call_seconds`, and `staunch_sql_seconds` against it, since the database is most of a call.
+
+`grpc.health.v1` is SERVING once a model is verified: its files are those that were published and compute
+the answers of the training. `/healthz` is 200 while every worker is up. Neither tells of the database, which
+all servers share, so that turning away from each of them would help nobody:
+
+- While the database is away, calls end as UNAVAILABLE with `reason="DATABASE_UNAVAILABLE"`: alert on that.
+- A view may fail because its tables do not fit it, from the start or since they were changed. Its calls end
+  as FAILED_PRECONDITION with `reason="MODEL_REFUSED"`, and `staunch_model_info{{state="REFUSED"}} == 1`:
+  alert on that too. GetModel says what is wrong and how to mend it. The other views are served. A view that
+  fails is tried again with each call and every STAUNCH_STORE_POLL_S seconds, so it answers again by itself
+  when its tables are mended; one that nobody calls is run every 10 s, to find out.
+"""
+
+_ERRORS = f"""# Errors
+
+{_MADE}
+
+Every error of our services carries, in `grpc-status-details-bin`, a `google.rpc.Status` with exactly one
+`google.rpc.ErrorInfo`: its `domain` is `{DOMAIN}`, its `reason` one of these. INVALID_ARGUMENT says which
+fields in a `BadRequest`, but for MESSAGE_TOO_LARGE and MALFORMED_MESSAGE, which no field is to blame for.
+NOT_FOUND, FAILED_PRECONDITION and ABORTED say what in a `ResourceInfo`, and UNAVAILABLE after which time to
+try again in a `RetryInfo`. Errors of the rows and chunks of BatchPredict carry the same codes and reasons in
+the answer. What the gRPC library itself answers (an unknown method, a message above 1 MiB) carries no
+details. Trailing metadata holds `x-request-id`: the caller's, or one that we made; our log names it.
+"""
+
+
+def settings_page() -> str:
+    """The page of every setting with its default."""
+    return _SETTINGS + _table(("setting", "default", "what it is"), map(_setting, Settings.model_fields))
+
+
+def metrics_page() -> str:
+    """The page of every metric with its type and labels."""
+    metrics = Metrics(CollectorRegistry())
+    own = [metric for metric in vars(metrics).values() if isinstance(metric, MetricWrapperBase)]
+    return _METRICS + _table(("metric", "type", "labels", "what it is"), map(_metric, own))
+
+
+def errors_page() -> str:
+    """The page of every reason with its code."""
+    return _ERRORS + _table(("reason", "code", "when", "again after"), map(_reason, Reason))
+
+
+def features_page() -> str:
+    """The page of the views that we ship: each with its features, in the order of their names."""
+    names = sorted(file.stem for file in staunch_sql.FEATURES_FOLDER.glob("*.sql"))
+    return "\n".join(view_page(load_view(name, [staunch_sql.FEATURES_FOLDER])) for name in names)
+
+
+def view_page(view: FeatureView) -> str:
+    """Writes a view's documentation as a page of Markdown."""
+    rows = [
+        f"| `{name}` | {doc.unit} | {doc.description} | {doc.window} | {doc.null} | {sources(doc)} |"
+        for name, doc in view.features.items()
+    ]
+    head = "| feature | unit | meaning | window | null means | read from |\n|---|---|---|---|---|---|\n"
+    rules = "".join(f"- {rule}\n" for rule in view.rules)
+    return (
+        f"# Features of the view `{view.name}`\n\n{view.description}\n\n"
+        + (f"{rules}\n" if rules else "")
+        + f"{len(rows)} features, all float64. Generated from `{view.name}.sql`; edit that file.\n\n"
+        + head
+        + "\n".join(rows)
+        + "\n"
+    )
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "metrics.md": metrics_page,
+    "errors.md": errors_page,
+    "features.md": features_page,
+}
+"""File names in docs/ and what they hold."""
+
+
+def main(folder: str) -> None:
+    """Writes the pages into the folder."""
+    for name, page in PAGES.items():
+        Path(folder, name).write_text(page(), encoding="utf-8")
+
+
+def _setting(name: str) -> Sequence[str]:
+    field = Settings.model_fields[name]
+    value = "" if field.default in (None, PydanticUndefined) else f"`{field.default}`"
+    return f"`{PREFIX}{name.upper()}`", value, field.description or ""
+
+
+def _metric(metric: MetricWrapperBase) -> Sequence[str]:
+    (family,) = metric.describe()
+    name = family.name + ("_total" if family.type == "counter" else "")
+    labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+    return f"`{name}`", family.type, labels, family.documentation
+
+
+def _reason(reason: Reason) -> Sequence[str]:
+    again = "" if reason.retry_after_s is None else f"{reason.retry_after_s:g} s"
+    return f"`{reason.name}`", reason.code.name, reason.meaning, again
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
