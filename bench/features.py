@@ -28,11 +28,11 @@ from pathlib import Path
 import uvloop
 
 import staunch_sql
-from staunch_features.database import Connection, Database, connect
-from staunch_features.migrate import migrate
-from staunch_features.plan import Plan, explain
-from staunch_features.source import FeatureSource, _unpack
-from staunch_features.view import FeatureView, load_view, parse_view
+from staunch_features.checks.execution import Plan, explain
+from staunch_features.postgres.migrations import migrate
+from staunch_features.postgres.pool import Connection, Database, connect
+from staunch_features.views.file import FeatureView, load_view, parse_view
+from staunch_features.views.source import FeatureSource, _unpack
 from staunch_local.postgres.memory import shared_buffers
 from staunch_local.postgres.server import OWNER, READER, SUPERUSER, EmbeddedPostgres
 from staunch_local.simulation.world import write_world

@@ -12,8 +12,8 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic_core import PydanticUndefined
 
 import staunch_sql
-from staunch_features.view import FeatureView, load_view
-from staunch_features.view_show import sources
+from staunch_features.checks.summary import sources
+from staunch_features.views.file import FeatureView, load_view
 from staunch_server.errors import DOMAIN, Reason
 from staunch_server.metrics import Metrics
 from staunch_server.settings import PREFIX, Settings

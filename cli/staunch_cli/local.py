@@ -48,8 +48,8 @@ def run_migrate(args: "Namespace") -> int:
 
 async def migrate_now(owner_url: str) -> list[str]:
     """Applies the missing migrations and returns their names; says so if it has to wait for another."""
-    from staunch_features.database import opened
-    from staunch_features.migrate import migrate
+    from staunch_features.postgres.migrations import migrate
+    from staunch_features.postgres.pool import opened
 
     progress = Progress()
     try:

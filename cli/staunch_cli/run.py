@@ -143,7 +143,7 @@ def _holds_models(settings: Settings) -> bool:
 
 async def _reach(urls: DatabaseUrls) -> None:
     """Raises FeatureError if one of the roles cannot connect, or if the database is too old."""
-    from staunch_features.database import connect
+    from staunch_features.postgres.pool import connect
 
     for url in (urls.owner, urls.reader):
         connection = await connect(url)

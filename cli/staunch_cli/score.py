@@ -172,8 +172,8 @@ async def _population(model: "Model", args: Namespace) -> list[int | str]:
     from staunch_cli.local_database import database
     from staunch_cli.settings_flags import settings_of
     from staunch_cli.views import served_view
-    from staunch_features.database import Database
-    from staunch_features.source import FeatureSource
+    from staunch_features.postgres.pool import Database
+    from staunch_features.views.source import FeatureSource
 
     settings = settings_of(args)
     view = served_view(model, settings)

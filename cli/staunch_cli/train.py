@@ -17,7 +17,7 @@ from staunch_training.costs import Costs
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _SubParsersAction
 
-    from staunch_features.view import FeatureView, LabelText
+    from staunch_features.views.file import FeatureView, LabelText
     from staunch_training.train import TrainReport, TrainSettings
 
 
@@ -88,7 +88,7 @@ def run_train(args: "Namespace") -> int:
 
 
 async def _train(args: "Namespace", urls: DatabaseUrls) -> "TrainReport":
-    from staunch_features.view import load_label, load_view
+    from staunch_features.views.file import load_label, load_view
     from staunch_model_store.store import ModelStore
     from staunch_training.train import train
 

@@ -15,10 +15,10 @@ from staunch_cli.settings_flags import add_settings, settings_of
 from staunch_cli.views import end_of_world, feature_folders, label_folders
 
 if TYPE_CHECKING:
-    from staunch_features.database import Database
-    from staunch_features.view import FeatureView, LabelText
-    from staunch_features.view_findings import ViewCheck
-    from staunch_features.view_show import ViewSummary
+    from staunch_features.checks.findings import ViewCheck
+    from staunch_features.checks.summary import ViewSummary
+    from staunch_features.postgres.pool import Database
+    from staunch_features.views.file import FeatureView, LabelText
 
 _Found = TypeVar("_Found")
 
@@ -63,7 +63,7 @@ def run_check(args: Namespace) -> int:
 
 def run_show(args: Namespace) -> int:
     """Prints the features."""
-    from staunch_features.view_show import describe
+    from staunch_features.checks.summary import describe
 
     print(describe(_run(_summarise(args))), end="")
     return 0
@@ -98,8 +98,8 @@ def _add_view(parser: ArgumentParser) -> None:
 
 
 async def _check(args: Namespace) -> "ViewCheck":
-    from staunch_features.database import Database
-    from staunch_features.view_check import check_view
+    from staunch_features.checks.check import check_view
+    from staunch_features.postgres.pool import Database
 
     view, label = _texts(args)
     with database(settings_of(args)) as urls:
@@ -120,8 +120,8 @@ async def _check(args: Namespace) -> "ViewCheck":
 
 async def _summarise(args: Namespace) -> "ViewSummary":
     """Reads the rows as of a moment whose outcome is known, if there is a label to set against them."""
-    from staunch_features.database import Database
-    from staunch_features.source import FeatureSource
+    from staunch_features.postgres.pool import Database
+    from staunch_features.views.source import FeatureSource
 
     view, label = _texts(args)
     with database(settings_of(args)) as urls:
@@ -138,13 +138,13 @@ async def _in_time(
     pool: "Database", view: "FeatureView", label: "LabelText | None", moment: datetime | None
 ) -> "ViewSummary":
     """Reads as many rows as can be read soon, and warns of what makes them few or their labels untrue."""
-    from staunch_features.blame import in_time
-    from staunch_features.data_span import data_span
-    from staunch_features.index_advice import index_advice
-    from staunch_features.pace import BUDGET_S, draw_in_time
-    from staunch_features.source import FeatureSource
-    from staunch_features.view_notes import shown_early, too_slow
-    from staunch_features.view_show import summarise
+    from staunch_features.checks.budget import BUDGET_S, draw_in_time
+    from staunch_features.checks.data_span import data_span
+    from staunch_features.checks.index_advice import index_advice
+    from staunch_features.checks.notes import shown_early, too_slow
+    from staunch_features.checks.summary import summarise
+    from staunch_features.views.source import FeatureSource
+    from staunch_features.views.sql_errors import in_time
 
     signature = await FeatureSource(pool, view).signature(_TIMEOUT_S)
     advice = await index_advice(pool, view, signature, label, timeout_s=_TIMEOUT_S)
@@ -180,7 +180,7 @@ def _picture(text: str) -> Path:
 
 def _texts(args: Namespace) -> "tuple[FeatureView, LabelText | None]":
     """The view and the label of its name; a view alone can be checked before its label is written."""
-    from staunch_features.view import load_label, load_view
+    from staunch_features.views.file import load_label, load_view
 
     settings = settings_of(args)
     view = load_view(args.name, feature_folders(settings))

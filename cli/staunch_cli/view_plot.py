@@ -12,7 +12,7 @@ from staunch_cli import display
 from staunch_cli.errors import cannot_write
 
 if TYPE_CHECKING:
-    from staunch_features.view_show import FeatureSummary, ViewSummary
+    from staunch_features.checks.summary import FeatureSummary, ViewSummary
 
 Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]

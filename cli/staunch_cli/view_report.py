@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from staunch_cli import display
 
 if TYPE_CHECKING:
-    from staunch_features.plan import Scan
-    from staunch_features.view_findings import ColumnCheck, LabelCheck, ViewCheck
+    from staunch_features.checks.execution import Scan
+    from staunch_features.checks.findings import ColumnCheck, LabelCheck, ViewCheck
 
 _KEYS = {"int64": "bigint", "text": "text", "uuid": "uuid"}
 

@@ -11,7 +11,7 @@ from staunch_sql import FEATURES_FOLDER, LABELS_FOLDER
 
 if TYPE_CHECKING:
     from staunch import Model
-    from staunch_features.view import FeatureView, LabelText
+    from staunch_features.views.file import FeatureView, LabelText
 
 _TIMEOUT_S = 60.0  # a statement
 
@@ -33,7 +33,7 @@ def served_view(model: "Model", settings: Settings) -> "FeatureView":
         CommandError: neither is; a file that was edited since may name another population.
     """
     from staunch_features.errors import ViewError
-    from staunch_features.view import load_view
+    from staunch_features.views.file import load_view
 
     try:
         view = _stored(model, settings) or load_view(model.view, feature_folders(settings))
@@ -46,8 +46,8 @@ def served_view(model: "Model", settings: Settings) -> "FeatureView":
 
 async def end_of_world(urls: DatabaseUrls, view: "FeatureView", label: "LabelText | None") -> datetime | None:
     """Where the simulated world ends, if view or label reads what the simulation wrote; None if neither."""
-    from staunch_features.database import Database
-    from staunch_features.tables_read import tables_read
+    from staunch_features.checks.tables_read import tables_read
+    from staunch_features.postgres.pool import Database
     from staunch_local.simulation.background.tables import TABLES
     from staunch_local.simulation.world import world_until
 
@@ -63,7 +63,7 @@ async def end_of_world(urls: DatabaseUrls, view: "FeatureView", label: "LabelTex
 
 
 def _stored(model: "Model", settings: Settings) -> "FeatureView | None":
-    from staunch_features.view import parse_view
+    from staunch_features.views.file import parse_view
     from staunch_model_store.errors import ModelStoreError
     from staunch_model_store.manifest import FEATURES_SQL
     from staunch_model_store.store import ModelStore

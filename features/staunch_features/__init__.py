@@ -1,1 +1,1 @@
-"""From SQL to numbers: database, feature view, feature source, simulated world."""
+"""From SQL to numbers: PostgreSQL, feature views, and the checks of a view."""

@@ -34,7 +34,7 @@ _RESERVE_MAX_S = 0.05
 
 
 class Rows(Protocol):
-    """What a read gives: `staunch_features.source.FeatureBatch`."""
+    """What a read gives: `staunch_features.views.source.FeatureBatch`."""
 
     @property
     def values(self) -> NDArray[np.float64]:

@@ -10,8 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
 from staunch.v1.prediction_service_pb2 import ExplainRequest, FeatureValue, PredictRequest
-from staunch_features.signature import MAX_KEY_BYTES
-from staunch_features.source import canonical_id
+from staunch_features.views.signature import MAX_KEY_BYTES
+from staunch_features.views.source import canonical_id
 from staunch_server.coalescer import Id, Overrides
 from staunch_server.errors import Reason, Refusal, Violation, clip
 from staunch_server.served import Served

@@ -19,7 +19,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from staunch.v1 import model_service_pb2, prediction_service_pb2
-from staunch_features.database import Database
+from staunch_features.postgres.pool import Database
 from staunch_model_store.store import ModelStore
 from staunch_server.batch import BatchPredictor
 from staunch_server.explain import Explainer

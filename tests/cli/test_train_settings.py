@@ -13,8 +13,8 @@ import staunch_sql
 from staunch_cli.errors import CommandError
 from staunch_cli.local_database import DatabaseUrls
 from staunch_cli.train import add_train, train_settings
-from staunch_features.database import connect
-from staunch_features.view import load_label, load_view, parse_label, parse_view
+from staunch_features.postgres.pool import connect
+from staunch_features.views.file import load_label, load_view, parse_label, parse_view
 from staunch_local.simulation.world import write_world
 
 UNTIL = datetime(2026, 11, 1, tzinfo=UTC)

@@ -9,9 +9,9 @@ import pytest
 
 from staunch_cli.errors import CommandError
 from staunch_cli.view_plot import interval, plot
-from staunch_features.signature import FeatureColumn
-from staunch_features.view import parse_view
-from staunch_features.view_show import FeatureSummary, ViewSummary
+from staunch_features.checks.summary import FeatureSummary, ViewSummary
+from staunch_features.views.file import parse_view
+from staunch_features.views.signature import FeatureColumn
 
 VIEW = parse_view(
     "gym",

@@ -12,10 +12,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from staunch import AsyncClient, InvalidRequest, NotFound
-from staunch_features.database import Database, connect
-from staunch_features.view import load_label, load_view
-from staunch_features.view_check import check_view
-from staunch_features.view_findings import ViewCheck
+from staunch_features.checks.check import check_view
+from staunch_features.checks.findings import ViewCheck
+from staunch_features.postgres.pool import Database, connect
+from staunch_features.views.file import load_label, load_view
 from staunch_model_store.store import ModelStore
 from staunch_server.settings import Settings
 from staunch_server.worker import serving

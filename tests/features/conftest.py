@@ -1,25 +1,18 @@
-"""What the tests of this room share: the churn view over a database of its own, and its helpers' folder."""
+"""What the tests of this room share: the churn view over a database of its own."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import asyncpg
 import pytest
+from tests.features.churn.reference import Rules
 
 import staunch_sql
-
-# The reference and the generated histories are modules beside the tests.
-sys.path.insert(0, str(Path(__file__).parent))
-
-from churn_reference import Rules
-
-from staunch_features.database import Database, connect
-from staunch_features.source import FeatureSource
-from staunch_features.view import FeatureView, LabelText, load_label, load_view, parse_label, parse_view
+from staunch_features.postgres.pool import Database, connect
+from staunch_features.views.file import FeatureView, LabelText, load_label, load_view, parse_label, parse_view
+from staunch_features.views.source import FeatureSource
 from staunch_local.postgres.server import READER
 
 

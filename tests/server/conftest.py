@@ -26,7 +26,7 @@ from tests.server.small_models import filled, small_manifest
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch.v1.model_service_pb2_grpc import ModelServiceStub
 from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
-from staunch_features.signature import FeatureColumn
+from staunch_features.views.signature import FeatureColumn
 from staunch_model_store import manifest as stored
 from staunch_model_store.store import ModelStore
 from staunch_server.guard import Guard

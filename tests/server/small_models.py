@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from staunch_features.database import connect
-from staunch_features.signature import FeatureColumn, features_digest
+from staunch_features.postgres.pool import connect
+from staunch_features.views.signature import FeatureColumn, features_digest
 from staunch_model_store import manifest as written
 from staunch_training import golden, onnx_explainer, onnx_model
 from staunch_training.trees import TreeEnsemble

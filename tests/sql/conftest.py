@@ -2,7 +2,7 @@
 
 import pytest
 
-from staunch_features.database import connect
+from staunch_features.postgres.pool import connect
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from staunch_features.database import Database, connect
-from staunch_features.source import FeatureSource
-from staunch_features.view import FeatureView, LabelText, parse_label, parse_view
+from staunch_features.postgres.pool import Database, connect
+from staunch_features.views.file import FeatureView, LabelText, parse_label, parse_view
+from staunch_features.views.source import FeatureSource
 
 CUSTOMERS = 1500
 BEGINS = datetime(2024, 1, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import staunch_sql
-from staunch_features.view import load_label, load_view
+from staunch_features.views.file import load_label, load_view
 from staunch_local.simulation.ceiling import true_ceiling
 from staunch_local.simulation.world import write_world
 from staunch_model_store.store import ModelStore

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from staunch_features.view import FeatureView, LabelText
+from staunch_features.views.file import FeatureView, LabelText
 from staunch_training.dataset import Dataset, extract
 from staunch_training.errors import BadFeatureValue, NotEnoughRows
 from staunch_training.split import SIDES, DateCounts, DatePlan, plan_dates

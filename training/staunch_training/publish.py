@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 
-from staunch_features.view import FeatureView, LabelText
+from staunch_features.views.file import FeatureView, LabelText
 from staunch_model_store import manifest as written
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore, StoredVersion

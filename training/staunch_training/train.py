@@ -11,12 +11,12 @@ from typing import TypeAlias
 
 import numpy as np
 
-from staunch_features.data_span import data_span
-from staunch_features.database import Database
-from staunch_features.index_advice import index_advice
-from staunch_features.signature import check_horizon
-from staunch_features.source import FeatureSource
-from staunch_features.view import FeatureView, LabelText
+from staunch_features.checks.data_span import data_span
+from staunch_features.checks.index_advice import index_advice
+from staunch_features.postgres.pool import Database
+from staunch_features.views.file import FeatureView, LabelText
+from staunch_features.views.signature import check_horizon
+from staunch_features.views.source import FeatureSource
 from staunch_model_store.manifest import Compared, Metric, Split
 from staunch_model_store.store import CHAMPION, ModelStore, StoredVersion
 from staunch_training.costs import Costs

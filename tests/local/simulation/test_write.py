@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import staunch_sql
-from staunch_features.database import connect
 from staunch_features.errors import DatabaseUnavailable
+from staunch_features.postgres.pool import connect
 from staunch_local.simulation.world import WorldError, WorldReport, WorldSettings, write_world
 
 _INSERT_CUSTOMER = """

@@ -16,14 +16,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode, aio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.features.churn_histories import FOREVER, History, copy, histories, write
+from tests.features.churn.histories import FOREVER, History, copy, histories, write
 from tests.server.small_models import small_manifest
 
 import staunch_sql
 from staunch.v1 import prediction_service_pb2 as pb
-from staunch_features.database import Connection, Database, connect
-from staunch_features.source import FeatureSource
-from staunch_features.view import load_view
+from staunch_features.postgres.pool import Connection, Database, connect
+from staunch_features.views.file import load_view
+from staunch_features.views.source import FeatureSource
 from staunch_model_store import manifest as stored
 from staunch_model_store.store import ModelStore
 from staunch_training import golden, onnx_model

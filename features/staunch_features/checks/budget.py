@@ -1,0 +1,79 @@
+"""How much can be asked of a text at once: more and more ids are tried while the time allows."""
+
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Final
+
+from staunch_features.checks.sample import draw
+from staunch_features.postgres.pool import Database
+from staunch_features.views.file import FeatureView
+from staunch_features.views.source import FeatureSource, Id
+
+BUDGET_S: Final = 3.0
+"""How long one statement of a check may take, as far as can be foreseen."""
+
+_GROWTH: Final = 10
+
+
+async def reach(most: int, run: Callable[[int], Awaitable[object]], *, budget_s: float = BUDGET_S) -> int:
+    """Finds how many ids are answered for in time, by asking for one, ten, a hundred and so on.
+
+    Args:
+        most: How many there are.
+        run: Asks for so many ids.
+        budget_s: How long one call of it may take, in seconds.
+    """
+    ids, took = 0, 0.0
+    while ids < most:
+        more = min(max(_GROWTH * ids, 1), most)
+        begun = time.perf_counter()
+        await run(more)
+        now = time.perf_counter() - begun
+        each = max((now - took) / (more - ids), 0)
+        ids, took = more, now
+        left = budget_s - took
+        if each * (min(_GROWTH * ids, most) - ids) > left:
+            return _round(ids + max(int(left / each), 0))
+    return most
+
+
+def _round(count: int) -> int:
+    """Down to one digit and noughts: what comes after them is chance."""
+    unit: int = 10 ** (len(str(count)) - 1)
+    return count // unit * unit
+
+
+async def draw_in_time(
+    database: Database,
+    view: FeatureView,
+    moment: datetime | None,
+    *,
+    timeout_s: float,
+    budget_s: float = BUDGET_S,
+) -> tuple[list[Id], int]:
+    """Draws a sample of a view's population that the view answers for in time.
+
+    Args:
+        database: The reader's connections.
+        view: The view.
+        moment: As of when; None for a view without as-of time.
+        timeout_s: How long a statement may take at most, in seconds.
+        budget_s: How long one statement should take, in seconds.
+
+    Returns:
+        The ids, and how many were drawn before those were left out that would take too long.
+
+    Raises:
+        ViewError: The view or its population is at fault.
+        DatabaseUnavailable: The database is away.
+        TimeoutError: A statement took longer than that.
+    """
+    source = FeatureSource(database, view)
+    signature = await source.signature(timeout_s)
+    ids = await draw(database, view, signature.id_type, timeout_s=timeout_s)
+
+    async def run(count: int) -> None:
+        await source.fetch(ids[:count], moment, timeout_s=timeout_s)
+
+    return ids[: await reach(len(ids), run, budget_s=budget_s)], len(ids)

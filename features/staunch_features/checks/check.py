@@ -1,0 +1,294 @@
+"""Everything that can be found out about a feature view before it is trained on or served.
+
+The view is prepared, run, timed and explained as the reader, in read-only transactions. Its promises are
+tried on real rows: one row an id, no nulls where it says never, nothing that reads the clock, and nothing
+from after the as-of time in the tables whose time columns it declares.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+
+import staunch_sql
+from staunch_features.checks.budget import BUDGET_S, draw_in_time, reach
+from staunch_features.checks.data_span import Span, data_span
+from staunch_features.checks.execution import Scan, explain
+from staunch_features.checks.findings import ColumnCheck, LabelCheck, Timing, ViewCheck
+from staunch_features.checks.index_advice import BIG_TABLE_ROWS, index_advice
+from staunch_features.checks.look_ahead import Probe, probe_tables
+from staunch_features.checks.notes import (
+    broken_at_either,
+    ends_early,
+    label_advice,
+    label_errors,
+    looks_ahead,
+    missing_rows,
+    nobody,
+    not_tried,
+    reach_of,
+    too_slow,
+    windows,
+)
+from staunch_features.checks.tables import find_table
+from staunch_features.errors import ViewError
+from staunch_features.postgres.pool import Connection, Database
+from staunch_features.views.file import FeatureView, LabelText, header_line
+from staunch_features.views.signature import ViewSignature, check_horizon
+from staunch_features.views.source import FeatureBatch, FeatureSource, Id, LabelBatch
+from staunch_features.views.sql_errors import blame, in_time
+from staunch_features.views.sql_text import line_of_column
+
+_TIMED: Final = {1: 30, 100: 7, 10_000: 3}  # how many ids -> how often
+_EXPLAINED_IDS: Final = 1_000
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+async def check_view(
+    database: Database,
+    view: FeatureView,
+    label: LabelText | None = None,
+    *,
+    as_of: datetime | None = None,
+    until: datetime | None = None,
+    timeout_s: float = 60,
+    budget_s: float = BUDGET_S,
+    tell: Callable[[str], None] = _silent,
+) -> ViewCheck:
+    """Checks a view against the database it reads.
+
+    Args:
+        database: The reader's connections.
+        view: The view.
+        label: The label beside it, if there is one.
+        as_of: The moment to run it as of; None is now. Left out for a view without as-of time.
+        until: Where the rows end, as training would be told; None is now.
+        timeout_s: How long each statement may take at most, in seconds.
+        budget_s: How long a statement should take, in seconds: fewer ids are tried if more take longer.
+        tell: Told which big tables are read whole, before anything is run that takes long.
+
+    Raises:
+        ViewError: The view or label cannot be run at all, or takes longer than `timeout_s`.
+        DatabaseUnavailable: The database is away.
+    """
+    now = datetime.now(UTC)
+    source = FeatureSource(database, view)
+    signature = await source.signature(timeout_s)
+    moment = (as_of or now) if signature.uses_as_of else None
+    indexes = await index_advice(database, view, signature, label, timeout_s=timeout_s)
+    whole = [each.note for each in indexes if each.whole]
+    for note in whole:
+        tell(note)
+    limits = _Limits(until or now, timeout_s, budget_s)
+    with in_time(view, timeout_s, whole):
+        tried = await _try(database, source, label, moment, limits)
+        found = await _found(database, source, tried, limits)
+    if label is not None:
+        with in_time(label, timeout_s, whole):
+            found = replace(found, label=await _label(source, label, tried, limits))
+    return replace(
+        found,
+        errors=(*found.errors, *_errors(found, label, tried, limits.until)),
+        advice=(
+            *(each.note for each in indexes),
+            *found.advice,
+            *_advice(found, label, tried, limits.until),
+            *too_slow(len(tried.ids), tried.drawn, budget_s),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Where the rows end, and how long a statement may and should take, in seconds."""
+
+    until: datetime
+    timeout_s: float
+    budget_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """What was run.
+
+    Attributes:
+        ids: The ids.
+        drawn: How many were drawn before those were left out that would take too long.
+        now: Their rows at the moment asked for.
+        before: Their rows at a moment where training reads and outcomes are known.
+        probes: One for each table with declared time columns.
+        span: From when to when there are rows, if that is declared.
+    """
+
+    ids: list[Id]
+    drawn: int
+    now: FeatureBatch
+    before: FeatureBatch
+    probes: tuple[Probe, ...]
+    span: Span | None
+
+
+async def _try(
+    database: Database,
+    source: FeatureSource,
+    label: LabelText | None,
+    moment: datetime | None,
+    limits: _Limits,
+) -> _Tried:
+    view, timeout_s = source.view, limits.timeout_s
+    ids, drawn = await draw_in_time(database, view, moment, timeout_s=timeout_s, budget_s=limits.budget_s)
+    if not ids:
+        raise ViewError(
+            file=view.file,
+            line=header_line(view.text, "population"),
+            message="expected the population to list ids, got none",
+            mend="see that its SQL names the right table and that the table is filled",
+        )
+    now = await source.fetch(ids, moment, timeout_s=timeout_s)
+    if moment is None:
+        return _Tried(ids, drawn, now, now, (), None)
+    some = ids[: _explained(len(ids), drawn)]
+    probes = await probe_tables(database, view, some, timeout_s=timeout_s)
+    span = await data_span(database, view, max(limits.until, moment))
+    known = limits.until - reach_of(label) if label else moment
+    past = max((probe.as_of for probe in probes), default=min(moment, known))
+    before = now if past == moment else await source.fetch(ids, past, timeout_s=timeout_s)
+    return _Tried(ids, drawn, now, before, probes, span)
+
+
+async def _found(database: Database, source: FeatureSource, tried: _Tried, limits: _Limits) -> ViewCheck:
+    """All but what is said of it in the end, and of the label."""
+    view, timeout_s, moment = source.view, limits.timeout_s, tried.now.as_of
+    signature = await source.signature(timeout_s)
+    some = tried.ids[: _explained(len(tried.ids), tried.drawn)]
+    async with database.connection(timeout_s) as connection:
+        plan = await explain(connection, view, signature, some, moment, timeout_s=timeout_s)
+        vacuums = [note for scan in plan.scans for note in await _vacuum(connection, scan, timeout_s)]
+        undecided = await _undecided(connection, view, signature, tried.ids, moment, timeout_s)
+    read, probed = {scan.table for scan in plan.scans}, {probe.table for probe in tried.probes}
+    return ViewCheck(
+        view=view,
+        signature=signature,
+        as_of=moment,
+        found=int(tried.now.found.sum()),
+        eligible=int(tried.now.eligible.sum()),
+        columns=_columns(signature, tried.now),
+        plan=plan,
+        timings=await _timings(source, tried.ids, moment, limits),
+        probes=tried.probes,
+        not_probed=tuple(sorted(read - probed)),
+        label=None,
+        errors=tuple(undecided),
+        advice=tuple(dict.fromkeys(vacuums)),
+    )
+
+
+def _explained(tried: int, drawn: int) -> int:
+    """How many ids tell the plan and the look-ahead, both of which ask several times."""
+    return _EXPLAINED_IDS if tried == drawn else max(tried // 10, 1)
+
+
+def _errors(found: ViewCheck, label: LabelText | None, tried: _Tried, until: datetime) -> Iterator[ViewError]:
+    yield from missing_rows(found.view, tried.now, tried.before)
+    yield from broken_at_either(found.view, tried.now, tried.before, tried.ids)
+    yield from looks_ahead(found.view, tried.probes)
+    if label is not None and found.label is not None:
+        try:
+            check_horizon(found.signature, label)
+        except ViewError as error:
+            yield error
+        yield from label_errors(label, found.label, tried.span.last if tried.span else until)
+
+
+def _advice(found: ViewCheck, label: LabelText | None, tried: _Tried, until: datetime) -> Iterator[str]:
+    dated = found.signature.uses_as_of
+    yield from windows(found.view, label if dated else None)
+    yield from nobody(tried.now, tried.before)
+    if dated:
+        yield from not_tried(found.view)
+        yield from ends_early(tried.span, label, until)
+    if label is not None and found.label is not None:
+        yield from label_advice(label, found.label)
+
+
+def _columns(signature: ViewSignature, batch: FeatureBatch) -> tuple[ColumnCheck, ...]:
+    rows = int(batch.eligible.sum())
+    nulls = np.isnan(batch.values[batch.eligible]).sum(axis=0)
+    return tuple(
+        ColumnCheck(column, int(count), rows) for column, count in zip(signature.features, nulls, strict=True)
+    )
+
+
+async def _timings(
+    source: FeatureSource, ids: list[Id], moment: datetime | None, limits: _Limits
+) -> tuple[Timing, ...]:
+    timings: list[Timing] = []
+    for wanted, repeats in _TIMED.items():
+        some = ids[:wanted]
+        if timings and timings[-1].ids == len(some):
+            break
+        times: list[float] = []
+        while len(times) < repeats and sum(times) < limits.budget_s / 2:
+            times.append(await _time(source, some, moment, limits.timeout_s))
+        timings.append(Timing(len(some), 1000 * statistics.median(times)))
+    return tuple(timings)
+
+
+async def _time(source: FeatureSource, ids: list[Id], moment: datetime | None, timeout_s: float) -> float:
+    begun = time.perf_counter()
+    await source.fetch(ids, moment, timeout_s=timeout_s)
+    return time.perf_counter() - begun
+
+
+async def _label(source: FeatureSource, label: LabelText, tried: _Tried, limits: _Limits) -> LabelCheck:
+    moment = tried.before.as_of
+    ids = [key for key, is_eligible in zip(tried.ids, tried.before.eligible, strict=True) if is_eligible]
+
+    async def run(count: int) -> LabelBatch:
+        return await source.labels(label, ids[:count], moment, timeout_s=limits.timeout_s)
+
+    asked = await reach(len(ids), run, budget_s=limits.budget_s)
+    labels = await run(asked)
+    return LabelCheck(moment, asked, int(labels.known.sum()), int(labels.values.sum()))
+
+
+async def _undecided(
+    connection: Connection,
+    view: FeatureView,
+    signature: ViewSignature,
+    ids: list[Id],
+    moment: datetime | None,
+    timeout_s: float,
+) -> list[ViewError]:
+    """Finds rows whose ``_eligible`` is null, which is often meant as true and always taken as false."""
+    if not signature.has_eligible:
+        return []
+    sql = staunch_sql.query("checks/null_eligible").format(statement=view.statement)
+    with blame(view, sql):
+        nulls = await connection.fetchval(
+            sql, ids, *([moment] if signature.uses_as_of else []), timeout=timeout_s
+        )
+    problem = ViewError(
+        file=view.file,
+        line=line_of_column(view.statement, "_eligible"),
+        message=f"expected _eligible to be true or false, got null for {nulls} of {len(ids)} ids",
+        mend="write (...) IS TRUE, or (...) IS NOT FALSE if what is not known belongs",
+    )
+    return [problem] if nulls else []
+
+
+async def _vacuum(connection: Connection, scan: Scan, timeout_s: float) -> list[str]:
+    """Says which index answers only with the help of its table."""
+    if scan.kind != "Index Only Scan" or scan.heap_fetches <= scan.rows / 10:
+        return []
+    table = await find_table(connection, scan.table, timeout_s=timeout_s)
+    if table is None or table.rows < BIG_TABLE_ROWS:
+        return []
+    return [f"{scan.table}: {scan.heap_fetches} of {scan.rows} rows came from the table itself: VACUUM it"]

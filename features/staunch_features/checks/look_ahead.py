@@ -1,0 +1,114 @@
+"""Proves on real rows that a feature view sees nothing from after its as-of time.
+
+For each table with declared time columns the view runs twice as of a moment in the middle of the table:
+as it is, and with every later row hidden behind a WITH of the same name. A view that compares times as it
+should cannot tell the difference. Nothing is written and nothing is locked.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+
+import staunch_sql
+from staunch_features.checks.tables import Table, declared_tables, not_a_time
+from staunch_features.errors import ViewError
+from staunch_features.postgres.pool import Connection, Database
+from staunch_features.views.file import FeatureView
+from staunch_features.views.source import FeatureSource, Id
+from staunch_features.views.sql_errors import blame
+from staunch_features.views.sql_text import quoted, rename
+
+_SAMPLED_ROWS: Final = 100_000  # so many rows of a table tell where its middle lies
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What the features as of a moment do when the later rows of one table are hidden.
+
+    Attributes:
+        table: The table with its schema.
+        as_of: The moment; half of the table's rows are later.
+        changed: The features that changed, which therefore look ahead; ``_eligible`` may be among them.
+    """
+
+    table: str
+    as_of: datetime
+    changed: tuple[str, ...]
+
+
+async def probe_tables(
+    database: Database, view: FeatureView, ids: Sequence[Id], *, timeout_s: float
+) -> tuple[Probe, ...]:
+    """Probes each table that declares time columns and has rows.
+
+    Args:
+        database: The reader's connections.
+        view: A view with an as-of time.
+        ids: Canonical ids to try.
+        timeout_s: How long each statement may take, in seconds.
+
+    Raises:
+        ViewError: A declared table or column is not there, or the view is at fault.
+    """
+    async with database.connection(timeout_s) as connection:
+        tables = await declared_tables(connection, view, timeout_s=timeout_s)
+        middles = [
+            [await _middle(connection, view, name, table, column, timeout_s) for column in columns]
+            for name, (table, columns) in zip(view.time_columns, tables, strict=True)
+        ]
+    probes = []
+    for (table, columns), (as_of, *_) in zip(tables, middles, strict=True):
+        if as_of is not None:
+            changed = await _changed(database, view, _hidden(view, table, columns), ids, as_of, timeout_s)
+            probes.append(Probe(f"{table.schema}.{table.name}", as_of, changed))
+    return tuple(probes)
+
+
+async def _middle(
+    connection: Connection, view: FeatureView, name: str, table: Table, column: str, timeout_s: float
+) -> datetime | None:
+    sql = staunch_sql.query("checks/middle_time").format(
+        column=quoted(column), table=table.sql, sampling=table.sampling(_SAMPLED_ROWS)
+    )
+    try:
+        with blame(view, sql):
+            middle: datetime | None = await connection.fetchval(sql, timeout=timeout_s)
+    except ViewError as error:
+        raise not_a_time(view, name, column, error.message) from error
+    return middle
+
+
+def _hidden(view: FeatureView, table: Table, columns: Sequence[str]) -> FeatureView:
+    """The same view without what is later in one table; names with a schema would reach past the WITH."""
+    full = rf'"?\b{re.escape(table.schema)}"?\s*\.\s*"?{re.escape(table.name)}\b"?'
+    name = quoted(table.name)
+    statement = staunch_sql.query("checks/hide_later_rows").format(
+        name=name,
+        table=table.sql,
+        seen=" AND ".join(f"({quoted(c)}::timestamptz > $2::timestamptz) IS NOT TRUE" for c in columns),
+        statement=rename(view.statement, re.compile(full, re.IGNORECASE), name),
+    )
+    return replace(view, statement=statement)
+
+
+async def _changed(
+    database: Database,
+    view: FeatureView,
+    hidden: FeatureView,
+    ids: Sequence[Id],
+    as_of: datetime,
+    timeout_s: float,
+) -> tuple[str, ...]:
+    source = FeatureSource(database, view)
+    before = await source.fetch(ids, as_of, timeout_s=timeout_s)
+    after = await FeatureSource(database, hidden).fetch(ids, as_of, timeout_s=timeout_s)
+    same = (before.values == after.values) | (np.isnan(before.values) & np.isnan(after.values))
+    names = [column.name for column in (await source.signature(timeout_s)).features]
+    changed = [name for name, equal in zip(names, same.all(axis=0), strict=True) if not equal]
+    if not np.array_equal(before.eligible, after.eligible):
+        changed.append("_eligible")
+    return tuple(changed)

@@ -1,0 +1,193 @@
+"""What `view check` says of a view beside its figures: what must be mended, and what is only advised."""
+
+import math
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta
+from typing import Final
+
+from staunch_features.checks.data_span import Span
+from staunch_features.checks.findings import LabelCheck
+from staunch_features.checks.look_ahead import Probe
+from staunch_features.errors import ViewError
+from staunch_features.views.file import FeatureView, LabelText, header_line
+from staunch_features.views.source import FeatureBatch, Id
+
+_NOT_NULL: Final = "say in the header what null means, or give the column a value with coalesce"
+_FINITE: Final = "let it be a finite number or null: no logarithm of 0, no 'Infinity'"
+_WINDOW: Final = re.compile(r"(\d+) (hour|day|week|month|year)s?")
+_UNIT_DAYS: Final = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30, "year": 365}
+
+
+def broken_at_either(
+    view: FeatureView, now: FeatureBatch, before: FeatureBatch, ids: list[Id]
+) -> list[ViewError]:
+    """Lists the promises broken at the moment asked for, and those broken only where training reads."""
+    errors = [error for batch in (before, now) for error in broken_promises(view, batch, ids)]
+    return list({(error.line, error.mend): error for error in errors}.values())
+
+
+def broken_promises(view: FeatureView, batch: FeatureBatch, ids: list[Id]) -> list[ViewError]:
+    """Lists what rows break of what the header promises: one error a kind, with the first id that has it."""
+    first = {problem: ids[row] for row, problem in reversed(batch.problems.items())}
+    return [
+        ViewError(
+            file=view.file,
+            line=header_line(view.text, f"features.{problem.split()[1]}"),
+            message=f"{problem}: id {key!r}{_as_of(batch)}",
+            mend=_FINITE if "infinite" in problem else _NOT_NULL,
+        )
+        for problem, key in first.items()
+    ]
+
+
+def looks_ahead(view: FeatureView, probes: tuple[Probe, ...]) -> list[ViewError]:
+    """Refuses the features that changed when later rows were hidden."""
+    return [
+        ViewError(
+            file=view.file,
+            line=header_line(view.text, f"features.{name}"),
+            message=f"feature {name} as of {probe.as_of:%Y-%m-%d %H:%M} UTC changes when later rows of "
+            f"{probe.table} are hidden",
+            mend=f"compare every time column of {probe.table} with $2::timestamptz",
+        )
+        for probe in probes
+        for name in probe.changed
+    ]
+
+
+def missing_rows(view: FeatureView, now: FeatureBatch, before: FeatureBatch) -> list[ViewError]:
+    """Refuses a population none of whose ids has a row, now or before."""
+    if now.found.any() or before.found.any():
+        return []
+    dated = ", and give --as-of a moment at which there are rows" if now.as_of else ""
+    return [
+        ViewError(
+            file=view.file,
+            line=header_line(view.text, "population"),
+            message=f"expected rows for the ids of the population, got none for the {len(now.found):,} tried"
+            f"{_as_of(now)}",
+            mend=f"see that the population and the view read the same keys{dated}",
+        )
+    ]
+
+
+def nobody(now: FeatureBatch, before: FeatureBatch) -> Iterator[str]:
+    """Says that nobody could be scored now, and when somebody could."""
+    if now.eligible.any() or not (now.found.any() or before.found.any()):
+        return
+    if not before.eligible.any():
+        yield "no id of the population is eligible, so none can be scored: see the joins and _eligible"
+        return
+    yield (
+        f"nobody is eligible{_as_of(now)}, so nobody would be scored, but {before.eligible.sum():,} are"
+        f"{_as_of(before)}: if the rows end early, look at a moment when they still come, with --as-of"
+    )
+
+
+def label_errors(label: LabelText, check: LabelCheck, known: datetime) -> list[ViewError]:
+    """Refuses a label that says nothing of anybody, although its outcome window had closed by `known`."""
+    over = check.as_of is None or check.as_of + reach_of(label) <= known
+    if check.known or not check.rows or not over:
+        return []
+    return [
+        ViewError(
+            file=label.file,
+            line=None,
+            message=f"expected labels of eligible ids, got none for the {check.rows:,} tried{_as_of(check)}",
+            mend="see that label and view read the same keys, and the joins of the label",
+        )
+    ]
+
+
+def label_advice(label: LabelText, check: LabelCheck) -> Iterator[str]:
+    """Says of a label that it tells nobody from anybody."""
+    if check.rows and not check.known:
+        yield f"{label.file}: the label is known for none of {check.rows:,} rows{_as_of(check)}"
+    elif check.known and check.true in (0, check.known):
+        answer = "true" if check.true else "false"
+        yield (
+            f"{label.file}: the label is {answer} for all of {check.known:,} rows{_as_of(check)}: there "
+            "is nothing to learn from that; see the label, the horizon, and that the rows reach so far"
+        )
+
+
+def not_tried(view: FeatureView) -> Iterator[str]:
+    """Says of a view with an as-of time that its look-ahead could not be tried."""
+    if not view.time_columns:
+        yield (
+            f"{view.file}: the header has no [time_columns], so it could not be tried whether the view looks "
+            "ahead, nor when the rows end: name for each table the columns that say when a row happened or "
+            "became known"
+        )
+
+
+def ends_early(span: Span | None, label: LabelText | None, until: datetime) -> Iterator[str]:
+    """Says that training up to `until` would look for outcomes where there are no rows."""
+    if span is not None and label is not None and span.ends_before(until, label):
+        yield f"{span.unknown(until)}: train with --until {span.next_day()}"
+
+
+def shown_early(span: Span | None, label: LabelText | None, moment: datetime | None) -> Iterator[str]:
+    """Says that labels as of a moment would look for outcomes where there are no rows."""
+    if span is None or label is None or moment is None:
+        return
+    closes = moment + reach_of(label)
+    if span.ends_before(closes, label):
+        last = datetime.combine(span.next_day(), time(), UTC) - reach_of(label)
+        yield f"{span.unknown(closes)}: show labels with --as-of {last:%Y-%m-%d}"
+
+
+def windows(view: FeatureView, label: LabelText | None) -> Iterator[str]:
+    """Says which windows cannot be read, and which look back further than the label declares."""
+    for name, doc in view.features.items():
+        if re.match(r"\s*\d", doc.window) and not _WINDOW.fullmatch(_past(doc.window)):
+            place = f"{view.file}:{header_line(view.text, f'features.{name}')}"
+            yield (
+                f"{place}: cannot read the window {doc.window!r} of {name}: write a whole number of hours, "
+                'days, weeks, months or years, as in "90 days"'
+            )
+    if label is not None:
+        yield from _long_windows(view, label)
+
+
+def _long_windows(view: FeatureView, label: LabelText) -> Iterator[str]:
+    days = {name: _days(doc.window) for name, doc in view.features.items()}
+    longer = [name for name, each in days.items() if each > label.observation_days]
+    if not longer:
+        return
+    place = f"{label.file}:{header_line(label.text, 'observation_days')}"
+    told = ", ".join(f"{name} over {view.features[name].window}" for name in longer)
+    yield (
+        f"{place}: observation_days is {label.observation_days}, but the view looks back further: "
+        f"{told}; declare {math.ceil(max(days.values()))}, or look back less"
+    )
+
+
+def too_slow(tried: int, drawn: int, budget_s: float) -> Iterator[str]:
+    """Says that fewer ids were tried than a fair sample has."""
+    if tried < drawn:
+        yield (
+            f"only {tried:,} of {drawn:,} sampled ids were tried: more at once would take longer than "
+            f"{budget_s:g} s"
+        )
+
+
+def reach_of(label: LabelText) -> timedelta:
+    """How long after its as-of time an outcome is known."""
+    return timedelta(days=label.gap_days + label.horizon_days)
+
+
+def _as_of(when: FeatureBatch | LabelCheck) -> str:
+    """The moment, for messages; nothing for a view without one."""
+    return f" as of {when.as_of:%Y-%m-%d %H:%M} UTC" if when.as_of else ""
+
+
+def _past(window: str) -> str:
+    """A window without the word that turns it round; windows ahead are for people alone."""
+    return window.strip().lower().removesuffix(" ahead")
+
+
+def _days(window: str) -> float:
+    found = _WINDOW.fullmatch(window.strip().lower())
+    return int(found[1]) * _UNIT_DAYS[found[2]] if found else 0

@@ -1,0 +1,240 @@
+"""A feature view for people: what each feature means, how it is spread, and how the label goes with it."""
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from staunch_features.checks.notes import broken_promises
+from staunch_features.checks.sample import SAMPLE_IDS, draw
+from staunch_features.postgres.pool import Database
+from staunch_features.views.file import FeatureDoc, FeatureView, LabelText
+from staunch_features.views.signature import FeatureColumn
+from staunch_features.views.source import FeatureSource
+
+_BARS: Final = "▁▂▃▄▅▆▇█"
+_SPREAD_BINS: Final = 10
+_TREND_BINS: Final = 5
+_LINE: Final = 100
+_CLIPPED: Final = (0.01, 0.99)  # the far ends would squeeze all the rest into one bar
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSummary:
+    """One feature over the sampled rows.
+
+    Attributes:
+        column: The feature.
+        doc: What its view says of it.
+        nulls: The share of rows that hold null, 0 to 1.
+        quantiles: Least, 10th, 50th and 90th percentile and greatest value; empty if all are null.
+        limits: The 1st and the 99th percentile; empty likewise.
+        spread: Rows in ten bins of equal width between the limits, what lies beyond in the outermost;
+            empty likewise.
+        edges: The upper ends of the trend's bins.
+        centres: The mean value in each of them.
+        trend: The share of true labels in up to five bins of about as many rows each, from the least
+            values to the greatest; empty without a label.
+        sizes: The rows in each of these bins; few where most values are equal.
+        null_trend: The share of true labels among the nulls; None without a label or without nulls.
+    """
+
+    column: FeatureColumn
+    doc: FeatureDoc
+    nulls: float
+    quantiles: tuple[float, ...]
+    limits: tuple[float, ...]
+    spread: tuple[int, ...]
+    edges: tuple[float, ...]
+    centres: tuple[float, ...]
+    trend: tuple[float, ...]
+    sizes: tuple[int, ...]
+    null_trend: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ViewSummary:
+    """A view over a sample of its population.
+
+    Attributes:
+        view: The view.
+        as_of: The moment; None for a view without one.
+        rows: How many eligible rows were looked at; with a label, of known label.
+        label_share: The share of true labels; None without a label or rows.
+        features: The features in the view's order.
+    """
+
+    view: FeatureView
+    as_of: datetime | None
+    rows: int
+    label_share: float | None
+    features: tuple[FeatureSummary, ...]
+
+
+async def summarise(
+    database: Database,
+    view: FeatureView,
+    label: LabelText | None,
+    as_of: datetime | None,
+    *,
+    most: int = SAMPLE_IDS,
+    timeout_s: float = 60,
+) -> ViewSummary:
+    """Reads a sample of the population and sums it up.
+
+    Args:
+        database: The reader's connections.
+        view: The view.
+        label: The label to set against the features; it needs an outcome window that lies in the past.
+        as_of: The moment; None for a view without as-of time.
+        most: How many ids to read at most, drawn from all of the population.
+        timeout_s: How long each statement may take, in seconds.
+
+    Raises:
+        ViewError: The view or label is at fault, or a row breaks what the header promises.
+        DatabaseUnavailable: The database is away.
+        TimeoutError: A statement took longer than that.
+    """
+    source = FeatureSource(database, view)
+    signature = await source.signature(timeout_s)
+    ids = await draw(database, view, signature.id_type, most=most, timeout_s=timeout_s)
+    batch = await source.fetch(ids, as_of, timeout_s=timeout_s)
+    for broken in broken_promises(view, batch, ids):
+        raise broken
+    kept, truth = batch.eligible, None
+    if label is not None:
+        labels = await source.labels(label, ids, as_of, timeout_s=timeout_s)
+        kept = kept & labels.known
+        truth = labels.values[kept]
+    values = batch.values[kept]
+    return ViewSummary(
+        view=view,
+        as_of=batch.as_of,
+        rows=len(values),
+        label_share=float(truth.mean()) if truth is not None and len(truth) else None,
+        features=tuple(
+            _summary(column, view.features[column.name], values[:, place], truth)
+            for place, column in enumerate(signature.features)
+        ),
+    )
+
+
+def describe(summary: ViewSummary) -> str:
+    """Writes a summary as text for a terminal, a paragraph for each feature."""
+    share = "" if summary.label_share is None else f", label true for {summary.label_share:.1%}"
+    moment = "" if summary.as_of is None else f" as of {summary.as_of:%Y-%m-%d %H:%M %Z}"
+    head = [summary.view.description, f"{summary.rows:,} rows{moment}{share}."]
+    features = ("\n".join(_lines(each)) for each in summary.features)
+    parts = ["\n".join(head), *_rules(summary.view), *_legend(summary), *features]
+    return "\n\n".join(parts) + "\n"
+
+
+def bars(heights: Iterable[float]) -> str:
+    """Draws numbers of 0 or more as a row of bars, the greatest full."""
+    heights = list(heights)
+    top = max(heights, default=0)
+    return "".join(_BARS[round((len(_BARS) - 1) * height / top) if top else 0] for height in heights)
+
+
+def _summary(
+    column: FeatureColumn, doc: FeatureDoc, values: NDArray[np.float64], truth: NDArray[np.bool_] | None
+) -> FeatureSummary:
+    null = np.isnan(values)
+    some = values[~null]
+    if not len(some):
+        return FeatureSummary(column, doc, 1.0, (), (), (), (), (), (), (), None)
+    low, high = np.quantile(some, _CLIPPED)
+    edges, centres, trend, sizes = _trend(some, truth[~null]) if truth is not None else ((), (), (), ())
+    return FeatureSummary(
+        column=column,
+        doc=doc,
+        nulls=float(null.mean()),
+        quantiles=tuple(np.quantile(some, [0, 0.1, 0.5, 0.9, 1]).tolist()),
+        limits=(float(low), float(high)),
+        spread=tuple(np.histogram(some.clip(low, high), bins=_SPREAD_BINS)[0].tolist()),
+        edges=edges,
+        centres=centres,
+        trend=trend,
+        sizes=sizes,
+        null_trend=None if truth is None or not null.any() else float(truth[null].mean()),
+    )
+
+
+def _trend(
+    values: NDArray[np.float64], truth: NDArray[np.bool_]
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], tuple[int, ...]]:
+    """Returns the bins' upper ends, and of each the mean value, the share of true labels and the rows.
+
+    Equal values stay together.
+    """
+    shares = np.arange(1, _TREND_BINS + 1) / _TREND_BINS
+    edges = np.unique(np.quantile(values, shares, method="inverted_cdf"))
+    bins = np.searchsorted(edges, values)
+    counts = np.bincount(bins, minlength=len(edges))
+    true = np.bincount(bins, weights=truth, minlength=len(edges))
+    means = np.bincount(bins, weights=values, minlength=len(edges)) / counts
+    return (
+        tuple(edges.tolist()),
+        tuple(means.tolist()),
+        tuple((true / counts).tolist()),
+        tuple(counts.tolist()),
+    )
+
+
+def _rules(view: FeatureView) -> list[str]:
+    """What the view says of many features at once, a paragraph; nothing where it says nothing."""
+    lines = [
+        textwrap.fill(rule, _LINE, initial_indent="  - ", subsequent_indent="    ") for rule in view.rules
+    ]
+    return ["\n".join(lines)] if lines else []
+
+
+def _legend(summary: ViewSummary) -> list[str]:
+    """What the two lines of a feature's numbers say; nothing where there are none."""
+    lines = []
+    if any(feature.quantiles for feature in summary.features):
+        lines += [
+            f"  {bars(range(8))}  rows in ten equal steps from the 1st to the 99th percentile; the outer two",
+            "  also count the rows beyond. Then: least … 10th percentile … median … 90th … greatest value",
+        ]
+    if any(feature.trend for feature in summary.features):
+        lines.append(
+            "  label  the share of true ones in up to five groups of about as many rows, as equal values\n"
+            "  allow, low values to high; and how many rows each has"
+        )
+    return ["\n".join(lines)] if lines else []
+
+
+def _lines(feature: FeatureSummary) -> list[str]:
+    doc = feature.doc
+    unit = f" [{doc.unit}]" if doc.unit else ""
+    window = f", over {doc.window}" if doc.window else ""
+    null = f"null ({feature.nulls:.1%}): {doc.null}" if doc.nullable else "never null"
+    lines = [
+        f"{feature.column.name}{unit}",
+        f"  {doc.description}",
+        f"  from {sources(doc)}{window}; {null}",
+    ]
+    if feature.quantiles:
+        least, low, middle, high, most = map(_figure, feature.quantiles)
+        lines.append(f"  {bars(feature.spread)}  {least} … {low} … {middle} … {high} … {most}")
+    if feature.trend:
+        shares = " ".join(f"{share:.1%}" for share in feature.trend)
+        nulls = "" if feature.null_trend is None else f", null {feature.null_trend:.1%}"
+        rows = " ".join(f"{size:,}" for size in feature.sizes)
+        lines.append(f"  {bars(feature.trend)}  label {shares} of {rows} rows{nulls}")
+    return lines
+
+
+def _figure(value: float) -> str:
+    """Four digits, or all those before the point."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def sources(doc: FeatureDoc) -> str:
+    """Lists the tables and columns that a feature is read from."""
+    return ", ".join(doc.source)

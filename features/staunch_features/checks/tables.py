@@ -1,0 +1,91 @@
+"""Tables as the database knows them, and those whose time columns a view declares."""
+
+from dataclasses import dataclass
+
+import staunch_sql
+from staunch_features.errors import ViewError
+from staunch_features.postgres.pool import Connection
+from staunch_features.views.file import FeatureView, header_line
+from staunch_features.views.sql_text import quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table, a view of the database, or anything else that has rows.
+
+    Attributes:
+        schema: Its schema's name.
+        name: Its name.
+        whole: The name in SQL, with the schema, of the table whose partition it is, or its own.
+        kind: PostgreSQL's letter for what it is.
+        rows: About how many rows it holds; 0 where nobody counts, as for a view.
+        columns: Its columns in their order.
+        varchars: Those of type varchar, whose indexes find a text without a cast.
+    """
+
+    schema: str
+    name: str
+    whole: str
+    kind: str
+    rows: float
+    columns: tuple[str, ...]
+    varchars: frozenset[str]
+
+    @property
+    def sql(self) -> str:
+        """Its name in SQL, with the schema."""
+        return f"{quoted(self.schema)}.{quoted(self.name)}"
+
+    def sampling(self, most: int) -> str:
+        """What stands behind it in FROM, so that about `most` rows are read and the same ones each time."""
+        # Only tables can be sampled; a view is read as a whole.
+        percent = min(100.0, 100 * most / max(self.rows, 1))
+        return f"TABLESAMPLE SYSTEM ({percent:.6f}) REPEATABLE (0)" if self.kind in "rpm" else ""
+
+
+async def find_table(connection: Connection, name: str, *, timeout_s: float) -> Table | None:
+    """Finds a table by the name that stands in SQL; None if there is none."""
+    row = await connection.fetchrow(staunch_sql.query("checks/table_facts"), name, timeout=timeout_s)
+    if row is None:
+        return None
+    return Table(
+        row["schema"],
+        row["name"],
+        row["whole"],
+        row["kind"],
+        row["rows"],
+        tuple(row["columns"]),
+        frozenset(row["varchars"]),
+    )
+
+
+async def declared_tables(
+    connection: Connection, view: FeatureView, *, timeout_s: float
+) -> list[tuple[Table, tuple[str, ...]]]:
+    """Finds the tables of a view's ``[time_columns]``, each with the columns declared, in the header's order.
+
+    Raises:
+        ViewError: A table or a column is not there.
+    """
+    tables = []
+    for name, columns in view.time_columns.items():
+        table = await find_table(connection, name, timeout_s=timeout_s)
+        if table is None:
+            mend = "name a table that the reader may see, with its schema if need be"
+            raise _wrong(view, name, f"expected a table {name}, found none", mend)
+        for column in columns:
+            if column not in table.columns:
+                raise not_a_time(view, name, column, f"its columns are {', '.join(table.columns)}")
+        tables.append((table, columns))
+    return tables
+
+
+def not_a_time(view: FeatureView, name: str, column: str, why: str) -> ViewError:
+    """What is said of a declared column of the table `name` that tells no time."""
+    mend = "name the columns that say when a row happened or became known"
+    return _wrong(view, name, f"expected {column} to be a time column of {name}: {why}", mend)
+
+
+def _wrong(view: FeatureView, name: str, message: str, mend: str) -> ViewError:
+    line = header_line(view.text, f"time_columns.{name}")
+    return ViewError(file=view.file, line=line, message=message, mend=mend)

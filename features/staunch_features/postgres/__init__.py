@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, a pool of them, migrations, locks."""

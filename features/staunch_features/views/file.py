@@ -1,0 +1,402 @@
+"""The files that say what a model sees (feature views) and what it must foretell (labels).
+
+Both are one SQL statement behind one block comment of TOML::
+
+    /* staunch
+    description = "What is known of a customer at a moment."
+    entity = "customer"
+    population = "SELECT customer_id FROM staunch.customers ORDER BY customer_id"
+    rules = ["A window of n days is (t - n * 24 hours, t]."]
+
+    [time_columns]
+    transactions = ["occurred_at", "recorded_at"]
+
+    [features]
+    age = { unit = "years", description = "...", source = ["customers.birth_date"], null = "never" }
+    */
+    SELECT ...
+
+A feature view takes ``$1`` the ids and, if it likes, ``$2`` the as-of time, and returns the id first,
+then one ``float8`` column for each feature. Columns that begin with ``_`` are no features; ``_eligible``
+says whether the id belongs to the population. A label takes ``$1`` the ids, ``$2`` the as-of time, ``$3``
+and ``$4`` the start and end of the outcome window, and returns the id, a boolean and perhaps ``_group``.
+"""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from staunch_features.errors import ViewError
+from staunch_features.views.sql_text import (
+    has_code,
+    has_parameters,
+    line_at,
+    other_than_reading,
+    split_statement,
+)
+
+NEVER: Final = "never"
+"""The value of ``null`` that promises a column without nulls."""
+
+_MOST_DAYS: Final = 36_500  # a hundred years: beyond some thousand there is no date
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_OPENING = re.compile(r"\s*/\*\s*staunch\b")
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureDoc:
+    """What a view says of one of its columns.
+
+    Attributes:
+        unit: The unit of the values, for example ``CAD`` or ``days``; empty for a plain number.
+        description: What the value means, in one sentence.
+        source: The columns it is computed from, as ``table.column``.
+        window: How far back it looks, for example ``90 days``; empty for all that is known.
+        null: What a null means, or ``never``.
+    """
+
+    unit: str
+    description: str
+    source: tuple[str, ...]
+    window: str
+    null: str
+
+    @property
+    def nullable(self) -> bool:
+        """Whether a null is a value like others here."""
+        return self.null != NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureView:
+    """A feature view as its file tells it; the database has not seen it yet.
+
+    Attributes:
+        name: The name it is found by.
+        text: The whole file.
+        file: Where it came from, for messages.
+        sha256: Hex digest of the text's UTF-8 bytes.
+        statement: The SQL statement alone, without its semicolon, on the same lines as in the file.
+        description: What one row is, in one sentence.
+        entity: What an id names, for example ``customer``.
+        population: SQL that returns every candidate id, ordered.
+        rules: What holds of many features, or of who is eligible, a sentence or two each.
+        time_columns: For each table, the columns that say when something happened or became known.
+        features: The documented columns, in the file's order.
+    """
+
+    name: str
+    text: str
+    file: str
+    sha256: str
+    statement: str
+    description: str
+    entity: str
+    population: str
+    rules: tuple[str, ...]
+    time_columns: Mapping[str, tuple[str, ...]]
+    features: Mapping[str, FeatureDoc]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelText:
+    """A label as its file tells it.
+
+    Attributes:
+        name: The name it is found by.
+        text: The whole file.
+        file: Where it came from, for messages.
+        sha256: Hex digest of the text's UTF-8 bytes.
+        statement: The SQL statement alone, without its semicolon, on the same lines as in the file.
+        description: What true means, in one sentence.
+        horizon_days: Length of the outcome window in days; 0 for a label without dates.
+        gap_days: Days between the as-of time and the outcome window.
+        observation_days: Days before the as-of time that the features look back at most.
+    """
+
+    name: str
+    text: str
+    file: str
+    sha256: str
+    statement: str
+    description: str
+    horizon_days: int
+    gap_days: int
+    observation_days: int
+
+
+def load_view(name: str, folders: Sequence[Path]) -> FeatureView:
+    """Reads ``NAME.sql`` from the first folder that has it.
+
+    Raises:
+        ViewError: No folder has it, or the file is not a feature view.
+    """
+    file = _find(name, folders, "features")
+    return parse_view(name, _text(file), str(file))
+
+
+def load_label(name: str, folders: Sequence[Path]) -> LabelText:
+    """Reads the label ``NAME.sql`` from the first folder that has it.
+
+    Raises:
+        ViewError: No folder has it, or the file is not a label.
+    """
+    file = _find(name, folders, "labels")
+    return parse_label(name, _text(file), str(file))
+
+
+def parse_view(name: str, text: str, file: str) -> FeatureView:
+    """Reads a feature view from its text; the statement itself is checked by the database later.
+
+    Raises:
+        ViewError: The header is missing or malformed, or there is not exactly one statement.
+    """
+    header = _Header.read(text, file)
+    view = FeatureView(
+        name=name,
+        text=text,
+        file=file,
+        sha256=_digest(text),
+        statement=header.statement,
+        description=header.string("description"),
+        entity=header.string("entity"),
+        population=_population(header),
+        rules=_rules(header),
+        time_columns=_time_columns(header),
+        features=_features(header),
+    )
+    header.refuse_rest()
+    return view
+
+
+def parse_label(name: str, text: str, file: str) -> LabelText:
+    """Reads a label from its text.
+
+    Raises:
+        ViewError: The header is missing or malformed, or there is not exactly one statement.
+    """
+    header = _Header.read(text, file)
+    label = LabelText(
+        name=name,
+        text=text,
+        file=file,
+        sha256=_digest(text),
+        statement=header.statement,
+        description=header.string("description"),
+        horizon_days=header.days("horizon_days"),
+        gap_days=header.days("gap_days"),
+        observation_days=header.days("observation_days"),
+    )
+    header.refuse_rest()
+    return label
+
+
+def header_line(text: str, key: str) -> int | None:
+    """Finds the line of a header key such as ``population`` or ``features.age`` in a file's text."""
+    table, _, word = key.partition(".")
+    word = word if table == "time_columns" else word.partition(".")[0]  # a table's name may hold a dot
+    header = text.partition("*/")[0]
+    own_table = rf"|^\s*\[\s*features\s*\.\s*{re.escape(word)}\s*\]" if table == "features" and word else ""
+    found = list(re.finditer(rf'^\s*"?{re.escape(word or table)}"?\s*[=.]{own_table}', header, re.MULTILINE))
+    # [features] comes last, and a feature may be called like a table.
+    return line_at(header, found[-1 if key.startswith("features.") else 0].end()) if found else None
+
+
+def _find(name: str, folders: Sequence[Path], kind: str) -> Path:
+    if not _NAME.fullmatch(name):
+        raise ViewError(
+            file=f"{kind}/{name}",
+            line=None,
+            message=f"expected a name of small letters, digits and underscores, got {name!r}",
+            mend="give the name without .sql" if name.endswith(".sql") else "rename the file",
+        )
+    for folder in folders:
+        if (folder / f"{name}.sql").is_file():
+            return folder / f"{name}.sql"
+    raise ViewError(
+        file=f"{kind}/{name}.sql",
+        line=None,
+        message=f"expected the file {name}.sql in {' or '.join(map(str, folders))}, found none",
+        mend="write it, and let STAUNCH_VIEWS name the folder that holds features/ and labels/",
+    )
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")  # some editors begin a file with a mark
+    except UnicodeDecodeError as error:
+        raise ViewError(
+            file=str(file),
+            line=None,
+            message=f"expected UTF-8 text, got byte {error.object[error.start]:#x} at {error.start}",
+            mend="save the file as UTF-8",
+        ) from error
+
+
+@dataclass(slots=True)
+class _Header:
+    """The TOML of one file while it is being taken apart, and the statement behind it."""
+
+    file: str
+    text: str
+    values: dict[str, Any]
+    statement: str
+
+    @classmethod
+    def read(cls, text: str, file: str) -> "_Header":
+        opening = _OPENING.match(text)
+        end = text.find("*/")
+        if not opening or end < 0:
+            raise ViewError(
+                file=file,
+                line=1,
+                message="expected the file to begin with a comment /* staunch ... */ that describes it",
+                mend="begin the file with /* staunch, the header as TOML, and */",
+            )
+        # PostgreSQL nests comments: an opening inside would swallow the statement.
+        if "/*" in text[opening.end() : end]:
+            raise ViewError(
+                file=file,
+                line=line_at(text, text.index("/*", opening.end())),
+                message="a comment opens inside the header",
+                mend="write the header without /*",
+            )
+        values = _toml(text, opening.end(), end, file)
+        # Blank lines stand in for the header, so that the database's positions are the file's lines.
+        statement = "\n" * text.count("\n", 0, end) + _one_statement(text, end + 2, file)
+        return cls(file, text[:end], values, statement)
+
+    def string(self, key: str) -> str:
+        return self.as_string(self.values.pop(key, None), key)
+
+    def days(self, key: str) -> int:
+        value = self.values.pop(key, None)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST_DAYS:
+            raise self.wrong(key, f"expected a whole number of days from 0 to {_MOST_DAYS}", value)
+        return value
+
+    def table(self, key: str) -> dict[str, Any]:
+        value = self.values.pop(key, {})
+        if not isinstance(value, dict):
+            raise self.wrong(key, "expected a table", value)
+        return value
+
+    def refuse_rest(self) -> None:
+        for key, value in self.values.items():
+            raise self.wrong(key, "no such key", value)
+
+    def as_string(self, value: object, key: str, *, may_be_empty: bool = False) -> str:
+        if not isinstance(value, str) or not (may_be_empty or value.strip()):
+            raise self.wrong(key, "expected a text", value)
+        return value
+
+    def as_strings(self, value: object, key: str, *, least: int = 0) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.wrong(key, "expected a list of texts", value)
+        if len(value) < least:
+            raise self.wrong(key, "expected one text or more", value)
+        return tuple(value)
+
+    def wrong(self, key: str, problem: str, got: object) -> ViewError:
+        return ViewError(
+            file=self.file,
+            line=header_line(self.text, key),
+            message=f"header key {key}: {problem}, got {'nothing' if got is None else repr(got)}",
+            mend="write the header as in docs/views.md",
+        )
+
+
+def _toml(text: str, start: int, end: int, file: str) -> dict[str, Any]:
+    try:
+        # The blank lines keep the line numbers of TOML's own errors right.
+        return tomllib.loads("\n" * text.count("\n", 0, start) + text[start:end])
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"at line (\d+)", str(error))
+        raise ViewError(
+            file=file,
+            line=int(found[1]) if found else line_at(text, end),
+            message=f"the header is no valid TOML: {error}",
+            mend="mend the header; an inline table { } stands on one line",
+        ) from error
+
+
+def _one_statement(text: str, start: int, file: str) -> str:
+    """Cuts the statement from its last semicolon on and refuses a second one, or none."""
+    statement, end, rest = split_statement(text[start:])
+    if has_code(rest):
+        raise ViewError(
+            file=file,
+            line=line_at(text, start + end),
+            message="expected one statement, found more after the semicolon",
+            mend="keep one SELECT; put helpers into WITH",
+        )
+    if not has_code(statement):
+        raise ViewError(
+            file=file,
+            line=line_at(text, start),
+            message="expected a SELECT behind the header, found nothing",
+            mend="write the statement after the comment",
+        )
+    if other := other_than_reading(statement):
+        raise ViewError(
+            file=file,
+            line=line_at(text, start + other[0]),
+            message=f"expected a SELECT that only reads, got {other[1]}",
+            mend="write one SELECT, WITH ... SELECT if need be; it is run by a role that can only read",
+        )
+    return statement.rstrip()
+
+
+def _population(header: _Header) -> str:
+    given = header.string("population")
+    statement, _, rest = split_statement(given)
+    if has_code(rest) or other_than_reading(statement) or has_parameters(statement):
+        raise header.wrong("population", "expected one SELECT without parameters", given)
+    return statement
+
+
+def _rules(header: _Header) -> tuple[str, ...]:
+    rules = header.as_strings(header.values.pop("rules", []), "rules")
+    return tuple(header.as_string(rule, "rules") for rule in rules)
+
+
+def _time_columns(header: _Header) -> Mapping[str, tuple[str, ...]]:
+    tables = header.table("time_columns").items()
+    for name, value in tables:
+        if isinstance(value, dict):  # TOML reads a.b = [] as a table in a table
+            quoted = ", ".join(f'"{name}.{inner}"' for inner in value)
+            raise header.wrong(f"time_columns.{name}", f"a name with a schema is quoted, {quoted}", value)
+    return MappingProxyType(
+        {name: header.as_strings(columns, f"time_columns.{name}", least=1) for name, columns in tables}
+    )
+
+
+def _features(header: _Header) -> Mapping[str, FeatureDoc]:
+    docs = {name: _feature(header, name, value) for name, value in header.table("features").items()}
+    if not docs:
+        raise header.wrong("features", "expected one entry for each feature column", {})
+    return MappingProxyType(docs)
+
+
+def _feature(header: _Header, name: str, value: object) -> FeatureDoc:
+    where = f"features.{name}"
+    if not isinstance(value, dict):
+        raise header.wrong(where, "expected a table { unit, description, source, window, null }", value)
+    if unknown := set(value) - {"unit", "description", "source", "window", "null"}:
+        raise header.wrong(where, "expected unit, description, source, window, null", sorted(unknown))
+    return FeatureDoc(
+        unit=header.as_string(value.get("unit", ""), f"{where}.unit", may_be_empty=True),
+        description=header.as_string(value.get("description"), f"{where}.description"),
+        source=header.as_strings(value.get("source", []), f"{where}.source"),
+        window=header.as_string(value.get("window", ""), f"{where}.window", may_be_empty=True),
+        null=header.as_string(value.get("null"), f"{where}.null"),
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

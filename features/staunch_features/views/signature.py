@@ -1,0 +1,286 @@
+"""What the database says of a feature view or a label: parameters, columns, types, functions used.
+
+Everything here reads the prepared statement and the plan; nothing is executed, so a view is known
+before its first row is.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from asyncpg.types import Attribute
+
+import staunch_sql
+from staunch_features.errors import ViewError
+from staunch_features.postgres.pool import Connection
+from staunch_features.views.clocks import refuse_clocks
+from staunch_features.views.file import FeatureView, LabelText, header_line
+from staunch_features.views.sql_errors import blame
+from staunch_features.views.sql_text import code_of, line_of_column, line_of_word
+
+SQL_TYPES: Final = {"int64": "bigint", "text": "text", "uuid": "uuid"}
+"""The key types a view may have: our name -> SQL's."""
+
+MAX_KEY_BYTES: Final = 64
+"""The longest text key that a call may have, in bytes of UTF-8."""
+
+# What PostgreSQL calls a column that has no name: by its last cast, or by what it is made with.
+_NAMELESS: Final = frozenset(
+    {"?column?", "case", "coalesce", "greatest", "least", "nullif", "array", "row", "exists"}
+    | {"bool", "int2", "int4", "int8", "float4", "float8", "numeric", "text", "varchar"}
+    | {"date", "timestamp", "timestamptz", "interval"}
+)
+_NUMBERS: Final = frozenset({"int2", "int4", "int8", "float4", "numeric"})
+_LABEL_PARAMETERS: Final = 4
+_ID_TYPES: Final = {"int8": "int64", "text": "text", "uuid": "uuid"}
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureColumn:
+    """One feature as the database returns it.
+
+    Attributes:
+        name: The column's name.
+        type: ``number``, a float64.
+        nullable: Whether null is a value like others.
+        unit: The unit, empty for a plain number.
+        description: What it means, in one sentence.
+    """
+
+    name: str
+    type: str
+    nullable: bool
+    unit: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class ViewSignature:
+    """What a feature view takes and gives.
+
+    Attributes:
+        id_type: ``int64``, ``text`` or ``uuid``.
+        id_column: The name of the first column.
+        uses_as_of: Whether the text has a second parameter, the as-of time.
+        features: The feature columns in the statement's order.
+        has_eligible: Whether the text returns ``_eligible``; without it every row is eligible.
+        features_digest: ``sha256:`` and the hex digest of the ordered names and types.
+    """
+
+    id_type: str
+    id_column: str
+    uses_as_of: bool
+    features: tuple[FeatureColumn, ...]
+    has_eligible: bool
+    features_digest: str
+
+
+async def read_signature(connection: Connection, view: FeatureView, *, timeout_s: float) -> ViewSignature:
+    """Asks the database what a view is; runs nothing of it.
+
+    Raises:
+        ViewError: The text is no valid view: which rule it breaks, where, and the mend.
+    """
+    with blame(view, view.statement):
+        statement = await connection.prepare(view.statement, timeout=timeout_s)
+    # What writes cannot stand within a SELECT, so it is refused for what it is, before any right is asked.
+    reading = staunch_sql.query("views/within_select").format(statement=view.statement)
+    with blame(view, reading):
+        await connection.prepare(reading, timeout=timeout_s)
+    id_type, uses_as_of = _parameters(view, [p.name for p in statement.get_parameters()])
+    columns = statement.get_attributes()
+    _check_columns(view, columns, id_type)
+    arguments: tuple[object, ...] = ([], datetime.now(UTC)) if uses_as_of else ([],)
+    await refuse_clocks(connection, view, view.statement, arguments, timeout_s=timeout_s)
+    features = _features(view, columns[1:])
+    return ViewSignature(
+        id_type=id_type,
+        id_column=columns[0].name,
+        uses_as_of=uses_as_of,
+        features=features,
+        has_eligible=any(column.name == "_eligible" for column in columns),
+        features_digest=features_digest(features),
+    )
+
+
+async def check_label(
+    connection: Connection, label: LabelText, sql: str, id_type: str, *, timeout_s: float
+) -> None:
+    """Refuses a label that is no label: its columns, and what reads the clock; runs nothing of it.
+
+    Args:
+        connection: Where to ask.
+        label: The label.
+        sql: Its statement as it is sent, with the four parameters of a label.
+        id_type: The type of the view's ids.
+        timeout_s: How long each question may take, in seconds.
+
+    Raises:
+        ViewError: What was expected and what the statement returns or calls.
+    """
+    with blame(label, sql):
+        statement = await connection.prepare(sql, timeout=timeout_s)
+    _check_label_parameters(label, len(statement.get_parameters()))
+    _check_label_columns(label, statement.get_attributes(), id_type)
+    now = datetime.now(UTC)
+    await refuse_clocks(connection, label, sql, ([], now, now, now), timeout_s=timeout_s)
+
+
+def check_horizon(signature: ViewSignature, label: LabelText) -> None:
+    """Refuses a label that looks ahead beside a view that knows no time, and the other way round.
+
+    Raises:
+        ViewError: That is so; with the line of the label's header.
+    """
+    if bool(label.horizon_days) == signature.uses_as_of:
+        return
+    if signature.uses_as_of:
+        message = "expected an outcome window, since the view takes an as-of time, got horizon_days = 0"
+        mend = "say how many days ahead the label looks, or let the view take $1 alone"
+    else:
+        message = (
+            f"the label looks {label.horizon_days} days ahead, but the view has no as-of time, so its "
+            "features could know the answer"
+        )
+        mend = "let the view take $2::timestamptz, or declare horizon_days = 0"
+    line = header_line(label.text, "horizon_days")
+    raise ViewError(file=label.file, line=line, message=message, mend=mend)
+
+
+def _check_label_parameters(label: LabelText, count: int) -> None:
+    if count > _LABEL_PARAMETERS:
+        raise ViewError(
+            file=label.file,
+            line=line_of_word(label.statement, f"${count}"),
+            message=f"expected the parameters $1 to ${_LABEL_PARAMETERS}, got ${count}",
+            mend="$1 are the ids, $2 the as-of time, $3 and $4 the start and end of the outcome window",
+        )
+
+
+def _check_label_columns(label: LabelText, columns: Sequence[Attribute], id_type: str) -> None:
+    types = [_ID_TYPES.get(column.type.name, column.type.name) for column in columns]
+    names = [column.name for column in columns]
+    if types[:2] == [id_type, "bool"] and names[2:] in ([], ["_group"]):
+        return
+    got = ", ".join(f"{column.name} {column.type.name}" for column in columns) or "none"
+    wrong = names[0] if names and types[0] != id_type else names[-1] if names else ""
+    raise ViewError(
+        file=label.file,
+        line=line_of_column(label.statement, wrong) if wrong else None,
+        message=f"expected the columns id {SQL_TYPES[id_type]}, label boolean and perhaps _group, got {got}",
+        mend="return the view's id first and the boolean second, both cast, and nothing else but _group",
+    )
+
+
+def features_digest(features: Iterable[FeatureColumn]) -> str:
+    """Digests the ordered names and types: ``sha256:`` and 64 hex digits."""
+    text = json.dumps([[column.name, column.type] for column in features], separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _parameters(view: FeatureView, names: list[str]) -> tuple[str, bool]:
+    id_type = _ID_TYPES.get(names[0].removesuffix("[]")) if names and names[0].endswith("[]") else None
+    if id_type and names[1:] in ([], ["timestamptz"]):
+        return id_type, len(names) == 2
+    raise ViewError(
+        file=view.file,
+        line=None,
+        message=f"expected the parameters $1 bigint[], text[] or uuid[] and perhaps $2 timestamptz, "
+        f"got {', '.join(names) or 'none'}",
+        mend="read the ids with unnest($1::bigint[]) and cast the as-of time: $2::timestamptz",
+    )
+
+
+def _check_columns(view: FeatureView, columns: Sequence[Attribute], id_type: str) -> None:
+    names = [column.name for column in columns]
+    wrong, problem = "", ""
+    if not columns or _ID_TYPES.get(columns[0].type.name) != id_type:
+        wrong = columns[0].name if columns else ""
+        got = f"{wrong} {columns[0].type.name}" if columns else "no column"
+        problem = f"expected the id as first column, {SQL_TYPES[id_type]} as in $1, got {got}"
+    elif twice := sorted({name for name in names if names.count(name) > 1}):
+        wrong, problem = twice[0], f"expected each column once, got {', '.join(twice)} more than once"
+    elif types := [c.type.name for c in columns if c.name == "_eligible" and c.type.name != "bool"]:
+        wrong, problem = "_eligible", f"expected _eligible boolean, got {types[0]}"
+    if problem:
+        raise ViewError(
+            file=view.file,
+            line=line_of_column(view.statement, wrong) if wrong else None,
+            message=problem,
+            mend="name and cast the columns of the outermost SELECT",
+        )
+
+
+def _features(view: FeatureView, columns: Sequence[Attribute]) -> tuple[FeatureColumn, ...]:
+    columns = [column for column in columns if not column.name.startswith("_")]
+    for column in columns:
+        if column.type.name != "float8":
+            raise ViewError(
+                file=view.file,
+                line=line_of_column(view.statement, column.name),
+                message=f"expected feature {column.name} as float8, got {column.type.name}",
+                mend=_cast(column.name, column.type.name, named=_is_named(view, column.name)),
+            )
+    names = [column.name for column in columns]
+    _refuse_differences(view, names)
+    return tuple(_column(view, name) for name in names)
+
+
+def _refuse_differences(view: FeatureView, names: Sequence[str]) -> None:
+    """Refuses columns that the header does not describe, and entries of it that are no columns."""
+    missing = [name for name in names if name not in view.features]
+    unknown = [name for name in view.features if name not in names]
+    if not missing and not unknown:
+        return
+    nameless = [name for name in missing if not _is_named(view, name)]
+    line = line_of_column(view.statement, missing[0]) if missing and not nameless else None
+    if line is None and unknown:
+        line = header_line(view.text, f"features.{unknown[0]}")
+    raise ViewError(
+        file=view.file,
+        line=line,
+        message="expected the header to describe exactly the feature columns; "
+        f"not described: {', '.join(missing) or 'none'}; "
+        f"described, not returned: {', '.join(unknown) or 'none'}",
+        mend=f"{nameless[0]} is what PostgreSQL calls a column without a name: "
+        f"name it with AS, (...) AS {(unknown or ['name'])[0]}"
+        if nameless
+        else "add or remove the entries under [features], or the columns",
+    )
+
+
+def _is_named(view: FeatureView, column: str) -> bool:
+    """Whether the name is the user's own, and not what PostgreSQL makes of an expression."""
+    code = code_of(view.statement)
+    if re.search(rf'(?:\bAS\s+|\.)"?{re.escape(column)}\b', code, re.IGNORECASE):
+        return True
+    called = re.search(rf"(?<![\w.]){re.escape(column)}\s*\(", code, re.IGNORECASE)
+    return column not in _NAMELESS and called is None
+
+
+def _cast(column: str, sql_type: str, *, named: bool) -> str:
+    """What makes a number of a column: not every type has a cast to one."""
+    value = column if named else "..."
+    name = "" if named else ", and name it with AS"
+    if sql_type in ("date", "timestamp", "timestamptz"):
+        ages = f"date_part('epoch', $2::timestamptz - {value}::timestamptz) / 86400"
+        return f"count the days: {ages}, or without $2 date_part('epoch', {value}){name}"
+    if sql_type == "interval":
+        return f"count the seconds: date_part('epoch', {value}){name}"
+    if sql_type == "bool":
+        return f"cast it: ({value})::int::float8{name}"
+    if sql_type in _NUMBERS:
+        return f"cast it: ({value})::float8{name}"
+    return (
+        f"encode a category as a number: ({value} = 'yes')::int::float8{name}; "
+        f"a text that holds numbers: nullif({value}, '')::float8"
+    )
+
+
+def _column(view: FeatureView, name: str) -> FeatureColumn:
+    doc = view.features[name]
+    return FeatureColumn(name, "number", doc.nullable, doc.unit, doc.description)

@@ -1,0 +1,103 @@
+"""Turns what the database says against a text of the user's into an error with the file's own line."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import asyncpg
+
+from staunch_features.errors import ViewError
+from staunch_features.views.file import FeatureView, LabelText, header_line
+from staunch_features.views.sql_text import line_at
+
+# Classes of SQLSTATE that blame the statement and not the database.
+_FAULTS_OF_THE_TEXT: Final = ("0A", "20", "21", "22", "25", "2F", "34", "38", "39", "42", "54", "P0")
+_NOT_READ: Final = "22P02"
+_MENDS: Final = {
+    "0A000": "a view is one SELECT that only reads; mend the SQL",
+    "22003": "a number is too large for its type: cast to float8 before multiplying or summing",
+    "22007": "a cast from text to a time cannot read it: use to_timestamp(..., format) or a CASE",
+    "22008": "a date or time is out of range: see the casts and what is added to them",
+    "22012": "divide by nullif(..., 0), which gives null",
+    "2201E": "take the logarithm of nullif(..., 0), or of greatest(..., 1)",
+    "2201F": "take the root or the power of greatest(..., 0)",
+    _NOT_READ: "a cast from text cannot read it: (... = 'yes')::int::float8 for a category, "
+    "nullif(..., '')::float8 for numbers with blanks",
+    "21000": "a sub-query in brackets gives one value: aggregate in it, or ORDER BY ... LIMIT 1",
+    "25006": "a view only reads: write a SELECT",
+    "42501": "as the tables' owner, GRANT USAGE ON SCHEMA and GRANT SELECT ON what it reads to the reader",
+    "42P18": "cast every parameter: $1::bigint[] (or text[], uuid[]) and $2::timestamptz",
+    "42725": "cast what it is called with, for example $1::bigint[]",
+    "42883": "see that it exists, and cast its operands, for example $1::text[] for a text key",
+    "42601": "mend the SQL; a view is one SELECT",
+    "42P01": "name the table with its schema and see that it is there; `staunch migrate` makes our own",
+}
+
+
+@contextmanager
+def blame(text: FeatureView | LabelText, sql: str) -> Iterator[None]:
+    """Turns what the database says against a text into a ViewError with the file's own line.
+
+    Args:
+        text: The view or label.
+        sql: What was sent: the text's statement, perhaps with something around it.
+    """
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        code = str(error.sqlstate or "")
+        if not code.startswith(_FAULTS_OF_THE_TEXT):
+            raise
+        raise ViewError(
+            file=text.file,
+            line=_line_of_error(text, sql, error),
+            message=f"the database refuses it: {_first_line(str(error.args[0]))}",
+            mend=_mend(text, sql, code, getattr(error, "hint", None)),
+        ) from error
+
+
+@contextmanager
+def in_time(text: FeatureView | LabelText, timeout_s: float, mends: Sequence[str]) -> Iterator[None]:
+    """Turns an answer that does not come in time into a ViewError with the text's file.
+
+    Args:
+        text: The view or label.
+        timeout_s: How long it was given, in seconds.
+        mends: What its plan says of the tables it reads whole; empty if it reads none.
+    """
+    try:
+        yield
+    except TimeoutError as error:
+        raise ViewError(
+            file=text.file,
+            line=None,
+            message=f"expected an answer within {timeout_s:g} s, got none",
+            mend="; ".join(mends) or "see by EXPLAIN what it reads, and index that by the key and the time",
+        ) from error
+
+
+def _first_line(message: str) -> str:
+    """A message alone: what quotes the statement may quote all the rest of it."""
+    first, *more = message.splitlines()
+    return f"{first} …" if more else first
+
+
+def _mend(text: FeatureView | LabelText, sql: str, code: str, hint: str | None) -> str:
+    if _is_population(text, sql):
+        known = None if code == _NOT_READ else _MENDS.get(code)
+        return known or hint or "let the population be one SELECT of the ids, of the type of $1"
+    return _MENDS.get(code) or hint or "mend the SQL"
+
+
+def _is_population(text: FeatureView | LabelText, sql: str) -> bool:
+    return isinstance(text, FeatureView) and text.statement not in sql and text.population in sql
+
+
+def _line_of_error(text: FeatureView | LabelText, sql: str, error: asyncpg.PostgresError) -> int | None:
+    position, before = getattr(error, "position", None), sql.find(text.statement)
+    if _is_population(text, sql):
+        return header_line(text.text, "population")
+    if position is None or before < 0:
+        return None
+    line = line_at(sql, int(position) - 1) - sql.count("\n", 0, before)
+    return min(max(line, 1), text.text.count("\n") + 1)

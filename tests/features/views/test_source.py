@@ -1,0 +1,336 @@
+"""One statement from ids to a matrix: order, duplicates, unknown ids, nulls, id types, time limits."""
+
+import asyncio
+import time
+import uuid
+from datetime import UTC, datetime
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.features.churn.histories import DAY, MOMENTS, crowd, write
+from tests.features.churn.reference import features
+
+from staunch_features.errors import DatabaseUnavailable, ViewError
+from staunch_features.postgres.pool import Database
+from staunch_features.views.source import FeatureSource, canonical_id
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+KEYS = {
+    "bigint": [1, 2, 3],
+    "text": ["a", "b c", "ü'\"\\"],
+    "uuid": [str(uuid.UUID(int=number)) for number in (1, 2, 3)],
+}
+
+
+@pytest.mark.parametrize("id_type", KEYS)
+async def test_ids_of_every_type_come_back_in_the_order_asked(clients, id_type):
+    first, second, third = KEYS[id_type]
+    batch = await clients.source(id_type=id_type).fetch([third, first, second], NOON, timeout_s=5)
+    assert batch.values.dtype == np.float64
+    assert batch.values[:, 0].tolist() == [30, 10, 20]
+    assert np.isnan(batch.values[:, 1]).tolist() == [True, False, False]
+    assert batch.found.tolist() == [True, True, True]
+    assert batch.eligible.tolist() == [True, True, False]
+    assert (batch.as_of, batch.problems) == (NOON, {})
+
+
+@pytest.mark.parametrize("id_type", KEYS)
+async def test_the_population_comes_in_chunks_and_in_its_order(clients, id_type):
+    population = f"SELECT id FROM clients_{id_type} ORDER BY a DESC;"
+    source = clients.source(id_type=id_type, population=population)
+    first, second, third = KEYS[id_type]
+    assert [chunk async for chunk in source.population(2)] == [[third, second], [first]]
+
+
+@pytest.mark.parametrize(
+    "population", ["SELECT nonsense FROM clients_bigint", "SELECT id FORM clients_bigint"]
+)
+async def test_a_population_that_is_no_sql_is_blamed_where_it_stands(clients, population):
+    source = clients.source(population=population)
+    with pytest.raises(ViewError, match="the database refuses it") as caught:
+        await anext(source.population(2))
+    assert source.view.text.splitlines()[caught.value.line - 1].startswith("population = ")
+
+
+@given(ids=st.lists(st.sampled_from([1, 2, 3, 4, 5, 2**63 - 1]), max_size=12))
+async def test_order_and_duplicates_are_kept_and_unknown_ids_reported(clients, ids):
+    batch = await clients.source().fetch(ids, NOON, timeout_s=5)
+    assert batch.found.tolist() == [key <= 3 for key in ids]
+    assert np.array_equal(
+        batch.values[:, 0], [10 * key if key <= 3 else np.nan for key in ids], equal_nan=True
+    )
+    assert batch.eligible.tolist() == [key in (1, 3) for key in ids]
+    assert np.isnan(batch.values[~batch.found]).all()
+
+
+async def test_one_id_gives_the_same_bits_as_many_in_any_order(churn):
+    t = MOMENTS[-1]
+    some = crowd(t, 300)
+    await write(churn.owner, *some)
+    ids = [history.customer_id for history in some]
+    many = await churn.source.fetch(ids, t, timeout_s=10)
+    assert many.found.all()
+    for row, key in enumerate(ids):
+        alone = await churn.source.fetch([key], t, timeout_s=10)
+        assert alone.values.tobytes() == many.values[row].tobytes()
+    order = Random(2).sample(range(len(ids)), len(ids))
+    again = await churn.source.fetch([ids[row] for row in order], t, timeout_s=10)
+    assert again.values.tobytes() == many.values[order].tobytes()
+
+
+async def test_a_customer_with_100_000_transactions_equals_the_reference(churn):
+    t = MOMENTS[-1]
+    (history,) = crowd(t, 1, transactions=100_000)
+    await write(churn.owner, history)
+    begun = time.monotonic()
+    batch = await churn.source.fetch([history.customer_id], t, timeout_s=30)
+    assert time.monotonic() - begun < 5
+    expected = features(history, t, churn.rules)
+    names = [column.name for column in (await churn.source.signature(5)).features]
+    got = dict(zip(names, batch.values[0].tolist(), strict=True))
+    wanted = [np.nan if expected[name] is None else expected[name] for name in names]
+    assert list(got.values()) == pytest.approx(wanted, rel=1e-9, abs=1e-6, nan_ok=True)
+
+
+async def test_an_absent_moment_is_the_moment_the_query_is_sent(clients):
+    before = datetime.now(UTC)
+    batch = await clients.source().fetch([1], None, timeout_s=5)
+    assert before <= batch.as_of <= datetime.now(UTC)
+
+
+async def test_a_view_without_dates_takes_no_moment(clients):
+    source = clients.source(
+        "SELECT c.id, c.a, c.b FROM unnest($1::bigint[]) u(id) JOIN clients_bigint c USING (id)"
+    )
+    assert not (await source.signature(5)).uses_as_of
+    batch = await source.fetch([2], None, timeout_s=5)
+    assert (batch.as_of, batch.values.tolist(), batch.eligible.tolist()) == (None, [[20, 2]], [True])
+    with pytest.raises(ValueError, match="no as-of time"):
+        await source.fetch([2], NOON, timeout_s=5)
+
+
+async def test_no_ids_give_no_rows(clients):
+    batch = await clients.source().fetch([], NOON, timeout_s=5)
+    assert (batch.values.shape, batch.found.shape, batch.eligible.shape) == ((0, 2), (0,), (0,))
+
+
+@pytest.mark.parametrize(
+    ("expression", "problem"),
+    [
+        ("nullif(c.a, 10)", "feature a is null, but the view says it never is"),
+        (
+            "CASE WHEN c.a = 10 THEN 'NaN'::float8 ELSE c.a END",
+            "feature a is null, but the view says it never is",
+        ),
+        ("CASE WHEN c.a = 10 THEN '-Infinity'::float8 ELSE c.a END", "feature a is infinite"),
+    ],
+)
+async def test_a_row_that_breaks_the_views_promise_is_named_and_fails_alone(clients, expression, problem):
+    batch = await clients.source(a=expression).fetch([3, 1, 99], NOON, timeout_s=5)
+    assert batch.problems == {1: problem}
+    assert batch.values[0, 0] == 30
+
+
+async def test_a_row_outside_the_population_may_hold_anything(clients):
+    batch = await clients.source(a="nullif(c.a, 20)").fetch([2], NOON, timeout_s=5)
+    assert (batch.found[0], batch.eligible[0], batch.problems) == (True, False, {})
+
+
+@pytest.mark.parametrize(
+    ("id_type", "raw", "canonical"),
+    [
+        ("int64", 1, 1),
+        ("int64", 2**63 - 1, 2**63 - 1),
+        ("text", "Ü", "Ü"),
+        ("uuid", "{6F9619FF-8B86-D011-B42D-00CF4FC964FF}", "6f9619ff-8b86-d011-b42d-00cf4fc964ff"),
+    ],
+)
+def test_an_id_has_one_form(id_type, raw, canonical):
+    assert canonical_id(id_type, raw) == canonical
+
+
+NO_IDS = {"int64": [0, -1, 2**63, "1"], "text": ["", "a\0", 7], "uuid": ["6f96", "", 7]}
+
+
+@pytest.mark.parametrize(
+    ("id_type", "raw"), [(id_type, raw) for id_type in NO_IDS for raw in NO_IDS[id_type]]
+)
+def test_what_is_no_id_is_refused(id_type, raw):
+    with pytest.raises(ValueError, match="expected"):
+        canonical_id(id_type, raw)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ("1 / (u.id - 3)::float8 AS a", r"division by zero; divide by nullif\(..., 0\)"),
+        (
+            "(u.id || ' yes')::float8 AS a",
+            r"invalid input syntax .*; a cast from text cannot read it: \(... = 'yes'\)::int::float8",
+        ),
+        (
+            "(SELECT c.a FROM clients_bigint c) AS a",
+            "more than one row returned by a subquery .*; a sub-query in brackets gives one value",
+        ),
+        ("ln(u.id - 3) AS a", r"logarithm of zero; take the logarithm of nullif\(..., 0\)"),
+        ("sqrt(u.id - 9) AS a", "square root of a negative number; take the root or the power of greatest"),
+        ("(u.id * 9000000000000000000)::float8 AS a", "bigint out of range; a number is too large .*: cast"),
+        (
+            "date_part('day', (u.id || ' May')::date) AS a",
+            r"invalid input syntax for type date.*; a cast from text to a time cannot read it: use to_time",
+        ),
+        (
+            "date_part('day', '2000-01-01'::date + 90000000 * u.id::int) AS a",
+            "out of range .*; a date or time is out of range",
+        ),
+    ],
+)
+async def test_an_expression_that_fails_with_its_rows_is_told_with_its_kind(clients, columns, message):
+    source = clients.source(f"SELECT u.id, {columns}, 1::float8 AS b FROM unnest($1::bigint[]) u(id)")
+    with pytest.raises(ViewError, match=message) as caught:
+        await source.fetch([3], None, timeout_s=5)
+    assert caught.value.file == "clients.sql"
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        (
+            "SELECT u.id, c.a, c.b FROM unnest($1::bigint[]) u(id) JOIN clients_bigint c ON c.id <= u.id",
+            "more than one for 3",
+        ),
+        (
+            "SELECT c.id, c.a, c.b FROM clients_bigint c WHERE cardinality($1::bigint[]) > 0",
+            r"ids in .1 only, got one for .*; begin with unnest\(\$1::bigint\[\]\)",
+        ),
+    ],
+)
+async def test_a_view_at_fault_with_its_rows_is_named(clients, statement, message):
+    with pytest.raises(ViewError, match=message) as caught:
+        await clients.source(statement).fetch([3], None, timeout_s=5)
+    assert caught.value.file == "clients.sql"
+
+
+SLOW = "(SELECT count(*) FROM generate_series(1, 10000000000) n WHERE n <> c.a)::float8"
+
+
+async def becomes(clients, active: int) -> bool:
+    """Waits until so many of the reader's queries run in the database."""
+    for _ in range(200):
+        async with clients.database.connection(5) as connection:
+            count = await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() "
+                "AND datname = current_database() AND query LIKE '%array_agg(packed%'"
+            )
+        if count == active:
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+async def test_a_row_for_a_key_that_nobody_asked_for_is_told_with_the_type_of_the_keys(clients):
+    statement = "SELECT c.id, c.a, c.b FROM clients_uuid c WHERE cardinality($1::uuid[]) > 0"
+    with pytest.raises(ViewError, match=r"begin with unnest\(\$1::uuid\[\]\) and join"):
+        await clients.source(statement).fetch([KEYS["uuid"][0]], None, timeout_s=5)
+
+
+async def test_rows_that_do_not_come_in_time_are_given_up_and_their_query_ends(clients):
+    source = clients.source(a=SLOW)
+    await source.signature(5)
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError):
+        await source.fetch([1], NOON, timeout_s=0.2)
+    assert time.monotonic() - begun < 2
+    assert await becomes(clients, active=0)
+    assert (await clients.source().fetch([1], NOON, timeout_s=5)).found[0]
+
+
+async def test_cancelling_the_task_cancels_the_query(clients):
+    source = clients.source(a=SLOW)
+    await source.signature(5)
+    task = asyncio.create_task(source.fetch([1], NOON, timeout_s=60))
+    assert await becomes(clients, active=1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await becomes(clients, active=0)
+
+
+async def test_a_database_that_is_away_is_told_as_such_and_asked_again_later(clients):
+    away = Database("postgresql://nobody@127.0.0.1:1/none", size=1)
+    source = FeatureSource(away, clients.source().view)
+    for _ in range(2):
+        with pytest.raises(DatabaseUnavailable):
+            await source.fetch([1], NOON, timeout_s=1)
+    await away.close()
+
+
+async def test_labels_come_for_the_ids_asked_and_say_when_they_know_nothing(clients):
+    label = clients.label(
+        "SELECT id, a > 10 AS left, a::text AS _group FROM clients_bigint WHERE id = ANY ($1) AND a < 30"
+    )
+    batch = await clients.source().labels(label, [3, 2, 9, 1, 2], NOON)
+    assert batch.known.tolist() == [False, True, False, True, True]
+    assert batch.values.tolist() == [False, True, False, False, True]
+    assert batch.groups == [None, "20", None, "10", "20"]
+
+
+@pytest.mark.parametrize("id_type", KEYS)
+async def test_labels_take_ids_of_every_type(clients, id_type):
+    label = clients.label(f"SELECT id, true AS left FROM clients_{id_type} WHERE id = ANY ($1::{id_type}[])")
+    batch = await clients.source(id_type=id_type).labels(label, KEYS[id_type], None)
+    assert batch.values.tolist() == [True, True, True]
+    assert batch.groups == [None, None, None]
+
+
+async def test_a_label_sees_its_moment_and_its_outcome_window(clients):
+    label = clients.label(
+        "SELECT u.id, ($2::timestamptz = '2026-01-01 12:00Z' AND $3::timestamptz = '2026-01-08 12:00Z' "
+        "AND $4::timestamptz = '2026-04-08 12:00Z') AS left FROM unnest($1::bigint[]) u(id)"
+    )
+    assert (label.gap_days, label.horizon_days) == (7, 90)
+    assert (await clients.source().labels(label, [1], NOON)).values.all()
+    assert not (await clients.source().labels(label, [1], NOON + DAY)).values.any()
+
+
+@pytest.mark.parametrize(
+    ("condition", "name"),
+    [
+        ("id < date_part('epoch', now())", "now"),
+        ("$4 < CURRENT_DATE", "CURRENT_DATE"),
+        ("$4 < 'today'::timestamptz", "'today'"),
+        ("random() < 0.5", "random"),
+        ("id < (SELECT max(b) FROM hidden_clock)", "now in view hidden_clock"),
+    ],
+)
+@pytest.mark.parametrize("as_of", [NOON, None])
+async def test_a_label_that_reads_the_clock_or_draws_lots_is_refused(clients, condition, name, as_of):
+    label = clients.label(f"SELECT id, {condition} AS left FROM clients_bigint WHERE id = ANY ($1::bigint[])")
+    with pytest.raises(ViewError, match=rf"{name} answers differently .* use \$3 and \$4") as caught:
+        await clients.source().labels(label, [1], as_of)
+    assert caught.value.file == "left.sql"
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("SELECT id, a FROM clients_bigint WHERE id = ANY ($1)", "got id int8, a float8"),
+        (
+            "SELECT a > 1 AS left, id FROM clients_bigint WHERE id = ANY ($1)",
+            "expected the columns id bigint",
+        ),
+        ("SELECT id, true AS left, a FROM clients_bigint WHERE id = ANY ($1)", "expected the columns"),
+        ("SELECT id FROM clients_bigint WHERE id = ANY ($1)", "expected the columns"),
+        ("SELECT u.id, true AS left FROM unnest($1) u(id), clients_bigint", "more than one for 1; aggregate"),
+        ("SELECT nonsense", "nonsense"),
+        ("DELETE FROM clients_bigint WHERE id = ANY ($1) RETURNING id, true AS left", "got DELETE"),
+        ("SELECT id, a > $5 AS left FROM clients_bigint WHERE id = ANY ($1)", r"\$1 to \$4, got \$5"),
+    ],
+)
+async def test_a_label_at_fault_is_named(clients, statement, message):
+    with pytest.raises(ViewError, match=message) as caught:
+        await clients.source().labels(clients.label(statement), [1], NOON)
+    assert caught.value.file == "left.sql"
