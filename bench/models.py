@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from staunch_training import onnx_explainer, onnx_model
 from staunch_training.learners import LEARNERS, fit
+from staunch_training.onnx import explainer as onnx_explainer
+from staunch_training.onnx import model as onnx_model
 
 RESULTS = Path(__file__).parent / "results"
 ROWS, FEATURES, SEED = 20_000, 57, 1

@@ -13,7 +13,9 @@ import xgboost
 from sklearn.ensemble import RandomForestClassifier
 
 from staunch_model_store import manifest as written
-from staunch_training import golden, onnx_explainer, onnx_model
+from staunch_training import golden
+from staunch_training.onnx import explainer as onnx_explainer
+from staunch_training.onnx import model as onnx_model
 from staunch_training.trees import Floats, TreeEnsemble
 
 with warnings.catch_warnings():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model_examples import LEARNERS, a_manifest, on_the_edges, some_files
+from tests.model_store.model_examples import LEARNERS, a_manifest, on_the_edges, some_files
 
 from staunch_model_store.errors import ModelRefused
 from staunch_model_store.model import Explanation, LoadedModel

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model_examples import a_manifest, booster, forest
+from tests.model_store.model_examples import a_manifest, booster, forest
 
 from staunch_model_store.errors import ModelRefused
 from staunch_model_store.manifest import FileEntry, Manifest

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model_examples import (
+from tests.model_store.model_examples import (
     FEATURES,
     LEARNERS,
     Fitted,
@@ -26,7 +26,8 @@ from staunch_model_store.errors import ModelRefused
 from staunch_model_store.manifest import GoldenTolerance
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore, StoredVersion
-from staunch_training import onnx_explainer, onnx_model
+from staunch_training.onnx import explainer as onnx_explainer
+from staunch_training.onnx import model as onnx_model
 
 Files = dict[str, bytes]
 

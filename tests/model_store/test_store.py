@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from model_examples import a_manifest, booster
+from tests.model_store.model_examples import a_manifest, booster
 
 from staunch_model_store.errors import AliasMoved, ModelNotFound, ModelRefused, NameInvalid
 from staunch_model_store.manifest import Manifest

@@ -243,7 +243,8 @@ def _trained(seed: int) -> Parts:
     """The files of a small boosted model of (a, b), and its base value; native answers as golden rows."""
     import xgboost
 
-    from staunch_training import onnx_explainer, onnx_model
+    from staunch_training.onnx import explainer as onnx_explainer
+    from staunch_training.onnx import model as onnx_model
     from staunch_training.trees import TreeEnsemble
 
     draws = np.random.default_rng(seed)

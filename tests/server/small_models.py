@@ -12,7 +12,9 @@ import onnxruntime
 from staunch_features.postgres.pool import connect
 from staunch_features.views.signature import FeatureColumn, features_digest
 from staunch_model_store import manifest as written
-from staunch_training import golden, onnx_explainer, onnx_model
+from staunch_training import golden
+from staunch_training.onnx import explainer as onnx_explainer
+from staunch_training.onnx import model as onnx_model
 from staunch_training.trees import TreeEnsemble
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

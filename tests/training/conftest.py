@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.model_store.model_examples import LEARNERS, Fitted
 
 from staunch_features.postgres.pool import Database, connect
 from staunch_features.views.file import FeatureView, LabelText, parse_label, parse_view
@@ -109,6 +110,12 @@ class Shop:
 
     def source(self, view: FeatureView) -> FeatureSource:
         return FeatureSource(Database(self.reader_url, size=1), view)
+
+
+@pytest.fixture(params=LEARNERS)
+def fitted(request: pytest.FixtureRequest) -> Fitted:
+    """Each learner in turn, shallow and deep."""
+    return LEARNERS[request.param]()
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,13 @@ from staunch_features.views.file import FeatureView, LabelText
 from staunch_model_store import manifest as written
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore, StoredVersion
-from staunch_training import golden, onnx_explainer, onnx_model
+from staunch_training import golden
 from staunch_training.calibrate import Floats
 from staunch_training.costs import Costs
 from staunch_training.dataset import Dataset
 from staunch_training.learners import library_versions
+from staunch_training.onnx import explainer as onnx_explainer
+from staunch_training.onnx import model as onnx_model
 from staunch_training.selection import MARGINS, Candidate
 from staunch_training.split import SIDES, Side
 from staunch_training.trees import TreeEnsemble

@@ -26,7 +26,8 @@ from staunch_features.views.file import load_view
 from staunch_features.views.source import FeatureSource
 from staunch_model_store import manifest as stored
 from staunch_model_store.store import ModelStore
-from staunch_training import golden, onnx_model
+from staunch_training import golden
+from staunch_training.onnx import model as onnx_model
 from staunch_training.trees import TreeEnsemble
 
 NOW = datetime.now(UTC)

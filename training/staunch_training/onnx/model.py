@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from onnx import numpy_helper
 
-from staunch_training.onnx_graph import INPUT, GraphBuilder
+from staunch_training.onnx.graph import INPUT, GraphBuilder
 from staunch_training.trees import LEAF, TreeEnsemble
 
 _LESS_OR_EQUAL = 0  # nodes_modes: BRANCH_LEQ

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from staunch_training.conditions import Condition, children
-from staunch_training.explainer_quadrature import Quadrature
-from staunch_training.onnx_graph import INT64, GraphBuilder
+from staunch_training.onnx.graph import INT64, GraphBuilder
+from staunch_training.onnx.quadrature import Quadrature
 from staunch_training.trees import Floats, Ints, TreeEnsemble
 
 _MET_ABOVE, _MET_HERE = np.array([0.0, 1.0, 1.0]), np.array([0.0, 0.0, 1.0])

@@ -10,10 +10,10 @@ import shap
 import xgboost
 from hypothesis import given
 from hypothesis import strategies as st
-from model_examples import FEATURES, Fitted, booster, forest, on_the_edges, shap_in_float64
 from sklearn.ensemble import RandomForestClassifier
+from tests.model_store.model_examples import FEATURES, Fitted, booster, forest, on_the_edges, shap_in_float64
 
-from staunch_training import onnx_explainer
+from staunch_training.onnx import explainer as onnx_explainer
 from staunch_training.trees import Floats, TreeEnsemble
 
 

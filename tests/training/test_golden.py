@@ -3,8 +3,8 @@
 import io
 
 import numpy as np
-from model_examples import FEATURES, Fitted, booster, training_rows
 from sklearn.ensemble import RandomForestClassifier
+from tests.model_store.model_examples import FEATURES, Fitted, booster, training_rows
 
 from staunch_training import golden
 from staunch_training.trees import TreeEnsemble

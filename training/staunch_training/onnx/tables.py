@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from staunch_training.explainer_quadrature import Quadrature
-from staunch_training.onnx_graph import FLOAT, INT64, GraphBuilder
+from staunch_training.onnx.graph import FLOAT, INT64, GraphBuilder
+from staunch_training.onnx.quadrature import Quadrature
 from staunch_training.trees import Bools, Floats, Ints, TreeEnsemble
 
 _FEWEST_SPLITS = 5

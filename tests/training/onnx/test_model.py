@@ -3,10 +3,10 @@
 import numpy as np
 import onnxruntime
 import pytest
-from model_examples import FEATURES, Fitted, booster, forest, on_the_edges, training_rows
 from sklearn.ensemble import RandomForestClassifier
+from tests.model_store.model_examples import FEATURES, Fitted, booster, forest, on_the_edges, training_rows
 
-from staunch_training import onnx_model
+from staunch_training.onnx import model as onnx_model
 from staunch_training.trees import Floats, TreeEnsemble
 
 

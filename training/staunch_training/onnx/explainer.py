@@ -19,8 +19,9 @@ from dataclasses import replace
 import numpy as np
 from onnx.numpy_helper import from_array
 
-from staunch_training import explainer_levels, explainer_tables
-from staunch_training.onnx_graph import INPUT, GraphBuilder
+from staunch_training.onnx import levels as explainer_levels
+from staunch_training.onnx import tables as explainer_tables
+from staunch_training.onnx.graph import INPUT, GraphBuilder
 from staunch_training.trees import Ints, TreeEnsemble
 
 TABLE_HEIGHT = 6

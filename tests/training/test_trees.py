@@ -9,8 +9,8 @@ import pytest
 import xgboost
 from hypothesis import given
 from hypothesis import strategies as st
-from model_examples import Fitted, booster, forest, on_the_edges, training_rows
 from sklearn.ensemble import RandomForestClassifier
+from tests.model_store.model_examples import Fitted, booster, forest, on_the_edges, training_rows
 
 from staunch_training.trees import TreeEnsemble, _widened
 

@@ -1,0 +1,1 @@
+"""Models and explainers written as ONNX graphs."""
