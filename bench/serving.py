@@ -171,7 +171,7 @@ def main() -> None:
     means = server_means(args.metrics)
     rows += [(f"`{name}`, mean", f"{value:.3f} ms") for name, value in sorted(means.items())]
     rows += [
-        ("memory of the workers", f"{memory_mb('staunch_server.worker'):.0f} MB"),
+        ("memory of the workers", f"{memory_mb('staunch_server.process.worker'):.0f} MB"),
         ("memory of the supervisor", f"{memory_mb('staunch run'):.0f} MB"),
         ("memory of PostgreSQL", f"{memory_mb('^postgres|bin/postgres '):.0f} MB"),
     ]

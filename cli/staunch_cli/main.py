@@ -32,28 +32,34 @@ class Command(NamedTuple):
 
 
 COMMANDS: Mapping[str, Command] = {
-    "run": Command("staunch_cli.run", "add_run", "make what is missing, then serve"),
-    "serve": Command("staunch_cli.run", "add_serve", "serve the models of the store, and make nothing"),
-    "migrate": Command("staunch_cli.local", "add_migrate", "bring the tables of the database up to date"),
-    "simulate": Command("staunch_cli.local", "add_simulate", "write the simulated world, or the days since"),
-    "train": Command("staunch_cli.train", "add_train", "train a model on a view and publish it"),
-    "view": Command("staunch_cli.view", "add", "check and show a feature view"),
-    "predict": Command("staunch_cli.predict", "add", "score one customer"),
-    "explain": Command("staunch_cli.explain", "add", "score one customer and say why"),
-    "models": Command("staunch_cli.models", "add", "list and show models, move aliases, reload"),
-    "score": Command("staunch_cli.score", "add", "score many customers into a file"),
+    "run": Command("staunch_cli.commands.run", "add_run", "make what is missing, then serve"),
+    "serve": Command(
+        "staunch_cli.commands.run", "add_serve", "serve the models of the store, and make nothing"
+    ),
+    "migrate": Command(
+        "staunch_cli.commands.simulate", "add_migrate", "bring the tables of the database up to date"
+    ),
+    "simulate": Command(
+        "staunch_cli.commands.simulate", "add_simulate", "write the simulated world, or the days since"
+    ),
+    "train": Command("staunch_cli.commands.train", "add_train", "train a model on a view and publish it"),
+    "view": Command("staunch_cli.commands.view", "add", "check and show a feature view"),
+    "predict": Command("staunch_cli.commands.predict", "add", "score one customer"),
+    "explain": Command("staunch_cli.commands.explain", "add", "score one customer and say why"),
+    "models": Command("staunch_cli.commands.models", "add", "list and show models, move aliases, reload"),
+    "score": Command("staunch_cli.commands.score", "add", "score many customers into a file"),
 }
 
 EXPECTED = frozenset(
     {
         "staunch._errors.StaunchError",
-        "staunch_cli.errors.CommandError",
-        "staunch_cli.local_database.StateFolderBusy",
-        "staunch_cli.run.StepFailed",
+        "staunch_cli.shared.errors.CommandError",
+        "staunch_cli.shared.database.StateFolderBusy",
+        "staunch_cli.commands.run.StepFailed",
         "staunch_features.errors.FeatureError",
         "staunch_model_store.errors.ModelStoreError",
         "staunch_server.settings.SettingsError",
-        "staunch_server.supervisor.PortTaken",
+        "staunch_server.process.supervisor.PortTaken",
         "staunch_training.errors.TrainingError",
     }
 )

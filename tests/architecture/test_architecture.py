@@ -137,7 +137,12 @@ def test_only_the_world_imports_faker():
 def test_the_command_imports_rooms_only_when_a_sub_command_runs():
     wrong = {
         f"{module} -> {found}"
-        for module in ("staunch_cli.main", "staunch_cli.predict", "staunch_cli.explain", "staunch_cli.models")
+        for module in (
+            "staunch_cli.main",
+            "staunch_cli.commands.predict",
+            "staunch_cli.commands.explain",
+            "staunch_cli.commands.models",
+        )
         for found in imports(module, into_functions=False)
         if room(found) in ROOMS and room(found) != "staunch_cli"
     }

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from staunch import Client, InvalidRequest, NotFound, Score
-from staunch_cli.how_to_call import how_to_call
+from staunch_cli.printing.how_to_call import how_to_call
 from staunch_model_store.store import ModelStore
 from staunch_server.settings import Settings
 

@@ -29,13 +29,13 @@ from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
 from staunch_features.views.signature import FeatureColumn
 from staunch_model_store import manifest as stored
 from staunch_model_store.store import ModelStore
-from staunch_server.guard import Guard
 from staunch_server.metrics import Metrics
+from staunch_server.process.worker import Server, serving
 from staunch_server.settings import load_settings
-from staunch_server.transport import Call, Service, Transport
-from staunch_server.transport_aio import AioTransport
-from staunch_server.transport_native import NativeTransport
-from staunch_server.worker import Server, serving
+from staunch_server.transport.aio import AioTransport
+from staunch_server.transport.guard import Guard
+from staunch_server.transport.native import NativeTransport
+from staunch_server.transport.seam import Call, Service, Transport
 
 SERVICE = "staunch.v1.PredictionService"
 TRANSPORTS = {"aio": AioTransport, "native": NativeTransport}

@@ -16,8 +16,8 @@ from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
 from staunch_features.postgres.pool import connect
 from staunch_model_store import manifest as written
 from staunch_model_store.store import ModelStore, StoredVersion
+from staunch_server.process.worker import Server, serving
 from staunch_server.settings import Settings
-from staunch_server.worker import Server, serving
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from tests.server.small_models import EPOCH, TWICE, expected_margin, person, sig
 
 from staunch import AsyncClient, Score
 from staunch.v1 import prediction_service_pb2 as pb
-from staunch_server.batch import ROW_MESSAGE_BYTES, BatchPredictor
 from staunch_server.errors import Refusal
-from staunch_server.transport import Call
+from staunch_server.services.batch_predict import ROW_MESSAGE_BYTES, BatchPredictor
+from staunch_server.transport.seam import Call
 
 Serve = Callable[..., Awaitable[Any]]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -17,7 +17,7 @@ from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_model_store.manifest import EXPLAINER_ONNX
 from staunch_model_store.model import LoadedModel
-from staunch_server import model_service
+from staunch_server.services import models as model_service
 
 Serve = Callable[..., Awaitable[Any]]
 

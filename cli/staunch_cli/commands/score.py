@@ -1,0 +1,244 @@
+"""`staunch score`: many customers into a file, through BatchPredict.
+
+The file appears when it is complete and not before; a run that is killed leaves an old one as it was.
+Customers without a score stand in a second file beside it, `scores.errors.csv` for `scores.csv`.
+"""
+
+import asyncio
+import json
+import re
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, aclosing, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from staunch_cli.printing import display
+from staunch_cli.printing.score_files import ErrorFile, ScoreFile, errors_path, open_scores
+from staunch_cli.shared import calling
+from staunch_cli.shared.errors import CommandError, cannot_read
+
+if TYPE_CHECKING:
+    from staunch import AsyncClient, Model, RowError, Score
+
+NOT_IN_POPULATION = {"CUSTOMER_NOT_ELIGIBLE", "CUSTOMER_NOT_FOUND"}
+"""Why a candidate of a view's population has no score without anything being wrong."""
+
+_NUMBER = re.compile(r"-?[0-9]{1,20}")
+_CHUNK_ROWS = 2000  # small enough that a stream of them leaves the server room for single calls
+
+
+def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
+    """Registers `staunch score`."""
+    from staunch_cli.shared.settings_flags import add_settings
+
+    parser = subparsers.add_parser(
+        "score",
+        description="Scores all eligible customers of the model's view, or those of a file, into a file.",
+    )
+    parser.add_argument(
+        "--out", type=_output, required=True, metavar="FILE", help="scores.csv or scores.parquet"
+    )
+    parser.add_argument(
+        "--ids",
+        metavar="FILE",
+        help="score these, one id a line, - for standard input (default: all eligible)",
+    )
+    calling.add_model(parser)
+    parser.add_argument(
+        "--chunk-rows", type=_chunk_rows, default=_CHUNK_ROWS, metavar="N", help="ids a message (1 to 10000)"
+    )
+    calling.add_server(parser)
+    add_settings(parser, "database_url", "database_reader_url", "views", "state_folder", "store")
+    parser.set_defaults(run=run)
+
+
+def run(args: Namespace) -> int:
+    """Scores and says how many; 1 if somebody was to be scored and nobody was."""
+    tally = asyncio.run(_score(args))
+    print(tally.summary(args.out, args.as_of))
+    return 0 if tally.scored or not (tally.failed or tally.outside) else 1
+
+
+@dataclass
+class Tally:
+    """What became of the customers.
+
+    Attributes:
+        scored: how many have a score.
+        outside: how many candidates are not in the population.
+        failed: how many have none, by reason.
+        last: any score, for the model and the moment.
+        dated: whether the view takes an as-of time.
+    """
+
+    scored: int = 0
+    outside: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    last: "Score | None" = None
+    dated: bool = True
+
+    def summary(self, out: Path, as_of: datetime | None) -> str:
+        """Says it in a line or three; `as_of` is the moment that was asked for."""
+        by = f" by {self.last.model}" if self.last else ""
+        when = f" as of {display.time(self.last.as_of)}" if self.last and self.last.as_of else ""
+        lines = [f"{out}: {self.scored:,} customers scored{by}{when}"]
+        if self.outside and self.scored:
+            lines.append(f"{self.outside:,} candidates were not eligible then")
+        elif self.outside:
+            lines.append(self._nobody(as_of))
+        if self.failed:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.failed.most_common())
+            lines.append(f"{errors_path(out)}: {self.failed.total():,} have no score ({reasons})")
+        return "\n".join(lines)
+
+    def _nobody(self, as_of: datetime | None) -> str:
+        """Why there is no score although nothing failed: above all, rows that end long before now."""
+        if not self.dated:
+            return f"none of {self.outside:,} candidates is eligible: see what _eligible of the view asks for"
+        when = f"as of {display.time(as_of)}" if as_of else "as of now"
+        return (
+            f"none of {self.outside:,} candidates was eligible {when}: if your rows end in the past, give a "
+            "moment at which they had not ended with --as-of; else see what _eligible of the view asks for"
+        )
+
+
+async def _score(args: Namespace) -> Tally:
+    from staunch import AsyncClient, Unavailable
+
+    async with AsyncClient(args.server, timeout_s=args.timeout) as client:
+        try:
+            model = await client.get_model(args.model)
+            return await _score_with(client, model, args)
+        except Unavailable as error:
+            raise calling.explained(error, args.server) from error
+
+
+async def _score_with(client: "AsyncClient", model: "Model", args: Namespace) -> Tally:
+    """Pulls ids, streams them and writes what comes back."""
+    with ExitStack() as stack:
+        numbers = model.id_type == "int64"
+        scores = stack.enter_context(open_scores(args.out, numbers=numbers))
+        errors = stack.enter_context(ErrorFile(errors_path(args.out)))
+        if args.ids:
+            lines = stack.enter_context(_lines(args.ids))
+            customers: Iterable[int | str] = _ids(lines, numbers, errors)
+            total = None if args.ids == "-" else _count(args.ids)
+        else:
+            customers = found = await _population(model, args)
+            total = len(found)
+        advance = stack.enter_context(_progress(total))
+        dated = json.loads(model.manifest_json).get("uses_as_of", True)
+        tally = Tally(failed=errors.reasons, dated=dated)
+        batch = client.batch_predict(
+            customers, model=str(model.reference), as_of=args.as_of, chunk_size=args.chunk_rows
+        )
+        async with aclosing(batch) as rows:
+            async for row in rows:
+                _write(row, scores, errors, tally, population=not args.ids)
+                advance(1)
+        errors.keep()
+        scores.keep()
+    return tally
+
+
+def _write(
+    row: "Score | RowError", scores: ScoreFile, errors: ErrorFile, tally: Tally, *, population: bool
+) -> None:
+    from staunch import RowError
+
+    if not isinstance(row, RowError):
+        scores.add(row)
+        tally.scored += 1
+        tally.last = row
+    elif population and row.reason in NOT_IN_POPULATION:
+        tally.outside += 1
+    else:
+        errors.add(row.customer, row.code.name, row.reason, row.message or _meaning(row.reason))
+
+
+def _meaning(reason: str) -> str:
+    """What a reason says of a row; nothing for one that only a newer server knows."""
+    from staunch_server.errors import Reason
+
+    return Reason[reason].meaning if reason in Reason.__members__ else ""
+
+
+async def _population(model: "Model", args: Namespace) -> list[int | str]:
+    """Reads every candidate of the view that answers: some bytes an id, and no transaction open meanwhile."""
+    from staunch_cli.shared.database import database
+    from staunch_cli.shared.settings_flags import settings_of
+    from staunch_cli.shared.views import served_view
+    from staunch_features.postgres.pool import Database
+    from staunch_features.views.source import FeatureSource
+
+    settings = settings_of(args)
+    view = served_view(model, settings)
+    with database(settings) as urls:
+        pool = Database(urls.reader, size=1)
+        try:
+            source = FeatureSource(pool, view)
+            return [customer async for chunk in source.population(10_000) for customer in chunk]
+        finally:
+            await pool.close()
+
+
+def _ids(lines: Iterable[str], numbers: bool, errors: ErrorFile) -> Iterator[int | str]:
+    """Reads ids line by line; what is no id goes to the errors at once."""
+    for line in lines:
+        text = line.strip()
+        if not text:
+            continue
+        if not numbers:
+            yield text
+        elif _NUMBER.fullmatch(text):
+            yield int(text)
+        else:
+            errors.add(text, "INVALID_ARGUMENT", "CUSTOMER_ID_INVALID", "expected a whole number")
+
+
+@contextmanager
+def _lines(name: str) -> Iterator[Iterable[str]]:
+    try:
+        file = sys.stdin if name == "-" else Path(name).open(encoding="utf-8")  # noqa: SIM115 -- closed below
+    except OSError as error:
+        raise cannot_read(name, error) from error
+    try:
+        with nullcontext(file) if name == "-" else file as lines:
+            yield lines
+    except UnicodeDecodeError as error:
+        raise CommandError(f"expected {name} to be text in UTF-8, got other bytes: {error}") from error
+
+
+def _count(name: str) -> int:
+    with _lines(name) as lines:
+        return sum(1 for line in lines if line.strip())
+
+
+@contextmanager
+def _progress(total: int | None) -> Iterator[Callable[[int], object]]:
+    """Shows a bar on a terminal, and nothing elsewhere or without the extra `score`."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield lambda _rows: None
+        return
+    with tqdm(total=total, unit=" customers", unit_scale=True, disable=None, file=sys.stderr) as bar:
+        yield bar.update
+
+
+def _output(text: str) -> Path:
+    path = Path(text)
+    if path.suffix not in (".csv", ".parquet"):
+        raise ArgumentTypeError(f"expected a file that ends in .csv or .parquet, got {text!r}")
+    return path
+
+
+def _chunk_rows(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+        raise ArgumentTypeError(f"expected 1 to 10000, got {text!r}")
+    return int(text)

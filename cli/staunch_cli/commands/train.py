@@ -1,0 +1,149 @@
+"""`staunch train`: fits a model for a view and publishes it."""
+
+import asyncio
+from argparse import ArgumentTypeError
+from dataclasses import fields
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from staunch_cli.printing.progress import MARGIN, Progress
+from staunch_cli.shared.database import DatabaseUrls, database
+from staunch_cli.shared.errors import CommandError
+from staunch_cli.shared.settings_flags import add_settings, settings_of
+from staunch_cli.shared.views import end_of_world, feature_folders, label_folders
+from staunch_training.costs import Costs
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace, _SubParsersAction
+
+    from staunch_features.views.file import FeatureView, LabelText
+    from staunch_training.train import TrainReport, TrainSettings
+
+
+def add_train(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
+    """Registers `staunch train`."""
+    parser = subparsers.add_parser("train", help="fit a model for a view and publish it")
+    parser.add_argument("--view", default="churn", help="the feature view and its label (default: churn)")
+    parser.add_argument("--name", help="the model's name (default: the view's)")
+    parser.add_argument(
+        "--learner", choices=("random_forest", "xgboost"), help="fit only this one (default: both)"
+    )
+    parser.add_argument(
+        "--until",
+        type=_date,
+        metavar="DATE",
+        help="where the rows end (default: now; with the simulated world if they are of it)",
+    )
+    parser.add_argument("--seed", type=int, default=42, help="of every draw (default: 42)")
+    parser.add_argument(
+        "--alias", default="champion", help="set if it points nowhere yet (default: champion)"
+    )
+    parser.add_argument("--move-alias", action="store_true", help="set the alias wherever it points now")
+    _add_leaks(parser)
+    _add_costs(parser)
+    add_settings(parser, "database_url", "database_reader_url", "state_folder", "store", "views")
+    parser.set_defaults(run=run_train)
+
+
+def _add_leaks(parser: "ArgumentParser") -> None:
+    group = parser.add_argument_group("leaks", "a feature that foretells the label too well knows the answer")
+    group.add_argument(
+        "--leak-limit",
+        type=float,
+        default=0.90,
+        metavar="AUC",
+        help="refuse a feature this good alone (0.90)",
+    )
+    group.add_argument(
+        "--allow-leak", action="append", default=[], metavar="FEATURE", help="never refuse this one"
+    )
+
+
+def _add_costs(parser: "ArgumentParser") -> None:
+    """One flag a field of Costs, such as --offer-cost-cad."""
+    group = parser.add_argument_group(
+        "costs", "what the risk bands' thresholds follow from; see docs/training.md"
+    )
+    for field in fields(Costs):
+        flag = f"--{field.name.replace('_', '-')}"
+        group.add_argument(
+            flag, type=float, default=field.default, metavar="X", help=f"(default: {field.default})"
+        )
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"expected a date such as 2026-06-30, got {text!r}") from None
+
+
+def run_train(args: "Namespace") -> int:
+    """Trains, publishes, and says what came of it."""
+    with database(settings_of(args)) as urls:
+        report = asyncio.run(_train(args, urls))
+    print("\n".join(MARGIN + line for line in str(report).splitlines()))
+    return 0
+
+
+async def _train(args: "Namespace", urls: DatabaseUrls) -> "TrainReport":
+    from staunch_features.views.file import load_label, load_view
+    from staunch_model_store.store import ModelStore
+    from staunch_training.train import train
+
+    settings, progress = settings_of(args), Progress()
+    try:
+        label = load_label(args.view, label_folders(settings))
+        view = load_view(args.view, feature_folders(settings))
+        return await train(
+            urls.reader,
+            view,
+            label,
+            ModelStore(settings.model_folder),
+            await train_settings(args, urls, view, label),
+            progress,
+        )
+    finally:
+        progress.close()
+
+
+def _until(day: date, end: datetime | None) -> datetime:
+    """The day asked for, unless it has not come yet: what has not happened yet would count as never."""
+    until, now = datetime.combine(day, time(), UTC), datetime.now(UTC)
+    if until > max(now, end or now):
+        raise CommandError(
+            f"expected --until to be today, {now:%Y-%m-%d} UTC, or earlier, got {day}: the outcome "
+            "of what is still to come is not known"
+        )
+    return until
+
+
+async def train_settings(
+    args: "Namespace", urls: DatabaseUrls, view: "FeatureView", label: "LabelText"
+) -> "TrainSettings":
+    """The flags; for rows of a simulated world also where it ends, and the best AUC any model can reach.
+
+    That is known for the label we ship alone: it is what the simulated hazards are hazards of.
+    """
+    from staunch_local.simulation.ceiling import true_ceiling
+    from staunch_sql import LABELS_FOLDER
+    from staunch_training.train import TrainSettings
+
+    async def ceiling(as_of: datetime, horizon_days: int) -> float:
+        return (await true_ceiling(urls.owner, as_of, horizon_days)).auc
+
+    end = await end_of_world(urls, view, label)
+    until = _until(args.until, end) if args.until else end
+    return TrainSettings(
+        name=args.name,
+        until=until,
+        learner=args.learner,
+        seed=args.seed,
+        leak_limit=args.leak_limit,
+        allow_leaks=frozenset(args.allow_leak),
+        costs=Costs(**{field.name: getattr(args, field.name) for field in fields(Costs)}),
+        alias=args.alias,
+        move_alias=args.move_alias,
+        ceiling=ceiling if end and Path(label.file).parent == LABELS_FOLDER else None,
+    )

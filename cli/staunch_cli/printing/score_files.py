@@ -1,0 +1,196 @@
+"""The files of `staunch score`: written beside their place, and moved there when complete."""
+
+import csv
+import os
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from staunch_cli.printing import display
+from staunch_cli.shared.errors import CommandError, cannot_write
+
+if TYPE_CHECKING:
+    from staunch import Score
+
+COLUMNS = ("customer", "probability", "risk_band", "model", "as_of")
+ERROR_COLUMNS = ("customer", "code", "reason", "message")
+
+_GROUP_ROWS = 50_000  # of a parquet file's row groups
+
+
+def errors_path(out: Path) -> Path:
+    """Gives the file that names the customers without a score."""
+    return out.with_suffix(".errors.csv")
+
+
+class ScoreFile(Protocol):
+    """Takes scores, and becomes the file when it is kept; leaving the block without that leaves no trace."""
+
+    def __enter__(self) -> Self:
+        """Begins the file."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Removes what was not kept."""
+
+    def add(self, score: "Score") -> None:
+        """Writes one row."""
+
+    def keep(self) -> None:
+        """Completes the file and moves it to its place."""
+
+
+def open_scores(out: Path, *, numbers: bool) -> ScoreFile:
+    """Chooses the format by the file's ending; `numbers` says whether the ids are numbers.
+
+    Raises:
+        CommandError: parquet needs a package that is not installed.
+    """
+    return _ParquetScores(out, numbers=numbers) if out.suffix == ".parquet" else _CsvScores(out)
+
+
+class _Pending:
+    """A file that is written under another name in the same folder until it is complete."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self.path = place.with_name(f".{place.name}.{os.getpid()}.part")
+
+    def __enter__(self) -> Self:
+        try:
+            self.open()
+        except OSError as error:
+            raise cannot_write(self._place, error) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+    def open(self) -> None:
+        """Opens the file for writing."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Closes the file, as often as asked."""
+        raise NotImplementedError
+
+    def keep(self) -> None:
+        """Closes the file, makes sure that it is on the disk, and moves it to its place."""
+        self.close()
+        with self.path.open("rb") as written:
+            os.fsync(written.fileno())
+        try:
+            self.path.replace(self._place)
+        except OSError as error:
+            raise cannot_write(self._place, error) from error
+
+
+class _CsvFile(_Pending):
+    columns: tuple[str, ...]
+
+    def open(self) -> None:
+        """Opens the file and writes the header."""
+        self._file = self.path.open("w", encoding="utf-8", newline="")
+        self._rows = csv.writer(self._file, lineterminator="\n")
+        self._rows.writerow(self.columns)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+class _CsvScores(_CsvFile):
+    columns = COLUMNS
+
+    def add(self, score: "Score") -> None:
+        """Writes one row; the probability with all its digits."""
+        self._rows.writerow(
+            (
+                score.customer,
+                repr(score.probability),
+                score.risk_band.value,
+                str(score.model),
+                display.time(score.as_of),
+            )
+        )
+
+
+class ErrorFile(_CsvFile):
+    """The customers without a score; no file is left if there are none.
+
+    Attributes:
+        reasons: how many were written, by reason.
+    """
+
+    columns = ERROR_COLUMNS
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        self.reasons: Counter[str] = Counter()
+
+    def add(self, customer: int | str, code: str, reason: str, message: str) -> None:
+        """Writes one row."""
+        self._rows.writerow((customer, code, reason, message))
+        self.reasons[reason] += 1
+
+    def keep(self) -> None:
+        """Moves the file to its place, or removes one that an earlier run left there."""
+        if self.reasons:
+            super().keep()
+        else:
+            self._place.unlink(missing_ok=True)
+
+
+class _ParquetScores(_Pending):
+    def __init__(self, place: Path, *, numbers: bool) -> None:
+        super().__init__(place)
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError as error:
+            raise CommandError(
+                "parquet needs the extra `score`: pip install 'staunch-server[score]', or write a .csv"
+            ) from error
+        self._arrow: Any = pyarrow
+        self._parquet: Any = pyarrow.parquet
+        kinds = (
+            pyarrow.int64() if numbers else pyarrow.string(),
+            pyarrow.float64(),
+            pyarrow.string(),
+            pyarrow.string(),
+            pyarrow.timestamp("us", tz="UTC"),
+        )
+        self._schema = pyarrow.schema(list(zip(COLUMNS, kinds, strict=True)))
+        self._rows: list[tuple[Any, ...]] = []
+
+    def open(self) -> None:
+        """Opens the file."""
+        self._writer = self._parquet.ParquetWriter(self.path, self._schema)
+
+    def close(self) -> None:
+        """Writes what is left and closes the file."""
+        if self._writer.is_open:
+            self._flush()
+            self._writer.close()
+
+    def add(self, score: "Score") -> None:
+        """Takes one row; a group of them is written at a time."""
+        self._rows.append(
+            (score.customer, score.probability, score.risk_band.value, str(score.model), score.as_of)
+        )
+        if len(self._rows) >= _GROUP_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        columns = zip(*self._rows, strict=True) if self._rows else [[] for _ in COLUMNS]
+        arrays = [
+            self._arrow.array(list(column), type=kind)
+            for column, kind in zip(columns, self._schema.types, strict=True)
+        ]
+        self._writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
+        self._rows = []

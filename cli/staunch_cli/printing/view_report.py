@@ -1,0 +1,88 @@
+"""What `staunch view check` found, as text for people."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from staunch_cli.printing import display
+
+if TYPE_CHECKING:
+    from staunch_features.checks.execution import Scan
+    from staunch_features.checks.findings import ColumnCheck, LabelCheck, ViewCheck
+
+_KEYS = {"int64": "bigint", "text": "text", "uuid": "uuid"}
+
+
+def report(found: "ViewCheck", *, plan: bool) -> str:
+    """Writes all that was found, the verdict last.
+
+    Args:
+        found: what `check_view` gave.
+        plan: whether the database's whole plan is shown too.
+    """
+    parts = [
+        display.facts(_facts(found)),
+        display.table(("feature", "type", "unit", "nulls"), [_column(column) for column in found.columns]),
+        "\n".join(_reading(found)),
+        *([found.plan.text] if plan else []),
+        "\n".join(_look_ahead(found)),
+        "\n".join(_verdict(found)),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _facts(found: "ViewCheck") -> list[tuple[str, str]]:
+    signature = found.signature
+    eligible = f", {found.eligible:,} of them eligible" if signature.has_eligible else ""
+    return [
+        ("view", f"{found.view.name}, {found.view.file}"),
+        ("", found.view.description),
+        ("key", f"{_KEYS[signature.id_type]}, column {signature.id_column}"),
+        ("as of", display.time(found.as_of) or "none: the view takes no as-of time"),
+        ("rows", f"{found.found:,} found for the ids tried{eligible}"),
+        ("label", _label(found.label)),
+    ]
+
+
+def _label(label: "LabelCheck | None") -> str:
+    if label is None:
+        return "none yet: `staunch train` wants one in labels/"
+    share = f", {label.true / label.known:.1%}" if label.known else ""
+    when = f" as of {label.as_of:%Y-%m-%d}" if label.as_of else ""
+    return f"known for {label.known:,} of {label.rows:,} rows{when}, true for {label.true:,}{share}"
+
+
+def _column(check: "ColumnCheck") -> tuple[str, str, str, str]:
+    if not check.column.nullable:
+        nulls = "never"
+    else:
+        nulls = f"{check.nulls:,} ({check.nulls / check.rows:.1%})" if check.rows else "no rows"
+    return check.column.name, "float8", check.column.unit, nulls
+
+
+def _reading(found: "ViewCheck") -> Iterator[str]:
+    yield f"reads, for {found.plan.ids:,} ids ({found.plan.blocks:,} blocks of 8 KiB)"
+    yield from dict.fromkeys(f"  {scan.table}: {_scan(scan)}" for scan in found.plan.scans)
+    for timing in found.timings:
+        yield f"  {timing.ids:>6,} {'id: ' if timing.ids == 1 else 'ids:'} {timing.median_ms:.1f} ms"
+
+
+def _scan(scan: "Scan") -> str:
+    by = f" by {scan.index}" if scan.index else ""
+    return f"{scan.kind}{by}, {scan.rows:,} rows"
+
+
+def _look_ahead(found: "ViewCheck") -> Iterator[str]:
+    if not found.signature.uses_as_of:
+        return
+    yield "look-ahead"
+    for probe in found.probes:
+        result = f"{', '.join(probe.changed)} CHANGED" if probe.changed else "nothing changed"
+        yield f"  {probe.table}: {result} as of {probe.as_of:%Y-%m-%d} with all later rows hidden"
+    if found.not_probed:
+        yield f"  not tried, for want of time_columns in the header: {', '.join(found.not_probed)}"
+
+
+def _verdict(found: "ViewCheck") -> Sequence[str]:
+    advice = [f"advice: {note}" for note in found.advice]
+    errors = [f"error: {error}" for error in found.errors]
+    return [*advice, *errors, f"{found.view.name} must be mended" if errors else f"{found.view.name} is good"]

@@ -1,0 +1,1 @@
+"""What several commands need: the database, the server to call, settings, views."""

@@ -1,0 +1,89 @@
+"""Where feature views and labels are looked for: the user's own folder first, then ours."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from staunch_cli.shared.database import DatabaseUrls
+from staunch_cli.shared.errors import CommandError
+from staunch_server.settings import Settings
+from staunch_sql import FEATURES_FOLDER, LABELS_FOLDER
+
+if TYPE_CHECKING:
+    from staunch import Model
+    from staunch_features.views.file import FeatureView, LabelText
+
+_TIMEOUT_S = 60.0  # a statement
+
+
+def feature_folders(settings: Settings) -> list[Path]:
+    """The folders of feature views, in the order of search."""
+    return [*_own(settings, "features"), FEATURES_FOLDER]
+
+
+def label_folders(settings: Settings) -> list[Path]:
+    """The folders of labels, in the order of search."""
+    return [*_own(settings, "labels"), LABELS_FOLDER]
+
+
+def served_view(model: "Model", settings: Settings) -> "FeatureView":
+    """The very text that answers for a served version: the store's, or else the file's if it is the same.
+
+    Raises:
+        CommandError: neither is; a file that was edited since may name another population.
+    """
+    from staunch_features.errors import ViewError
+    from staunch_features.views.file import load_view
+
+    try:
+        view = _stored(model, settings) or load_view(model.view, feature_folders(settings))
+    except ViewError as error:
+        raise _not_here(model, settings, str(error)) from error
+    if f"sha256:{view.sha256}" != model.view_digest:
+        raise _not_here(model, settings, f"{view.file} is another text")
+    return view
+
+
+async def end_of_world(urls: DatabaseUrls, view: "FeatureView", label: "LabelText | None") -> datetime | None:
+    """Where the simulated world ends, if view or label reads what the simulation wrote; None if neither."""
+    from staunch_features.checks.tables_read import tables_read
+    from staunch_features.postgres.pool import Database
+    from staunch_local.simulation.background.tables import TABLES
+    from staunch_local.simulation.world import world_until
+
+    end = await world_until(urls.owner)
+    if end is None:
+        return None
+    reader = Database(urls.reader, size=1)
+    try:
+        read = await tables_read(reader, view, label, timeout_s=_TIMEOUT_S)
+    finally:
+        await reader.close()
+    return end if read & {table.name for table in TABLES.values()} else None
+
+
+def _stored(model: "Model", settings: Settings) -> "FeatureView | None":
+    from staunch_features.views.file import parse_view
+    from staunch_model_store.errors import ModelStoreError
+    from staunch_model_store.manifest import FEATURES_SQL
+    from staunch_model_store.store import ModelStore
+
+    try:
+        stored = ModelStore(settings.model_folder).read(model.reference.name, model.reference.version)
+    except ModelStoreError:
+        return None
+    text = stored.files[FEATURES_SQL].decode()
+    if f"sha256:{stored.manifest.view_sha256}" != model.view_digest:
+        return None
+    return parse_view(model.view, text, f"{model.reference}/{FEATURES_SQL}")
+
+
+def _not_here(model: "Model", settings: Settings, why: str) -> CommandError:
+    return CommandError(
+        f"the text that {model.reference} was trained with is not here: {settings.model_folder} does not "
+        f"hold that version, and {why}; name the server's store with --store, or the customers with --ids"
+    )
+
+
+def _own(settings: Settings, kind: str) -> list[Path]:
+    return [settings.views / kind] if settings.views is not None else []

@@ -1,0 +1,1 @@
+"""The versions in memory, and how calls are answered by them."""

@@ -1,0 +1,74 @@
+"""Keeps one customer whose data make a view fail (a division by zero, two rows) from failing the others."""
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import numpy as np
+
+from staunch_features.errors import RowsNotUnique, ViewError
+from staunch_features.views.source import FeatureBatch, FeatureSource
+from staunch_server.models.coalescer import Id
+
+# A lone bad id among 10,000 is found with 28 queries; a view that fails for many is not worth many more.
+_MOST_QUERIES = 64
+
+# Class 22 of SQLSTATE, data exception: what the values of a row do, and not the text.
+_DATA_EXCEPTION = "22"
+
+
+async def fetch(
+    source: FeatureSource, ids: Sequence[Id], as_of: datetime | None, *, deadline: float
+) -> FeatureBatch:
+    """Reads rows as `FeatureSource.fetch` does; an id whose data it fails on becomes a problem row.
+
+    Args:
+        source: of the view.
+        ids: canonical ids, in any order, duplicates allowed.
+        as_of: the moment, UTC; None for a view without one.
+        deadline: monotonic seconds until when the queries may take together.
+
+    Raises:
+        ViewError: the text is at fault, or it fails for more ids than could be told apart.
+        DatabaseUnavailable, TimeoutError: as `FeatureSource.fetch`.
+    """
+    return await _fetch(source, ids, as_of, deadline, iter(range(_MOST_QUERIES)))
+
+
+async def _fetch(
+    source: FeatureSource, ids: Sequence[Id], as_of: datetime | None, deadline: float, queries: Iterator[int]
+) -> FeatureBatch:
+    try:
+        return await source.fetch(ids, as_of, timeout_s=deadline - time.monotonic())
+    except ViewError as error:
+        if not ids or next(queries, None) is None or not blames_data(error):
+            raise
+        if len(ids) == 1:
+            return _problem(source, as_of, error)
+    half = len(ids) // 2
+    parts = [await _fetch(source, part, as_of, deadline, queries) for part in (ids[:half], ids[half:])]
+    return _joined(parts[0], parts[1])
+
+
+def blames_data(error: ViewError) -> bool:
+    """Whether a view failed on the values of rows, and not by its text or its tables."""
+    sqlstate = str(getattr(error.__cause__, "sqlstate", ""))
+    return isinstance(error, RowsNotUnique) or sqlstate.startswith(_DATA_EXCEPTION)
+
+
+def _problem(source: FeatureSource, as_of: datetime | None, error: ViewError) -> FeatureBatch:
+    """One row that is there, belongs to the population as far as we know, and must not be scored."""
+    yes = np.ones(1, dtype=np.bool_)
+    values = np.full((1, len(source.view.features)), np.nan)
+    return FeatureBatch(values, yes, yes, as_of, {0: error.message})
+
+
+def _joined(first: FeatureBatch, second: FeatureBatch) -> FeatureBatch:
+    moved = {row + len(first.found): problem for row, problem in second.problems.items()}
+    return FeatureBatch(
+        np.concatenate([first.values, second.values]),
+        np.concatenate([first.found, second.found]),
+        np.concatenate([first.eligible, second.eligible]),
+        first.as_of,
+        first.problems | moved,
+    )

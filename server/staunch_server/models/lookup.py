@@ -1,0 +1,67 @@
+"""What a request's `model` means, and how what is wrong with a version is said to callers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from staunch_features.errors import ViewError
+from staunch_model_store.errors import ModelNotFound, ModelRefused, ModelStoreError, NameInvalid
+from staunch_model_store.store import ModelStore
+from staunch_server.errors import Reason, Refusal, Resource, Violation, refusal_of
+from staunch_server.models.aliases import Version
+
+
+def text(version: Version) -> str:
+    """A version as "churn@3"."""
+    return f"{version[0]}@{version[1]}"
+
+
+def resource(version: Version) -> Resource:
+    """A version as errors name it."""
+    return Resource("model", text(version))
+
+
+@contextmanager
+def about(version: Version) -> Iterator[None]:
+    """Names the version in what callers are told of errors of it."""
+    try:
+        yield
+    except (ModelStoreError, ViewError) as error:
+        if (refusal := refusal_of(error, text(version))) is None:
+            raise
+        raise refusal from error
+
+
+def find(store: ModelStore, default_model: str, model: str) -> Version:
+    """Finds the version that "name", "name@version", "name@alias" or "" means now; touches the disk.
+
+    Raises:
+        Refusal: FIELD_INVALID; MODEL_NOT_FOUND; MODEL_NOT_READY for the default model before its first
+            version; MODEL_REFUSED if the aliases cannot be read.
+    """
+    wanted = model or default_model
+    try:
+        return store.resolve(wanted)
+    except NameInvalid as error:
+        violation = Violation("model", "expected name, name@version or name@alias")
+        raise Refusal(Reason.FIELD_INVALID, f"model: {error}.", [violation]) from error
+    except ModelNotFound as error:
+        raise _not_found(store, default_model, model, error) from error
+    except ModelRefused as error:
+        raise Refusal(Reason.MODEL_REFUSED, str(error), resource=Resource("model", wanted)) from error
+
+
+def _not_found(store: ModelStore, default_model: str, model: str, error: ModelNotFound) -> Refusal:
+    """Tells a first version that is yet to come from a name that is wrong or was left out."""
+    wanted = model or default_model
+    named = Resource("model", wanted)
+    held = store.names()
+    if wanted == default_model and not held:
+        message = f"No version of {wanted} has been published yet; run `staunch train`, then try again."
+        return Refusal(Reason.MODEL_NOT_READY, message, resource=named)
+    message = str(error)
+    if not model and default_model not in held:
+        message = (
+            f"Expected the name of a model, since the default model {wanted} has no version; the store "
+            f"holds {', '.join(held[:10])}. Name one in the request, or set STAUNCH_DEFAULT_MODEL."
+        )
+    return Refusal(Reason.MODEL_NOT_FOUND, message, resource=named)

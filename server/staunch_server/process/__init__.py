@@ -1,0 +1,1 @@
+"""Processes: the composition root of one, the supervisor of many."""

@@ -1,0 +1,275 @@
+"""Starts the workers, restarts what dies, passes signals on and serves one /metrics and /healthz for all.
+
+The supervisor imports neither grpc nor onnxruntime: it must outlive both. Workers are started by exec,
+never by fork, and die with their supervisor (PDEATHSIG), so that a kill -9 leaves no orphan.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from staunch_server.process.http import serve_metrics
+from staunch_server.process.worker_metrics import WorkerMetrics
+from staunch_server.settings import Settings
+
+FIRST_BACK_OFF_S = 0.2
+"""The pause before a worker that died is started again; doubled each time it dies young."""
+
+LONGEST_BACK_OFF_S = 10.0
+"""The longest such pause."""
+
+SETTLED_S = 30.0
+"""A worker that lived this long begins with the first back-off again."""
+
+KILL_GRACE_S = 10.0
+"""How long a worker may take to end beyond its drain before it is killed."""
+
+
+class PortTaken(Exception):
+    """The address is in use; the message says which setting picks another."""
+
+
+def reserve(host: str, port: int, setting: str) -> socket.socket:
+    """Binds an address without listening, so that only our own workers can listen there.
+
+    After the bind the socket swaps SO_REUSEADDR for SO_REUSEPORT: a worker that asks for SO_REUSEPORT may
+    then listen beside it, and another supervisor, which does not, is refused even before a worker is up.
+
+    Args:
+        host: the address to bind.
+        port: the port; 0 takes a free one.
+        setting: the flag to name in the error.
+
+    Raises:
+        PortTaken: something else holds the port, or the address is not ours.
+    """
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    held = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((host, port))
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    except OSError as error:
+        held.close()
+        raise PortTaken(
+            f"cannot use {host}:{port} ({os.strerror(error.errno or 0)}): "
+            f"stop what runs there or choose another with {setting}"
+        ) from error
+    return held
+
+
+class Worker:
+    """One worker process and what its supervisor knows of it."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.process: asyncio.subprocess.Process | None = None
+        self.ready = asyncio.Event()
+        self.serves: dict[str, str] = {}
+        self._told_to_end: signal.Signals | None = None
+        self._to_reload = False
+
+    async def run(self, environment: dict[str, str]) -> int:
+        """Starts the process, waits for its end and returns its exit code; `ready` is set in between.
+
+        Raises:
+            OSError: the process cannot be started.
+        """
+        read_end, write_end = os.pipe()
+        try:
+            self.process = await asyncio.create_subprocess_exec(
+                *bound_to_us(signal.SIGTERM),
+                sys.executable,
+                "-m",
+                "staunch_server.process.worker",
+                env=environment | {"STAUNCH_READY_FD": str(write_end)},
+                pass_fds=(write_end,),
+                stdin=asyncio.subprocess.DEVNULL,
+            )
+        except OSError:
+            os.close(read_end)
+            raise
+        finally:
+            os.close(write_end)
+        if self._told_to_end is not None:  # while it was being started
+            self._signal(self._told_to_end)
+        listening = asyncio.create_task(self._listen(read_end))
+        try:
+            return await self.process.wait()
+        finally:
+            self.ready.clear()
+            listening.cancel()
+
+    async def _listen(self, read_end: int) -> None:
+        """Waits for the one line a worker writes when it answers: `ready NAME@VERSION=ALIAS,ALIAS ...`."""
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", 0)
+        )
+        try:
+            line = (await reader.readline()).decode()
+        finally:
+            transport.close()
+        if line.startswith("ready"):
+            pairs = (word.partition("=") for word in line.split()[1:])
+            self.serves = {name: aliases for name, _, aliases in pairs}
+            self.ready.set()
+            if self._to_reload:
+                self.reload()
+
+    def end(self, number: signal.Signals) -> None:
+        """Ends the process by a signal; one that is just being started gets it then."""
+        self._told_to_end = number
+        self._signal(number)
+
+    def reload(self) -> None:
+        """Has the process read the store again, once it answers: before, SIGHUP would end it."""
+        self._to_reload = not self.ready.is_set()
+        if self.ready.is_set():
+            self._signal(signal.SIGHUP)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.process is not None and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(number)
+
+
+class Supervisor:
+    """Runs the workers of one server until it is told to stop.
+
+    Args:
+        settings: the settings that every worker gets as its environment.
+        metrics_folder: where the workers leave their metrics; emptied at the start.
+        say: prints a line for whoever watches.
+    """
+
+    def __init__(self, settings: Settings, metrics_folder: Path, say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._metrics = WorkerMetrics(metrics_folder)
+        self._say = say
+        self._workers = [Worker(index) for index in range(settings.workers)]
+        self._stopping = asyncio.Event()
+        self._own = CollectorRegistry()
+        self._restarts = Counter("staunch_worker_restarts", "Workers started again.", registry=self._own)
+        ready = Gauge("staunch_workers_ready", "Workers that answer.", registry=self._own)
+        ready.set_function(lambda: sum(worker.ready.is_set() for worker in self._workers))
+        self._theirs = CollectorRegistry()
+        self._theirs.register(self._metrics)
+
+    @property
+    def serves(self) -> dict[str, str]:
+        """The versions that answer, as NAME@VERSION, and their aliases, with commas between."""
+        return dict(sorted(pair for worker in self._workers for pair in worker.serves.items()))
+
+    def healthy(self) -> bool:
+        """True while every worker answers and none was told to stop."""
+        return not self._stopping.is_set() and all(worker.ready.is_set() for worker in self._workers)
+
+    def registries(self) -> Iterable[CollectorRegistry]:
+        """The registries of one scrape: ours, and what the workers left in their folder."""
+        return self._own, self._theirs
+
+    async def run(self, metrics: socket.socket, on_ready: Callable[["Supervisor"], Awaitable[None]]) -> None:
+        """Serves until SIGINT or SIGTERM, then drains the workers.
+
+        Args:
+            metrics: the listening socket of /metrics and /healthz.
+            on_ready: called once, when every worker answers.
+        """
+        self._metrics.clear()
+        self._handle_signals()
+        with serve_metrics(metrics, self.registries, self.healthy):
+            keeping = [asyncio.create_task(self._keep(worker)) for worker in self._workers]
+            announcing = asyncio.create_task(self._announce(on_ready))
+            await self._stopping.wait()
+            announcing.cancel()
+            await self._drain(keeping)
+
+    def stop(self) -> None:
+        """Begins to stop; a second call ends the workers at once."""
+        number = signal.SIGKILL if self._stopping.is_set() else signal.SIGTERM
+        self._say(
+            "stopping at once" if self._stopping.is_set() else "stopping; calls in progress are answered"
+        )
+        self._stopping.set()
+        for worker in self._workers:
+            worker.end(number)
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _reload(self) -> None:
+        for worker in self._workers:
+            worker.reload()
+
+    async def _announce(self, on_ready: Callable[["Supervisor"], Awaitable[None]]) -> None:
+        for worker in self._workers:
+            await worker.ready.wait()
+        await on_ready(self)
+
+    async def _keep(self, worker: Worker) -> None:
+        """Keeps one worker running, with back-off, until we stop."""
+        pause = FIRST_BACK_OFF_S
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            try:
+                ended = f"ended with {await worker.run(self._environment())}"
+            except OSError as error:
+                ended = f"could not be started ({error})"
+            self._bury(worker)
+            if self._stopping.is_set():
+                return
+            pause = FIRST_BACK_OFF_S if time.monotonic() - started > SETTLED_S else pause
+            self._say(f"worker {worker.index} {ended}; starting it again in {pause:.1f} s")
+            self._restarts.inc()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+            pause = min(2 * pause, LONGEST_BACK_OFF_S)
+
+    def _bury(self, worker: Worker) -> None:
+        if worker.process is None:
+            return
+        try:
+            self._metrics.bury(worker.process.pid)
+        except OSError as error:
+            self._say(f"the metrics of worker {worker.index} stay in its files: {error}")
+
+    async def _drain(self, keeping: list[asyncio.Task[None]]) -> None:
+        """Waits for the workers to drain, and kills those that do not end."""
+        patience_s = self._settings.drain_wait_s + self._settings.drain_s + KILL_GRACE_S
+        _, late = await asyncio.wait(keeping, timeout=patience_s)
+        for worker in self._workers:
+            worker.end(signal.SIGKILL)
+        if late:
+            self._say("a worker did not end in time and was killed")
+            await asyncio.wait(late)
+
+    def _environment(self) -> dict[str, str]:
+        return (
+            dict(os.environ)
+            | self._settings.environment()
+            | {
+                "STAUNCH_SUPERVISED": "1",
+                "PROMETHEUS_MULTIPROC_DIR": str(self._metrics.folder),
+                "OMP_NUM_THREADS": "1",
+            }
+        )
+
+
+def bound_to_us(number: signal.Signals) -> tuple[str, ...]:
+    """The words before a command that make the kernel signal it when we die, where util-linux is there."""
+    setpriv = shutil.which("setpriv")
+    return (setpriv, "--pdeathsig", number.name.removeprefix("SIG"), "--") if setpriv else ()

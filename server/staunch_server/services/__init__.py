@@ -1,0 +1,1 @@
+"""One file a method: what a call asks, what it is answered."""

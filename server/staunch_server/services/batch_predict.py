@@ -1,0 +1,254 @@
+"""BatchPredict: a stream of chunks, each answered once and in order, by one version and as of one moment."""
+
+import asyncio
+import itertools
+import logging
+import math
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from staunch.v1.prediction_service_pb2 import BatchPredictError, BatchPredictRequest, BatchPredictResponse
+from staunch_features.errors import DatabaseUnavailable, FeatureError
+from staunch_features.views.source import FeatureBatch
+from staunch_model_store.errors import ModelStoreError
+from staunch_server.errors import Reason, Refusal, Violation, clip, refusal_of
+from staunch_server.models.coalescer import Id
+from staunch_server.models.registry import Registry
+from staunch_server.models.served import Served
+from staunch_server.services import request as subject
+from staunch_server.transport.seam import Call
+
+MAX_CHUNK_ROWS = 10_000
+"""The most ids or keys of a chunk."""
+
+ROW_MESSAGE_BYTES = 200
+"""The longest message of a row: 10,000 of them with their keys stay below the 4 MiB that clients receive."""
+
+CHUNKS_IN_FLIGHT = 2
+"""Chunks of one stream in hand; then its next message is not read before an answer has gone out."""
+
+_LOG = logging.getLogger("staunch.batch")
+
+Requests = AsyncIterator[BatchPredictRequest | Refusal]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """What the first message fixed for the whole stream.
+
+    Attributes:
+        served: the version that answers.
+        as_of: the moment, UTC.
+        model: the first message's model, as it was written.
+        asked: the first message's time, or None.
+        deadline: monotonic seconds, or None.
+    """
+
+    served: Served
+    as_of: datetime
+    model: str
+    asked: datetime | None
+    deadline: float | None
+
+
+class BatchPredictor:
+    """Answers BatchPredict on connections of its own, so that a long stream starves no Predict.
+
+    Args:
+        registry: the versions that answer.
+        connections: how many chunks are read from the database at once, over all streams.
+        timeout_s: seconds that the query of a chunk may take.
+    """
+
+    def __init__(self, registry: Registry, *, connections: int, timeout_s: float) -> None:
+        self._registry = registry
+        # Waiting for a turn is no fault of the database, so it happens here and not in the pool.
+        self._turns = asyncio.Semaphore(connections)
+        self._timeout_s = timeout_s
+
+    async def batch_predict(
+        self, requests: Requests, call: Call
+    ) -> AsyncGenerator[BatchPredictResponse, None]:
+        """Scores a stream of chunks; a chunk or row that fails says so in its place, and the stream goes on.
+
+        Args:
+            requests: the messages; a Refusal stands for one that is malformed.
+            call: the stream's.
+
+        Raises:
+            Refusal, ModelStoreError: of the first message, whose model and moment the stream needs.
+        """
+        answers: asyncio.Queue[asyncio.Task[BatchPredictResponse] | None] = asyncio.Queue()
+        slots = asyncio.Semaphore(CHUNKS_IN_FLIGHT)
+        reading = asyncio.create_task(self._read(requests, call, answers, slots))
+        try:
+            while (answering := await answers.get()) is not None:
+                yield await answering
+                slots.release()
+            await reading
+        finally:
+            await _cancel(reading)
+            while not answers.empty():
+                await _cancel(answers.get_nowait())
+
+    async def _read(
+        self,
+        requests: Requests,
+        call: Call,
+        answers: asyncio.Queue[asyncio.Task[BatchPredictResponse] | None],
+        slots: asyncio.Semaphore,
+    ) -> None:
+        """Reads a message whenever a slot is free, and begins its answer; None after the last."""
+        stream: _Stream | None = None
+        try:
+            for index in itertools.count():
+                await slots.acquire()
+                message = await anext(requests, None)
+                if message is None:
+                    return
+                if stream is None and not isinstance(message, Refusal):
+                    stream = await self._open(message, call)
+                answers.put_nowait(asyncio.create_task(self._answer(stream, index, message)))
+        finally:
+            answers.put_nowait(None)
+
+    async def _open(self, message: BatchPredictRequest, call: Call) -> _Stream:
+        served = await self._registry.resolve(message.model, call.deadline)
+        call.model = served.name
+        given = message.HasField("as_of_time")
+        as_of = subject.moment(served, message.as_of_time) if given else None
+        asked = subject.utc(message.as_of_time) if given else None
+        return _Stream(served, as_of or datetime.now(UTC), message.model, asked, call.deadline)
+
+    async def _answer(
+        self, stream: _Stream | None, index: int, message: BatchPredictRequest | Refusal
+    ) -> BatchPredictResponse:
+        """Answers one chunk, by one error without index if all of it failed."""
+        response = BatchPredictResponse(chunk_index=index)
+        try:
+            if isinstance(message, Refusal):
+                raise message
+            response.customer_ids.extend(message.customer_ids)
+            response.customer_keys.extend(message.customer_keys)
+            if stream is not None:
+                await self._fill(response, stream, message)
+        except (Refusal, FeatureError, ModelStoreError, TimeoutError) as error:
+            refusal = refusal_of(error)
+            if refusal is None:
+                raise
+            response.errors.append(_error(refusal.reason, message=refusal.message))
+        if stream is not None:  # Only malformed messages come before there is one.
+            response.model.CopyFrom(stream.served.reference)
+            if stream.served.manifest.uses_as_of:
+                response.as_of_time.CopyFrom(subject.timestamp(stream.as_of))
+        return response
+
+    async def _fill(
+        self, response: BatchPredictResponse, stream: _Stream, message: BatchPredictRequest
+    ) -> None:
+        _refuse_change(stream, message)
+        served, raw = stream.served, _subjects(stream.served, message)
+        ids, valid = await asyncio.to_thread(_canonical, served.manifest.id_type, raw)
+        probabilities = np.full(len(raw), np.nan)
+        errors = {
+            int(place): _error(Reason.CUSTOMER_ID_INVALID, int(place)) for place in np.flatnonzero(~valid)
+        }
+        if ids:
+            batch = await self._fetch(stream, ids)
+            places = np.flatnonzero(valid)
+            scored = batch.eligible.copy()
+            scored[list(batch.problems)] = False
+            probabilities[places[scored]] = (await served.score(batch.values[scored])).probabilities
+            errors |= _row_errors(served, batch, places)
+        served.count(scored=len(raw) - len(errors), failed=len(errors))
+        answers = probabilities.tolist()
+        response.probabilities.extend(answers)
+        response.risk_bands.extend(map(served.band, answers))
+        response.errors.extend(errors[place] for place in sorted(errors))
+
+    async def _fetch(self, stream: _Stream, ids: Sequence[Id]) -> FeatureBatch:
+        async with self._turns:
+            left_s = math.inf if stream.deadline is None else stream.deadline - time.monotonic()
+            try:
+                return await stream.served.read_chunk(ids, stream.as_of, min(self._timeout_s, left_s))
+            except TimeoutError as error:
+                if left_s <= self._timeout_s:
+                    raise
+                message = f"expected a chunk's rows within {self._timeout_s:g} s, got none"
+                raise DatabaseUnavailable(message) from error
+
+
+def _refuse_change(stream: _Stream, message: BatchPredictRequest) -> None:
+    """Refuses a chunk that wants another version or moment than its stream began with."""
+    served = stream.served
+    if message.model not in ("", stream.model, served.name):
+        text = f"Expected model {served.name} or none, got {message.model[:80]!r}; begin a new stream for it."
+        raise Refusal(Reason.MODEL_CHANGED_IN_STREAM, text, [Violation("model", "differs from the first")])
+    if message.HasField("as_of_time") and subject.utc(message.as_of_time) not in (stream.asked, stream.as_of):
+        text = f"Expected as_of_time {stream.as_of.isoformat()} or none; begin a new stream for another."
+        raise Refusal(Reason.MODEL_CHANGED_IN_STREAM, text, [Violation("as_of_time", "differs")])
+
+
+def _subjects(served: Served, message: BatchPredictRequest) -> Sequence[Id]:
+    """The ids or keys of a chunk, of the kind that the view takes."""
+    given: dict[str, Sequence[Id]] = {
+        "customer_ids": message.customer_ids,
+        "customer_keys": message.customer_keys,
+    }
+    id_type = served.manifest.id_type
+    field = "customer_ids" if id_type == "int64" else "customer_keys"
+    wanted = given.pop(field)
+    for other, values in given.items():
+        if values:
+            raise subject.id_type_mismatch(id_type, other)
+    if not wanted:
+        text = f"Expected 1 to {MAX_CHUNK_ROWS} {field}, got none."
+        raise Refusal(Reason.CHUNK_EMPTY, text, [Violation(field, "is empty")])
+    if len(wanted) > MAX_CHUNK_ROWS:
+        text = f"Expected 1 to {MAX_CHUNK_ROWS} {field}, got {len(wanted)}; send several chunks."
+        raise Refusal(Reason.CHUNK_TOO_LARGE, text, [Violation(field, "is too long")])
+    return list(wanted)
+
+
+def _canonical(id_type: str, raw: Sequence[Id]) -> tuple[list[Id], NDArray[np.bool_]]:
+    """The canonical forms of the valid ids, and which of the raw ones are valid: bool (n,)."""
+    ids: list[Id] = []
+    valid = np.ones(len(raw), dtype=np.bool_)
+    for place, one in enumerate(raw):
+        try:
+            ids.append(subject.customer(id_type, one, "customer"))
+        except Refusal:
+            valid[place] = False
+    return ids, valid
+
+
+def _row_errors(
+    served: Served, batch: FeatureBatch, places: NDArray[np.intp]
+) -> dict[int, BatchPredictError]:
+    """Why rows have no score, by their place in the chunk; what is wrong with one alone is said in words."""
+    reasons = {int(places[row]): Reason.CUSTOMER_NOT_ELIGIBLE for row in np.flatnonzero(~batch.eligible)}
+    reasons |= {int(places[row]): Reason.CUSTOMER_NOT_FOUND for row in np.flatnonzero(~batch.found)}
+    errors = {place: _error(reason, place) for place, reason in reasons.items()}
+    for row, problem in batch.problems.items():
+        told, place = str(served.view_error(problem)), int(places[row])
+        errors[place] = _error(Reason.MODEL_REFUSED, place, clip(told, ROW_MESSAGE_BYTES))
+        _LOG.warning("%s", told)
+    return errors
+
+
+def _error(reason: Reason, index: int | None = None, message: str = "") -> BatchPredictError:
+    return BatchPredictError(index=index, code=reason.code, reason=reason.name, message=message)
+
+
+async def _cancel(task: asyncio.Task[Any] | None) -> None:
+    """Cancels a task and waits for its end; what it would have said interests nobody any more."""
+    if task is not None:
+        task.cancel()
+        await asyncio.wait([task])
+        task.cancelled() or task.exception()

@@ -1,0 +1,93 @@
+"""Explain: one score and exactly how each feature moved it."""
+
+import math
+
+import numpy as np
+
+from staunch.v1.prediction_service_pb2 import (
+    EXPLANATION_METHOD_TREE_PATH_DEPENDENT,
+    ExplainRequest,
+    ExplainResponse,
+    Explanation,
+    FeatureContribution,
+    OutputSpace,
+)
+from staunch_model_store import model
+from staunch_server.errors import Reason, Refusal, Resource, Violation
+from staunch_server.models.registry import Registry
+from staunch_server.models.served import Served
+from staunch_server.services import request as subject
+from staunch_server.services.predict import Answer, answer, respond
+from staunch_server.transport.seam import Call
+
+
+class Explainer:
+    """Answers Explain.
+
+    Args:
+        registry: the versions that answer.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def explain(self, request: ExplainRequest, call: Call) -> ExplainResponse:
+        """Scores one customer and splits the model's output among the features.
+
+        Raises:
+            Refusal: by the reason table.
+            DatabaseUnavailable, TimeoutError, ViewError, ModelStoreError: as the guard maps them.
+        """
+        served = await self._registry.resolve(request.model, call.deadline)
+        call.model = served.name
+        _refuse_unexplainable(served, request)
+        answered = await answer(served, request, call)
+        explained = await served.explain(answered.values)
+        return ExplainResponse(
+            prediction=respond(served, answered, include=request.include_features),
+            explanation=_explanation(served, answered, explained, request),
+        )
+
+
+def _refuse_unexplainable(served: Served, request: ExplainRequest) -> None:
+    if not served.has_explainer:
+        message = f"Expected a version with an explainer, got {served.name}, which was published without one."
+        raise Refusal(Reason.EXPLAINER_MISSING, message, resource=Resource("model", served.name))
+    if request.max_contributions < 0:
+        message = f"Expected max_contributions of 0 (all) or more, got {request.max_contributions}."
+        raise Refusal(Reason.FIELD_INVALID, message, [Violation("max_contributions", "is below 0")])
+
+
+def _explanation(
+    served: Served, answered: Answer, explained: model.Explanation, request: ExplainRequest
+) -> Explanation:
+    """Lists the largest contributions and sums the others; refuses to answer if they do not add up."""
+    contributions = explained.contributions[0].tolist()
+    names = list(served.columns)
+    order = sorted(range(len(names)), key=lambda column: (-abs(contributions[column]), names[column]))
+    listed = order[: request.max_contributions or None]
+    rest = [contributions[column] for column in order[len(listed) :]]
+    output, remainder = float(explained.outputs[0]), math.fsum(rest)
+    parts = [explained.base_value, *(contributions[column] for column in listed), remainder]
+    error = abs(math.fsum(parts) - output)
+    if not error <= model.ADDITIVITY_TOLERANCE:
+        raise ArithmeticError(f"{served.name}: the contributions miss the output by {error:g}")
+    return Explanation(
+        output_space=OutputSpace.Value(f"OUTPUT_SPACE_{served.manifest.output_space}"),
+        method=EXPLANATION_METHOD_TREE_PATH_DEPENDENT,
+        base_value=explained.base_value,
+        output_value=output,
+        contributions=[
+            _contribution(names[column], answered.values[column], contributions[column], request)
+            for column in listed
+        ],
+        remainder=remainder,
+        remainder_count=len(rest),
+        additivity_error=error,
+    )
+
+
+def _contribution(name: str, value: np.float64, part: float, request: ExplainRequest) -> FeatureContribution:
+    contribution = FeatureContribution(feature=name, contribution=part, overridden=name in request.overrides)
+    subject.set_value(contribution.value, float(value))
+    return contribution

@@ -1,0 +1,220 @@
+"""ModelService: shows the versions of the store and what this process does with them; moves aliases."""
+
+import asyncio
+import base64
+import hashlib
+import os
+import signal
+from collections.abc import Callable
+
+from staunch.v1.model_service_pb2 import (
+    FEATURE_TYPE_NUMBER,
+    Feature,
+    GetModelRequest,
+    GetModelResponse,
+    IdType,
+    ListModelsRequest,
+    ListModelsResponse,
+    Metric,
+    Model,
+    ReloadModelsRequest,
+    ReloadModelsResponse,
+    SetAliasRequest,
+    SetAliasResponse,
+)
+from staunch.v1.prediction_service_pb2 import OutputSpace
+from staunch_model_store.errors import AliasMoved, ModelRefused
+from staunch_model_store.manifest import EXPLAINER_ONNX, NAME, Manifest
+from staunch_server.errors import Reason, Refusal, Resource, Violation
+from staunch_server.models.aliases import Version
+from staunch_server.models.registry import Registry
+from staunch_server.services import request as subject
+from staunch_server.transport.seam import Call
+
+DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 1000
+"""Versions on a page where the request says nothing, and at most."""
+
+_DIGEST = "sha256:"
+
+
+def signal_supervisor() -> None:
+    """Asks the supervisor, if there is one, to have every worker read the store again (SIGHUP)."""
+    if os.environ.get("STAUNCH_SUPERVISED") == "1":
+        os.kill(os.getppid(), signal.SIGHUP)
+
+
+class ModelServicer:
+    """Answers ModelService.
+
+    Args:
+        registry: the versions of this process.
+        announce: called after an alias moved or the store was read again, so that other workers follow.
+    """
+
+    def __init__(self, registry: Registry, announce: Callable[[], None] = signal_supervisor) -> None:
+        self._registry = registry
+        self._store = registry.store
+        self._announce = announce
+
+    async def list_models(self, request: ListModelsRequest, call: Call) -> ListModelsResponse:
+        """Lists versions by name, newest first.
+
+        Raises:
+            Refusal: FIELD_INVALID, for page_size or page_token.
+        """
+        size = _page_size(request.page_size)
+        after = _parse_token(request.page_token) if request.page_token else None
+        versions = await asyncio.to_thread(self._versions, request.name)
+        if after is not None:
+            versions = [version for version in versions if _order(version) > _order(after)]
+        page = versions[:size]
+        models = [await self._model(version) for version in page]
+        token = _token(page[-1]) if len(versions) > size else ""
+        return ListModelsResponse(models=models, next_page_token=token)
+
+    async def get_model(self, request: GetModelRequest, call: Call) -> GetModelResponse:
+        """Describes one version in full, whether it is loaded or not.
+
+        Raises:
+            Refusal: FIELD_INVALID, MODEL_NOT_FOUND, MODEL_NOT_READY, MODEL_REFUSED.
+        """
+        version = await self._registry.stored(request.model)
+        return GetModelResponse(model=await self._model(version, full=True))
+
+    async def set_alias(self, request: SetAliasRequest, call: Call) -> SetAliasResponse:
+        """Points an alias at a version that has been verified; nothing changes if that fails.
+
+        Raises:
+            Refusal: FIELD_INVALID, MODEL_NOT_FOUND, MODEL_REFUSED, ALIAS_MOVED.
+            DatabaseUnavailable: its view could not be checked; nothing was changed.
+        """
+        _refuse_fields(request)
+        version = (request.name, request.version)
+        await self._registry.stored(f"{request.name}@{request.version}")
+        expected = request.expected_version if request.HasField("expected_version") else None
+        try:
+            previous = await self._registry.set_alias(version, request.alias, expected)
+        except AliasMoved as error:
+            alias = Resource("alias", f"{request.name}@{request.alias}")
+            current = {"current_version": str(error.current)}
+            raise Refusal(Reason.ALIAS_MOVED, str(error), resource=alias, metadata=current) from error
+        self._announce()
+        return SetAliasResponse(model=await self._model(version), previous_version=previous)
+
+    async def reload_models(self, request: ReloadModelsRequest, call: Call) -> ReloadModelsResponse:
+        """Reads the store again, here and in the other workers; says what changed here."""
+        changed = await self._registry.reload()
+        self._announce()
+        held = [version for version in changed if await self._exists(version)]
+        return ReloadModelsResponse(models=[await self._model(version) for version in held])
+
+    async def _exists(self, version: Version) -> bool:
+        return version[1] in await asyncio.to_thread(self._store.versions, version[0])
+
+    def _versions(self, name: str) -> list[Version]:
+        names = [name] if name else self._store.names()
+        return [(each, number) for each in names for number in self._store.versions(each)]
+
+    async def _model(self, version: Version, *, full: bool = False) -> Model:
+        """Describes a version; of one with an unreadable manifest only its name and the trouble."""
+        state, held = self._registry.state(version), self._registry.held(version)
+        model = Model(
+            name=version[0],
+            version=version[1],
+            state=state.state,
+            state_reason=state.reason,
+            state_message=state.message,
+        )
+        try:
+            model.aliases.extend(await asyncio.to_thread(self._aliases, version))
+            raw = (
+                held.manifest_bytes if held else await asyncio.to_thread(self._store.manifest_bytes, *version)
+            )
+            _describe(model, raw, full=full)
+        except ModelRefused as error:
+            model.state_message = model.state_message or str(error)
+        return model
+
+    def _aliases(self, version: Version) -> list[str]:
+        aliases = self._store.aliases(version[0])
+        return sorted(alias for alias, number in aliases.items() if number == version[1])
+
+
+def _describe(model: Model, raw: bytes, *, full: bool) -> None:
+    """Fills in what the manifest says; raises ModelRefused if it is not readable."""
+    manifest = Manifest.parse(raw)
+    model.digest = _DIGEST + hashlib.sha256(raw).hexdigest()
+    model.create_time.CopyFrom(subject.timestamp(manifest.create_time))
+    model.view = manifest.view
+    model.id_type = IdType.Value(f"ID_TYPE_{manifest.id_type.upper()}")
+    model.view_digest = _DIGEST + manifest.view_sha256
+    model.features_digest = manifest.features_digest
+    if EXPLAINER_ONNX in manifest.files:
+        model.output_space = OutputSpace.Value(f"OUTPUT_SPACE_{manifest.output_space}")
+    model.horizon_days = manifest.horizon_days
+    if manifest.thresholds is not None:
+        model.medium_threshold, model.high_threshold = manifest.thresholds.medium, manifest.thresholds.high
+    if full:
+        model.features.extend(_features(manifest))
+        model.metrics.extend(_metrics(manifest))
+        model.manifest_json = raw
+
+
+def _features(manifest: Manifest) -> list[Feature]:
+    return [
+        Feature(
+            name=feature.name,
+            type=FEATURE_TYPE_NUMBER,
+            nullable=feature.nullable,
+            unit=feature.unit,
+            description=feature.description,
+        )
+        for feature in manifest.features
+    ]
+
+
+def _metrics(manifest: Manifest) -> list[Metric]:
+    return [
+        Metric(name=metric.name, value=metric.value, lower=metric.lower, upper=metric.upper)
+        for metric in manifest.metrics
+    ]
+
+
+def _refuse_fields(request: SetAliasRequest) -> None:
+    wrong = []
+    for field, name in (("name", request.name), ("alias", request.alias)):
+        if not NAME.fullmatch(name):
+            wrong.append(Violation(field, f"expected {NAME.pattern}, got {name[:40]!r}"))
+    if request.version < 1:
+        wrong.append(Violation("version", f"expected 1 or more, got {request.version}"))
+    if request.HasField("expected_version") and request.expected_version < 0:
+        wrong.append(Violation("expected_version", f"expected 0 or more, got {request.expected_version}"))
+    if wrong:
+        text = "; ".join(f"{violation.field}: {violation.description}" for violation in wrong)
+        raise Refusal(Reason.FIELD_INVALID, f"{text}.", wrong)
+
+
+def _page_size(asked: int) -> int:
+    if asked < 0:
+        message = f"Expected a page_size of 0 ({DEFAULT_PAGE_SIZE}) or more, got {asked}."
+        raise Refusal(Reason.FIELD_INVALID, message, [Violation("page_size", "is below 0")])
+    return min(asked or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+
+
+def _order(version: Version) -> tuple[str, int]:
+    """By name, newest first."""
+    return version[0], -version[1]
+
+
+def _token(last: Version) -> str:
+    """Names the last version of a page; opaque to callers, so that what it holds may change."""
+    return base64.urlsafe_b64encode(f"{last[0]}@{last[1]}".encode()).decode()
+
+
+def _parse_token(token: str) -> Version:
+    try:
+        name, _, number = base64.urlsafe_b64decode(token.encode()).decode().partition("@")
+        return name, int(number)
+    except ValueError as error:  # binascii.Error and UnicodeError are ValueErrors too.
+        message = "Expected a page_token that ListModels gave, got another text; begin with an empty one."
+        raise Refusal(Reason.FIELD_INVALID, message, [Violation("page_token", "is not ours")]) from error

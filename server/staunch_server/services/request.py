@@ -1,0 +1,201 @@
+"""Reads whom a request asks about, as of when and with which values, and refuses what cannot be meant."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from google.protobuf.timestamp_pb2 import Timestamp
+from numpy.typing import NDArray
+
+from staunch.v1.prediction_service_pb2 import ExplainRequest, FeatureValue, PredictRequest
+from staunch_features.views.signature import MAX_KEY_BYTES
+from staunch_features.views.source import canonical_id
+from staunch_server.errors import Reason, Refusal, Violation, clip
+from staunch_server.models.coalescer import Id, Overrides
+from staunch_server.models.served import Served
+
+CLOCK_SKEW_S = 5.0
+"""How far ahead of our clock an as-of time may be, in seconds; it then means now."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799  # years 1 to 9999, the range of a Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A customer to be read from the database: whom, as of when (None: now), and what to replace."""
+
+    id: Id
+    as_of: datetime | None
+    overrides: Overrides
+
+
+def live(served: Served, request: PredictRequest | ExplainRequest) -> Live:
+    """Reads the customer, the moment and the overrides of a request that names a customer.
+
+    Raises:
+        Refusal: SUBJECT_MISSING, CUSTOMER_ID_INVALID, ID_TYPE_MISMATCH, AS_OF_IN_FUTURE, AS_OF_NOT_ALLOWED,
+            FEATURE_UNKNOWN, FEATURE_MISSING, FEATURE_NOT_FINITE.
+    """
+    subject = request.WhichOneof("subject")
+    if subject is None:
+        raise Refusal(
+            Reason.SUBJECT_MISSING,
+            "Expected customer_id, customer_key or features, got none of them; set one.",
+            [Violation("subject", "is required")],
+        )
+    raw = request.customer_id if subject == "customer_id" else request.customer_key
+    id_ = customer(served.manifest.id_type, raw, subject)
+    return Live(id_, as_of(served, request), overrides(served, request.overrides))
+
+
+def given(served: Served, request: PredictRequest | ExplainRequest) -> NDArray[np.float64]:
+    """Reads the complete features that a request gives: float64 (features,), NaN is null.
+
+    Raises:
+        Refusal: OVERRIDE_NOT_ALLOWED, AS_OF_NOT_ALLOWED, FEATURE_UNKNOWN, FEATURE_MISSING,
+            FEATURE_NOT_FINITE.
+    """
+    if request.overrides:
+        message = "Expected no overrides beside features; put the changed values into features."
+        raise Refusal(Reason.OVERRIDE_NOT_ALLOWED, message, [Violation("overrides", "not with features")])
+    if request.HasField("as_of_time"):
+        message = "Expected no as_of_time beside features: they are taken as given. Leave it out."
+        raise Refusal(Reason.AS_OF_NOT_ALLOWED, message, [Violation("as_of_time", "not with features")])
+    values = request.features.values
+    row = np.full(len(served.columns), np.nan)
+    for column, value in _columns(served, values, "features.values"):
+        row[column] = value
+    if absent := sorted(served.columns.keys() - values.keys()):
+        raise _refuse_features(Reason.FEATURE_MISSING, "features.values", absent, "missing")
+    return row
+
+
+def overrides(served: Served, values: Mapping[str, FeatureValue]) -> Overrides:
+    """Reads overrides as columns and values.
+
+    Raises:
+        Refusal: FEATURE_UNKNOWN, FEATURE_MISSING, FEATURE_NOT_FINITE.
+    """
+    return tuple(_columns(served, values, "overrides")) if values else ()
+
+
+def customer(id_type: str, raw: Id, field: str) -> Id:
+    """Reads an id or key in the one form that the database gives back.
+
+    Args:
+        id_type: of the view: "int64", "text" or "uuid".
+        raw: customer_id as an int, customer_key as a str.
+        field: the request's field, for the refusal.
+
+    Raises:
+        Refusal: ID_TYPE_MISMATCH, CUSTOMER_ID_INVALID.
+    """
+    if isinstance(raw, int) != (id_type == "int64"):
+        raise id_type_mismatch(id_type, field)
+    if isinstance(raw, str) and len(raw.encode()) > MAX_KEY_BYTES:
+        raise _invalid_id(f"expected a key of 1 to {MAX_KEY_BYTES} bytes, got {len(raw.encode())}", field)
+    try:
+        return canonical_id(id_type, raw)
+    except ValueError as error:
+        raise _invalid_id(str(error), field) from None
+
+
+def id_type_mismatch(id_type: str, field: str) -> Refusal:
+    """The refusal of an id where the view wants a key, or the other way round."""
+    wanted = "customer_id" if id_type == "int64" else "customer_key"
+    wanted += "s" * field.endswith("s")  # a chunk's fields are plural
+    message = f"Expected {wanted}, since the view's ids are {id_type}, got {field}; use {wanted}."
+    return Refusal(Reason.ID_TYPE_MISMATCH, message, [Violation(field, f"the view takes {wanted}")])
+
+
+def as_of(served: Served, request: PredictRequest | ExplainRequest) -> datetime | None:
+    """Reads the moment of a request; None is now.
+
+    Raises:
+        Refusal: AS_OF_NOT_ALLOWED, AS_OF_IN_FUTURE, FIELD_INVALID.
+    """
+    return moment(served, request.as_of_time) if request.HasField("as_of_time") else None
+
+
+def moment(served: Served, stamp: Timestamp) -> datetime | None:
+    """Reads a given as-of time, cut to microseconds; None if it is now within the skew of clocks.
+
+    Raises:
+        Refusal: AS_OF_NOT_ALLOWED, AS_OF_IN_FUTURE, FIELD_INVALID.
+    """
+    if not served.manifest.uses_as_of:
+        message = f"Expected no as_of_time: the view {served.manifest.view} has no time in it. Leave it out."
+        raise Refusal(Reason.AS_OF_NOT_ALLOWED, message, [Violation("as_of_time", "not for this view")])
+    asked, now = utc(stamp), datetime.now(UTC)
+    ahead_s = (asked - now).total_seconds()
+    if ahead_s > CLOCK_SKEW_S:
+        message = (
+            f"Expected an as_of_time that is not in the future, got {ahead_s:.1f} s ahead of this server's "
+            f"clock ({now.isoformat()}); leave it out for now."
+        )
+        raise Refusal(Reason.AS_OF_IN_FUTURE, message, [Violation("as_of_time", "is in the future")])
+    return None if ahead_s > 0 else asked
+
+
+def utc(stamp: Timestamp) -> datetime:
+    """A Timestamp as a datetime, cut to microseconds.
+
+    Raises:
+        Refusal: FIELD_INVALID, if it is outside the years 1 to 9999 or its nanos are not below a second.
+    """
+    if not (_FIRST_S <= stamp.seconds <= _LAST_S and 0 <= stamp.nanos < 1_000_000_000):
+        message = f"Expected a time in the years 1 to 9999, got {stamp.seconds} s and {stamp.nanos} ns."
+        raise Refusal(Reason.FIELD_INVALID, message, [Violation("as_of_time", "is no valid Timestamp")])
+    return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
+
+
+def timestamp(when: datetime) -> Timestamp:
+    """A datetime as a Timestamp, exact to the microsecond."""
+    since = when - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
+
+
+def set_value(message: FeatureValue, value: float) -> None:
+    """Sets a value; NaN stays without a kind, which is null."""
+    if not math.isnan(value):
+        message.number = value
+
+
+def _columns(served: Served, values: Mapping[str, FeatureValue], field: str) -> Iterator[tuple[int, float]]:
+    """Reads named values as columns and float64; every name is compared before any is looked up."""
+    if unknown := sorted(values.keys() - served.columns.keys()):
+        raise _refuse_features(Reason.FEATURE_UNKNOWN, field, unknown, "no feature of the model")
+    numbers = {name: _number(value) for name, value in values.items()}
+    if infinite := sorted(name for name, number in numbers.items() if number is None):
+        raise _refuse_features(Reason.FEATURE_NOT_FINITE, field, infinite, "NaN or infinite")
+    features = served.manifest.features
+    null = [name for name, number in numbers.items() if number is not None and math.isnan(number)]
+    if never := sorted(name for name in null if not features[served.columns[name]].nullable):
+        raise _refuse_features(Reason.FEATURE_MISSING, field, never, "never null in this view")
+    for name, number in numbers.items():
+        if number is not None:
+            yield served.columns[name], number
+
+
+def _number(value: FeatureValue) -> float | None:
+    """The value; NaN if no kind is set, None if it is given as NaN or infinity."""
+    if value.WhichOneof("kind") is None:
+        return math.nan
+    return value.number if math.isfinite(value.number) else None
+
+
+def _refuse_features(reason: Reason, field: str, names: list[str], problem: str) -> Refusal:
+    shown = ", ".join(clip(name, MAX_KEY_BYTES) for name in names[:5])
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return Refusal(
+        reason,
+        f"{field}: {problem}: {shown}{more}; GetModel lists the features and whether they can be null.",
+        [Violation(f"{field}[{name}]", f"is {problem}") for name in names],
+    )
+
+
+def _invalid_id(problem: str, field: str) -> Refusal:
+    return Refusal(Reason.CUSTOMER_ID_INVALID, f"{field}: {problem}.", [Violation(field, problem)])

@@ -1,0 +1,1 @@
+"""From a socket to a handler's bytes: the seam, its adapters, the guard."""

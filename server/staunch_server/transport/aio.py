@@ -1,0 +1,259 @@
+"""The reference transport: grpc.aio, with health and reflection.
+
+Handlers take and give bytes, so that malformed ones reach the guard; the library would answer UNKNOWN and
+name our classes.
+"""
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.message import DecodeError
+from grpc import aio
+from grpc_health.v1 import health, health_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from staunch_server.transport.seam import (
+    MAX_MESSAGE_BYTES,
+    Call,
+    Failure,
+    Metadata,
+    Service,
+    StreamMethod,
+    UnaryMethod,
+)
+
+HANDSHAKE_TIMEOUT_S = 5.0
+"""How long a new connection may take to say that it speaks HTTP/2; the library's default is 120 s."""
+
+KEEPALIVE_S, KEEPALIVE_TIMEOUT_S = 60.0, 20.0
+"""A silent connection is asked so often whether its client lives, and closed without an answer in that time.
+
+By default the library asks after two hours: until then each stream of a client that vanished counts as one.
+"""
+
+_NO_DEADLINE_S = 1e9  # pygrpc-native says "none" with sys.maxsize, grpc.aio with None.
+_STATUS_KEY = "grpc-status-details-bin"
+
+Context = aio.ServicerContext[Any, Any]
+if TYPE_CHECKING:
+    Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
+else:
+    Handler: TypeAlias = grpc.RpcMethodHandler  # generic for type checkers only
+
+Handlers: TypeAlias = dict[str, Handler]
+"""Full method names to what the library calls."""
+
+
+class AioTransport:
+    """Carries services over grpc.aio; see `transport.Transport`.
+
+    Args:
+        services: what is served, beside health and reflection.
+        host: the address to bind.
+        port: the port to bind; 0 takes a free one.
+        reuse_port: lets several processes share the port; otherwise a used port is refused.
+        reflects: whether reflection is served.
+        connection_streams: calls in progress that one connection may have.
+        connection_age_s: seconds after which a connection must come again; 0 is never.
+    """
+
+    def __init__(
+        self,
+        services: Sequence[Service],
+        *,
+        host: str,
+        port: int,
+        reuse_port: bool = False,
+        reflects: bool = False,
+        connection_streams: int = 100,
+        connection_age_s: float = 0.0,
+    ) -> None:
+        self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._options = _options(reuse_port, connection_streams, connection_age_s)
+        self._health = health.aio.HealthServicer()
+        self._handlers = {**_service_handlers(services), **_health_handlers(self._health)}
+        if reflects:
+            names = [service.name for service in services]
+            names += [health.SERVICE_NAME, reflection.SERVICE_NAME]
+            self._handlers |= _reflection_handlers(names)
+        self._server: aio.Server | None = None
+
+    async def start(self) -> int:
+        """Binds and answers from now on; returns the port. OSError if the address cannot be bound."""
+        await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._server = self._new_server(self._handlers)
+        try:
+            port = self._server.add_insecure_port(self._address)
+        except RuntimeError as error:
+            raise OSError(f"cannot bind {self._address}: {error}") from error
+        await self._server.start()
+        return port
+
+    async def set_serving(self, service: str, serving: bool) -> None:
+        """Sets what grpc.health.v1 says of a service; "" is the whole server. Ignored after `leave`."""
+        states = health_pb2.HealthCheckResponse
+        await self._health.set(service, states.SERVING if serving else states.NOT_SERVING)
+
+    async def leave(self) -> None:
+        """Says NOT_SERVING for everything from now on and goes on answering."""
+        await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace_s: float) -> None:
+        """Takes no new call, waits up to grace_s seconds for those in progress, cancels the rest, closes."""
+        if self._server is not None:
+            await self._server.stop(grace_s)
+
+    def _new_server(self, handlers: Handlers) -> aio.Server:
+        server = aio.server(options=self._options)
+        server.add_generic_rpc_handlers((GenericHandlers(handlers),))
+        return server
+
+
+class GenericHandlers(grpc.GenericRpcHandler):
+    """Finds handlers by full method name; registered ones do nothing on grpc.aio before 1.84."""
+
+    def __init__(self, handlers: Handlers) -> None:
+        self._handlers = handlers
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        """The handler of a call; None answers UNIMPLEMENTED."""
+        return self._handlers.get(handler_call_details.method)
+
+
+def _options(reuse_port: bool, connection_streams: int, connection_age_s: float) -> list[tuple[str, int]]:
+    options = [
+        ("grpc.so_reuseport", int(reuse_port)),
+        ("grpc.max_concurrent_streams", connection_streams),
+        # Else core 1.83 lowers the limit while streams end and refuses (RST_STREAM 7, UNAVAILABLE) what a
+        # well-behaved client has sent under the old one: 134 of 300 calls at once over one connection.
+        ("grpc.http.overload_protection", 0),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.server_handshake_timeout_ms", round(HANDSHAKE_TIMEOUT_S * 1000)),
+        ("grpc.keepalive_time_ms", round(KEEPALIVE_S * 1000)),
+        ("grpc.keepalive_timeout_ms", round(KEEPALIVE_TIMEOUT_S * 1000)),
+        (
+            "grpc.http2.ping_timeout_ms",
+            round(KEEPALIVE_TIMEOUT_S * 1000),
+        ),  # else a minute at least
+    ]
+    if connection_age_s:
+        options.append(("grpc.max_connection_age_ms", round(connection_age_s * 1000)))
+    return options
+
+
+def _service_handlers(services: Sequence[Service]) -> Handlers:
+    handlers: Handlers = {}
+    for service in services:
+        for name, unary in service.unary.items():
+            path = f"/{service.name}/{name}"
+            handlers[path] = grpc.unary_unary_rpc_method_handler(_unary(unary, path))
+        for name, stream in service.streams.items():
+            path = f"/{service.name}/{name}"
+            handlers[path] = grpc.stream_stream_rpc_method_handler(_stream(stream, path))
+    return handlers
+
+
+def _unary(method: UnaryMethod, path: str) -> Callable[..., Any]:
+    async def handle(raw: bytes, context: Context) -> bytes:
+        call = _call(path, context)
+        try:
+            answer = await method(raw, call)
+        except Failure as failure:
+            return await _abort(context, call, failure)
+        context.set_trailing_metadata(tuple(call.trailing))
+        return answer
+
+    return handle
+
+
+def _stream(method: StreamMethod, path: str) -> Callable[..., Any]:
+    async def handle(raw: AsyncIterator[bytes], context: Context) -> AsyncGenerator[bytes, None]:
+        call = _call(path, context)
+        try:
+            async with aclosing(method(raw, call)) as answers:
+                async for answer in answers:
+                    yield answer
+        except Failure as failure:
+            await _abort(context, call, failure)
+        context.set_trailing_metadata(tuple(call.trailing))
+
+    return handle
+
+
+def _call(path: str, context: Context) -> Call:
+    remaining = context.time_remaining()
+    deadline = None if remaining is None or remaining > _NO_DEADLINE_S else time.monotonic() + remaining
+    metadata = cast(Metadata, context.invocation_metadata() or ())
+    return Call(path, metadata, context.peer(), deadline)
+
+
+async def _abort(context: Context, call: Call, failure: Failure) -> bytes:
+    trailing = (*call.trailing, (_STATUS_KEY, failure.details))
+    await context.abort(_STATUS_CODES[failure.code], failure.message, trailing)
+    raise AssertionError("abort raises")
+
+
+_STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def _health_handlers(servicer: health.aio.HealthServicer) -> Handlers:
+    async def check(raw: bytes, context: Context) -> Any:
+        return await servicer.Check(await _parsed(health_pb2.HealthCheckRequest, raw, context), context)
+
+    async def watch(raw: bytes, context: Context) -> None:
+        await servicer.Watch(await _parsed(health_pb2.HealthCheckRequest, raw, context), context)
+
+    encode = health_pb2.HealthCheckResponse.SerializeToString
+    return {
+        f"/{health.SERVICE_NAME}/Check": grpc.unary_unary_rpc_method_handler(check, None, encode),
+        f"/{health.SERVICE_NAME}/Watch": grpc.unary_stream_rpc_method_handler(watch, None, encode),
+    }
+
+
+def _reflection_handlers(names: Sequence[str]) -> Handlers:
+    servicer = reflection.aio.ReflectionServicer(names, pool=_MethodsToo())
+
+    async def info(raw: AsyncIterator[bytes], context: Context) -> AsyncGenerator[Any, None]:
+        async def requests() -> AsyncGenerator[Any, None]:
+            async for message in raw:
+                yield await _parsed(reflection_pb2.ServerReflectionRequest, message, context)
+
+        async for response in servicer.ServerReflectionInfo(requests(), context):
+            yield response
+
+    encode = reflection_pb2.ServerReflectionResponse.SerializeToString
+    path = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
+    return {path: grpc.stream_stream_rpc_method_handler(info, None, encode)}
+
+
+class _MethodsToo:
+    """The default descriptor pool, which finds methods by name as well: ghz asks for them.
+
+    The reflection protocol says that it must; protobuf's own pool knows messages, enums and services only.
+    """
+
+    def __init__(self) -> None:
+        self._pool: Any = descriptor_pool.Default()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> Any:  # noqa: N802 - the name of the pool's method
+        """The descriptor of the file that declares the symbol. Raises KeyError if none does."""
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            service, _, method = symbol.rpartition(".")
+            return self._pool.FindServiceByName(service).methods_by_name[method].containing_service.file
+
+
+async def _parsed(message_type: Any, raw: bytes, context: Context) -> Any:
+    try:
+        return message_type.FromString(raw)
+    except DecodeError:
+        name = message_type.DESCRIPTOR.full_name
+        return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"expected the bytes of a {name}")

@@ -1,0 +1,98 @@
+"""Runs the command as a person would: as a process of its own, in a session like a terminal's."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+WAIT_S = 90.0
+"""How long a test waits for a line; a whole first run takes a fraction of it."""
+
+
+class Command:
+    """A `staunch` command that runs, and what it has printed so far."""
+
+    def __init__(self, folder: Path, arguments: list[str], environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 -- lives as long as we do
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "staunch_cli.main", *arguments],
+            env=os.environ | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    @property
+    def output(self) -> str:
+        """All that was printed."""
+        self._log.flush()
+        return Path(f"/proc/self/fd/{self._log.fileno()}").read_text()
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """Waits until the output holds the pattern."""
+        give_up_at = time.monotonic() + WAIT_S
+        while time.monotonic() < give_up_at:
+            found = re.search(pattern, self.output)
+            if found:
+                return found
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise AssertionError(f"no {pattern!r} in:\n{self.output}")
+
+    def port(self) -> int:
+        """Waits until the server answers and returns its gRPC port."""
+        self.wait_for("Ctrl-C stops")
+        return int(self.wait_for(r"gRPC +127\.0\.0\.1:(\d+)")[1])
+
+    def metrics_url(self) -> str:
+        """The address of /metrics."""
+        return self.wait_for(r"http://127\.0\.0\.1:\d+/metrics")[0]
+
+    def press_ctrl_c(self) -> int:
+        """Interrupts the whole group, as a terminal does, and returns the exit code."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.process.wait(WAIT_S)
+
+    def kill(self) -> None:
+        """Kills the command alone, as kill -9 of its process id does."""
+        self.process.kill()
+        self.process.wait(WAIT_S)
+
+    def close(self) -> None:
+        """Ends what is left of it by force."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._log.close()
+
+    def processes(self) -> dict[int, str]:
+        """Every process that works on our folder, by its id: ours by their environment, PostgreSQL's too."""
+        found = {}
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+                if str(self.folder).encode() in words:
+                    found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
+        found.pop(os.getpid(), None)
+        return found
+
+    def none_left(self) -> bool:
+        """Waits until no process of the folder is left."""
+        give_up_at = time.monotonic() + 30
+        while time.monotonic() < give_up_at:
+            if not self.processes():
+                return True
+            time.sleep(0.05)
+        return False

@@ -1,0 +1,103 @@
+"""`staunch train`: what a simulated world in the database has to say to a training, and to which."""
+
+import asyncio
+from argparse import ArgumentParser
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import staunch_sql
+from staunch_cli.commands.train import add_train, train_settings
+from staunch_cli.shared.database import DatabaseUrls
+from staunch_cli.shared.errors import CommandError
+from staunch_features.postgres.pool import connect
+from staunch_features.views.file import load_label, load_view, parse_label, parse_view
+from staunch_local.simulation.world import write_world
+
+UNTIL = datetime(2026, 11, 1, tzinfo=UTC)
+SHIPPED = load_label("churn", [staunch_sql.LABELS_FOLDER])
+MINE = replace(SHIPPED, file=str(Path("views") / "labels" / "churn.sql"))
+CHURN = load_view("churn", [staunch_sql.FEATURES_FOLDER])
+_VIEW = """/* staunch
+description = "A guest of a hotel that shares the database with a simulated world."
+entity = "guest"
+population = "SELECT id FROM public.guests"
+[features]
+nights = { description = "Nights so far.", null = "never" }
+*/
+SELECT id, date_part('day', $2::timestamptz - came_at) AS nights
+FROM unnest($1::bigint[]) AS u (id) JOIN public.guests USING (id)
+"""
+_LABEL = """/* staunch
+description = "The guest has left."
+horizon_days = 10
+gap_days = 0
+observation_days = 0
+*/
+SELECT id, came_at < $3::timestamptz AS left FROM public.guests WHERE id = ANY ($1::bigint[])
+"""
+_WORLDLY = "EXISTS (SELECT FROM staunch.customers WHERE customer_id = id) AS left FROM"
+
+
+@pytest.fixture(scope="module")
+def world(database_factory) -> DatabaseUrls:
+    database = database_factory()
+    with ThreadPoolExecutor(1) as thread:
+        work = write_world(database.owner_url, customers=300, seed=7, until=UNTIL)
+        thread.submit(asyncio.run, work).result()
+        thread.submit(asyncio.run, _open_hotel(database.owner_url)).result()
+    return DatabaseUrls(database.owner_url, database.reader_url)
+
+
+async def _open_hotel(owner_url: str) -> None:
+    connection = await connect(owner_url)
+    await connection.execute("CREATE TABLE public.guests (id bigint, came_at timestamptz)")
+    await connection.execute("GRANT SELECT ON public.guests TO staunch_reader")
+    await connection.close()
+
+
+def _arguments(*words: str):
+    parser = ArgumentParser()
+    add_train(parser.add_subparsers())
+    return parser.parse_args(["train", *words])
+
+
+@pytest.mark.parametrize(("label", "known"), [(SHIPPED, True), (MINE, False)], ids=["ours", "a user's"])
+async def test_the_true_hazard_is_asked_for_the_label_that_it_is_the_hazard_of(world, label, known):
+    settings = await train_settings(_arguments(), world, CHURN, label)
+    assert (settings.ceiling is not None) == known
+    assert settings.until == UNTIL
+
+
+async def test_a_date_given_goes_before_the_end_of_the_world(world):
+    settings = await train_settings(_arguments("--until", "2026-06-01"), world, CHURN, SHIPPED)
+    assert settings.until == datetime(2026, 6, 1, tzinfo=UTC)
+
+
+async def test_a_date_that_has_not_come_yet_is_refused_unless_the_world_knows_it(world):
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
+    after = max(tomorrow, (UNTIL + timedelta(days=1)).date())
+    with pytest.raises(CommandError, match=rf"expected --until to be today, .* got {after}: the outcome of"):
+        await train_settings(_arguments("--until", f"{after}"), world, CHURN, SHIPPED)
+    settings = await train_settings(_arguments("--until", f"{UNTIL:%Y-%m-%d}"), world, CHURN, SHIPPED)
+    assert settings.until == UNTIL
+
+
+async def test_without_a_world_rows_end_now_and_nobody_knows_the_ceiling(database):
+    settings = await train_settings(
+        _arguments(), DatabaseUrls(database.owner_url, database.reader_url), CHURN, SHIPPED
+    )
+    assert (settings.until, settings.ceiling) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("label", "until"),
+    [(_LABEL, None), (_LABEL.replace("came_at < $3::timestamptz AS left FROM", _WORLDLY), UNTIL)],
+    ids=["its own", "the world's"],
+)
+async def test_rows_end_with_the_world_only_for_a_view_or_label_that_reads_it(world, label, until):
+    view, label = parse_view("hotel", _VIEW, "hotel.sql"), parse_label("hotel", label, "hotel.sql")
+    assert (await train_settings(_arguments(), world, view, label)).until == until

@@ -1,0 +1,136 @@
+"""`staunch view` and `staunch train` on rows that end in the past, in a big table without an index."""
+
+import asyncio
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from staunch_cli.commands import view as view_command
+from staunch_cli.main import main
+from staunch_features.postgres.pool import connect
+
+_TABLES = """
+CREATE SCHEMA cdnow;
+CREATE TABLE cdnow.purchases AS
+SELECT n % 300 + 1::bigint AS customer_id, n % 50 + 1.5 AS dollars,
+       date '1997-01-01' + (n * 7919 + n / 300 * n % 300) % 545 AS bought_on
+FROM generate_series(1, 20000) AS n;
+GRANT USAGE ON SCHEMA cdnow TO staunch_reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA cdnow TO staunch_reader;
+"""
+_VIEW = """/* staunch
+description = "A customer of CDNOW."
+entity = "customer"
+population = "SELECT DISTINCT customer_id FROM cdnow.purchases"
+[time_columns]
+"cdnow.purchases" = ["bought_on"]
+[features]
+dollars = { description = "A.", window = "90 days", null = "nothing bought" }
+*/
+SELECT u.id, v.dollars FROM unnest($1::bigint[]) AS u (id)
+CROSS JOIN LATERAL (
+  SELECT sum(dollars)::float8 AS dollars FROM cdnow.purchases AS p
+  WHERE p.customer_id = u.id AND p.bought_on <= $2::timestamptz
+    AND p.bought_on > $2::timestamptz - interval '90 days'
+) AS v
+"""
+_LABEL = """/* staunch
+description = "The customer buys nothing in the outcome window."
+horizon_days = 30
+gap_days = 0
+observation_days = 90
+*/
+SELECT u.id, count(p.dollars) = 0 AS quiet FROM unnest($1::bigint[]) AS u (id)
+LEFT JOIN cdnow.purchases AS p
+  ON p.customer_id = u.id AND p.bought_on > $3::timestamptz AND p.bought_on <= $4::timestamptz
+GROUP BY u.id
+"""
+_INDEX = "CREATE INDEX ON cdnow.purchases (customer_id, bought_on) INCLUDE (dollars)"
+
+
+@pytest.fixture(scope="module")
+def cdnow(database_factory):
+    made = database_factory(template="template1")
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, _fill(made.owner_url)).result()
+    return made
+
+
+async def _fill(url: str) -> None:
+    connection = await connect(url)
+    await connection.execute(_TABLES)
+    await connection.close()
+
+
+@pytest.fixture
+def staunch(cdnow, tmp_path, monkeypatch, capsys):
+    """Runs the command: exit code, what it printed, what it warned of."""
+    for kind, text in (("features", _VIEW), ("labels", _LABEL)):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "cdnow.sql").write_text(text)
+    monkeypatch.setenv("STAUNCH_VIEWS", str(tmp_path))
+    monkeypatch.setenv("STAUNCH_DATABASE_URL", cdnow.owner_url)
+    monkeypatch.setenv("STAUNCH_DATABASE_READER_URL", cdnow.reader_url)
+    monkeypatch.setenv("STAUNCH_STATE_FOLDER", str(tmp_path / "state"))
+    monkeypatch.setenv("STAUNCH_STORE", str(tmp_path / "models"))
+
+    def run(*words: str) -> tuple[int, str, str]:
+        code = main(words)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def test_check_names_the_index_first_and_the_date_on_which_the_rows_end(staunch):
+    code, out, err = staunch("view", "check", "cdnow")
+    assert code == 0
+    assert err == f"staunch: cdnow.purchases is read whole for each id: {_INDEX}\n"
+    assert f"advice: cdnow.purchases is read whole for each id: {_INDEX}\n" in out
+    assert re.search(r"advice: the last row is of 1998-06-\d\d .*: train with --until 1998-0", out)
+
+
+def test_show_warns_of_labels_where_the_rows_have_ended_and_gives_a_date(staunch):
+    _, out, err = staunch("view", "show", "cdnow")
+    assert "label true for 100.0%" in out
+    as_of = re.search(r"the last row is of .*: show labels with --as-of (1998-\d\d-\d\d)\n", err)
+    assert as_of is not None
+    assert f"staunch: cdnow.purchases is read whole for each id: {_INDEX}\n" in err
+    _, out, err = staunch("view", "show", "cdnow", "--as-of", as_of[1])
+    assert "label true for 100.0%" not in out
+    assert "the last row" not in err
+
+
+def test_what_does_not_answer_in_time_is_told_with_its_file_and_the_index(staunch, monkeypatch, tmp_path):
+    file = tmp_path / "features/cdnow.sql"
+    sleeps = "sum(dollars + (SELECT count(*) FROM generate_series(1, 1000000000) AS n WHERE n > dollars))"
+    file.write_text(file.read_text().replace("sum(dollars)", sleeps))
+    monkeypatch.setattr(view_command, "_TIMEOUT_S", 1.0)
+    for action in ("check", "show"):
+        code, _, err = staunch("view", action, "cdnow", "--as-of", "1998-05-01")
+        assert code == 1
+        assert (
+            f"staunch: {file}: expected an answer within 1 s, got none; cdnow.purchases is read whole" in err
+        )
+        assert err.rstrip().endswith(_INDEX)
+
+
+def test_train_names_the_index_before_it_reads_and_the_rows_of_each_date(staunch):
+    code, out, _ = staunch("train", "--view", "cdnow", "--until", "1998-06-30", "--learner", "xgboost")
+    assert code == 0
+    lines = [line.strip() for line in out.splitlines()]
+    assert lines.index(f"advice: cdnow.purchases is read whole for each id: {_INDEX}") < lines.index(
+        "reading labels"
+    )
+    assert [
+        line for line in lines if re.match(r"test as of 1998-\d\d-\d\d: \d+ rows, label true for \d+, ", line)
+    ]
+    assert not [line for line in lines if line.startswith("warning: the last row")]
+
+
+def test_train_up_to_now_warns_before_it_fails(staunch):
+    code, out, err = staunch("train", "--view", "cdnow")
+    assert code == 1
+    assert "warning: the last row is of 1998-06-" in out
+    assert "--until" in err

@@ -1,0 +1,59 @@
+"""What a long step prints while it goes on."""
+
+import io
+
+import pytest
+
+from staunch_cli.printing.progress import Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("stream", "printed"),
+    [
+        (Terminal(), "\r news|\n reading   0%|\r reading  50%|\r reading 100%|\n more news|\n"),
+        (io.StringIO(), " news\n| reading\n| more news\n|"),
+    ],
+)
+def test_a_stage_moves_on_a_terminal_and_news_have_no_percentage(stream, printed):
+    progress = Progress(stream)
+    for stage, done in (
+        ("news", 1.0),
+        ("reading", 0.0),
+        ("reading", 0.5),
+        ("reading", 1.0),
+        ("more news", 1.0),
+    ):
+        progress(stage, done)
+    progress.close()
+    assert stream.getvalue().replace(" " * 10, " ") == printed.replace("|", "")
+
+
+def test_where_no_line_can_move_a_long_stage_is_told_every_ten_seconds():
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(stream, clock)
+    for second in range(0, 50, 5):
+        clock.now = second
+        progress("reading", second / 50)
+    assert stream.getvalue().split() == [
+        "reading",
+        "reading",
+        "20%",
+        "reading",
+        "40%",
+        "reading",
+        "60%",
+        "reading",
+        "80%",
+    ]

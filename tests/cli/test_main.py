@@ -1,0 +1,123 @@
+"""The command's tree and its failures."""
+
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from grpc import StatusCode
+
+from staunch_cli.main import COMMANDS, EXPECTED, EXTRAS
+
+HEAVY = ("grpc", "numpy", "pydantic", "asyncpg", "onnxruntime", "sklearn", "tqdm", "pyarrow")
+
+
+def test_help_lists_every_command(staunch):
+    told = staunch("--help")
+    assert told.code == 0
+    for name, command in COMMANDS.items():
+        assert name in told.out
+        assert command.summary in told.out
+
+
+def test_help_and_the_commands_of_a_caller_load_nothing_heavy():
+    for words in (["--help"], ["predict", "--help"], ["explain", "--help"], ["models", "--help"]):
+        code = (
+            "import sys\nfrom staunch_cli.main import main\n"
+            f"try: main({words!r})\nexcept SystemExit: pass\n"
+            f"assert not [name for name in {HEAVY!r} if name in sys.modules]"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("words", [[], ["dance"], ["predict"], ["predict", "42", "--dance"]])
+def test_misuse_is_exit_code_2_with_a_usage_line(staunch, words):
+    told = staunch(*words)
+    assert told.code == 2
+    assert "usage: staunch" in told.err
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_every_expected_exception_exists(name):
+    module, _, kind = name.rpartition(".")
+    assert issubclass(getattr(import_module(module), kind), Exception)
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_shows_its_help(staunch, name):
+    told = staunch(name, "--help")
+    assert told.code == 0
+    assert f"usage: staunch {name}" in told.out
+
+
+def test_a_refusal_is_one_line_and_exit_code_1(staunch, toy):
+    toy.script.append(toy.failing(StatusCode.NOT_FOUND, "CUSTOMER_NOT_FOUND"))
+    told = staunch("predict", 42)
+    assert (told.code, told.out) == (1, "")
+    assert told.err == "staunch: CUSTOMER_NOT_FOUND: as told\n"
+
+
+def test_no_server_is_one_line_that_says_what_to_do(staunch):
+    told = staunch("predict", 42, "--server", "127.0.0.1:1", "--timeout", "2")
+    assert told.code == 1
+    assert told.err.startswith("staunch: nothing answers at 127.0.0.1:1: start it with `staunch run`")
+    assert told.err.count("\n") == 1
+
+
+def test_what_was_not_expected_keeps_its_traceback(staunch, monkeypatch):
+    monkeypatch.setattr("staunch_cli.commands.predict.headline", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        staunch("predict", 42)
+
+
+@pytest.mark.parametrize(("module", "extra"), [("matplotlib", "train"), ("faker", "local")])
+def test_a_package_of_an_absent_extra_is_one_line_that_names_the_extra(staunch, monkeypatch, module, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+
+    def needs_it(*_args):
+        import_module(module)
+
+    monkeypatch.setattr("staunch_cli.commands.predict.headline", needs_it)
+    told = staunch("predict", 42)
+    assert told.code == 1
+    assert told.err == (
+        f"staunch: {module} is not installed: this command needs the extra `{extra}`, "
+        f"pip install 'staunch-server[{extra}]'\n"
+    )
+
+
+def test_the_named_extras_are_declared_and_their_modules_are_not_always_there():
+    declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert EXTRAS.keys() <= declared["optional-dependencies"].keys()
+    for extra, modules in EXTRAS.items():
+        brought = " ".join(declared["optional-dependencies"][extra]).replace("scikit-learn", "sklearn")
+        assert all(module in brought for module in modules)
+        assert not any(module in " ".join(declared["dependencies"]) for module in modules - {"onnx"})
+
+
+def test_a_module_that_is_missing_for_another_reason_keeps_its_traceback(staunch, monkeypatch):
+    monkeypatch.setattr("staunch_cli.commands.predict.headline", lambda *_: import_module("staunch_nowhere"))
+    with pytest.raises(ModuleNotFoundError):
+        staunch("predict", 42)
+
+
+def test_ctrl_c_is_exit_code_130_and_silent(staunch, monkeypatch):
+    def interrupt(*_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("staunch_cli.commands.predict.headline", interrupt)
+    assert (staunch("predict", 42).code, staunch("predict", 42).err) == (130, "")
+
+
+def test_a_reader_that_leaves_ends_the_command_quietly(server):
+    words = f"{sys.executable} -m staunch_cli.main models list --server {server.target}"
+    told = subprocess.run(
+        ["/bin/sh", "-c", f"{{ {words}; echo code $? >&2; }} | true"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Traceback" not in told.stderr
+    assert "Exception ignored" not in told.stderr

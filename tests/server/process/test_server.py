@@ -1,0 +1,154 @@
+"""What the whole server promises, with a real database and a real model."""
+
+import sys
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2
+from prometheus_client import CollectorRegistry
+
+from staunch.v1 import model_service_pb2, prediction_service_pb2
+from staunch.v1 import prediction_service_pb2 as pb
+from staunch_server.models import aliases as pointers
+from staunch_server.models import registry
+from staunch_server.process import worker
+from staunch_server.process.worker import Server
+from staunch_server.settings import SettingsError, load_settings
+
+STATES = health_pb2.HealthCheckResponse
+
+
+async def health(running: Any, service: str = "") -> int:
+    method = running.channel.unary_unary("/grpc.health.v1.Health/Check")
+    answer = await method(health_pb2.HealthCheckRequest(service=service).SerializeToString())
+    return int(STATES.FromString(answer).status)
+
+
+@pytest.mark.parametrize("transport", ["aio", "native"])
+async def test_a_customer_is_scored_from_the_rows_of_the_database(serve: Any, transport: str) -> None:
+    running = await serve(transport=transport)
+    answer = await running.predictions.Predict(pb.PredictRequest(customer_id=3, include_features=True))
+    assert 0 < answer.probability < 1
+    assert (answer.model.name, answer.model.version) == ("churn", 1)
+    assert answer.features["a"].number == 3 * 1.5 - 20
+
+
+@pytest.mark.parametrize("transport", ["aio", "native"])
+async def test_every_method_of_the_contract_is_served(serve: Any, transport: str) -> None:
+    running = await serve(transport=transport)
+    for file in (prediction_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR):
+        for service in file.services_by_name.values():
+            for method in service.methods:
+                path = f"/{service.full_name}/{method.name}"
+                code = await running.channel.unary_unary(path)(b"\x0a\xff", timeout=5).code()
+                assert code in (grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT), path
+
+
+async def test_a_server_without_a_model_waits_for_one_and_says_so(
+    serve: Any, publish: Any, until: Any, tmp_path: Any
+) -> None:
+    store = tmp_path / "empty"
+    store.mkdir()
+    running = await serve(store=store, store_poll_s=0.05)
+    assert await health(running) == STATES.NOT_SERVING
+    assert await health(running, "staunch.v1.PredictionService") == STATES.NOT_SERVING
+    assert await health(running, "staunch.v1.ModelService") == STATES.SERVING
+    error = await running.failure(running.predictions.Predict(pb.PredictRequest(customer_id=3)))
+    assert error.reason in {"MODEL_NOT_FOUND", "MODEL_NOT_READY"}
+    assert not running.server.healthy()
+    publish(store)
+
+    async def serving() -> bool:
+        return await health(running) == STATES.SERVING
+
+    await until(serving)
+    assert await health(running, "staunch.v1.PredictionService") == STATES.SERVING
+    await running.predictions.Predict(pb.PredictRequest(customer_id=3))
+    assert running.server.healthy()
+
+
+async def test_what_happened_is_measured_by_method_model_and_step(serve: Any) -> None:
+    running = await serve()
+    await running.predictions.Predict(pb.PredictRequest(customer_id=3))
+    await running.predictions.Explain(pb.ExplainRequest(customer_id=3))
+    stream = running.predictions.BatchPredict(iter([pb.BatchPredictRequest(customer_ids=[1, 2, 999])]))
+    assert len([chunk async for chunk in stream]) == 1
+    value = running.server.metrics.registry.get_sample_value
+    model = {"model": "churn@1"}
+    for method in ("Predict", "Explain", "BatchPredict"):
+        path = {"method": f"/staunch.v1.PredictionService/{method}"}
+        assert value("staunch_calls_total", path | model | {"code": "OK", "reason": ""}) == 1
+        assert value("staunch_call_seconds_count", path | model) == 1
+    assert value("staunch_queue_seconds_count", model) >= 1
+    for kind, rows in [("interactive", 2), ("batch", 3)]:
+        assert value("staunch_sql_seconds_count", model | {"kind": kind}) >= 1
+        assert value("staunch_batch_rows_sum", model | {"kind": kind}) == rows
+    assert value("staunch_onnx_seconds_count", model | {"step": "score"}) >= 2
+    assert value("staunch_onnx_seconds_count", model | {"step": "explain"}) >= 1
+    assert value("staunch_rows_total", model | {"outcome": "failed"}) == 1
+    assert value("staunch_rows_total", model | {"outcome": "scored"}) == 4
+
+
+async def test_the_state_of_the_process_is_measured(serve: Any, until: Any) -> None:
+    running = await serve(interactive_connections=3)
+    await running.predictions.Predict(pb.PredictRequest(customer_id=3))
+    collected = {f.name: f.samples for f in running.server.metrics.registry.collect()}
+    (build,) = collected["staunch_build_info"]
+    assert (build.labels["transport"], build.value) == ("aio", 1)
+    (info,) = [s for s in collected["staunch_model_info"] if s.value == 1]
+    assert (info.labels["model"], info.labels["version"], info.labels["state"]) == ("churn", "1", "READY")
+    assert info.labels["digest"].startswith("sha256:")
+    value = running.server.metrics.registry.get_sample_value
+    await until(lambda: value("staunch_pool_connections_max", {"pool": "interactive"}) == 3)
+    assert value("staunch_pool_connections_in_use", {"pool": "interactive"}) == 0
+    assert value("staunch_calls_in_progress", {"kind": "unary"}) == 0
+
+
+async def test_two_servers_do_not_share_a_port_unless_told(serve: Any) -> None:
+    running = await serve()
+    with pytest.raises(OSError, match="cannot bind"):
+        await serve(port=running.server.port)
+
+
+async def test_the_url_of_the_database_never_leaves_in_an_error(serve: Any, clients: Any) -> None:
+    url = clients.reader_url.replace("staunch_reader:", "staunch_reader:wrong")
+    running = await serve(database_reader_url=url)
+    error = await running.failure(running.predictions.Predict(pb.PredictRequest(customer_id=3), timeout=3))
+    assert error.reason == "DATABASE_UNAVAILABLE"
+    assert "wrong" not in repr(error)
+    assert "127.0.0.1" not in repr(error)
+
+
+async def test_what_runs_beside_the_calls_begins_again_after_an_unforeseen_failure(
+    serve: Any, publish: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one odd moment of the disk would end the following of aliases until somebody restarts."""
+    monkeypatch.setattr(worker, "_AGAIN_S", 0.01)
+    running = await serve(store_poll_s=0.02)
+    failed = 0
+
+    def fails_twice(*arguments: Any) -> Any:
+        nonlocal failed
+        failed += 1
+        if failed <= 2:
+            raise RuntimeError("unforeseen")
+        return pointers.read_pointing(*arguments)
+
+    monkeypatch.setattr(registry, "read_pointing", fails_twice)
+    publish(running.store)
+    await until(lambda: running.server.registry.ready() == ["churn@2"])
+    assert failed > 2
+
+
+def test_the_native_transport_is_refused_what_it_cannot_do(clients: Any) -> None:
+    flags = {"transport": "native", "max_connection_age_s": 60, "database_reader_url": clients.reader_url}
+    with pytest.raises(SettingsError, match="max_connection_age_s is set: expected 0"):
+        Server(load_settings(flags), CollectorRegistry())
+
+
+async def test_the_native_transport_is_named_when_it_is_not_installed(monkeypatch: Any, clients: Any) -> None:
+    monkeypatch.setitem(sys.modules, "staunch_server.transport.native", None)
+    settings = load_settings({"transport": "native", "database_reader_url": clients.reader_url})
+    with pytest.raises(SettingsError, match=r"install staunch-server\[native\], or choose aio"):
+        Server(settings, CollectorRegistry())

@@ -1,0 +1,251 @@
+"""What the supervisor promises: one port and one /metrics for all workers, one SetAlias, restarts."""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from grpc import aio
+
+from staunch.v1 import model_service_pb2 as mpb
+from staunch.v1 import prediction_service_pb2 as pb
+from staunch.v1.model_service_pb2_grpc import ModelServiceStub
+from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
+from staunch_server.process.supervisor import PortTaken, Supervisor, Worker, reserve
+from staunch_server.settings import load_settings
+
+KNOWN = 1
+"""A customer of the small database."""
+
+
+@dataclass
+class Supervised:
+    """A supervised server of two workers."""
+
+    process: asyncio.subprocess.Process
+    port: int
+    metrics: str
+    said: str
+
+    @contextlib.asynccontextmanager
+    async def channel(self) -> AsyncIterator[aio.Channel]:
+        """A connection of its own, which the kernel gives to either worker."""
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        async with aio.insecure_channel(f"127.0.0.1:{self.port}", options=options) as channel:
+            yield channel
+
+    async def version(self) -> int:
+        """The version that answers on a new connection."""
+        async with self.channel() as channel:
+            answer = await PredictionServiceStub(channel).Predict(
+                pb.PredictRequest(customer_id=KNOWN), timeout=5
+            )
+            return answer.model.version
+
+    def scrape(self) -> str:
+        """What /metrics says."""
+        return urllib.request.urlopen(self.metrics, timeout=5).read().decode()
+
+    def workers(self) -> list[int]:
+        """The process ids of the workers."""
+        children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
+        with open(children) as file:
+            return [int(word) for word in file.read().split()]
+
+
+@pytest.fixture
+async def supervised(tmp_path: Any, clients: Any, publish: Callable[..., int]) -> AsyncIterator[Supervised]:
+    """A real `staunch serve` with two workers, on a database of our own and two versions."""
+    publish(tmp_path / "models", "churn", seed=1)
+    publish(tmp_path / "models", "churn", seed=2, alias="candidate")
+    environment = {
+        "STAUNCH_DATABASE_READER_URL": clients.reader_url,
+        "STAUNCH_STATE_FOLDER": str(tmp_path),
+        "STAUNCH_WORKERS": "2",
+        "STAUNCH_PORT": "0",
+        "STAUNCH_METRICS_PORT": "0",
+        # So that only the signal can move the other worker in time.
+        "STAUNCH_STORE_POLL_S": "3600",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "staunch_cli.main", "serve",
+        env=os.environ | environment, stdout=asyncio.subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    try:
+        said = await asyncio.wait_for(_until_ready(process), 60)
+        port, metrics = re.search(r"127\.0\.0\.1:(\d+)", said), re.search(r"http://\S+/metrics", said)
+        assert port, said
+        assert metrics, said
+        yield Supervised(process, int(port[1]), metrics[0], said)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), 60)
+
+
+async def _until_ready(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    said = ""
+    while "Ctrl-C stops" not in said:
+        line = (await process.stdout.readline()).decode()
+        assert line, said
+        said += line
+    return said
+
+
+async def _soon(holds: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(30):
+        while not await holds():
+            await asyncio.sleep(0.05)
+
+
+async def test_it_says_which_versions_it_serves_and_which_of_them_is_the_champion(supervised: Supervised):
+    assert "Staunch serves churn@1 (champion), churn@2 (candidate)\n" in supervised.said
+
+
+async def test_a_moved_alias_moves_in_every_worker(supervised: Supervised):
+    async with supervised.channel() as channel:
+        await ModelServiceStub(channel).SetAlias(
+            mpb.SetAliasRequest(name="churn", alias="champion", version=2)
+        )
+
+    async def all_moved() -> bool:
+        return {await supervised.version() for _ in range(20)} == {2}
+
+    await _soon(all_moved)
+
+
+async def test_one_page_of_metrics_counts_the_calls_of_all_workers(supervised: Supervised):
+    for _ in range(20):
+        await supervised.version()
+
+    async def all_counted() -> bool:
+        counts = re.findall(
+            r"^staunch_calls_total\{[^}]*Predict[^}]*\} (\S+)$", supervised.scrape(), re.MULTILINE
+        )
+        return sum(map(float, counts)) == 20
+
+    await _soon(all_counted)
+    assert "staunch_workers_ready 2.0" in supervised.scrape()
+
+
+async def test_a_killed_worker_is_started_again_while_the_other_answers(supervised: Supervised):
+    victim = supervised.workers()[0]
+    os.kill(victim, signal.SIGKILL)
+
+    async def two_again() -> bool:
+        said = supervised.scrape()
+        return "staunch_worker_restarts_total 1.0" in said and "staunch_workers_ready 2.0" in said
+
+    await _soon(two_again)
+    assert victim not in supervised.workers()
+    assert len(supervised.workers()) == 2
+    assert await supervised.version() == 1
+
+
+async def test_workers_that_die_again_and_again_leave_their_counts_and_no_heap_of_files(
+    supervised: Supervised, tmp_path: Any
+):
+    counted: list[float] = []
+
+    async def two_again(restarts: int) -> bool:
+        said = supervised.scrape()
+        calls = re.findall(r"^staunch_calls_total\{[^}]*Predict[^}]*\} (\S+)$", said, re.MULTILINE)
+        counted.append(sum(map(float, calls)))
+        return f"staunch_worker_restarts_total {restarts}.0" in said and "workers_ready 2.0" in said
+
+    for restarts in range(1, 4):
+        for _ in range(10):
+            await supervised.version()
+        os.kill(supervised.workers()[0], signal.SIGKILL)
+        await _soon(lambda: two_again(restarts))  # noqa: B023 -- awaited before the next turn
+    assert counted == sorted(counted)
+    assert counted[-1] == 30
+    kept = [file.name for file in (tmp_path / "metrics").glob("*.db") if not file.name.startswith("gauge")]
+    assert len(kept) <= 2 * 3  # of two workers and of all the dead
+
+
+async def test_a_reload_while_a_worker_starts_does_not_end_it(supervised: Supervised):
+    """SIGHUP ends a process that does not handle it yet, so SetAlias on one worker could kill another."""
+    os.kill(supervised.workers()[0], signal.SIGKILL)
+
+    async def two_again() -> bool:
+        supervised.process.send_signal(signal.SIGHUP)
+        return "staunch_workers_ready 2.0" in supervised.scrape() and len(supervised.workers()) == 2
+
+    await asyncio.sleep(0.1)
+    await _soon(two_again)
+    assert "staunch_worker_restarts_total 1.0" in supervised.scrape()
+
+
+async def test_a_worker_that_is_told_to_end_while_it_is_started_ends(clients: Any, tmp_path: Any):
+    worker = Worker(0)
+    worker.end(signal.SIGTERM)
+    settings = {"STAUNCH_DATABASE_READER_URL": clients.reader_url, "STAUNCH_STATE_FOLDER": str(tmp_path)}
+    ports = {"STAUNCH_PORT": "0", "STAUNCH_METRICS_PORT": "0", "STAUNCH_SUPERVISED": "1"}
+    async with asyncio.timeout(20):
+        assert await worker.run(os.environ | settings | ports) == -signal.SIGTERM
+
+
+async def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no_python"))
+    monkeypatch.setattr("shutil.which", lambda _name: None)
+    said: list[str] = []
+    supervisor = Supervisor(load_settings({}), tmp_path / "metrics", said.append)
+    keeping = asyncio.create_task(supervisor._keep(supervisor._workers[0]))
+
+    async def tried_twice() -> bool:
+        return len(said) >= 2
+
+    await _soon(tried_twice)
+    assert all("could not be started" in line for line in said)
+    supervisor.stop()
+    await asyncio.wait_for(keeping, 10)
+
+
+async def test_killed_it_leaves_no_worker(supervised: Supervised):
+    workers = supervised.workers()
+    supervised.process.kill()
+    await supervised.process.wait()
+
+    async def gone() -> bool:
+        return not any(_alive(pid) for pid in workers)
+
+    await _soon(gone)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+async def test_health_over_http_is_well_and_other_paths_are_not_found(supervised: Supervised):
+    url = supervised.metrics.replace("/metrics", "/healthz")
+    assert urllib.request.urlopen(url, timeout=5).read() == b"ok\n"
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(url + "x", timeout=5)
+
+
+async def test_it_holds_neither_grpc_nor_onnxruntime():
+    code = "import sys, json; import staunch_cli.commands.run; print(json.dumps(sorted(sys.modules)))"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    held = json.loads((await process.communicate())[0])
+    assert {"grpc", "onnxruntime", "sklearn", "xgboost"}.isdisjoint(held)
+
+
+def test_a_reserved_port_refuses_others_and_lets_our_workers_in():
+    with reserve("127.0.0.1", 0, "--port") as held:
+        port = held.getsockname()[1]
+        with pytest.raises(PortTaken, match=rf"cannot use 127\.0\.0\.1:{port}.*--port"):
+            reserve("127.0.0.1", port, "--port")

@@ -1,0 +1,315 @@
+"""What `python -m staunch_server.process.worker` promises as a process: start, signals, what it holds."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import grpc
+import pytest
+from grpc import aio
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from staunch.v1 import model_service_pb2 as mpb
+from staunch.v1 import prediction_service_pb2 as pb
+from staunch.v1.model_service_pb2_grpc import ModelServiceStub
+from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
+
+FORBIDDEN = {
+    "sklearn",
+    "xgboost",
+    "shap",
+    "pandas",
+    "onnx",
+    "joblib",
+    "faker",
+    "scipy",
+    "matplotlib",
+    "numba",
+}
+
+WATCHED = f"""
+import os, sys
+def watch(event, arguments):
+    if event == "pickle.find_class":
+        os.write(2, b"UNPICKLED %r\\n" % (arguments,))
+sys.addaudithook(watch)
+from staunch_server.process.worker import main
+code = main()
+os.write(2, b"HELD %s\\n" % " ".join(sorted({FORBIDDEN} & set(sys.modules))).encode())
+sys.exit(code)
+"""
+
+
+def free_port() -> int:
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Process:
+    """A worker process that has said that it answers, or has ended."""
+
+    process: asyncio.subprocess.Process
+    ready: str
+    port: int
+    metrics_port: int
+    channel: aio.Channel
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def ended(self) -> tuple[int, str]:
+        """Waits for the end; the exit code, and what it wrote to stderr."""
+        _, errors = await asyncio.wait_for(self.process.communicate(), 30)
+        assert self.process.returncode is not None
+        return self.process.returncode, errors.decode()
+
+
+@pytest.fixture
+async def worker(
+    clients: Any, publish: Any, tmp_path: Path
+) -> AsyncIterator[Callable[..., Awaitable[Process]]]:
+    """`await worker(code=None, **variables)` starts a worker process; STAUNCH_ goes before the variables."""
+    store = tmp_path / "models"
+    publish(store)
+    started: list[Process] = []
+
+    async def start(
+        code: str | None = None, inherited: dict[str, str] | None = None, **variables: Any
+    ) -> Process:
+        port, metrics_port = free_port(), free_port()
+        reading, writing = os.pipe()
+        settings = {
+            "PORT": port,
+            "METRICS_PORT": metrics_port,
+            "STORE": store,
+            "DATABASE_READER_URL": clients.reader_url,
+            "READY_FD": writing,
+        } | variables
+        environment = {f"STAUNCH_{name}": str(value) for name, value in settings.items()}
+        command = ["-c", code] if code else ["-m", "staunch_server.process.worker"]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *command,
+            env={**os.environ, **environment, **(inherited or {})},
+            pass_fds=(writing,),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            ready = await asyncio.wait_for(asyncio.to_thread(pipe.readline), 30)
+        channel = aio.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)])
+        started.append(Process(process, ready, port, metrics_port, channel))
+        return started[-1]
+
+    yield start
+    for one in started:
+        await one.channel.close()
+        if one.process.returncode is None:
+            one.process.kill()
+            await one.process.communicate()
+
+
+async def call_everything(channel: aio.Channel) -> None:
+    """Calls each RPC that the server has, with an answer and with an error."""
+    predictions, models = PredictionServiceStub(channel), ModelServiceStub(channel)
+    await predictions.Predict(pb.PredictRequest(customer_id=3, include_features=True))
+    explained = await predictions.Explain(pb.ExplainRequest(customer_id=3))
+    assert explained.explanation.additivity_error <= 1e-9
+    stream = predictions.BatchPredict(iter([pb.BatchPredictRequest(customer_ids=range(1, 41))]))
+    assert [len(chunk.probabilities) async for chunk in stream] == [40]
+    assert len((await models.ListModels(mpb.ListModelsRequest())).models) == 1
+    assert (await models.GetModel(mpb.GetModelRequest(model="churn"))).model.manifest_json
+    await models.SetAlias(mpb.SetAliasRequest(name="churn", alias="challenger", version=1))
+    await models.ReloadModels(mpb.ReloadModelsRequest())
+    missing = predictions.Predict(pb.PredictRequest(customer_id=10**9))
+    assert await missing.code() is grpc.StatusCode.NOT_FOUND
+    check = channel.unary_unary("/grpc.health.v1.Health/Check")
+    assert health_pb2.HealthCheckResponse.FromString(await check(b"")).status == 1
+    listing = reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
+    reflecting = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+    assert len([one async for one in reflecting(iter([listing]))]) == 1
+
+
+def get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return str(answer.read().decode())
+
+
+@pytest.mark.parametrize("transport", ["aio", "native"])
+async def test_serving_unpickles_nothing_and_holds_no_training_library(worker: Any, transport: str) -> None:
+    one = await worker(code=WATCHED, TRANSPORT=transport)
+    assert one.ready == "ready churn@1=champion\n"
+    await call_everything(one.channel)
+    metrics = await asyncio.to_thread(get, f"http://127.0.0.1:{one.metrics_port}/metrics")
+    assert 'staunch_calls_total{code="OK",method="/staunch.v1.PredictionService/Predict"' in metrics
+    assert await asyncio.to_thread(get, f"http://127.0.0.1:{one.metrics_port}/healthz") == "ok\n"
+    one.signal(signal.SIGTERM)
+    code, errors = await one.ended()
+    assert code == 0
+    assert "UNPICKLED" not in errors
+    assert "HELD \n" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"HOST": "0.0.0.0"}, "staunch: host is '0.0.0.0': expected a loopback address"),
+        ({"METRICS_HOST": "0.0.0.0"}, "staunch: metrics_host is '0.0.0.0': expected a loopback address"),
+        ({"WORKERS": "many"}, "staunch: STAUNCH_WORKERS (setting workers): Input should be a valid integer"),
+        ({"DATABASE_READER_URL": ""}, "staunch: database_reader_url is not set"),
+    ],
+)
+async def test_what_cannot_be_served_is_said_in_one_line(worker: Any, variables: Any, says: str) -> None:
+    one = await worker(**variables)
+    code, errors = await one.ended()
+    assert (one.ready, code) == ("", 1)
+    assert errors.startswith(says)
+    assert errors.count("\n") == 1
+
+
+async def test_a_taken_port_is_said_in_one_line(worker: Any) -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        for name in ("PORT", "METRICS_PORT"):
+            code, errors = await (await worker(**{name: port})).ended()
+            assert code == 1
+            assert "Traceback" not in errors
+            assert f"{port}" in errors.splitlines()[-1]
+
+
+async def test_an_open_bind_works_when_it_is_allowed(worker: Any) -> None:
+    one = await worker(HOST="0.0.0.0", INSECURE_BIND="1")
+    assert one.ready == "ready churn@1=champion\n"
+    await PredictionServiceStub(one.channel).Predict(pb.PredictRequest(customer_id=3))
+
+
+@pytest.mark.parametrize("transport", ["aio", "native"])
+async def test_a_sigterm_loses_no_call_of_callers_that_heed_the_health(worker: Any, transport: str) -> None:
+    one = await worker(TRANSPORT=transport, DRAIN_WAIT_S="0.3")
+    predictions = PredictionServiceStub(one.channel)
+    watching = one.channel.unary_stream("/grpc.health.v1.Health/Watch")(b"")
+    assert health_pb2.HealthCheckResponse.FromString(await watching.read()).status == 1
+    leaving = asyncio.Event()
+
+    async def heed() -> None:
+        assert health_pb2.HealthCheckResponse.FromString(await watching.read()).status == 2
+        leaving.set()
+
+    async def call_on(number: int) -> int:
+        answered = 0
+        while not leaving.is_set():
+            await predictions.Predict(pb.PredictRequest(customer_id=1 + (number + answered) % 9))
+            answered += 1
+        return answered
+
+    calling = [asyncio.ensure_future(call_on(number)) for number in range(16)]
+    heeding = asyncio.ensure_future(heed())
+    await asyncio.sleep(0.5)
+    one.signal(signal.SIGTERM)
+    assert sum(await asyncio.gather(*calling)) > 50
+    await heeding
+    assert (await one.ended())[0] == 0
+
+
+async def test_calls_in_progress_end_before_the_process_does(worker: Any, clients: Any) -> None:
+    one = await worker()
+    predictions = PredictionServiceStub(one.channel)
+    await predictions.Predict(pb.PredictRequest(customer_id=3))
+    locking = await asyncpg.connect(clients.owner_url)
+    async with locking.transaction():
+        await locking.execute("LOCK TABLE public.clients IN ACCESS EXCLUSIVE MODE")
+        call = asyncio.ensure_future(predictions.Predict(pb.PredictRequest(customer_id=3), timeout=20))
+        await asyncio.sleep(0.2)
+        one.signal(signal.SIGTERM)
+        await asyncio.sleep(0.3)
+        assert one.process.returncode is None
+        other = predictions.Predict(pb.PredictRequest(customer_id=4))
+        assert await other.code() is grpc.StatusCode.UNAVAILABLE
+    await locking.close()
+    assert 0 < (await call).probability < 1
+    assert (await one.ended())[0] == 0
+
+
+async def test_a_second_sigterm_is_immediate(worker: Any, clients: Any) -> None:
+    one = await worker()
+    predictions = PredictionServiceStub(one.channel)
+    await predictions.Predict(pb.PredictRequest(customer_id=3))
+    locking = await asyncpg.connect(clients.owner_url)
+    async with locking.transaction():
+        await locking.execute("LOCK TABLE public.clients IN ACCESS EXCLUSIVE MODE")
+        call = predictions.Predict(pb.PredictRequest(customer_id=3))
+        await asyncio.sleep(0.2)
+        one.signal(signal.SIGTERM)
+        await asyncio.sleep(0.2)
+        one.signal(signal.SIGTERM)
+        assert (await asyncio.wait_for(one.ended(), 2))[0] == 1
+        assert await call.code() is grpc.StatusCode.UNAVAILABLE
+    await locking.close()
+
+
+async def test_a_sighup_loads_what_was_published_since(
+    worker: Any, publish: Any, until: Any, tmp_path: Path
+) -> None:
+    one = await worker(STORE_POLL_S="3600")
+    predictions = PredictionServiceStub(one.channel)
+    assert (await predictions.Predict(pb.PredictRequest(customer_id=3))).model.version == 1
+    publish(tmp_path / "models", seed=1)
+    one.signal(signal.SIGHUP)
+
+    async def second_answers() -> bool:
+        return bool((await predictions.Predict(pb.PredictRequest(customer_id=3))).model.version == 2)
+
+    await until(second_answers)
+
+
+@pytest.fixture
+async def told_to_reload() -> AsyncIterator[asyncio.Event]:
+    """Set when a worker sends SIGHUP to its supervisor, which here are we."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, told.set)
+    yield told
+    loop.remove_signal_handler(signal.SIGHUP)
+
+
+async def test_a_supervised_worker_leaves_its_metrics_in_the_folder(
+    worker: Any, tmp_path: Path, told_to_reload: Any
+) -> None:
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    one = await worker(SUPERVISED="1", inherited={"PROMETHEUS_MULTIPROC_DIR": str(folder)})
+    await call_everything(one.channel)
+    await asyncio.wait_for(told_to_reload.wait(), 5)
+    collector = CollectorRegistry()
+    MultiProcessCollector(collector, path=str(folder))
+    path = "/staunch.v1.PredictionService/Predict"
+    calls = {"method": path, "code": "OK", "reason": "", "model": "churn@1"}
+    assert collector.get_sample_value("staunch_calls_total", calls) == 1
+    assert collector.get_sample_value("staunch_pool_connections_max", {"pool": "batch"}) == 2
+    infos = [s for family in collector.collect() for s in family.samples if s.name == "staunch_model_info"]
+    assert [s.labels["state"] for s in infos if s.value == 1] == ["READY"]
+
+
+async def test_a_supervised_worker_leaves_ctrl_c_and_metrics_to_its_supervisor(worker: Any) -> None:
+    one = await worker(SUPERVISED="1")
+    one.signal(signal.SIGINT)
+    await PredictionServiceStub(one.channel).Predict(pb.PredictRequest(customer_id=3))
+    with contextlib.closing(socket.socket()) as probe:
+        assert probe.connect_ex(("127.0.0.1", one.metrics_port)) != 0
+    one.signal(signal.SIGTERM)
+    assert (await one.ended())[0] == 0

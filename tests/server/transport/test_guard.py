@@ -1,0 +1,403 @@
+"""What the guard promises, on both transports, over real connections."""
+
+import asyncio
+import logging
+import re
+import time
+from typing import Any
+
+import grpc
+import pytest
+from grpc import aio
+
+from staunch.v1 import prediction_service_pb2 as pb
+from staunch_server.errors import Reason, Refusal, Resource, Violation
+from staunch_server.transport.guard import MAX_UNARY_BYTES
+from staunch_server.transport.seam import MAX_MESSAGE_BYTES
+
+MALFORMED = b"\x0a\xff"
+SECRET = "postgresql://staunch:hunter2@10.0.0.1/crm"
+
+
+def refusing(refusal: BaseException) -> Any:
+    async def handler(request: Any, call: Any) -> Any:
+        raise refusal
+
+    return handler
+
+
+async def test_an_answer_carries_the_request_id_of_the_caller(shell: Any) -> None:
+    call = (await shell()).predict(metadata=(("x-request-id", "mine-7"),))
+    assert pb.PredictResponse.FromString(await call).probability == 0.5
+    assert dict(await call.trailing_metadata())["x-request-id"] == "mine-7"
+
+
+@pytest.mark.parametrize("given", [(), (("x-request-id", "a b"),), (("x-request-id", "x" * 129),)])
+async def test_an_absent_or_unfit_request_id_is_made(shell: Any, given: Any) -> None:
+    server = await shell()
+    calls = [server.predict(metadata=given) for _ in range(2)]
+    made = []
+    for call in calls:
+        await call
+        made.append(dict(await call.trailing_metadata())["x-request-id"])
+    assert made[0] != made[1]
+    assert all(re.fullmatch(r"[0-9a-f]{12}-[0-9a-f]+", one) for one in made)
+
+
+async def test_an_error_carries_the_request_id_too(shell: Any) -> None:
+    error = await (await shell()).failure(MALFORMED, metadata=(("x-request-id", "mine-8"),))
+    assert error.trailing["x-request-id"] == "mine-8"
+
+
+async def test_malformed_bytes_are_the_callers_mistake_and_name_no_class_of_ours(shell: Any) -> None:
+    error = await (await shell()).failure(MALFORMED)
+    assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_MESSAGE")
+    assert "staunch.v1.PredictRequest" in error.message
+
+
+@pytest.mark.parametrize("raw", [b"", b"\x00", b"\xff" * 50, b"\x0a\x02\xff\xfe", b"\x08" * 99, b"\x12\x80"])
+async def test_hostile_bytes_never_come_back_as_unknown(shell: Any, raw: bytes) -> None:
+    server = await shell()
+    call = server.predict(raw)
+    assert await call.code() in (grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT)
+    assert pb.PredictResponse.FromString(await server.predict()).probability == 0.5
+
+
+async def test_a_large_unary_request_is_refused_by_us_and_a_huge_one_by_the_library(shell: Any) -> None:
+    server = await shell()
+    fits = pb.PredictRequest(model="m" * (MAX_UNARY_BYTES - 4)).SerializeToString()
+    assert len(fits) == MAX_UNARY_BYTES
+    await server.predict(fits)
+    error = await server.failure(pb.PredictRequest(model="m" * MAX_UNARY_BYTES).SerializeToString())
+    assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MESSAGE_TOO_LARGE")
+    error = await server.failure(b"\x0a" * (MAX_MESSAGE_BYTES + 1))
+    assert (error.code, error.infos) == (grpc.StatusCode.RESOURCE_EXHAUSTED, [])
+
+
+async def test_an_unknown_method_is_unimplemented(shell: Any) -> None:
+    channel = (await shell()).channel
+    for method in ("/staunch.v1.PredictionService/Guess", "/other.Service/Predict"):
+        with pytest.raises(aio.AioRpcError) as caught:
+            await channel.unary_unary(method)(b"")
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize("reason", list(Reason), ids=lambda reason: reason.name)
+async def test_every_reason_reaches_the_caller_with_its_code_and_one_info(shell: Any, reason: Any) -> None:
+    error = await (await shell(predict=refusing(Refusal(reason, "expected a, got b: do c")))).failure()
+    assert (error.code.value[0], error.reason) == (reason.code, reason.name)
+    assert error.message == "expected a, got b: do c"
+    assert error.retry_s == reason.retry_after_s
+    assert (error.retry_s is not None) == (error.code is grpc.StatusCode.UNAVAILABLE)
+
+
+async def test_violations_and_resources_travel_as_google_rpc_details(shell: Any) -> None:
+    refusal = Refusal(
+        Reason.CUSTOMER_NOT_FOUND,
+        "no customer 42",
+        violations=[Violation("customer_id", "expected 1 or more, got 0")],
+        resource=Resource("customer", "42"),
+        metadata={"model": "churn@3"},
+    )
+    error = await (await shell(predict=refusing(refusal))).failure()
+    assert error.violations == [("customer_id", "expected 1 or more, got 0")]
+    assert error.resource == ("customer", "42")
+    assert dict(error.infos[0].metadata) == {"model": "churn@3"}
+
+
+async def test_details_stay_small_enough_to_arrive_however_much_is_wrong(shell: Any) -> None:
+    violations = [Violation(f"features.values[{'é' * 500}]", "ü" * 500) for _ in range(500)]
+    refusal = Refusal(
+        Reason.FEATURE_UNKNOWN, "ß" * 10_000, violations=violations, resource=Resource("model", "x" * 9_000)
+    )
+    error = await (await shell(predict=refusing(refusal))).failure()
+    assert error.reason == "FEATURE_UNKNOWN"
+    assert len(error.violations) == 20
+    assert error.violations[-1][1].endswith("(and 480 more fields)")
+
+
+async def test_an_unforeseen_error_is_an_incident_that_tells_nothing(shell: Any, caplog: Any) -> None:
+    server = await shell(predict=refusing(RuntimeError(SECRET)))
+    error = await server.failure(metadata=(("traceparent", "00-abc-def-01"),))
+    assert (error.code, error.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+    assert "hunter2" not in repr(error)
+    assert "RuntimeError" not in repr(error)
+    incident = error.infos[0].metadata["incident"]
+    assert incident in error.message
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert incident in record.getMessage()
+    assert "00-abc-def-01" in record.getMessage()
+
+
+async def test_a_handler_that_answers_nonsense_is_an_incident(shell: Any) -> None:
+    async def nonsense(request: Any, call: Any) -> Any:
+        return "no message"
+
+    assert (await (await shell(predict=nonsense)).failure()).reason == "INTERNAL"
+
+
+async def test_a_deadline_that_is_too_short_is_refused_on_arrival(shell: Any) -> None:
+    server = await shell()
+    with pytest.raises(aio.AioRpcError) as caught:
+        await server.predict(timeout=0.0001)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_slow_answer_is_refused_just_before_the_caller_gives_up(shell: Any) -> None:
+    async def slow(request: Any, call: Any) -> Any:
+        await asyncio.sleep(30)
+
+    server = await shell(predict=slow)
+    await server.channel.channel_ready()
+    error = await server.failure(timeout=0.5)
+    assert (error.code, error.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+
+
+async def test_a_call_without_a_deadline_gets_ours(shell: Any) -> None:
+    async def slow(request: Any, call: Any) -> Any:
+        await asyncio.sleep(30)
+
+    server = await shell(predict=slow, default_deadline_s=0.05)
+    assert (await server.failure()).reason == "DEADLINE_EXCEEDED"
+
+
+async def test_a_handler_that_keeps_its_deadline_gets_no_timer_of_ours(shell: Any) -> None:
+    async def slow(request: Any, call: Any) -> pb.PredictResponse:
+        await asyncio.sleep(0.1)
+        return pb.PredictResponse()
+
+    await (await shell(predict=slow, default_deadline_s=0.05, keeps_deadline=True)).predict()
+
+
+async def test_a_handler_sees_a_monotonic_deadline_of_its_own(shell: Any) -> None:
+    left: list[float] = []
+
+    async def measuring(request: Any, call: Any) -> pb.PredictResponse:
+        left.append(call.deadline - asyncio.get_running_loop().time())
+        return pb.PredictResponse()
+
+    server = await shell(predict=measuring, default_deadline_s=5.0)
+    await server.predict(timeout=20)
+    await server.predict()
+    assert 19 < left[0] < 20
+    assert 4 < left[1] <= 5
+
+
+@pytest.mark.parametrize("how", ["cancel", "deadline"])
+async def test_a_call_given_up_cancels_its_handler(shell: Any, how: str) -> None:
+    entered, ended = asyncio.Event(), asyncio.Event()
+
+    async def waiting(request: Any, call: Any) -> Any:
+        entered.set()
+        try:
+            await asyncio.sleep(30)
+        finally:
+            ended.set()
+
+    server = await shell(predict=waiting)
+    call = server.predict(timeout=0.3 if how == "deadline" else None)
+    await asyncio.wait_for(entered.wait(), 5)
+    if how == "cancel":
+        call.cancel()
+    await asyncio.wait_for(ended.wait(), 5)
+    assert await server.guard.idle(5)
+
+
+async def test_one_call_too_many_is_overloaded_and_the_others_are_answered(shell: Any, until: Any) -> None:
+    release = asyncio.Event()
+
+    async def waiting(request: Any, call: Any) -> pb.PredictResponse:
+        await release.wait()
+        return pb.PredictResponse(probability=0.25)
+
+    server = await shell(predict=waiting, max_calls=3)
+    calls = [asyncio.ensure_future(server.predict()) for _ in range(3)]
+    await until(lambda: server.guard.calls == 3)
+    error = await server.failure()
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "OVERLOADED")
+    release.set()
+    assert len(await asyncio.gather(*calls)) == 3
+    assert server.guard.calls == 0
+
+
+async def test_streams_that_never_send_lock_nobody_out(shell: Any) -> None:
+    server = await shell(max_streams=1)
+    silent = [server.batch() for _ in range(5)]
+    await asyncio.gather(*(call.wait_for_connection() for call in silent))
+    call = server.batch(iter([pb.BatchPredictRequest(customer_ids=[7]).SerializeToString()]))
+    assert [pb.BatchPredictResponse.FromString(one).customer_ids[0] async for one in call] == [7]
+    for one in silent:
+        one.cancel()
+
+
+async def test_one_stream_too_many_is_overloaded(shell: Any, read_error: Any) -> None:
+    server = await shell(max_streams=1)
+    chunk = pb.BatchPredictRequest(customer_ids=[7]).SerializeToString()
+    first = server.batch()
+    await first.write(chunk)
+    await first.read()
+    second = server.batch(iter([chunk]))
+    with pytest.raises(aio.AioRpcError) as caught:
+        _ = [one async for one in second]
+    assert read_error(caught.value).reason == "OVERLOADED"
+    await first.done_writing()
+    assert await first.read() is aio.EOF
+
+
+async def idle(call: Any, read_error: Any) -> Any:
+    with pytest.raises(aio.AioRpcError) as caught:
+        await call.read()
+    return read_error(caught.value)
+
+
+async def test_a_stream_whose_caller_falls_silent_is_ended_and_its_place_is_free(
+    shell: Any, read_error: Any
+) -> None:
+    server = await shell(max_streams=1, stream_idle_s=0.3)
+    silent = server.batch()
+    await silent.write(b"")
+    await silent.read()
+    began = time.monotonic()
+    error = await idle(silent, read_error)
+    assert 0.2 < time.monotonic() - began < 2
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "STREAM_IDLE")
+    assert error.message.startswith("Expected a message or the end of the stream within 0.3 s, got neither;")
+    assert [one async for one in server.batch(iter([b"", b""]))] == [b"", b""]
+
+
+async def test_a_stream_that_never_sends_is_ended_too(shell: Any, read_error: Any) -> None:
+    server = await shell(stream_idle_s=0.2)
+    assert (await idle(server.batch(), read_error)).reason == "STREAM_IDLE"
+
+
+async def test_a_caller_that_waits_for_our_answers_is_not_silent(shell: Any) -> None:
+    async def slow(requests: Any, call: Any) -> Any:
+        async for _ in requests:
+            await asyncio.sleep(0.5)
+            yield pb.BatchPredictResponse()
+
+    server = await shell(batch=slow, stream_idle_s=0.2)
+    assert len([one async for one in server.batch(iter([b"", b"", b""]))]) == 3
+
+
+async def test_a_stream_may_be_silent_for_ever_where_that_is_set(shell: Any) -> None:
+    server = await shell(stream_idle_s=0.0)
+    call = server.batch()
+    await call.write(b"")
+    await call.read()
+    await asyncio.sleep(0.2)
+    await call.write(b"")
+    await call.read()
+    await call.done_writing()
+    assert await call.read() is aio.EOF
+
+
+async def test_a_malformed_chunk_reaches_the_handler_in_its_place(shell: Any) -> None:
+    seen: list[Any] = []
+
+    async def listing(requests: Any, call: Any) -> Any:
+        async for request in requests:
+            seen.append(request.reason if isinstance(request, Refusal) else list(request.customer_ids))
+            yield pb.BatchPredictResponse(chunk_index=len(seen) - 1)
+
+    server = await shell(batch=listing)
+    good = pb.BatchPredictRequest(customer_ids=[7]).SerializeToString()
+    call = server.batch(iter([good, MALFORMED, good]))
+    assert [pb.BatchPredictResponse.FromString(one).chunk_index async for one in call] == [0, 1, 2]
+    assert seen == [[7], Reason.MALFORMED_MESSAGE, [7]]
+    assert await call.code() is grpc.StatusCode.OK
+    assert "x-request-id" in dict(await call.trailing_metadata())
+
+
+async def test_a_stream_that_fails_ends_with_one_rich_status(shell: Any, read_error: Any) -> None:
+    async def failing(requests: Any, call: Any) -> Any:
+        async for _ in requests:
+            yield pb.BatchPredictResponse()
+            raise RuntimeError(SECRET)
+
+    call = (await shell(batch=failing)).batch(iter([b"", b""]))
+    with pytest.raises(aio.AioRpcError) as caught:
+        _ = [one async for one in call]
+    error = read_error(caught.value)
+    assert error.reason == "INTERNAL"
+    assert "hunter2" not in repr(error)
+
+
+async def test_an_empty_stream_is_answered_with_an_empty_stream(shell: Any) -> None:
+    call = (await shell()).batch(iter([]))
+    assert [one async for one in call] == []
+    assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_a_stream_given_up_frees_its_place(shell: Any) -> None:
+    server = await shell(max_streams=1)
+    call = server.batch()
+    await call.write(b"")
+    await call.read()
+    assert server.guard.streams == 1
+    call.cancel()
+    assert await server.guard.idle(5)
+
+
+async def test_draining_refuses_what_is_new_and_ends_what_is_open(
+    shell: Any, read_error: Any, until: Any
+) -> None:
+    release = asyncio.Event()
+
+    async def waiting(request: Any, call: Any) -> pb.PredictResponse:
+        await release.wait()
+        return pb.PredictResponse(probability=0.25)
+
+    server = await shell(predict=waiting)
+    in_progress = asyncio.ensure_future(server.predict())
+    await until(lambda: server.guard.calls == 1)
+    stream = server.batch()
+    await stream.write(b"")
+    await stream.read()
+    server.guard.drain()
+    error = await server.failure()
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+    with pytest.raises(aio.AioRpcError) as caught:
+        await stream.read()
+    assert read_error(caught.value).reason == "DRAINING"
+    assert not await server.guard.idle(0)
+    release.set()
+    assert pb.PredictResponse.FromString(await in_progress).probability == 0.25
+    assert await server.guard.idle(5)
+
+
+async def test_calls_are_counted_by_method_code_reason_and_model(shell: Any) -> None:
+    async def scoring(request: Any, call: Any) -> pb.PredictResponse:
+        call.model = "churn@3"
+        if request.model:
+            raise Refusal(Reason.CUSTOMER_NOT_FOUND, "no")
+        return pb.PredictResponse()
+
+    server = await shell(predict=scoring)
+    await server.predict()
+    await server.failure(pb.PredictRequest(model="m").SerializeToString())
+    await server.failure(MALFORMED)
+    values = server.metrics.registry.get_sample_value
+    method = "/staunch.v1.PredictionService/Predict"
+    for code, reason, model in [
+        ("OK", "", "churn@3"),
+        ("NOT_FOUND", "CUSTOMER_NOT_FOUND", "churn@3"),
+        ("INVALID_ARGUMENT", "MALFORMED_MESSAGE", ""),
+    ]:
+        labels = {"method": method, "code": code, "reason": reason, "model": model}
+        assert values("staunch_calls_total", labels) == 1
+    assert values("staunch_call_seconds_count", {"method": method, "model": "churn@3"}) == 2
+
+
+async def test_a_call_given_up_is_counted_as_cancelled(shell: Any, until: Any) -> None:
+    async def waiting(request: Any, call: Any) -> Any:
+        await asyncio.sleep(30)
+
+    server = await shell(predict=waiting)
+    call = server.predict()
+    await until(lambda: server.guard.calls == 1)
+    call.cancel()
+    assert await server.guard.idle(5)
+    method = "/staunch.v1.PredictionService/Predict"
+    labels = {"method": method, "code": "CANCELLED", "reason": "", "model": ""}
+    assert server.metrics.registry.get_sample_value("staunch_calls_total", labels) == 1

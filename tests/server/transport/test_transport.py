@@ -1,0 +1,245 @@
+"""What each transport promises beside carrying bytes: health, reflection, its port, an end without loss."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import descriptor_pb2
+from grpc import aio
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
+from staunch.v1 import prediction_service_pb2 as pb
+from staunch_server.transport import aio as transport_aio
+
+SERVICE = "staunch.v1.PredictionService"
+STATES = health_pb2.HealthCheckResponse
+
+
+def check(channel: aio.Channel, service: str = "") -> Any:
+    method = channel.unary_unary(
+        "/grpc.health.v1.Health/Check",
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
+    return method(health_pb2.HealthCheckRequest(service=service))
+
+
+def watch(channel: aio.Channel, service: str = "") -> Any:
+    method = channel.unary_stream(
+        "/grpc.health.v1.Health/Watch",
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
+    return method(health_pb2.HealthCheckRequest(service=service))
+
+
+async def test_health_begins_as_not_serving_and_follows_what_we_set(shell: Any) -> None:
+    server = await shell()
+    assert (await check(server.channel)).status == STATES.NOT_SERVING
+    await server.transport.set_serving("", True)
+    await server.transport.set_serving(SERVICE, True)
+    assert (await check(server.channel)).status == STATES.SERVING
+    assert (await check(server.channel, SERVICE)).status == STATES.SERVING
+    await server.transport.set_serving(SERVICE, False)
+    assert (await check(server.channel, SERVICE)).status == STATES.NOT_SERVING
+
+
+async def test_the_health_of_an_unknown_service_is_not_found(shell: Any) -> None:
+    with pytest.raises(aio.AioRpcError) as caught:
+        await check((await shell()).channel, "no.Such")
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_watchers_hear_of_every_change_and_of_our_leaving(shell: Any) -> None:
+    server = await shell()
+    await server.transport.set_serving(SERVICE, True)
+    watching = watch(server.channel, SERVICE)
+    assert (await watching.read()).status == STATES.SERVING
+    await server.transport.set_serving(SERVICE, False)
+    assert (await watching.read()).status == STATES.NOT_SERVING
+    await server.transport.set_serving(SERVICE, True)
+    assert (await watching.read()).status == STATES.SERVING
+    await server.transport.leave()
+    assert (await watching.read()).status == STATES.NOT_SERVING
+    await server.transport.set_serving(SERVICE, True)
+    assert (await check(server.channel, SERVICE)).status == STATES.NOT_SERVING
+
+
+@pytest.mark.parametrize("method", ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"])
+async def test_malformed_bytes_to_health_are_an_invalid_argument(shell: Any, method: str) -> None:
+    call = (await shell()).channel.unary_unary(method)(b"\x0a\xff")
+    assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def reflect(channel: aio.Channel, *requests: bytes) -> list[Any]:
+    method = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+    call = method(iter(requests))
+    return [reflection_pb2.ServerReflectionResponse.FromString(one) async for one in call]
+
+
+async def test_reflection_lists_the_services_and_gives_whole_descriptors(shell: Any) -> None:
+    server = await shell(reflects=True)
+    listing = reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
+    symbol = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE).SerializeToString()
+    listed, described = await reflect(server.channel, listing, symbol)
+    names = {service.name for service in listed.list_services_response.service}
+    assert names == {SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    files = {
+        descriptor_pb2.FileDescriptorProto.FromString(one).name
+        for one in described.file_descriptor_response.file_descriptor_proto
+    }
+    assert {"staunch/v1/prediction_service.proto", "google/protobuf/timestamp.proto"} <= files
+
+
+async def test_reflection_finds_a_method_by_name_as_ghz_asks_for_it(shell: Any) -> None:
+    server = await shell(reflects=True)
+    names = [f"{SERVICE}.Predict", f"{SERVICE}.Nope", "nothing.at.all", ""]
+    asked = [reflection_pb2.ServerReflectionRequest(file_containing_symbol=name) for name in names]
+    found, *missing = await reflect(server.channel, *(request.SerializeToString() for request in asked))
+    assert any(b"PredictionService" in file for file in found.file_descriptor_response.file_descriptor_proto)
+    assert all(answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0] for answer in missing)
+
+
+async def test_reflection_is_absent_unless_asked_for_and_survives_malformed_bytes(shell: Any) -> None:
+    with pytest.raises(aio.AioRpcError) as caught:
+        await reflect((await shell()).channel, b"")
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    with pytest.raises(aio.AioRpcError) as caught:
+        await reflect((await shell(reflects=True)).channel, b"\x0a\xff")
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_used_port_is_refused_unless_sharing_is_asked_for(shell: Any) -> None:
+    server = await shell()
+    kind = type(server.transport)
+    rival = kind([], host="127.0.0.1", port=server.port)
+    with pytest.raises(OSError, match=f"cannot bind 127.0.0.1:{server.port}"):
+        await rival.start()
+    sharers = [kind([], host="127.0.0.1", port=0, reuse_port=True)]
+    port = await sharers[0].start()
+    sharers.append(kind([], host="127.0.0.1", port=port, reuse_port=True))
+    assert await sharers[1].start() == port
+    for one in sharers:
+        await one.stop(0)
+
+
+async def test_ipv6_loopback_is_served_too(shell: Any) -> None:
+    with contextlib.closing(socket.socket(socket.AF_INET6)) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            pytest.skip("no IPv6 here")
+    transport = type((await shell()).transport)([], host="::1", port=0)
+    port = await transport.start()
+    async with aio.insecure_channel(f"[::1]:{port}") as channel:
+        assert (await check(channel)).status == STATES.NOT_SERVING
+    await transport.stop(0)
+
+
+async def test_a_hundred_calls_share_a_connection_and_the_next_waits(shell: Any, until: Any) -> None:
+    release = asyncio.Event()
+
+    async def waiting(request: Any, call: Any) -> pb.PredictResponse:
+        await release.wait()
+        return pb.PredictResponse()
+
+    server = await shell(predict=waiting, max_calls=1000)
+    await check(server.channel)  # so that the connection has told its limit
+    calls = [asyncio.ensure_future(server.predict()) for _ in range(130)]
+    await until(lambda: server.guard.calls == 100)
+    await asyncio.sleep(0.1)
+    assert server.guard.calls == 100
+    release.set()
+    assert len(await asyncio.gather(*calls)) == 130
+
+
+async def test_a_drain_that_callers_see_in_the_health_loses_no_call(shell: Any) -> None:
+    async def working(request: Any, call: Any) -> pb.PredictResponse:
+        await asyncio.sleep(0.003)
+        return pb.PredictResponse(probability=0.5)
+
+    server = await shell(predict=working)
+    await server.transport.set_serving("", True)
+    watching = watch(server.channel)
+    serving = asyncio.Event()
+    serving.set()
+
+    async def heed_health() -> None:
+        with contextlib.suppress(aio.AioRpcError):
+            async for state in watching:
+                if state.status != STATES.SERVING:
+                    serving.clear()
+
+    async def call_while_serving() -> int:
+        answered = 0
+        while serving.is_set():
+            await server.predict()
+            answered += 1
+        return answered
+
+    heeding = asyncio.ensure_future(heed_health())
+    callers = [asyncio.ensure_future(call_while_serving()) for _ in range(32)]
+    await asyncio.sleep(0.3)
+    await server.transport.leave()
+    await asyncio.sleep(0.2)  # longer than it takes callers to hear of it
+    server.guard.drain()
+    assert await server.guard.idle(5)
+    await server.transport.stop(0.5)
+    assert sum(await asyncio.gather(*callers)) > 100
+    await heeding
+
+
+async def test_stopping_lets_calls_in_progress_end_and_cancels_what_outlives_the_grace(shell: Any) -> None:
+    async def working(request: Any, call: Any) -> pb.PredictResponse:
+        await asyncio.sleep(0.2 if request.customer_id == 1 else 30)
+        return pb.PredictResponse(probability=0.5)
+
+    server = await shell(predict=working, default_deadline_s=60)
+    short = asyncio.ensure_future(server.predict(pb.PredictRequest(customer_id=1).SerializeToString()))
+    long = asyncio.ensure_future(server.predict(pb.PredictRequest(customer_id=2).SerializeToString()))
+    await asyncio.sleep(0.1)
+    async with asyncio.timeout(5):
+        await server.transport.stop(0.5)
+        assert pb.PredictResponse.FromString(await short).probability == 0.5
+        with pytest.raises(aio.AioRpcError):
+            await long
+
+
+_OPENS_A_STREAM = """
+import itertools, sys, threading
+import grpc
+channel = grpc.insecure_channel(sys.argv[1])
+wait = threading.Event()
+stream = channel.stream_stream("/staunch.v1.PredictionService/BatchPredict")
+answers = stream(b"" if number == 0 else wait.wait() for number in itertools.count())
+next(answers)
+print("open", flush=True)
+wait.wait()
+"""
+
+
+async def test_the_stream_of_a_client_that_vanished_does_not_count_for_ever(
+    shell: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frozen, a client answers no more than one whose machine lost its network, and closes nothing either."""
+    monkeypatch.setattr(transport_aio, "KEEPALIVE_S", 0.5)
+    monkeypatch.setattr(transport_aio, "KEEPALIVE_TIMEOUT_S", 0.5)
+    server = await shell()
+    client = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _OPENS_A_STREAM, f"127.0.0.1:{server.port}", stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert client.stdout is not None
+        assert await client.stdout.readline() == b"open\n"
+        assert server.guard.streams == 1
+        client.send_signal(signal.SIGSTOP)
+        await until(lambda: server.guard.streams == 0)
+    finally:
+        client.kill()
+        await client.communicate()
