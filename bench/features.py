@@ -29,8 +29,9 @@ import uvloop
 
 import staunch_sql
 from staunch_features.checks.execution import Plan, explain
+from staunch_features.postgres.connection import Connection, connect
 from staunch_features.postgres.migrations import migrate
-from staunch_features.postgres.pool import Connection, Database, connect
+from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, load_view, parse_view
 from staunch_features.views.source import FeatureSource, _unpack
 from staunch_local.postgres.memory import shared_buffers

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads on a busy two-core box are 48x slower than one
 
+from staunch_features.postgres.connection import connect
 from staunch_features.postgres.migrations import migrate
-from staunch_features.postgres.pool import connect
 from staunch_local.postgres.server import OWNER, READER, SUPERUSER, EmbeddedPostgres
 
 # Derandomised, so that a red test is red again; STAUNCH_HYPOTHESIS=deep looks further.

@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import staunch_sql
+from staunch_features.postgres.connection import opened
 from staunch_features.postgres.migrations import migrate
-from staunch_features.postgres.pool import opened
 from staunch_local.postgres.binaries import find_binaries
 from staunch_local.postgres.server import EmbeddedPostgres
 

@@ -17,38 +17,36 @@ INTERRUPTED = 130  # as a shell says of a process that Ctrl-C ended
 
 
 class Command(NamedTuple):
-    """Where a sub-command lives.
+    """A sub-command.
 
     Attributes:
-        module: the module to import when it is asked for.
-        add: the function there that registers its parser; it sets `run`, from the parsed arguments to the
-            exit code.
+        module: the module to import when it is asked for; its `add` registers the parser and sets `run`,
+            from the parsed arguments to the exit code.
         summary: one line for `staunch --help`.
     """
 
     module: str
-    add: str
     summary: str
 
 
+_COMMANDS_ROOM = "staunch_cli.commands"
+
 COMMANDS: Mapping[str, Command] = {
-    "run": Command("staunch_cli.commands.run", "add_run", "make what is missing, then serve"),
-    "serve": Command(
-        "staunch_cli.commands.run", "add_serve", "serve the models of the store, and make nothing"
-    ),
-    "migrate": Command(
-        "staunch_cli.commands.simulate", "add_migrate", "bring the tables of the database up to date"
-    ),
-    "simulate": Command(
-        "staunch_cli.commands.simulate", "add_simulate", "write the simulated world, or the days since"
-    ),
-    "train": Command("staunch_cli.commands.train", "add_train", "train a model on a view and publish it"),
-    "view": Command("staunch_cli.commands.view", "add", "check and show a feature view"),
-    "predict": Command("staunch_cli.commands.predict", "add", "score one customer"),
-    "explain": Command("staunch_cli.commands.explain", "add", "score one customer and say why"),
-    "models": Command("staunch_cli.commands.models", "add", "list and show models, move aliases, reload"),
-    "score": Command("staunch_cli.commands.score", "add", "score many customers into a file"),
+    name: Command(f"{_COMMANDS_ROOM}.{name}", summary)
+    for name, summary in (
+        ("run", "make what is missing, then serve"),
+        ("serve", "serve the models of the store, and make nothing"),
+        ("migrate", "bring the tables of the database up to date"),
+        ("simulate", "write the simulated world, or the days since"),
+        ("train", "train a model on a view and publish it"),
+        ("view", "check and show a feature view"),
+        ("predict", "score one customer"),
+        ("explain", "score one customer and say why"),
+        ("models", "list and show models, move aliases, reload"),
+        ("score", "score many customers into a file"),
+    )
 }
+"""The sub-commands by name, each in the module of its name."""
 
 EXPECTED = frozenset(
     {
@@ -122,7 +120,7 @@ def _parser(chosen: str) -> ArgumentParser:
     branches = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         if name == chosen:
-            getattr(import_module(command.module), command.add)(branches)
+            import_module(command.module).add(branches)
         else:
             branches.add_parser(name, help=command.summary, add_help=False)
     return parser

@@ -14,10 +14,11 @@ from prometheus_client import CollectorRegistry
 from staunch import AsyncClient, InvalidRequest, NotFound
 from staunch_features.checks.check import check_view
 from staunch_features.checks.findings import ViewCheck
-from staunch_features.postgres.pool import Database, connect
+from staunch_features.postgres.connection import connect
+from staunch_features.postgres.pool import Database
 from staunch_features.views.file import load_label, load_view
 from staunch_model_store.store import ModelStore
-from staunch_server.process.worker import serving
+from staunch_server.process.server import serving
 from staunch_server.settings import Settings
 from staunch_training.split import DateCounts
 from staunch_training.train import TrainSettings, train

@@ -10,7 +10,8 @@ import pytest
 from tests.features.churn.reference import Rules
 
 import staunch_sql
-from staunch_features.postgres.pool import Database, connect
+from staunch_features.postgres.connection import connect
+from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText, load_label, load_view, parse_label, parse_view
 from staunch_features.views.source import FeatureSource
 from staunch_local.postgres.server import READER

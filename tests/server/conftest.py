@@ -26,11 +26,11 @@ from tests.server.small_models import filled, small_manifest
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch.v1.model_service_pb2_grpc import ModelServiceStub
 from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
-from staunch_features.views.signature import FeatureColumn
+from staunch_features.views.types import FeatureColumn
 from staunch_model_store import manifest as stored
 from staunch_model_store.store import ModelStore
 from staunch_server.metrics import Metrics
-from staunch_server.process.worker import Server, serving
+from staunch_server.process.server import Server, serving
 from staunch_server.settings import load_settings
 from staunch_server.transport.aio import AioTransport
 from staunch_server.transport.guard import Guard

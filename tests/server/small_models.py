@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from staunch_features.postgres.pool import connect
-from staunch_features.views.signature import FeatureColumn, features_digest
+from staunch_features.postgres.connection import connect
+from staunch_features.views.signature import features_digest
+from staunch_features.views.types import FeatureColumn
 from staunch_model_store import manifest as written
 from staunch_training import golden
 from staunch_training.onnx import explainer as onnx_explainer

@@ -2,7 +2,7 @@
 
 import pytest
 
-from staunch_features.postgres.pool import connect
+from staunch_features.postgres.connection import connect
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from tests.model_store.model_examples import LEARNERS, Fitted
 
-from staunch_features.postgres.pool import Database, connect
+from staunch_features.postgres.connection import connect
+from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText, parse_label, parse_view
 from staunch_features.views.source import FeatureSource
 

@@ -12,7 +12,8 @@ from typing import TypeAlias
 import numpy as np
 
 from staunch_features.views.file import LabelText
-from staunch_features.views.source import FeatureBatch, FeatureSource, Id, ViewSignature
+from staunch_features.views.source import FeatureSource
+from staunch_features.views.types import FeatureBatch, Id, ViewSignature
 from staunch_training.calibrate import Floats
 from staunch_training.errors import BadFeatureValue, NotEnoughRows
 from staunch_training.evaluate import Codes

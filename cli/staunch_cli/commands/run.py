@@ -1,126 +1,42 @@
-"""`staunch run` and `staunch serve`: from an empty machine, or a ready one, to a server that answers.
+"""`staunch run`: from an empty machine to a server that answers.
 
-`run` looks at each step first and does what is not done: embedded PostgreSQL, tables, simulated world,
-model. So a run after a kill finishes the work. World and model are made by commands of their own
-(`staunch simulate`, `staunch train`), so that the server never holds their memory.
+It looks at each step first and does what is not done: embedded PostgreSQL, tables, simulated world, model. So
+a run after a kill finishes the work. World and model are made by commands of their own (`staunch simulate`,
+`staunch train`), so that the server never holds their memory.
 """
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from staunch_cli.commands.simulate import migrate_now
-from staunch_cli.shared.database import DatabaseUrls, embedded, external, hold
+from staunch_cli.commands.migrate import migrate_now
+from staunch_cli.shared.database import DatabaseUrls
+from staunch_cli.shared.serving import holds_models, say, serve_until_stopped
 from staunch_cli.shared.settings_flags import add_settings, settings_of
-from staunch_features.errors import EmbeddedPostgresError
-from staunch_server.process.http import listen
-from staunch_server.process.supervisor import PortTaken, Supervisor, bound_to_us, reserve
-from staunch_server.settings import Settings, refuse_open_bind
+from staunch_server.process.supervisor import bound_to_us
+from staunch_server.settings import Settings
 
 if TYPE_CHECKING:
-    import socket
     from argparse import ArgumentParser, Namespace, _SubParsersAction
-
-    from staunch_local.postgres.server import EmbeddedPostgres
-
-POSTGRES_LOOK_S = 1.0
-"""How often a running server looks whether its embedded PostgreSQL still lives."""
 
 
 class StepFailed(Exception):
     """A step of `staunch run` failed; it has said why itself."""
 
 
-def add_run(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
+def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     """Registers `staunch run`."""
     parser = subparsers.add_parser("run", help="make what is missing, then serve")
     add_settings(parser)
     parser.set_defaults(run=run)
 
 
-def add_serve(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
-    """Registers `staunch serve`."""
-    parser = subparsers.add_parser("serve", help="serve the models of the store, and make nothing")
-    add_settings(parser)
-    parser.set_defaults(run=serve)
-
-
 def run(args: "Namespace") -> int:
     """Makes what is missing, then serves until Ctrl-C."""
-    return _serve(settings_of(args), prepare=True)
-
-
-def serve(args: "Namespace") -> int:
-    """Serves until Ctrl-C."""
-    return _serve(settings_of(args), prepare=False)
-
-
-def _serve(settings: Settings, *, prepare: bool) -> int:
-    """Takes the ports first, then the folder, then the database: who comes second touches nothing."""
-    refuse_open_bind(settings)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _ports(settings) as (grpc, metrics), hold(settings.state_folder):
-        settings = settings.model_copy(update={"port": grpc.getsockname()[1]})
-        with _database(settings) as (urls, postgres):
-            settings = _connected(settings, urls)
-            if prepare:
-                _prepare(settings, urls)
-            asyncio.run(_supervise(settings, metrics, urls, postgres))
-    _say("stopped", "nothing is left running")
-    return 0
-
-
-@contextlib.contextmanager
-def _ports(settings: Settings) -> Iterator[tuple["socket.socket", "socket.socket"]]:
-    """Holds the gRPC port and listens on the metrics port while the block runs.
-
-    Raises:
-        PortTaken: one of them cannot be had, or both: a second server meets them together.
-    """
-    taken = []
-    with contextlib.ExitStack() as stack:
-        try:
-            grpc = stack.enter_context(reserve(settings.host, settings.port, "--port"))
-        except PortTaken as error:
-            taken.append(str(error))
-        try:
-            metrics = stack.enter_context(listen(settings.metrics_host, settings.metrics_port))
-        except OSError as error:
-            why = str(error.strerror).partition(" (while")[0]  # Python adds the address once more
-            taken.append(
-                f"cannot use {settings.metrics_host}:{settings.metrics_port} for metrics ({why}): "
-                "stop what runs there or choose another with --metrics-port"
-            )
-        if taken:
-            raise PortTaken("; ".join(taken))
-        yield grpc, metrics
-
-
-@contextlib.contextmanager
-def _database(settings: Settings) -> Iterator[tuple[DatabaseUrls, "EmbeddedPostgres | None"]]:
-    named = external(settings)
-    if named is not None:
-        yield named, None
-        return
-    started = time.monotonic()
-    _say("database", f"starting PostgreSQL in {settings.state_folder / 'postgres'}")
-    with embedded(settings) as (urls, postgres):
-        _say("", f"ready in {time.monotonic() - started:.1f} s")
-        yield urls, postgres
-
-
-def _connected(settings: Settings, urls: DatabaseUrls) -> Settings:
-    """The settings with the addresses of the database, for the workers and the steps."""
-    from pydantic import SecretStr
-
-    owner, reader = SecretStr(urls.owner), SecretStr(urls.reader)
-    return settings.model_copy(update={"database_url": owner, "database_reader_url": reader})
+    return serve_until_stopped(settings_of(args), _prepare)
 
 
 def _prepare(settings: Settings, urls: DatabaseUrls) -> None:
@@ -129,21 +45,16 @@ def _prepare(settings: Settings, urls: DatabaseUrls) -> None:
         asyncio.run(_reach(urls))
     else:
         applied = asyncio.run(migrate_now(urls.owner))
-        _say("tables", f"{', '.join(applied)} applied" if applied else "up to date")
+        say("tables", f"{', '.join(applied)} applied" if applied else "up to date")
     if urls.embedded or settings.simulate:
         _step(settings, "world", "simulate")
-    if not _holds_models(settings):
+    if not holds_models(settings):
         _step(settings, "model", "train", "--view", settings.default_model)
-
-
-def _holds_models(settings: Settings) -> bool:
-    """Whether an alias of the store points at a version: what a server loads when it starts."""
-    return any(settings.model_folder.glob("*/aliases.json"))
 
 
 async def _reach(urls: DatabaseUrls) -> None:
     """Raises FeatureError if one of the roles cannot connect, or if the database is too old."""
-    from staunch_features.postgres.pool import connect
+    from staunch_features.postgres.connection import connect
 
     for url in (urls.owner, urls.reader):
         connection = await connect(url)
@@ -156,7 +67,7 @@ def _step(settings: Settings, title: str, *command: str) -> None:
     Raises:
         StepFailed: the command ended with an error.
     """
-    _say(title, f"staunch {' '.join(command)}")
+    say(title, f"staunch {' '.join(command)}")
     words = [*bound_to_us(signal.SIGKILL), sys.executable, "-m", "staunch_cli.main", *command]
     environment = os.environ | settings.environment() | {"OMP_NUM_THREADS": "1"}
     # A process group of its own: Ctrl-C reaches us alone, and we end the step, so that it shows no traceback.
@@ -165,65 +76,3 @@ def _step(settings: Settings, title: str, *command: str) -> None:
     ).returncode
     if code != 0:
         raise StepFailed(f"`staunch {' '.join(command)}` ended with {code}; what it said stands above")
-
-
-async def _supervise(
-    settings: Settings, metrics: "socket.socket", urls: DatabaseUrls, postgres: "EmbeddedPostgres | None"
-) -> None:
-    """Runs the workers until told to stop, and keeps the embedded PostgreSQL alive beside them."""
-    started = time.monotonic()
-
-    async def announce(supervisor: Supervisor) -> None:
-        _say("server", f"ready in {time.monotonic() - started:.1f} s\n")
-        print(_block(settings, metrics.getsockname()[1], supervisor.serves, urls), flush=True)
-
-    supervisor = Supervisor(settings, settings.state_folder / "metrics", lambda line: _say("server", line))
-    watching = asyncio.create_task(_keep_alive(postgres)) if postgres is not None else None
-    try:
-        await supervisor.run(metrics, announce)
-    finally:
-        if watching is not None:
-            watching.cancel()
-
-
-async def _keep_alive(postgres: "EmbeddedPostgres") -> None:
-    """Starts the embedded PostgreSQL again if it died; says so and goes on trying if it will not start.
-
-    It is started from this thread, since the kernel ends a child when the thread that made it ends.
-    """
-    while True:
-        await asyncio.sleep(POSTGRES_LOOK_S)
-        if postgres.running:
-            continue
-        _say("database", "PostgreSQL is gone; starting it again")
-        try:
-            postgres.start()
-        except EmbeddedPostgresError as error:
-            _say("database", str(error))
-
-
-def _block(settings: Settings, metrics_port: int, serves: Mapping[str, str], urls: DatabaseUrls) -> str:
-    """What is served and how to call it."""
-    from staunch_cli.printing.how_to_call import how_to_call, staunch_command
-
-    refused = "those of the store cannot answer, see above"
-    none = refused if _holds_models(settings) else "publish one with `staunch train`"
-    named = (f"{name} ({aliases.replace(',', ', ')})" for name, aliases in serves.items())
-    models = ", ".join(named) or f"no model yet: {none}"
-    calls = "\n".join(f"  {line}" for line in how_to_call(settings, serves))
-    kind = "embedded" if urls.embedded else "yours"
-    return f"""\
-Staunch serves {models}
-
-  gRPC      {settings.host}:{settings.port}  (reflection {"on" if settings.reflects else "off"}, no TLS)
-  metrics   http://{settings.metrics_host}:{metrics_port}/metrics
-  database  {kind}; {staunch_command()} and STAUNCH_* settings find it by themselves
-
-{calls}
-
-Ctrl-C stops {"server and database" if urls.embedded else "the server"}."""
-
-
-def _say(title: str, text: str) -> None:
-    """Prints one line of progress at once."""
-    print(f"{title:<9} {text}", flush=True)

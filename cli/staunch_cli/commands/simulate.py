@@ -1,4 +1,4 @@
-"""`staunch migrate`, `simulate` and `train`: the steps that work on the database and the store."""
+"""`staunch simulate`: writes the simulated world, or the days since it ended."""
 
 import asyncio
 import time
@@ -7,23 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from staunch_cli.printing.progress import MARGIN, Progress
-from staunch_cli.shared.settings_flags import add_settings, settings_of
+from staunch_cli.shared.settings_flags import DATABASE_FLAGS, add_settings, settings_of
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _SubParsersAction
 
-DATABASE_FLAGS = ("database_url", "database_reader_url", "state_folder")
-"""The settings that every command of this file takes as flags."""
 
-
-def add_migrate(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
-    """Registers `staunch migrate`."""
-    parser = subparsers.add_parser("migrate", help="bring the tables of the database up to date")
-    add_settings(parser, *DATABASE_FLAGS)
-    parser.set_defaults(run=run_migrate)
-
-
-def add_simulate(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
+def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     """Registers `staunch simulate`."""
     parser = subparsers.add_parser("simulate", help="write the simulated world, or the days since")
     sizes = parser.add_argument_group("a new world")
@@ -33,34 +23,10 @@ def add_simulate(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     day("--until", help="where the rows end (default: today, 00:00 UTC)")
     day("--drift-from", help="where customers begin to behave otherwise")
     add_settings(parser, *DATABASE_FLAGS)
-    parser.set_defaults(run=run_simulate)
+    parser.set_defaults(run=run)
 
 
-def run_migrate(args: "Namespace") -> int:
-    """Applies what is missing and says what it did."""
-    from staunch_cli.shared.database import database
-
-    with database(settings_of(args)) as urls:
-        applied = asyncio.run(migrate_now(urls.owner))
-    print("\n".join(f"applied {name}" for name in applied) or "the tables are up to date")
-    return 0
-
-
-async def migrate_now(owner_url: str) -> list[str]:
-    """Applies the missing migrations and returns their names; says so if it has to wait for another."""
-    from staunch_features.postgres.migrations import migrate
-    from staunch_features.postgres.pool import opened
-
-    progress = Progress()
-    try:
-        async with opened(owner_url) as connection:
-            applied = await migrate(connection, progress=progress)
-    finally:
-        progress.close()
-    return [f"{migration.version:04d}_{migration.name}" for migration in applied]
-
-
-def run_simulate(args: "Namespace") -> int:
+def run(args: "Namespace") -> int:
     """Writes the world, or appends the days since it ended, and says how long it took."""
     from staunch_cli.shared.database import database
     from staunch_local.simulation.world import WorldSettings, write_world

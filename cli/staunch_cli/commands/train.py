@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from staunch_training.train import TrainReport, TrainSettings
 
 
-def add_train(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
+def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     """Registers `staunch train`."""
     parser = subparsers.add_parser("train", help="fit a model for a view and publish it")
     parser.add_argument("--view", default="churn", help="the feature view and its label (default: churn)")
@@ -43,7 +43,7 @@ def add_train(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     _add_leaks(parser)
     _add_costs(parser)
     add_settings(parser, "database_url", "database_reader_url", "state_folder", "store", "views")
-    parser.set_defaults(run=run_train)
+    parser.set_defaults(run=run)
 
 
 def _add_leaks(parser: "ArgumentParser") -> None:
@@ -79,7 +79,7 @@ def _date(text: str) -> date:
         raise ArgumentTypeError(f"expected a date such as 2026-06-30, got {text!r}") from None
 
 
-def run_train(args: "Namespace") -> int:
+def run(args: "Namespace") -> int:
     """Trains, publishes, and says what came of it."""
     with database(settings_of(args)) as urls:
         report = asyncio.run(_train(args, urls))

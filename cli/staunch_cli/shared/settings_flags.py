@@ -6,6 +6,9 @@ from argparse import ArgumentParser, Namespace
 
 from staunch_server.settings import Settings, load_settings
 
+DATABASE_FLAGS = ("database_url", "database_reader_url", "state_folder")
+"""The settings that say where the database is: what every command that needs it takes as flags."""
+
 
 def add_settings(parser: ArgumentParser, *names: str) -> None:
     """Adds a flag for each named field of `Settings`; no names mean all of them.

@@ -46,7 +46,7 @@ def served_view(model: "Model", settings: Settings) -> "FeatureView":
 
 async def end_of_world(urls: DatabaseUrls, view: "FeatureView", label: "LabelText | None") -> datetime | None:
     """Where the simulated world ends, if view or label reads what the simulation wrote; None if neither."""
-    from staunch_features.checks.tables_read import tables_read
+    from staunch_features.checks.tables import tables_read
     from staunch_features.postgres.pool import Database
     from staunch_local.simulation.background.tables import TABLES
     from staunch_local.simulation.world import world_until

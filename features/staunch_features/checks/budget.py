@@ -8,7 +8,8 @@ from typing import Final
 from staunch_features.checks.sample import draw
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView
-from staunch_features.views.source import FeatureSource, Id
+from staunch_features.views.source import FeatureSource
+from staunch_features.views.types import Id
 
 BUDGET_S: Final = 3.0
 """How long one statement of a check may take, as far as can be foreseen."""

@@ -36,12 +36,14 @@ from staunch_features.checks.notes import (
 )
 from staunch_features.checks.tables import find_table
 from staunch_features.errors import ViewError
-from staunch_features.postgres.pool import Connection, Database
+from staunch_features.postgres.connection import Connection
+from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText, header_line
-from staunch_features.views.signature import ViewSignature, check_horizon
-from staunch_features.views.source import FeatureBatch, FeatureSource, Id, LabelBatch
+from staunch_features.views.signature import check_horizon
+from staunch_features.views.source import FeatureSource
 from staunch_features.views.sql_errors import blame, in_time
 from staunch_features.views.sql_text import line_of_column
+from staunch_features.views.types import FeatureBatch, Id, LabelBatch, ViewSignature
 
 _TIMED: Final = {1: 30, 100: 7, 10_000: 3}  # how many ids -> how often
 _EXPLAINED_IDS: Final = 1_000

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any, Final
 
 import staunch_sql
-from staunch_features.postgres.pool import Connection
+from staunch_features.postgres.connection import Connection
 from staunch_features.views.file import FeatureView
-from staunch_features.views.signature import SQL_TYPES, ViewSignature
+from staunch_features.views.signature import SQL_TYPES
 from staunch_features.views.sql_errors import blame
+from staunch_features.views.types import ViewSignature
 
 _STATEMENT: Final = "staunch_plan"
 

@@ -7,7 +7,7 @@ from staunch_features.checks.execution import Plan
 from staunch_features.checks.look_ahead import Probe
 from staunch_features.errors import ViewError
 from staunch_features.views.file import FeatureView
-from staunch_features.views.signature import FeatureColumn, ViewSignature
+from staunch_features.views.types import FeatureColumn, ViewSignature
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ from typing import Any, Final
 
 import staunch_sql
 from staunch_features.checks.tables import Table, declared_tables, find_table
-from staunch_features.postgres.pool import Connection, Database
+from staunch_features.postgres.connection import Connection
+from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.planner import planned_for_any, strings_in
-from staunch_features.views.signature import SQL_TYPES, ViewSignature, check_label
+from staunch_features.views.signature import SQL_TYPES, check_label
 from staunch_features.views.sql_text import code_of, quoted
+from staunch_features.views.types import ViewSignature
 
 BIG_TABLE_ROWS: Final = 10_000
 """Reading a smaller table whole costs nothing."""

@@ -16,11 +16,13 @@ import numpy as np
 import staunch_sql
 from staunch_features.checks.tables import Table, declared_tables, not_a_time
 from staunch_features.errors import ViewError
-from staunch_features.postgres.pool import Connection, Database
+from staunch_features.postgres.connection import Connection
+from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView
-from staunch_features.views.source import FeatureSource, Id
+from staunch_features.views.source import FeatureSource
 from staunch_features.views.sql_errors import blame
 from staunch_features.views.sql_text import quoted, rename
+from staunch_features.views.types import Id
 
 _SAMPLED_ROWS: Final = 100_000  # so many rows of a table tell where its middle lies
 

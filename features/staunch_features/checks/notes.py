@@ -11,7 +11,7 @@ from staunch_features.checks.findings import LabelCheck
 from staunch_features.checks.look_ahead import Probe
 from staunch_features.errors import ViewError
 from staunch_features.views.file import FeatureView, LabelText, header_line
-from staunch_features.views.source import FeatureBatch, Id
+from staunch_features.views.types import FeatureBatch, Id
 
 _NOT_NULL: Final = "say in the header what null means, or give the column a value with coalesce"
 _FINITE: Final = "let it be a finite number or null: no logarithm of 0, no 'Infinity'"

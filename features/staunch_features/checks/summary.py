@@ -13,8 +13,8 @@ from staunch_features.checks.notes import broken_promises
 from staunch_features.checks.sample import SAMPLE_IDS, draw
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureDoc, FeatureView, LabelText
-from staunch_features.views.signature import FeatureColumn
 from staunch_features.views.source import FeatureSource
+from staunch_features.views.types import FeatureColumn
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _SPREAD_BINS: Final = 10

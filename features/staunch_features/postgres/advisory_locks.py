@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 import staunch_sql
-from staunch_features.postgres.pool import Connection
+from staunch_features.postgres.connection import Connection
 
 _PATIENCE_S: Final = 1.0  # a wait shorter than this is nobody's business
 

@@ -7,7 +7,7 @@ import asyncpg
 import staunch_sql
 from staunch_features.errors import MigrationError
 from staunch_features.postgres.advisory_locks import take_lock
-from staunch_features.postgres.pool import Connection
+from staunch_features.postgres.connection import Connection
 from staunch_sql import Migration
 
 __all__ = ["migrate"]

@@ -12,7 +12,7 @@ import asyncpg
 
 import staunch_sql
 from staunch_features.errors import ViewError
-from staunch_features.postgres.pool import Connection
+from staunch_features.postgres.connection import Connection
 from staunch_features.views.clock_words import Name, Said, said_by, said_by_expression
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.planner import planned, strings_in

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from staunch_features.postgres.pool import Connection
+from staunch_features.postgres.connection import Connection
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.sql_errors import blame
 

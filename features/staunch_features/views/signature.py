@@ -8,7 +8,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,11 +15,12 @@ from asyncpg.types import Attribute
 
 import staunch_sql
 from staunch_features.errors import ViewError
-from staunch_features.postgres.pool import Connection
+from staunch_features.postgres.connection import Connection
 from staunch_features.views.clocks import refuse_clocks
 from staunch_features.views.file import FeatureView, LabelText, header_line
 from staunch_features.views.sql_errors import blame
 from staunch_features.views.sql_text import code_of, line_of_column, line_of_word
+from staunch_features.views.types import FeatureColumn, ViewSignature
 
 SQL_TYPES: Final = {"int64": "bigint", "text": "text", "uuid": "uuid"}
 """The key types a view may have: our name -> SQL's."""
@@ -37,46 +37,6 @@ _NAMELESS: Final = frozenset(
 _NUMBERS: Final = frozenset({"int2", "int4", "int8", "float4", "numeric"})
 _LABEL_PARAMETERS: Final = 4
 _ID_TYPES: Final = {"int8": "int64", "text": "text", "uuid": "uuid"}
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureColumn:
-    """One feature as the database returns it.
-
-    Attributes:
-        name: The column's name.
-        type: ``number``, a float64.
-        nullable: Whether null is a value like others.
-        unit: The unit, empty for a plain number.
-        description: What it means, in one sentence.
-    """
-
-    name: str
-    type: str
-    nullable: bool
-    unit: str
-    description: str
-
-
-@dataclass(frozen=True, slots=True)
-class ViewSignature:
-    """What a feature view takes and gives.
-
-    Attributes:
-        id_type: ``int64``, ``text`` or ``uuid``.
-        id_column: The name of the first column.
-        uses_as_of: Whether the text has a second parameter, the as-of time.
-        features: The feature columns in the statement's order.
-        has_eligible: Whether the text returns ``_eligible``; without it every row is eligible.
-        features_digest: ``sha256:`` and the hex digest of the ordered names and types.
-    """
-
-    id_type: str
-    id_column: str
-    uses_as_of: bool
-    features: tuple[FeatureColumn, ...]
-    has_eligible: bool
-    features_digest: str
 
 
 async def read_signature(connection: Connection, view: FeatureView, *, timeout_s: float) -> ViewSignature:

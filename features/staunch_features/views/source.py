@@ -4,7 +4,6 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
@@ -16,69 +15,15 @@ import staunch_sql
 from staunch_features.errors import RowsNotUnique, ViewError
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
-from staunch_features.views.signature import (
-    SQL_TYPES,
-    FeatureColumn,
-    ViewSignature,
-    check_label,
-    read_signature,
-)
+from staunch_features.views.signature import SQL_TYPES, check_label, read_signature
 from staunch_features.views.sql_errors import blame
 from staunch_features.views.sql_text import quoted
-
-__all__ = [
-    "FeatureBatch",
-    "FeatureColumn",
-    "FeatureSource",
-    "LabelBatch",
-    "ViewSignature",
-    "canonical_id",
-    "outcome_window",
-]
-
-Id = int | str
-"""A bigint, or a text or uuid key."""
+from staunch_features.views.types import FeatureBatch, Id, LabelBatch, ViewSignature
 
 # array_send of a two-dimensional float8[]: 12 bytes of head and two dimensions of 8, then for each
 # element its length and its eight bytes, all big-endian (PostgreSQL: src/backend/utils/adt/arrayfuncs.c).
 _MATRIX_HEAD_BYTES: Final = 28
 _ELEMENT: Final = np.dtype([("length", ">i4"), ("value", ">f8")])
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureBatch:
-    """The rows of a view for the ids asked for, in their order.
-
-    Attributes:
-        values: float64 (n, features); NaN is null. Rows not found are all NaN.
-        found: bool (n,); whether the view returned a row for the id.
-        eligible: bool (n,); whether the id belongs to the population at the as-of time.
-        as_of: The moment the rows are as of; None for a view without one.
-        problems: Row index -> why an eligible row must not be used: a null where the view says there is
-            none, or an infinity. Empty unless the view is at fault.
-    """
-
-    values: NDArray[np.float64]
-    found: NDArray[np.bool_]
-    eligible: NDArray[np.bool_]
-    as_of: datetime | None
-    problems: dict[int, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class LabelBatch:
-    """The labels of the ids asked for, in their order.
-
-    Attributes:
-        known: bool (n,); False where the label says nothing, such a row is left out.
-        values: bool (n,); the label, False where not known.
-        groups: Who is behind each id, for keeping one person on one side of a split; None if the label
-            has no ``_group``.
-    """
-
-    known: NDArray[np.bool_]
-    values: NDArray[np.bool_]
-    groups: list[str | None]
 
 
 def canonical_id(id_type: str, raw: Id) -> Id:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 import staunch_sql
-from staunch_features.postgres.pool import opened
+from staunch_features.postgres.connection import opened
 from staunch_local.simulation.background.clock import Bools, Floats
 
 __all__ = ["Ceiling", "area_under_curve", "true_ceiling"]

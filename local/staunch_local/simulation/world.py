@@ -19,7 +19,7 @@ from asyncpg import InsufficientPrivilegeError, UndefinedTableError
 import staunch_sql
 from staunch_features.errors import FeatureError
 from staunch_features.postgres.advisory_locks import take_lock
-from staunch_features.postgres.pool import Connection, opened
+from staunch_features.postgres.connection import Connection, opened
 from staunch_local.simulation.background.clock import Calendar, microseconds
 from staunch_local.simulation.background.reference import read_reference
 from staunch_local.simulation.life.block import World

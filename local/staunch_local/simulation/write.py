@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 import staunch_sql
-from staunch_features.postgres.pool import Connection
+from staunch_features.postgres.connection import Connection
 from staunch_local.simulation.background.tables import TABLES, Table
 from staunch_local.simulation.life.block import World, draw_block
 from staunch_local.simulation.life.people import Members, members

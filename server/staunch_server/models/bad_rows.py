@@ -7,7 +7,8 @@ from datetime import datetime
 import numpy as np
 
 from staunch_features.errors import RowsNotUnique, ViewError
-from staunch_features.views.source import FeatureBatch, FeatureSource
+from staunch_features.views.source import FeatureSource
+from staunch_features.views.types import FeatureBatch
 from staunch_server.models.coalescer import Id
 
 # A lone bad id among 10,000 is found with 28 queries; a view that fails for many is not worth many more.

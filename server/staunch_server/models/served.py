@@ -23,7 +23,8 @@ from staunch.v1.prediction_service_pb2 import (
 from staunch_features.errors import DatabaseUnavailable, ViewError
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import parse_view
-from staunch_features.views.source import FeatureBatch, FeatureSource, ViewSignature
+from staunch_features.views.source import FeatureSource
+from staunch_features.views.types import FeatureBatch, ViewSignature
 from staunch_model_store.errors import ModelRefused
 from staunch_model_store.manifest import FEATURES_SQL, Manifest
 from staunch_model_store.model import Explanation, LoadedModel, Scores

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from staunch.v1.prediction_service_pb2 import BatchPredictError, BatchPredictRequest, BatchPredictResponse
 from staunch_features.errors import DatabaseUnavailable, FeatureError
-from staunch_features.views.source import FeatureBatch
+from staunch_features.views.types import FeatureBatch
 from staunch_model_store.errors import ModelStoreError
 from staunch_server.errors import Reason, Refusal, Violation, clip, refusal_of
 from staunch_server.models.coalescer import Id

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 import staunch_sql
-from staunch_features.postgres.pool import connect
+from staunch_features.postgres.connection import connect
 
 COMMANDS = {
     "migrate": ("schema/lock_migrations", ["migrate"]),

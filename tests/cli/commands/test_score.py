@@ -10,7 +10,7 @@ from tests.client.conftest import scored
 from tests.server.small_models import small_files, small_manifest, small_trees
 
 from staunch.v1 import prediction_service_pb2 as pb
-from staunch_features.postgres.pool import connect
+from staunch_features.postgres.connection import connect
 from staunch_features.views.file import load_view, parse_view
 from staunch_model_store.store import ModelStore
 from staunch_sql import FEATURES_FOLDER

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import staunch_sql
-from staunch_cli.commands.train import add_train, train_settings
+from staunch_cli.commands.train import add, train_settings
 from staunch_cli.shared.database import DatabaseUrls
 from staunch_cli.shared.errors import CommandError
-from staunch_features.postgres.pool import connect
+from staunch_features.postgres.connection import connect
 from staunch_features.views.file import load_label, load_view, parse_label, parse_view
 from staunch_local.simulation.world import write_world
 
@@ -61,7 +61,7 @@ async def _open_hotel(owner_url: str) -> None:
 
 def _arguments(*words: str):
     parser = ArgumentParser()
-    add_train(parser.add_subparsers())
+    add(parser.add_subparsers())
     return parser.parse_args(["train", *words])
 
 

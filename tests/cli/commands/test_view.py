@@ -8,7 +8,7 @@ import pytest
 
 from staunch_cli.commands import view as view_command
 from staunch_cli.main import main
-from staunch_features.postgres.pool import connect
+from staunch_features.postgres.connection import connect
 
 _TABLES = """
 CREATE SCHEMA cdnow;

@@ -11,7 +11,7 @@ from staunch_cli.printing.view_plot import interval, plot
 from staunch_cli.shared.errors import CommandError
 from staunch_features.checks.summary import FeatureSummary, ViewSummary
 from staunch_features.views.file import parse_view
-from staunch_features.views.signature import FeatureColumn
+from staunch_features.views.types import FeatureColumn
 
 VIEW = parse_view(
     "gym",

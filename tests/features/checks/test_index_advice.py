@@ -3,7 +3,8 @@
 import pytest
 
 from staunch_features.checks.index_advice import index_advice
-from staunch_features.postgres.pool import Database, connect
+from staunch_features.postgres.connection import connect
+from staunch_features.postgres.pool import Database
 from staunch_features.views.file import parse_label, parse_view
 from staunch_features.views.source import FeatureSource
 

@@ -9,8 +9,8 @@ import pytest
 import staunch_sql
 from staunch_features.errors import MigrationError
 from staunch_features.postgres import advisory_locks as locks
+from staunch_features.postgres.connection import connect
 from staunch_features.postgres.migrations import migrate
-from staunch_features.postgres.pool import connect
 from staunch_sql import Migration
 
 

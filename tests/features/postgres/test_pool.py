@@ -15,8 +15,10 @@ import asyncpg
 import pytest
 
 from staunch_features.errors import DatabaseTooOld, DatabaseUnavailable
+from staunch_features.postgres import connection as connection_module
 from staunch_features.postgres import pool as database_module
-from staunch_features.postgres.pool import Database, connect, opened, unavailable
+from staunch_features.postgres.connection import connect, opened, unavailable
+from staunch_features.postgres.pool import Database
 from staunch_local.postgres.server import SUPERUSER, EmbeddedPostgres
 
 
@@ -119,7 +121,7 @@ async def test_an_owner_may_write_and_a_read_only_pool_may_not(server):
 
 
 async def test_a_server_that_is_too_old_is_refused_in_one_line(server, monkeypatch):
-    monkeypatch.setattr(database_module, "MINIMUM_MAJOR", 99)
+    monkeypatch.setattr(connection_module, "MINIMUM_MAJOR", 99)
     with pytest.raises(
         DatabaseTooOld, match=r"^the database at \S+ is PostgreSQL \d+: expected 99 or newer; upgrade"
     ):

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from staunch_features.errors import DatabaseUnavailable, EmbeddedPostgresError
+from staunch_features.postgres.connection import connect
 from staunch_features.postgres.migrations import migrate
-from staunch_features.postgres.pool import connect
 from staunch_local.postgres import binaries as postgres_binaries
 from staunch_local.postgres.binaries import find_binaries
 from staunch_local.postgres.server import OWNER, READER, SUPERUSER, EmbeddedPostgres

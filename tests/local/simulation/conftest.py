@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from staunch_features.postgres.pool import Connection, connect
+from staunch_features.postgres.connection import Connection, connect
 from staunch_local.simulation.background.reference import Reference, read_reference
 from staunch_local.simulation.world import WorldReport, write_world
 

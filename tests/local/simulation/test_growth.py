@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from staunch_features.postgres.pool import connect
+from staunch_features.postgres.connection import connect
 from staunch_local.simulation.background.clock import DAY, NEVER, Calendar, microseconds
 from staunch_local.simulation.background.reference import Reference
 from staunch_local.simulation.background.tables import TABLES

@@ -12,7 +12,7 @@ import pytest
 
 import staunch_sql
 from staunch_features.errors import DatabaseUnavailable
-from staunch_features.postgres.pool import connect
+from staunch_features.postgres.connection import connect
 from staunch_local.simulation.world import WorldError, WorldReport, WorldSettings, write_world
 
 _INSERT_CUSTOMER = """

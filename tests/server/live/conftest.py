@@ -13,10 +13,10 @@ from tests.server.small_models import TABLE, filled, small_files, small_manifest
 
 from staunch.v1.model_service_pb2_grpc import ModelServiceStub
 from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
-from staunch_features.postgres.pool import connect
+from staunch_features.postgres.connection import connect
 from staunch_model_store import manifest as written
 from staunch_model_store.store import ModelStore, StoredVersion
-from staunch_server.process.worker import Server, serving
+from staunch_server.process.server import Server, serving
 from staunch_server.settings import Settings
 
 

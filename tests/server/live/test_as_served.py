@@ -21,7 +21,8 @@ from tests.server.small_models import small_manifest
 
 import staunch_sql
 from staunch.v1 import prediction_service_pb2 as pb
-from staunch_features.postgres.pool import Connection, Database, connect
+from staunch_features.postgres.connection import Connection, connect
+from staunch_features.postgres.pool import Database
 from staunch_features.views.file import load_view
 from staunch_features.views.source import FeatureSource
 from staunch_model_store import manifest as stored

@@ -11,7 +11,7 @@ from tests.server.small_models import TABLE, filled, until_async, view_text
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
-from staunch_features.postgres.pool import connect
+from staunch_features.postgres.connection import connect
 from staunch_server.models import registry
 
 Serve = Callable[..., Awaitable[Any]]

@@ -18,7 +18,7 @@ from tests.server.small_models import TABLE, until_async, view_text
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
-from staunch_features.postgres.pool import connect
+from staunch_features.postgres.connection import connect
 from staunch_local.postgres.server import EmbeddedPostgres
 
 Serve = Callable[..., Awaitable[Any]]

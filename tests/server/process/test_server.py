@@ -12,8 +12,8 @@ from staunch.v1 import model_service_pb2, prediction_service_pb2
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_server.models import aliases as pointers
 from staunch_server.models import registry
-from staunch_server.process import worker
-from staunch_server.process.worker import Server
+from staunch_server.process import server as server_module
+from staunch_server.process.server import Server
 from staunch_server.settings import SettingsError, load_settings
 
 STATES = health_pb2.HealthCheckResponse
@@ -124,7 +124,7 @@ async def test_what_runs_beside_the_calls_begins_again_after_an_unforeseen_failu
     serve: Any, publish: Any, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else one odd moment of the disk would end the following of aliases until somebody restarts."""
-    monkeypatch.setattr(worker, "_AGAIN_S", 0.01)
+    monkeypatch.setattr(server_module, "_AGAIN_S", 0.01)
     running = await serve(store_poll_s=0.02)
     failed = 0
 

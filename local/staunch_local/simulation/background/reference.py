@@ -6,7 +6,7 @@ from datetime import datetime
 import numpy as np
 
 import staunch_sql
-from staunch_features.postgres.pool import Connection
+from staunch_features.postgres.connection import Connection
 from staunch_local.simulation.background.clock import NEVER, Floats, Ints, microseconds
 from staunch_local.simulation.background.fees import FeeRule, fee_rule
 from staunch_local.simulation.background.tables import SERVICES

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from staunch_features.postgres.pool import connect
+from staunch_features.postgres.connection import connect
 from staunch_local.simulation.background.clock import NEVER_DAY, Calendar, add_months
 from staunch_local.simulation.background.fees import Contracts, cancellation_fee
 from staunch_local.simulation.background.reference import Reference

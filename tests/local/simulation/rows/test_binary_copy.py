@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from staunch_features.postgres.pool import connect
+from staunch_features.postgres.connection import connect
 from staunch_local.simulation.background.clock import EPOCH, NEVER, NEVER_DAY, microseconds
 from staunch_local.simulation.background.tables import Column, Table
 from staunch_local.simulation.rows.binary_copy import encode

@@ -1,0 +1,158 @@
+"""What `staunch run` and `staunch serve` share: ports, folder, database, then the workers, and back."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from staunch_cli.shared.database import DatabaseUrls, embedded, external, hold
+from staunch_features.errors import EmbeddedPostgresError
+from staunch_server.process.http import listen
+from staunch_server.process.supervisor import PortTaken, Supervisor, reserve
+from staunch_server.settings import Settings, refuse_open_bind
+
+if TYPE_CHECKING:
+    import socket
+
+    from staunch_local.postgres.server import EmbeddedPostgres
+
+POSTGRES_LOOK_S = 1.0
+"""How often a running server looks whether its embedded PostgreSQL still lives."""
+
+
+Prepare = Callable[[Settings, DatabaseUrls], None]
+"""Makes what a server needs, once the database is there and before the workers start."""
+
+
+def serve_until_stopped(settings: Settings, prepare: Prepare | None = None) -> int:
+    """Serves until Ctrl-C or SIGTERM; returns the exit code.
+
+    It takes the ports first, then the folder, then the database: who comes second touches nothing.
+    """
+    refuse_open_bind(settings)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with _ports(settings) as (grpc, metrics), hold(settings.state_folder):
+        settings = settings.model_copy(update={"port": grpc.getsockname()[1]})
+        with _database(settings) as (urls, postgres):
+            settings = _connected(settings, urls)
+            if prepare is not None:
+                prepare(settings, urls)
+            asyncio.run(_supervise(settings, metrics, urls, postgres))
+    say("stopped", "nothing is left running")
+    return 0
+
+
+@contextlib.contextmanager
+def _ports(settings: Settings) -> Iterator[tuple["socket.socket", "socket.socket"]]:
+    """Holds the gRPC port and listens on the metrics port while the block runs.
+
+    Raises:
+        PortTaken: one of them cannot be had, or both: a second server meets them together.
+    """
+    taken = []
+    with contextlib.ExitStack() as stack:
+        try:
+            grpc = stack.enter_context(reserve(settings.host, settings.port, "--port"))
+        except PortTaken as error:
+            taken.append(str(error))
+        try:
+            metrics = stack.enter_context(listen(settings.metrics_host, settings.metrics_port))
+        except OSError as error:
+            why = str(error.strerror).partition(" (while")[0]  # Python adds the address once more
+            taken.append(
+                f"cannot use {settings.metrics_host}:{settings.metrics_port} for metrics ({why}): "
+                "stop what runs there or choose another with --metrics-port"
+            )
+        if taken:
+            raise PortTaken("; ".join(taken))
+        yield grpc, metrics
+
+
+@contextlib.contextmanager
+def _database(settings: Settings) -> Iterator[tuple[DatabaseUrls, "EmbeddedPostgres | None"]]:
+    named = external(settings)
+    if named is not None:
+        yield named, None
+        return
+    started = time.monotonic()
+    say("database", f"starting PostgreSQL in {settings.state_folder / 'postgres'}")
+    with embedded(settings) as (urls, postgres):
+        say("", f"ready in {time.monotonic() - started:.1f} s")
+        yield urls, postgres
+
+
+def _connected(settings: Settings, urls: DatabaseUrls) -> Settings:
+    """The settings with the addresses of the database, for the workers and the steps."""
+    from pydantic import SecretStr
+
+    owner, reader = SecretStr(urls.owner), SecretStr(urls.reader)
+    return settings.model_copy(update={"database_url": owner, "database_reader_url": reader})
+
+
+def holds_models(settings: Settings) -> bool:
+    """Whether an alias of the store points at a version: what a server loads when it starts."""
+    return any(settings.model_folder.glob("*/aliases.json"))
+
+
+async def _supervise(
+    settings: Settings, metrics: "socket.socket", urls: DatabaseUrls, postgres: "EmbeddedPostgres | None"
+) -> None:
+    """Runs the workers until told to stop, and keeps the embedded PostgreSQL alive beside them."""
+    started = time.monotonic()
+
+    async def announce(supervisor: Supervisor) -> None:
+        say("server", f"ready in {time.monotonic() - started:.1f} s\n")
+        print(_block(settings, metrics.getsockname()[1], supervisor.serves, urls), flush=True)
+
+    supervisor = Supervisor(settings, settings.state_folder / "metrics", lambda line: say("server", line))
+    watching = asyncio.create_task(_keep_alive(postgres)) if postgres is not None else None
+    try:
+        await supervisor.run(metrics, announce)
+    finally:
+        if watching is not None:
+            watching.cancel()
+
+
+async def _keep_alive(postgres: "EmbeddedPostgres") -> None:
+    """Starts the embedded PostgreSQL again if it died; says so and goes on trying if it will not start.
+
+    It is started from this thread, since the kernel ends a child when the thread that made it ends.
+    """
+    while True:
+        await asyncio.sleep(POSTGRES_LOOK_S)
+        if postgres.running:
+            continue
+        say("database", "PostgreSQL is gone; starting it again")
+        try:
+            postgres.start()
+        except EmbeddedPostgresError as error:
+            say("database", str(error))
+
+
+def _block(settings: Settings, metrics_port: int, serves: Mapping[str, str], urls: DatabaseUrls) -> str:
+    """What is served and how to call it."""
+    from staunch_cli.printing.how_to_call import how_to_call, staunch_command
+
+    refused = "those of the store cannot answer, see above"
+    none = refused if holds_models(settings) else "publish one with `staunch train`"
+    named = (f"{name} ({aliases.replace(',', ', ')})" for name, aliases in serves.items())
+    models = ", ".join(named) or f"no model yet: {none}"
+    calls = "\n".join(f"  {line}" for line in how_to_call(settings, serves))
+    kind = "embedded" if urls.embedded else "yours"
+    return f"""\
+Staunch serves {models}
+
+  gRPC      {settings.host}:{settings.port}  (reflection {"on" if settings.reflects else "off"}, no TLS)
+  metrics   http://{settings.metrics_host}:{metrics_port}/metrics
+  database  {kind}; {staunch_command()} and STAUNCH_* settings find it by themselves
+
+{calls}
+
+Ctrl-C stops {"server and database" if urls.embedded else "the server"}."""
+
+
+def say(title: str, text: str) -> None:
+    """Prints one line of progress at once."""
+    print(f"{title:<9} {text}", flush=True)

@@ -1,0 +1,154 @@
+"""Connections to PostgreSQL: how each one is set up, and what its failures mean."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from types import MappingProxyType
+from typing import TypeAlias
+
+import asyncpg
+
+from staunch_features.errors import DatabaseTooOld, DatabaseUnavailable
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+"""A connection as asyncpg gives it."""
+
+MINIMUM_MAJOR = 15
+"""The oldest PostgreSQL that we support."""
+
+_SETTINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "application_name": "staunch",
+        "timezone": "UTC",
+        "search_path": "staunch, public",  # pg_catalog comes first unasked; public is where users' tables are
+        "jit": "off",
+        "plan_cache_mode": "force_generic_plan",  # planning costs ten times the one-id query itself
+        "max_parallel_workers_per_gather": "0",
+        "client_connection_check_interval": "1s",  # a query whose caller hung up ends
+    }
+)
+
+SETTLE_S = 1.0
+"""How long a connection may take to answer again after its query was cancelled, or to say goodbye."""
+
+# What blames neither the statement nor its data but the server or the moment, by SQLSTATE (PostgreSQL's
+# appendix A): the connection, a conflict that rolled back (on a replica, with what it replays), no memory or
+# disk left, an operator's hand or time limit, the system below.
+_AWAY = ("08", "40", "53", "57", "58", "25P03", "25P04", "55P03")
+
+FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""All that a connection raises when something is wrong with it or with what was asked."""
+
+
+def unavailable(error: BaseException) -> bool:
+    """Returns whether an error means that the database is away, so that trying again later can help.
+
+    A timeout is none: whether the time was too short or the database too slow, only the caller knows.
+    """
+    if isinstance(error, TimeoutError):  # in Python a kind of OSError
+        return False
+    if isinstance(error, asyncpg.InterfaceError):
+        return "closed" in str(error)
+    if isinstance(error, asyncpg.InternalClientError):  # the server's goodbye crossed our query
+        return "another operation" in str(error)
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.sqlstate or "").startswith(_AWAY)
+    return isinstance(error, (OSError, DatabaseUnavailable))
+
+
+async def connect(
+    url: str, *, timeout_s: float = 5, read_only: bool = False, statement_timeout_s: float | None = None
+) -> Connection:
+    """Opens a connection set up as all of ours are: UTC, a fixed search path, generic plans, no JIT.
+
+    Args:
+        url: `postgresql://role:password@host:port/database`.
+        timeout_s: How long it may take in all.
+        read_only: Whether transactions may only read.
+        statement_timeout_s: How long a statement may take that is given no timeout of its own; None is
+            for ever.
+
+    Raises:
+        DatabaseUnavailable: It cannot be reached in time, or refuses us.
+        DatabaseTooOld: The server is older than PostgreSQL 15.
+    """
+    settings = {**_SETTINGS, "default_transaction_read_only": "on" if read_only else "off"}
+    try:
+        async with asyncio.timeout(timeout_s):
+            connection = await asyncpg.connect(
+                url,
+                timeout=timeout_s,
+                command_timeout=statement_timeout_s,
+                server_settings=settings,
+                max_cacheable_statement_size=0,  # no limit: a view's text is long
+                max_cached_statement_lifetime=0,  # for ever: planning it again costs milliseconds
+            )
+    except TimeoutError as error:
+        raise DatabaseUnavailable(f"{place(url)} did not answer within {timeout_s:g} s") from error
+    except ValueError:
+        # The reason and its cause quote the part that cannot be read, which may be the password.
+        raise DatabaseUnavailable(
+            f"cannot read the URL of {place(url)}: expected postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE; "
+            "write / ? # [ ] @ within a password as %2F %3F %23 %5B %5D %40"
+        ) from None
+    except FAILURES as error:
+        raise DatabaseUnavailable(
+            f"cannot connect to {place(url)}: {error}; see that it runs, and that its URL, "
+            "postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE, is right"
+        ) from error
+    await _check_version(connection, url)
+    return connection
+
+
+@asynccontextmanager
+async def opened(url: str, *, timeout_s: float = 5) -> AsyncIterator[Connection]:
+    """Opens a connection that one piece of work has to itself, however long that takes, and closes it.
+
+    Args:
+        url: `postgresql://role:password@host:port/database`.
+        timeout_s: How long it may take to open.
+
+    Raises:
+        DatabaseUnavailable: It cannot be reached in time, refuses us, or goes away during the work.
+        DatabaseTooOld: The server is older than PostgreSQL 15.
+    """
+    connection = await connect(url, timeout_s=timeout_s)
+    try:
+        with outages_of(url):
+            yield connection
+    finally:
+        await hang_up(connection)
+
+
+@contextmanager
+def outages_of(url: str) -> Iterator[None]:
+    """Turns what a connection raises when the database is away into DatabaseUnavailable."""
+    try:
+        yield
+    except FAILURES as error:
+        if not unavailable(error):
+            raise
+        raise DatabaseUnavailable(f"{place(url)} went away or cannot serve now: {error}") from error
+
+
+async def _check_version(connection: Connection, url: str) -> None:
+    major = connection.get_server_version().major
+    if major < MINIMUM_MAJOR:
+        connection.terminate()
+        raise DatabaseTooOld(
+            f"{place(url)} is PostgreSQL {major}: expected {MINIMUM_MAJOR} or newer; "
+            "upgrade it, or name a newer one in STAUNCH_DATABASE_URL"
+        )
+
+
+def place(url: str) -> str:
+    """Where a URL points, without the role and its password, whatever is wrong with the URL."""
+    return "the database at " + url.rpartition("@")[2].rpartition("//")[2].partition("?")[0]
+
+
+async def hang_up(connection: Connection) -> None:
+    """Ends a connection politely, or cuts it if the server does not answer."""
+    try:
+        await connection.close(timeout=SETTLE_S)
+    except FAILURES:
+        connection.terminate()

@@ -1,0 +1,256 @@
+"""The composition root of one serving process: settings to transport, and back in reverse when it stops."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from staunch.v1 import model_service_pb2, prediction_service_pb2
+from staunch_features.postgres.pool import Database
+from staunch_model_store.store import ModelStore
+from staunch_server.metrics import Metrics
+from staunch_server.models.registry import Registry
+from staunch_server.models.served import Databases
+from staunch_server.services.batch_predict import BatchPredictor
+from staunch_server.services.explain import Explainer
+from staunch_server.services.models import ModelServicer, signal_supervisor
+from staunch_server.services.predict import Predictor
+from staunch_server.settings import Settings, SettingsError
+from staunch_server.transport.aio import AioTransport
+from staunch_server.transport.guard import Guard
+from staunch_server.transport.seam import Service, Transport
+
+PREDICTION_SERVICE: str = prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name
+MODEL_SERVICE: str = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
+
+_FLUSH_S = 0.5  # what the library needs to send the last answers; watchers of the health stay until its end
+_SAMPLE_S = 1.0
+_AGAIN_S = 1.0
+_LOG = logging.getLogger("staunch.worker")
+
+
+class Server:
+    """The parts of one serving process; `serving` makes, starts and stops one.
+
+    Attributes:
+        metrics: of this process.
+        databases: the readers' pools.
+        registry: the models.
+        guard: before every call.
+        transport: carries the calls.
+        port: where gRPC is served, once started.
+    """
+
+    def __init__(
+        self, settings: Settings, collector: CollectorRegistry, *, shared_port: bool = False
+    ) -> None:
+        self._settings = settings
+        self._leaving = False
+        self._changed = asyncio.Event()
+        self.port = 0
+        self.metrics = Metrics(collector)
+        self.metrics.set_build(version("staunch-server"), settings.transport)
+        self.databases = _databases(settings)
+        self.registry = Registry(
+            ModelStore(settings.model_folder),
+            self.databases,
+            self.metrics,
+            default_model=settings.default_model,
+            max_batch_rows=settings.max_batch_rows,
+            query_timeout_s=settings.default_deadline_s,
+            named_versions=settings.named_versions,
+        )
+        self.guard = Guard(
+            self.metrics,
+            max_calls=settings.max_calls,
+            max_streams=settings.max_streams,
+            default_deadline_s=settings.default_deadline_s,
+            stream_idle_s=settings.stream_idle_s,
+        )
+        services = _services(self.guard, self.registry, settings)
+        self.transport = _transport(settings, services, shared_port=shared_port)
+
+    def healthy(self) -> bool:
+        """Whether a model is verified and we are not stopping.
+
+        The database is told by the calls' status and by metrics: away, or changed so that a view fails, it is
+        so for every other server as well, and turning away from all of them helps nobody.
+        """
+        return not self._leaving and self.registry.verified()
+
+    async def start(self) -> None:
+        """Binds the port, then loads the models; neither a bad model nor an absent database stops it.
+
+        Raises:
+            OSError: the port cannot be bound.
+        """
+        self.port = await self.transport.start()
+        self.registry.on_change(self._changed.set)
+        await self.registry.start()
+        await self._tell_health()
+
+    async def follow_registry(self) -> None:
+        """Tells the health of the services after each change of what answers; for ever."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._tell_health()
+
+    async def sample(self) -> None:
+        """Sets the gauges once a second, since setting them at each change costs every call; for ever."""
+        pools = {"interactive": self.databases.interactive, "batch": self.databases.batch}
+        for name, pool in pools.items():
+            self.metrics.connections_max.labels(name).set(pool.size)
+        in_use = {name: self.metrics.connections_in_use.labels(name) for name in pools}
+        calls = self.metrics.calls_in_progress.labels("unary")
+        streams = self.metrics.calls_in_progress.labels("stream")
+        while True:
+            for name, pool in pools.items():
+                in_use[name].set(pool.in_use)
+            calls.set(self.guard.calls)
+            streams.set(self.guard.streams)
+            await asyncio.sleep(_SAMPLE_S)
+
+    async def drain(self) -> None:
+        """Stops without losing a call.
+
+        First balancers hear NOT_SERVING and get drain_wait_s to turn away while all is answered; then new
+        calls are refused as DRAINING while those in progress end; only then the transport stops, since the
+        library loses what it has received and not yet handed over (grpc/grpc#41785).
+        """
+        self._leaving = True
+        await self.transport.leave()
+        await asyncio.sleep(self._settings.drain_wait_s)
+        self.guard.drain()
+        if not await self.guard.idle(self._settings.drain_s):
+            _LOG.warning("%d calls and %d streams are cut off", self.guard.calls, self.guard.streams)
+        await self.transport.stop(_FLUSH_S)
+
+    async def close(self) -> None:
+        """Closes the pools."""
+        await self.databases.interactive.close()
+        await self.databases.batch.close()
+
+    async def _tell_health(self) -> None:
+        answers = self.registry.verified()
+        await self.transport.set_serving(MODEL_SERVICE, True)
+        await self.transport.set_serving(PREDICTION_SERVICE, answers)
+        await self.transport.set_serving("", answers)
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings, collector: CollectorRegistry, *, shared_port: bool = False
+) -> AsyncIterator[Server]:
+    """A started server for the block; afterwards calls are drained first and the pools closed last.
+
+    Raises:
+        OSError: the port cannot be bound.
+    """
+    async with AsyncExitStack() as stack:
+        server = Server(settings, collector, shared_port=shared_port)
+        stack.push_async_callback(server.close)
+        stack.push_async_callback(server.drain)
+        await server.start()
+        watch = partial(server.registry.watch, settings.store_poll_s)
+        for work in (server.follow_registry, watch, server.sample):
+            stack.push_async_callback(_cancelled, asyncio.create_task(_kept_up(work)))
+        yield server
+
+
+def _databases(settings: Settings) -> Databases:
+    url = settings.reader_url
+    if url is None:
+        raise SettingsError(
+            "database_reader_url is not set: expected the URL of a PostgreSQL, for example in "
+            "STAUNCH_DATABASE_READER_URL; `staunch run` brings a database of its own."
+        )
+    return Databases(
+        interactive=Database(url.get_secret_value(), size=settings.interactive_connections),
+        batch=Database(url.get_secret_value(), size=settings.batch_connections),
+    )
+
+
+def _services(guard: Guard, registry: Registry, settings: Settings) -> list[Service]:
+    batch = BatchPredictor(
+        registry, connections=settings.batch_connections, timeout_s=settings.batch_timeout_s
+    )
+    models = ModelServicer(registry, announce=signal_supervisor)
+    prediction_pb, model_pb = prediction_service_pb2, model_service_pb2
+    prediction = Service(
+        PREDICTION_SERVICE,
+        unary={
+            "Predict": guard.unary(
+                prediction_pb.PredictRequest, Predictor(registry).predict, keeps_deadline=True
+            ),
+            "Explain": guard.unary(prediction_pb.ExplainRequest, Explainer(registry).explain),
+        },
+        streams={"BatchPredict": guard.stream(prediction_pb.BatchPredictRequest, batch.batch_predict)},
+    )
+    model = Service(
+        MODEL_SERVICE,
+        unary={
+            "ListModels": guard.unary(model_pb.ListModelsRequest, models.list_models),
+            "GetModel": guard.unary(model_pb.GetModelRequest, models.get_model),
+            "SetAlias": guard.unary(model_pb.SetAliasRequest, models.set_alias),
+            "ReloadModels": guard.unary(model_pb.ReloadModelsRequest, models.reload_models),
+        },
+    )
+    return [prediction, model]
+
+
+def _transport(settings: Settings, services: list[Service], *, shared_port: bool) -> Transport:
+    if settings.transport == "native" and settings.max_connection_age_s:
+        raise SettingsError(
+            "max_connection_age_s is set: expected 0, for the native transport closes none by age."
+        )
+    return _transport_kind(settings.transport)(
+        services,
+        host=settings.host,
+        port=settings.port,
+        reuse_port=shared_port,
+        reflects=settings.reflects,
+        connection_streams=settings.max_connection_streams,
+        connection_age_s=settings.max_connection_age_s,
+    )
+
+
+def _transport_kind(name: str) -> Callable[..., Transport]:
+    """The class of the transport that the settings name; the native one is an extra that may be absent."""
+    if name == "aio":
+        return AioTransport
+    try:
+        from staunch_server.transport.native import NativeTransport
+    except ImportError as error:
+        raise SettingsError(
+            f"transport is 'native': expected pygrpc-native to be installed ({error}); "
+            "install staunch-server[native], or choose aio."
+        ) from error
+    return NativeTransport
+
+
+async def _kept_up(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Does for ever what is done beside the calls; should it fail, the log says so and it begins again."""
+    while True:
+        await logged(work())
+        await asyncio.sleep(_AGAIN_S)
+
+
+async def logged(work: Coroutine[Any, Any, Any]) -> None:
+    """Does what is done beside the calls; an error of it ends in the log and nowhere else."""
+    try:
+        await work
+    except Exception:  # Beside the calls nothing may end the process: those in progress would be lost.
+        _LOG.exception("background work failed")
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
