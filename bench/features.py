@@ -34,8 +34,9 @@ from staunch_features.postgres.migrations import migrate
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, load_view, parse_view
 from staunch_features.views.source import FeatureSource, _unpack
+from staunch_local.postgres.cluster import OWNER, READER, SUPERUSER
 from staunch_local.postgres.memory import shared_buffers
-from staunch_local.postgres.server import OWNER, READER, SUPERUSER, EmbeddedPostgres
+from staunch_local.postgres.server import EmbeddedPostgres
 from staunch_local.simulation.world import write_world
 
 RESULTS = Path(__file__).parent / "results"

@@ -17,7 +17,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads on a busy two-core 
 
 from staunch_features.postgres.connection import connect
 from staunch_features.postgres.migrations import migrate
-from staunch_local.postgres.server import OWNER, READER, SUPERUSER, EmbeddedPostgres
+from staunch_local.postgres.cluster import OWNER, READER, SUPERUSER
+from staunch_local.postgres.server import EmbeddedPostgres
 
 # Derandomised, so that a red test is red again; STAUNCH_HYPOTHESIS=deep looks further.
 _COMMON: dict[str, Any] = {

@@ -59,22 +59,22 @@ def _descriptors() -> FileDescriptorSet:
 
 
 def _file(file: FileDescriptorProto) -> Iterator[str]:
-    said: Comments = {
+    comments: Comments = {
         tuple(place.path): " ".join(place.leading_comments.split())
         for place in file.source_code_info.location
     }
     for index, service in enumerate(file.service):
-        yield from _service(service, (_FILE_SERVICE, index), said)
+        yield from _service(service, (_FILE_SERVICE, index), comments)
     for index, message in enumerate(file.message_type):
-        yield from _message(message, (_FILE_MESSAGE, index), said)
+        yield from _message(message, (_FILE_MESSAGE, index), comments)
     for index, enum in enumerate(file.enum_type):
-        yield from _enum(enum, (_FILE_ENUM, index), said)
+        yield from _enum(enum, (_FILE_ENUM, index), comments)
 
 
-def _service(service: ServiceDescriptorProto, path: Steps, said: Comments) -> Iterator[str]:
-    yield f"## {service.name}\n\n{said[path]}\n"
+def _service(service: ServiceDescriptorProto, path: Steps, comments: Comments) -> Iterator[str]:
+    yield f"## {service.name}\n\n{comments[path]}\n"
     rows = [
-        (f"`{method.name}`", *_takes_and_gives(method), said[(*path, _SERVICE_METHOD, index)])
+        (f"`{method.name}`", *_takes_and_gives(method), comments[(*path, _SERVICE_METHOD, index)])
         for index, method in enumerate(service.method)
     ]
     yield _table(("method", "takes", "gives", ""), rows)
@@ -88,24 +88,24 @@ def _takes_and_gives(method: MethodDescriptorProto) -> tuple[str, str]:
     )
 
 
-def _message(message: DescriptorProto, path: Steps, said: Comments) -> Iterator[str]:
-    yield f"### {message.name}\n\n{said[path]}\n"
+def _message(message: DescriptorProto, path: Steps, comments: Comments) -> Iterator[str]:
+    yield f"### {message.name}\n\n{comments[path]}\n"
     rows = []
     for index, field in enumerate(message.field):
-        comment = said[(*path, _MESSAGE_FIELD, index)]
+        comment = comments[(*path, _MESSAGE_FIELD, index)]
         if field.HasField("oneof_index") and not field.proto3_optional:
             oneof = message.oneof_decl[field.oneof_index].name
-            about = said[(*path, _MESSAGE_ONEOF, field.oneof_index)]
+            about = comments[(*path, _MESSAGE_ONEOF, field.oneof_index)]
             comment = f"{comment} One of `{oneof}`: {about[0].lower()}{about[1:]}"
         rows.append((str(field.number), f"`{field.name}`", _type(field, message), comment))
     if rows:
         yield _table(("", "field", "type", ""), rows)
 
 
-def _enum(enum: EnumDescriptorProto, path: Steps, said: Comments) -> Iterator[str]:
-    yield f"### {enum.name}\n\n{said[path]}\n"
+def _enum(enum: EnumDescriptorProto, path: Steps, comments: Comments) -> Iterator[str]:
+    yield f"### {enum.name}\n\n{comments[path]}\n"
     rows = [
-        (str(value.number), f"`{value.name}`", said[(*path, _ENUM_VALUE, index)])
+        (str(value.number), f"`{value.name}`", comments[(*path, _ENUM_VALUE, index)])
         for index, value in enumerate(enum.value)
     ]
     yield _table(("", "value", ""), rows)

@@ -16,8 +16,6 @@ from staunch_features.postgres.migrations import migrate
 from staunch_local.postgres.binaries import find_binaries
 from staunch_local.postgres.server import EmbeddedPostgres
 
-__all__ = ["DUMPED_BY_MAJOR", "dump_schema", "main"]
-
 DUMPED_BY_MAJOR = 18
 """The PostgreSQL whose pg_dump writes the file; others word the same schema differently."""
 
@@ -34,7 +32,7 @@ def dump_schema(owner_url: str) -> str:
     """Returns the normalised dump of a migrated database, headed by the digests of all migrations.
 
     Raises:
-        subprocess.CalledProcessError: pg_dump failed; its words are on standard error.
+        subprocess.CalledProcessError: Pg_dump failed; its words are on standard error.
     """
     where = urlsplit(owner_url)
     place = [f"--host={where.hostname}", f"--port={where.port}", f"--username={where.username}"]

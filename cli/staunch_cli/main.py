@@ -20,9 +20,9 @@ class Command(NamedTuple):
     """A sub-command.
 
     Attributes:
-        module: the module to import when it is asked for; its `add` registers the parser and sets `run`,
+        module: The module to import when it is asked for; its `add` registers the parser and sets `run`,
             from the parsed arguments to the exit code.
-        summary: one line for `staunch --help`.
+        summary: One line for `staunch --help`.
     """
 
     module: str

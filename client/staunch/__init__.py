@@ -90,7 +90,7 @@ def __getattr__(name: str) -> Any:
     """Loads a public name on first use.
 
     Raises:
-        AttributeError: the package has no such name.
+        AttributeError: The package has no such name.
     """
     if name not in __all__:
         raise AttributeError(f"module 'staunch' has no attribute {name!r}")

@@ -17,7 +17,7 @@ from staunch._batch import GOODBYE_S, Batch, Row, StreamBroken, StreamSilent, en
 from staunch._errors import from_rpc_error
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryPolicy
-from staunch._settings import Metadata, Settings, channel_options
+from staunch._settings import ClientSettings, Metadata, channel_options
 from staunch._wire import CustomerId, Features
 from staunch.v1 import prediction_service_pb2 as pb
 
@@ -31,11 +31,11 @@ class AsyncClient:
     first call, in the loop that makes it.
 
     Args:
-        target: as for `Client`.
-        credentials: as for `Client`.
-        timeout_s: as for `Client`.
-        metadata: as for `Client`.
-        retry: as for `Client`.
+        target: As for `Client`.
+        credentials: As for `Client`.
+        timeout_s: As for `Client`.
+        metadata: As for `Client`.
+        retry: As for `Client`.
     """
 
     def __init__(
@@ -47,7 +47,9 @@ class AsyncClient:
         metadata: Metadata | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
-        self._settings = Settings(target, credentials, timeout_s, metadata or {}, retry or RetryPolicy())
+        self._settings = ClientSettings(
+            target, credentials, timeout_s, metadata or {}, retry or RetryPolicy()
+        )
 
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
@@ -175,7 +177,7 @@ class AsyncClient:
         """Has the server read its store again; see `Client.reload_models`."""
         return await self._run(calls.reload_models(), timeout_s, metadata)
 
-    async def _run(self, call: calls.Call[T], timeout_s: float | None, metadata: Metadata | None) -> T:
+    async def _run(self, call: calls.UnaryCall[T], timeout_s: float | None, metadata: Metadata | None) -> T:
         tries = self._settings.tries(timeout_s, retry=call.retry)
         sent = self._settings.merged(metadata)
         while True:
@@ -267,7 +269,7 @@ class _Stream:
         """Waits for the next answer, `limit_s` at most.
 
         Raises:
-            StreamBroken: the stream ended or stays silent.
+            StreamBroken: The stream ended or stays silent.
         """
         try:
             async with asyncio.timeout(limit_s):

@@ -67,7 +67,7 @@ class Batch:
     version and one moment answer the whole batch even if the alias moves meanwhile.
 
     Attributes:
-        chunk_size: how many ids to take at a time.
+        chunk_size: How many ids to take at a time.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Batch:
         """Takes the next ids; none at all means that there are no more.
 
         Raises:
-            TypeError: an id is neither int, str nor UUID, or the chunk mixes numbers and keys.
+            TypeError: An id is neither int, str nor UUID, or the chunk mixes numbers and keys.
         """
         if not ids:
             self._exhausted = True
@@ -162,8 +162,8 @@ class Batch:
         """Takes one answer; gives the rows that are now due, and the seconds to wait before sending more.
 
         Raises:
-            StreamBroken: another version or moment answered than before.
-            StaunchError: the whole batch is refused, or the answer breaks the contract.
+            StreamBroken: Another version or moment answered than before.
+            StaunchError: The whole batch is refused, or the answer breaks the contract.
         """
         if not self._travelling or response.chunk_index != self._next_index:
             raise _breach(f"expected the answer to chunk {self._next_index}, got {response.chunk_index}")
@@ -182,7 +182,7 @@ class Batch:
         """Takes the end of a stream; gives the seconds to wait before opening the next.
 
         Raises:
-            StaunchError: another stream would not help, or the patience is spent.
+            StaunchError: Another stream would not help, or the patience is spent.
         """
         error = by.error
         if isinstance(by, StreamSilent):
@@ -256,7 +256,7 @@ def _request(ids: Sequence[int | str]) -> pb.BatchPredictRequest:
     """Builds a chunk of numbers or of keys.
 
     Raises:
-        TypeError: the ids are mixed.
+        TypeError: The ids are mixed.
     """
     numbers = [wire.wire_id(customer) for customer in ids if isinstance(customer, int)]
     keys = [wire.wire_key(customer) for customer in ids if isinstance(customer, str)]

@@ -21,13 +21,13 @@ _PAGE_SIZE = 1000  # the most the server gives
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
+class UnaryCall(Generic[T]):
     """One unary call, ready to be sent by either client.
 
     Attributes:
-        method: the method's name; unique over both services.
-        request: the message to send.
-        decode: makes the result of the answer.
+        method: The method's name; unique over both services.
+        request: The message to send.
+        decode: Makes the result of the answer.
         retry: False if, after a lost answer, a second try would be refused because the first succeeded.
     """
 
@@ -52,7 +52,7 @@ def predict(
     model: str,
     as_of: datetime | None,
     include_features: bool,
-) -> Call[Prediction]:
+) -> UnaryCall[Prediction]:
     """Builds Predict."""
     request = predictions_pb.PredictRequest(
         model=model,
@@ -61,7 +61,7 @@ def predict(
         include_features=include_features,
         **wire.subject(customer, features),
     )
-    return Call("Predict", request, wire.prediction)
+    return UnaryCall("Predict", request, wire.prediction)
 
 
 def explain(
@@ -73,7 +73,7 @@ def explain(
     as_of: datetime | None,
     include_features: bool,
     max_contributions: int,
-) -> Call[Explanation]:
+) -> UnaryCall[Explanation]:
     """Builds Explain."""
     request = predictions_pb.ExplainRequest(
         model=model,
@@ -83,32 +83,32 @@ def explain(
         max_contributions=max_contributions,
         **wire.subject(customer, features),
     )
-    return Call("Explain", request, wire.explanation)
+    return UnaryCall("Explain", request, wire.explanation)
 
 
-def list_models(name: str, page_token: str) -> Call[tuple[list[Model], str]]:
+def list_models(name: str, page_token: str) -> UnaryCall[tuple[list[Model], str]]:
     """Builds ListModels for one page; the result ends with the token of the next, empty on the last."""
     request = models_pb.ListModelsRequest(page_size=_PAGE_SIZE, page_token=page_token, name=name)
-    return Call("ListModels", request, lambda page: (_models(page), page.next_page_token))
+    return UnaryCall("ListModels", request, lambda page: (_models(page), page.next_page_token))
 
 
-def get_model(model: str) -> Call[Model]:
+def get_model(model: str) -> UnaryCall[Model]:
     """Builds GetModel."""
     request = models_pb.GetModelRequest(model=model)
-    return Call("GetModel", request, lambda answer: wire.model(answer.model))
+    return UnaryCall("GetModel", request, lambda answer: wire.model(answer.model))
 
 
-def set_alias(name: str, alias: str, version: int, expected_version: int | None) -> Call[AliasMove]:
+def set_alias(name: str, alias: str, version: int, expected_version: int | None) -> UnaryCall[AliasMove]:
     """Builds SetAlias; with an expected version it is sent once only."""
     request = models_pb.SetAliasRequest(
         name=name, alias=alias, version=version, expected_version=expected_version
     )
-    return Call("SetAlias", request, _alias_move, retry=expected_version is None)
+    return UnaryCall("SetAlias", request, _alias_move, retry=expected_version is None)
 
 
-def reload_models() -> Call[list[Model]]:
+def reload_models() -> UnaryCall[list[Model]]:
     """Builds ReloadModels."""
-    return Call("ReloadModels", models_pb.ReloadModelsRequest(), _models)
+    return UnaryCall("ReloadModels", models_pb.ReloadModelsRequest(), _models)
 
 
 def _models(answer: models_pb.ListModelsResponse | models_pb.ReloadModelsResponse) -> list[Model]:

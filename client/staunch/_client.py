@@ -17,7 +17,7 @@ from staunch._batch import GOODBYE_S, Batch, Row, StreamBroken, StreamSilent, en
 from staunch._errors import from_rpc_error
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryPolicy
-from staunch._settings import Metadata, Settings, channel_options
+from staunch._settings import ClientSettings, Metadata, channel_options
 from staunch._wire import CustomerId, Features
 from staunch.v1 import prediction_service_pb2 as pb
 
@@ -33,9 +33,9 @@ class Client:
     Args:
         target: "host:port".
         credentials: TLS, from `grpc.ssl_channel_credentials`; None sends in the clear.
-        timeout_s: the seconds each call may take, all its tries together, unless the call says otherwise.
-        metadata: sent with every call, for example {"authorization": "Bearer ..."}; keys in lower case.
-        retry: how stubbornly to try.
+        timeout_s: The seconds each call may take, all its tries together, unless the call says otherwise.
+        metadata: Sent with every call, for example {"authorization": "Bearer ..."}; keys in lower case.
+        retry: How stubbornly to try.
     """
 
     def __init__(
@@ -47,7 +47,9 @@ class Client:
         metadata: Metadata | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
-        self._settings = Settings(target, credentials, timeout_s, metadata or {}, retry or RetryPolicy())
+        self._settings = ClientSettings(
+            target, credentials, timeout_s, metadata or {}, retry or RetryPolicy()
+        )
         if credentials is None:
             self._channel = grpc.insecure_channel(target, channel_options())
         else:
@@ -81,18 +83,18 @@ class Client:
         """Scores one customer, or features given by the caller.
 
         Args:
-            customer: the id, as the view wants it: int, str or UUID.
-            features: all features of the view by name, instead of a customer; None is a missing value.
-            overrides: values that replace those of the customer's live row (what-if).
+            customer: The id, as the view wants it: int, str or UUID.
+            features: All features of the view by name, instead of a customer; None is a missing value.
+            overrides: Values that replace those of the customer's live row (what-if).
             model: "name", "name@version" or "name@alias"; empty is the server's default.
-            as_of: the aware moment to score as of; None is now.
-            include_features: asks for the values used.
-            timeout_s: the seconds the call may take; None is the client's.
-            metadata: sent along, for example {"x-request-id": "..."}.
+            as_of: The aware moment to score as of; None is now.
+            include_features: Asks for the values used.
+            timeout_s: The seconds the call may take; None is the client's.
+            metadata: Sent along, for example {"x-request-id": "..."}.
 
         Raises:
-            StaunchError: the call failed.
-            TypeError: both a customer and features were given, or a value has a wrong type.
+            StaunchError: The call failed.
+            TypeError: Both a customer and features were given, or a value has a wrong type.
             ValueError: `as_of` has no zone.
         """
         call = calls.predict(
@@ -121,20 +123,20 @@ class Client:
         """Scores one customer and says exactly which features moved the score.
 
         Args:
-            customer: as in `predict`.
-            features: as in `predict`.
-            overrides: as in `predict`.
-            model: as in `predict`.
-            as_of: as in `predict`.
-            include_features: as in `predict`.
-            max_contributions: the most contributions to list, 0 for all; the rest is summed.
-            timeout_s: as in `predict`.
-            metadata: as in `predict`.
+            customer: As in `predict`.
+            features: As in `predict`.
+            overrides: As in `predict`.
+            model: As in `predict`.
+            as_of: As in `predict`.
+            include_features: As in `predict`.
+            max_contributions: The most contributions to list, 0 for all; the rest is summed.
+            timeout_s: As in `predict`.
+            metadata: As in `predict`.
 
         Raises:
-            StaunchError: the call failed.
-            TypeError: as in `predict`.
-            ValueError: as in `predict`.
+            StaunchError: The call failed.
+            TypeError: As in `predict`.
+            ValueError: As in `predict`.
         """
         call = calls.explain(
             customer,
@@ -165,18 +167,18 @@ class Client:
         version and as of the same moment.
 
         Args:
-            customers: ids of one kind, read as they are needed and in the thread that iterates.
-            model: as in `predict`, resolved once.
-            as_of: as in `predict`, fixed once.
-            chunk_size: ids a message, 1 to 10,000.
-            chunks_held: messages under way at a time.
-            timeout_s: the seconds the whole batch may take; None waits as long as chunks are answered,
+            customers: Ids of one kind, read as they are needed and in the thread that iterates.
+            model: As in `predict`, resolved once.
+            as_of: As in `predict`, fixed once.
+            chunk_size: Ids a message, 1 to 10,000.
+            chunks_held: Messages under way at a time.
+            timeout_s: The seconds the whole batch may take; None waits as long as chunks are answered,
                 and at most `RetryPolicy.patience_s` for one.
-            metadata: as in `predict`.
+            metadata: As in `predict`.
 
         Raises:
-            StaunchError: the batch cannot go on; what was yielded before stands.
-            TypeError: an id has a wrong type, or ids of two kinds are mixed.
+            StaunchError: The batch cannot go on; what was yielded before stands.
+            TypeError: An id has a wrong type, or ids of two kinds are mixed.
             ValueError: `as_of` has no zone, or a size is out of range.
         """
         batch = self._settings.batch(model=model, as_of=as_of, chunk_size=chunk_size, chunks_held=chunks_held)
@@ -189,7 +191,7 @@ class Client:
         """Lists the versions in the store, by name, newest first; `name` restricts it to one model.
 
         Raises:
-            StaunchError: the call failed.
+            StaunchError: The call failed.
         """
         found, token = self._run(calls.list_models(name, ""), timeout_s, metadata)
         while token:
@@ -203,7 +205,7 @@ class Client:
         """Describes one version in full; `model` as in `predict`.
 
         Raises:
-            StaunchError: the call failed.
+            StaunchError: The call failed.
         """
         return self._run(calls.get_model(model), timeout_s, metadata)
 
@@ -220,17 +222,17 @@ class Client:
         """Points an alias at a version, which the server verifies and loads first.
 
         Args:
-            name: the model's name.
-            alias: the alias, for example "champion".
-            version: the version to point at.
-            expected_version: the version the alias must point at now, 0 for none; None skips the check.
+            name: The model's name.
+            alias: The alias, for example "champion".
+            version: The version to point at.
+            expected_version: The version the alias must point at now, 0 for none; None skips the check.
                 A call with it is sent once only: after a lost answer, read the alias and decide.
-            timeout_s: as in `predict`.
-            metadata: as in `predict`.
+            timeout_s: As in `predict`.
+            metadata: As in `predict`.
 
         Raises:
-            Conflict: the alias points elsewhere than expected.
-            StaunchError: the call failed.
+            Conflict: The alias points elsewhere than expected.
+            StaunchError: The call failed.
         """
         return self._run(calls.set_alias(name, alias, version, expected_version), timeout_s, metadata)
 
@@ -240,11 +242,11 @@ class Client:
         """Has the server read its store again; gives the versions whose state changed.
 
         Raises:
-            StaunchError: the call failed.
+            StaunchError: The call failed.
         """
         return self._run(calls.reload_models(), timeout_s, metadata)
 
-    def _run(self, call: calls.Call[T], timeout_s: float | None, metadata: Metadata | None) -> T:
+    def _run(self, call: calls.UnaryCall[T], timeout_s: float | None, metadata: Metadata | None) -> T:
         tries = self._settings.tries(timeout_s, retry=call.retry)
         sent = self._settings.merged(metadata)
         while True:
@@ -320,7 +322,7 @@ class _Stream:
         """Waits for the next answer, `limit_s` at most.
 
         Raises:
-            StreamBroken: the stream ended or stays silent.
+            StreamBroken: The stream ended or stays silent.
         """
         try:
             received = self._inbox.get(timeout=limit_s)

@@ -31,8 +31,8 @@ class FieldViolation:
     """One wrong field of a request.
 
     Attributes:
-        field: the field's path in the request.
-        description: what was expected, what came, what to do.
+        field: The field's path in the request.
+        description: What was expected, what came, what to do.
     """
 
     field: str
@@ -44,13 +44,13 @@ class ErrorDetails:
     """What an error says beside its message; each part is empty where the server sent none.
 
     Attributes:
-        reason: the ErrorInfo reason, for example "CUSTOMER_NOT_FOUND".
-        metadata: the ErrorInfo metadata.
-        violations: the wrong fields.
-        resource_type: what is missing or moved: "customer", "model" or "alias".
-        resource_name: its name.
-        retry_after_s: how long the server asks to wait before another try; None if it asks nothing.
-        request_id: the id under which the server logged the call.
+        reason: The ErrorInfo reason, for example "CUSTOMER_NOT_FOUND".
+        metadata: The ErrorInfo metadata.
+        violations: The wrong fields.
+        resource_type: What is missing or moved: "customer", "model" or "alias".
+        resource_name: Its name.
+        retry_after_s: How long the server asks to wait before another try; None if it asks nothing.
+        request_id: The id under which the server logged the call.
     """
 
     reason: str = ""
@@ -66,9 +66,9 @@ class StaunchError(Exception):
     """A call that did not give what it was asked for.
 
     Attributes:
-        code: the gRPC status.
-        message: what happened and what to do.
-        details: the parts that programs read: reason, violations, push-back, request id.
+        code: The gRPC status.
+        message: What happened and what to do.
+        details: The parts that programs read: reason, violations, push-back, request id.
     """
 
     def __init__(self, code: StatusCode, message: str, details: ErrorDetails | None = None) -> None:

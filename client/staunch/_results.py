@@ -84,8 +84,8 @@ class ModelReference:
     """Names the model version that computed an answer; `str()` gives "name@version".
 
     Attributes:
-        name: the model's name, for example "churn".
-        version: the version number, 1 or more.
+        name: The model's name, for example "churn".
+        version: The version number, 1 or more.
         digest: "sha256:" and the hex digest of the version's manifest.json.
     """
 
@@ -102,12 +102,12 @@ class Prediction:
     """One score.
 
     Attributes:
-        probability: the calibrated probability of the label, 0 to 1.
-        risk_band: the band of the probability.
-        model: the version that computed it.
-        as_of: the moment the features were read as of; None if the caller gave the features, or the
+        probability: The calibrated probability of the label, 0 to 1.
+        risk_band: The band of the probability.
+        model: The version that computed it.
+        as_of: The moment the features were read as of; None if the caller gave the features, or the
             view knows no time.
-        features: the values used by name, None where missing; None unless asked for.
+        features: The values used by name, None where missing; None unless asked for.
     """
 
     probability: float
@@ -122,9 +122,9 @@ class Contribution:
     """One feature's part of the output.
 
     Attributes:
-        feature: the feature's name.
-        value: the value used, None where missing.
-        contribution: the part, in the explanation's output space.
+        feature: The feature's name.
+        value: The value used, None where missing.
+        contribution: The part, in the explanation's output space.
         overridden: True if the value came from `overrides`.
     """
 
@@ -139,14 +139,14 @@ class Explanation:
     """One score and its reasons: base_value + the contributions + remainder = output_value.
 
     Attributes:
-        prediction: the score that is explained.
-        output_space: the unit of all the values below.
-        method: how the contributions are defined.
-        base_value: the mean output over the training rows.
-        output_value: the model's own output, read from the model and not from the sum.
-        contributions: the largest absolute value first, ties by name.
-        remainder: the sum of the contributions not listed.
-        remainder_count: how many are not listed.
+        prediction: The score that is explained.
+        output_space: The unit of all the values below.
+        method: How the contributions are defined.
+        base_value: The mean output over the training rows.
+        output_value: The model's own output, read from the model and not from the sum.
+        contributions: The largest absolute value first, ties by name.
+        remainder: The sum of the contributions not listed.
+        remainder_count: How many are not listed.
         additivity_error: |base_value + contributions + remainder - output_value|, at most 1e-9.
     """
 
@@ -166,11 +166,11 @@ class Score:
     """One answered row of a batch.
 
     Attributes:
-        customer: the id as it was given.
-        probability: the calibrated probability of the label, 0 to 1.
-        risk_band: the band of the probability.
-        model: the version that computed it, the same for the whole batch.
-        as_of: the moment the features were read as of, the same for the whole batch; None if the view
+        customer: The id as it was given.
+        probability: The calibrated probability of the label, 0 to 1.
+        risk_band: The band of the probability.
+        model: The version that computed it, the same for the whole batch.
+        as_of: The moment the features were read as of, the same for the whole batch; None if the view
             knows no time.
     """
 
@@ -186,10 +186,10 @@ class RowError:
     """One row of a batch that has no score.
 
     Attributes:
-        customer: the id as it was given.
-        code: the status that `predict` would fail with for this customer.
-        reason: the reason that `predict` would give, for example "CUSTOMER_NOT_FOUND".
-        message: what to do; empty where the reason says all.
+        customer: The id as it was given.
+        code: The status that `predict` would fail with for this customer.
+        reason: The reason that `predict` would give, for example "CUSTOMER_NOT_FOUND".
+        message: What to do; empty where the reason says all.
     """
 
     customer: int | str
@@ -203,11 +203,11 @@ class Feature:
     """One column of a feature view.
 
     Attributes:
-        name: as in SQL.
-        type: the type of the value.
+        name: As in SQL.
+        type: The type of the value.
         nullable: True if the value can be missing.
-        unit: for example "CAD" or "days"; empty for a plain number.
-        description: what it means, in one sentence.
+        unit: For example "CAD" or "days"; empty for a plain number.
+        description: What it means, in one sentence.
     """
 
     name: str
@@ -222,10 +222,10 @@ class Metric:
     """One measure on held-out time.
 
     Attributes:
-        name: for example "auc".
-        value: the estimate.
-        lower: the lower end of the 95 % interval, None if not estimated.
-        upper: the upper end of the 95 % interval, None if not estimated.
+        name: For example "auc".
+        value: The estimate.
+        lower: The lower end of the 95 % interval, None if not estimated.
+        upper: The upper end of the 95 % interval, None if not estimated.
     """
 
     name: str
@@ -239,23 +239,23 @@ class Model:
     """One version of a model. `features`, `metrics` and `manifest_json` are filled by `get_model` only.
 
     Attributes:
-        reference: name, version and digest.
-        aliases: the aliases that point here, sorted.
-        state: what this server does with the version.
-        state_reason: the reason it is refused for, else empty.
-        state_message: what is wrong and how to mend it, else empty.
-        create_time: when the version was published; None if its manifest is not readable.
-        view: the feature view, for example "churn".
-        id_type: the type of the view's ids.
-        view_digest: the digest of the feature SQL text stored with the version.
-        features_digest: the digest of the ordered feature names and types.
-        output_space: the space `explain` answers in; UNSPECIFIED if the version has no explainer.
-        horizon_days: the horizon of the label.
-        medium_threshold: the probability from which the band is MEDIUM; None without thresholds.
-        high_threshold: the probability from which the band is HIGH; None without thresholds.
-        features: the features in the model's order.
-        metrics: the measures on held-out time.
-        manifest_json: the manifest.json, byte for byte.
+        reference: Name, version and digest.
+        aliases: The aliases that point here, sorted.
+        state: What this server does with the version.
+        state_reason: The reason it is refused for, else empty.
+        state_message: What is wrong and how to mend it, else empty.
+        create_time: When the version was published; None if its manifest is not readable.
+        view: The feature view, for example "churn".
+        id_type: The type of the view's ids.
+        view_digest: The digest of the feature SQL text stored with the version.
+        features_digest: The digest of the ordered feature names and types.
+        output_space: The space `explain` answers in; UNSPECIFIED if the version has no explainer.
+        horizon_days: The horizon of the label.
+        medium_threshold: The probability from which the band is MEDIUM; None without thresholds.
+        high_threshold: The probability from which the band is HIGH; None without thresholds.
+        features: The features in the model's order.
+        metrics: The measures on held-out time.
+        manifest_json: The manifest.json, byte for byte.
     """
 
     reference: ModelReference
@@ -282,8 +282,8 @@ class AliasMove:
     """What setting an alias did.
 
     Attributes:
-        model: the version the alias points at now.
-        previous_version: the version it pointed at before; None if it is new.
+        model: The version the alias points at now.
+        previous_version: The version it pointed at before; None if it is new.
     """
 
     model: Model

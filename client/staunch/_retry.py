@@ -15,10 +15,10 @@ class RetryPolicy:
     """How stubbornly a client tries.
 
     Attributes:
-        attempts: the most tries of one call, the first included; 1 never tries again.
-        first_wait_s: the longest wait before the second try; doubled for each further one.
-        longest_wait_s: what doubling stops at. A server may ask for more, and gets it.
-        patience_s: how long a batch goes without any answered chunk before it gives up.
+        attempts: The most tries of one call, the first included; 1 never tries again.
+        first_wait_s: The longest wait before the second try; doubled for each further one.
+        longest_wait_s: What doubling stops at. A server may ask for more, and gets it.
+        patience_s: How long a batch goes without any answered chunk before it gives up.
     """
 
     attempts: int = 5
@@ -60,7 +60,7 @@ class Tries:
         """Gives the seconds to wait before the next try.
 
         Raises:
-            StaunchError: the given one, if it is final, the tries are spent, or the deadline comes first.
+            StaunchError: The given one, if it is final, the tries are spent, or the deadline comes first.
         """
         self._failures += 1
         wait = self._policy.wait_s(self._failures, error.details.retry_after_s)

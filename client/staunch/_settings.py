@@ -14,7 +14,7 @@ Metadata = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ClientSettings:
     """The constructor arguments of a client, checked, and what follows from them."""
 
     target: str

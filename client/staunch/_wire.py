@@ -26,7 +26,7 @@ def timestamp(moment: datetime | None) -> Timestamp | None:
     """Converts an aware datetime.
 
     Raises:
-        ValueError: the datetime has no zone.
+        ValueError: The datetime has no zone.
     """
     if moment is None:
         return None
@@ -43,8 +43,8 @@ def subject(customer: CustomerId | None, features: Features | None) -> dict[str,
     """Gives the request's subject field; none if neither is given, which the server refuses.
 
     Raises:
-        TypeError: both are given, or the id is neither int, str nor UUID.
-        ValueError: the id does not fit in 64 bits.
+        TypeError: Both are given, or the id is neither int, str nor UUID.
+        ValueError: The id does not fit in 64 bits.
     """
     if features is not None:
         if customer is not None:
@@ -64,7 +64,7 @@ def plain_id(customer: object) -> int | str:
     """Gives the id as an int or a str.
 
     Raises:
-        TypeError: it is neither int, str nor UUID.
+        TypeError: It is neither int, str nor UUID.
     """
     if isinstance(customer, UUID):
         return str(customer)
@@ -94,7 +94,7 @@ def feature_values(values: Features) -> dict[str, predictions_pb.FeatureValue]:
     """Converts features by name; None is a missing value.
 
     Raises:
-        TypeError: a value is neither a number nor None.
+        TypeError: A value is neither a number nor None.
     """
     return {name: _feature_value(name, value) for name, value in values.items()}
 
@@ -157,7 +157,7 @@ def prediction(message: predictions_pb.PredictResponse) -> results.Prediction:
     """Reads one score.
 
     Raises:
-        ServerFault: the answer holds no probability, because the server is newer than this client.
+        ServerFault: The answer holds no probability, because the server is newer than this client.
     """
     if message.WhichOneof("outcome") != "probability":
         raise ServerFault(
@@ -176,7 +176,7 @@ def explanation(message: predictions_pb.ExplainResponse) -> results.Explanation:
     """Reads one score with its reasons.
 
     Raises:
-        ServerFault: as for `prediction`.
+        ServerFault: As for `prediction`.
     """
     why = message.explanation
     return results.Explanation(

@@ -9,16 +9,6 @@ FeatureError
     └── RowsNotUnique       the same, but for one id: others may be well
 """
 
-__all__ = [
-    "DatabaseTooOld",
-    "DatabaseUnavailable",
-    "EmbeddedPostgresError",
-    "FeatureError",
-    "MigrationError",
-    "RowsNotUnique",
-    "ViewError",
-]
-
 
 class FeatureError(Exception):
     """The root of all errors of this package."""
@@ -47,16 +37,16 @@ class ViewError(FeatureError):
         file: The file that holds the text.
         line: The line in it, counted from 1, where known.
         message: What was expected and what came.
-        mend: What to do about it.
+        hint: What to do about it.
     """
 
-    def __init__(self, file: str, line: int | None, message: str, mend: str) -> None:
+    def __init__(self, file: str, line: int | None, message: str, hint: str) -> None:
         place = file if line is None else f"{file}:{line}"
-        super().__init__(f"{place}: {message}; {mend}")
+        super().__init__(f"{place}: {message}; {hint}")
         self.file = file
         self.line = line
         self.message = message
-        self.mend = mend
+        self.hint = hint
 
 
 class RowsNotUnique(ViewError):

@@ -28,7 +28,7 @@ class AliasMoved(ModelStoreError):
     """An alias points elsewhere than the caller expected; nothing was changed.
 
     Attributes:
-        current: the version the alias points at now, 0 for none.
+        current: The version the alias points at now, 0 for none.
     """
 
     def __init__(self, message: str, current: int) -> None:

@@ -40,11 +40,11 @@ class Feature:
     """One input of the model, in the model's order.
 
     Attributes:
-        name: as the view's column is called.
-        type: what the value is; a number is a float64.
-        nullable: whether the value may be missing (NaN).
-        unit: for example "CAD" or "days"; empty for a plain number.
-        description: what it means, in one sentence.
+        name: As the view's column is called.
+        type: What the value is; a number is a float64.
+        nullable: Whether the value may be missing (NaN).
+        unit: For example "CAD" or "days"; empty for a plain number.
+        description: What it means, in one sentence.
     """
 
     name: str
@@ -78,9 +78,9 @@ class Split:
 
     Attributes:
         name: "train", "validation" or "test".
-        as_of_times: the moments its rows were read as of; empty for a table without dates.
-        rows: how many rows.
-        positives: how many of them have the label.
+        as_of_times: The moments its rows were read as of; empty for a table without dates.
+        rows: How many rows.
+        positives: How many of them have the label.
     """
 
     name: str
@@ -94,12 +94,12 @@ class Training:
     """How the version was fitted.
 
     Attributes:
-        learner: for example "random_forest" or "xgboost".
-        parameters: the learner's settings that differ from its defaults.
-        seed: of every draw of the training.
-        splits: the parts of the data, in order of time.
-        gap_days: days between the outcome windows of one part and the first moment of the next.
-        library_versions: package name to version.
+        learner: For example "random_forest" or "xgboost".
+        parameters: The learner's settings that differ from its defaults.
+        seed: Of every draw of the training.
+        splits: The parts of the data, in order of time.
+        gap_days: Days between the outcome windows of one part and the first moment of the next.
+        library_versions: Package name to version.
     """
 
     learner: str
@@ -132,8 +132,8 @@ class GoldenTolerance:
     """The largest absolute difference that golden rows may show, in the output space.
 
     Attributes:
-        output: of margins and probabilities; XGBoost adds up in float32, so its answers need about 1e-5.
-        contribution: of each contribution.
+        output: Of margins and probabilities; XGBoost adds up in float32, so its answers need about 1e-5.
+        contribution: Of each contribution.
     """
 
     output: float
@@ -153,26 +153,26 @@ class Manifest:
     """Everything about one model version but its weights.
 
     Attributes:
-        name: the model's name.
+        name: The model's name.
         version: 1 or more.
-        view: the feature view's name; its text is the file features.sql.
-        label: the label text's name.
-        id_type: the type of the view's ids.
-        uses_as_of: whether the view reads an as-of time.
-        features: the inputs, in the model's order.
+        view: The feature view's name; its text is the file features.sql.
+        label: The label text's name.
+        id_type: The type of the view's ids.
+        uses_as_of: Whether the view reads an as-of time.
+        features: The inputs, in the model's order.
         features_digest: "sha256:" digest of the ordered names and types, as the view's signature gives it.
-        create_time: when the version was made, UTC.
-        horizon_days: how far the label looks ahead; 0 for a table without dates.
-        training: how it was fitted.
-        metrics: measures on held-out time.
-        compared: the other models it was measured against, on the same rows.
-        declared_margins: by metric name, the difference declared beforehand to be no difference.
-        thresholds: of the risk bands; None if none were set.
-        base_value: the mean output over the training rows, by the covers of the trees, in output_space.
-        output_space: the space of margins and contributions.
+        create_time: When the version was made, UTC.
+        horizon_days: How far the label looks ahead; 0 for a table without dates.
+        training: How it was fitted.
+        metrics: Measures on held-out time.
+        compared: The other models it was measured against, on the same rows.
+        declared_margins: By metric name, the difference declared beforehand to be no difference.
+        thresholds: Of the risk bands; None if none were set.
+        base_value: The mean output over the training rows, by the covers of the trees, in output_space.
+        output_space: The space of margins and contributions.
         calibration: None if the trees' output is used as it is.
-        golden_tolerance: how far golden rows may be off.
-        files: name to digest and size; filled in by the store when it publishes.
+        golden_tolerance: How far golden rows may be off.
+        files: Name to digest and size; filled in by the store when it publishes.
     """
 
     name: str
@@ -211,7 +211,7 @@ class Manifest:
         """Reads a manifest.json.
 
         Raises:
-            ModelRefused: it is no JSON, of another format, or a field is missing, unknown or wrong.
+            ModelRefused: It is no JSON, of another format, or a field is missing, unknown or wrong.
         """
         content = _json_object(raw)
         if content.pop("format", None) != FORMAT:
@@ -226,8 +226,8 @@ class Manifest:
         return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
-def _refusal(where: str, expected: str, got: str, mend: str = "publish the version again") -> ModelRefused:
-    return ModelRefused(f"manifest.json: {where}: expected {expected}, got {got}; {mend}")
+def _refusal(where: str, expected: str, got: str, hint: str = "publish the version again") -> ModelRefused:
+    return ModelRefused(f"manifest.json: {where}: expected {expected}, got {got}; {hint}")
 
 
 def _json_object(raw: bytes) -> dict[str, Any]:

@@ -53,8 +53,8 @@ class Scores:
     """The answers for n rows.
 
     Attributes:
-        margins: float64 (n,), in the output space.
-        probabilities: float64 (n,), calibrated, from 0 to 1. The same row has the same bits in any batch.
+        margins: Float64 (n,), in the output space.
+        probabilities: Float64 (n,), calibrated, from 0 to 1. The same row has the same bits in any batch.
     """
 
     margins: Floats
@@ -66,9 +66,9 @@ class Explanation:
     """Why n rows have their outputs: `base_value + contributions.sum(axis=1)` is `outputs` within 1e-9.
 
     Attributes:
-        contributions: float64 (n, features), in the output space and the model's order of features.
-        base_value: the mean output over the training rows.
-        outputs: float64 (n,), the model's margins: read from the model, not from the sum.
+        contributions: Float64 (n, features), in the output space and the model's order of features.
+        base_value: The mean output over the training rows.
+        outputs: Float64 (n,), the model's margins: read from the model, not from the sum.
     """
 
     contributions: Floats
@@ -82,9 +82,9 @@ class LoadedModel:
     Rows are float64 (n, features) in the order of `manifest.features`; NaN means missing.
 
     Attributes:
-        manifest: what the version says about itself.
+        manifest: What the version says about itself.
         digest: "sha256:" and the hex digest of its manifest.json.
-        has_explainer: whether `explain` answers.
+        has_explainer: Whether `explain` answers.
     """
 
     def __init__(self, stored: StoredVersion, model: "_Graph", explainer: "_Graph | None") -> None:
@@ -99,7 +99,7 @@ class LoadedModel:
         """Builds the sessions from the bytes read, checks shapes, runs every golden row, and so warms up.
 
         Raises:
-            ModelRefused: the graphs do not load, do not fit the manifest, or compute other answers than the
+            ModelRefused: The graphs do not load, do not fit the manifest, or compute other answers than the
                 native library and shap did at training.
         """
         width = len(stored.manifest.features)
@@ -115,7 +115,7 @@ class LoadedModel:
         """Scores rows, float64 (n, features), in one run.
 
         Raises:
-            ValueError: of another shape.
+            ValueError: Of another shape.
         """
         values = self._rows(values)
         n = len(values)
@@ -128,8 +128,8 @@ class LoadedModel:
         """Scores rows, float64 (n, features), and splits each output among the features.
 
         Raises:
-            ValueError: of another shape, or the version has no explainer.
-            ModelRefused: the contributions do not add up to the output, so something is damaged after all.
+            ValueError: Of another shape, or the version has no explainer.
+            ModelRefused: The contributions do not add up to the output, so something is damaged after all.
         """
         values = self._rows(values)
         if self._explainer is None:

@@ -44,10 +44,10 @@ class StoredVersion:
     """A version as read from the disk once: every file is held and agrees with its digest.
 
     Attributes:
-        manifest: what manifest.json says.
-        manifest_bytes: the manifest.json, byte for byte.
+        manifest: What manifest.json says.
+        manifest_bytes: The manifest.json, byte for byte.
         digest: "sha256:" and the hex digest of manifest_bytes.
-        files: name to content, all those of the manifest.
+        files: Name to content, all those of the manifest.
     """
 
     manifest: Manifest
@@ -60,7 +60,7 @@ class StoredVersion:
         """Parses the manifest and compares every file with it.
 
         Raises:
-            ModelRefused: the manifest is not readable, or a file is missing or not what was published.
+            ModelRefused: The manifest is not readable, or a file is missing or not what was published.
         """
         manifest = Manifest.parse(manifest_bytes)
         for name, entry in manifest.files.items():
@@ -72,7 +72,7 @@ def parse_reference(text: str) -> Reference:
     """Reads "name" (its champion), "name@3" or "name@alias".
 
     Raises:
-        NameInvalid: no model can be called that.
+        NameInvalid: No model can be called that.
     """
     name, at, rest = text.partition("@")
     rest = rest if at else CHAMPION
@@ -109,7 +109,7 @@ class ModelStore:
         """Gives each alias of the model and the version it points at; none if there is no such model.
 
         Raises:
-            ModelRefused: aliases.json is not readable.
+            ModelRefused: Aliases.json is not readable.
         """
         file = self.root / name / "aliases.json"
         if not NAME.fullmatch(name) or not file.is_file():
@@ -126,8 +126,8 @@ class ModelStore:
         """Finds the model name and version that "name", "name@3" or "name@alias" means now.
 
         Raises:
-            NameInvalid: no model can be called that.
-            ModelNotFound: the store holds no such model, version or alias.
+            NameInvalid: No model can be called that.
+            ModelNotFound: The store holds no such model, version or alias.
         """
         wanted = parse_reference(reference)
         version = wanted.version
@@ -142,8 +142,8 @@ class ModelStore:
         """Reads a version's manifest.json alone, to describe a version that nobody needs loaded.
 
         Raises:
-            ModelNotFound: the store holds no such version.
-            ModelRefused: the file is not readable.
+            ModelNotFound: The store holds no such version.
+            ModelRefused: The file is not readable.
         """
         try:
             return (self._version_folder(name, version) / _MANIFEST).read_bytes()
@@ -154,8 +154,8 @@ class ModelStore:
         """Reads all files of a version once and verifies them against the manifest.
 
         Raises:
-            ModelNotFound: the store holds no such version.
-            ModelRefused: a file is missing, damaged, unreadable or foreign.
+            ModelNotFound: The store holds no such version.
+            ModelRefused: A file is missing, damaged, unreadable or foreign.
         """
         folder = self._version_folder(name, version)
         try:
@@ -174,15 +174,15 @@ class ModelStore:
         """Points an alias at a published version, atomically; gives the one it pointed at before, 0 for none.
 
         Args:
-            name: the model.
-            alias: matches `[a-z][a-z0-9_-]{0,62}`.
-            version: a version that the store holds.
-            expected: the version the alias must point at now, 0 for none; None skips the check.
+            name: The model.
+            alias: Matches `[a-z][a-z0-9_-]{0,62}`.
+            version: A version that the store holds.
+            expected: The version the alias must point at now, 0 for none; None skips the check.
 
         Raises:
-            NameInvalid: of the alias.
-            ModelNotFound: the store holds no such version.
-            AliasMoved: the alias does not point at `expected`.
+            NameInvalid: Of the alias.
+            ModelNotFound: The store holds no such version.
+            AliasMoved: The alias does not point at `expected`.
         """
         if not NAME.fullmatch(alias):
             raise NameInvalid(f"alias: expected {NAME.pattern}, got {alias[:80]!r}")
@@ -207,15 +207,15 @@ class ModelStore:
         """Publishes the next version and gives it back as a reader will find it; moves no alias.
 
         Args:
-            name: the model; made if there is none.
-            build: is given the version number and gives the manifest (its `files` are filled in here) and the
+            name: The model; made if there is none.
+            build: Is given the version number and gives the manifest (its `files` are filled in here) and the
                 content of each file.
-            verify: is given the version before it can be seen, `LoadedModel.load` for example; what it raises
+            verify: Is given the version before it can be seen, `LoadedModel.load` for example; what it raises
                 keeps the version out of the store.
 
         Raises:
-            NameInvalid: of the model.
-            ModelRefused: manifest and files are not a version.
+            NameInvalid: Of the model.
+            ModelRefused: Manifest and files are not a version.
         """
         if not NAME.fullmatch(name):
             raise NameInvalid(f"model: expected {NAME.pattern}, got {name[:80]!r}")

@@ -103,11 +103,11 @@ class Refusal(Exception):
     """A request that gets no answer, and why.
 
     Args:
-        reason: the row of the reason table.
-        message: says what was expected, what came, and what to do; it reaches the caller.
-        violations: the wrong fields, for INVALID_ARGUMENT; those above 20 are counted, not listed.
-        resource: the thing that is missing or moved.
-        metadata: further facts for programs, as strings (ErrorInfo.metadata).
+        reason: The row of the reason table.
+        message: Says what was expected, what came, and what to do; it reaches the caller.
+        violations: The wrong fields, for INVALID_ARGUMENT; those above 20 are counted, not listed.
+        resource: The thing that is missing or moved.
+        metadata: Further facts for programs, as strings (ErrorInfo.metadata).
     """
 
     reason: Reason
@@ -188,8 +188,8 @@ def refusal_of(error: BaseException, model: str = "") -> Refusal | None:
     Where the database is stays in the log: its address is none of the caller's business.
 
     Args:
-        error: what was raised.
-        model: the version it was raised for, "churn@3"; empty if that is not known.
+        error: What was raised.
+        model: The version it was raised for, "churn@3"; empty if that is not known.
     """
     if isinstance(error, Refusal):
         return error

@@ -184,11 +184,11 @@ class Metrics:
         """Counts a call that ended and how long it took.
 
         Args:
-            method: full method name.
-            code: status code name, "OK" for an answer.
+            method: Full method name.
+            code: Status code name, "OK" for an answer.
             reason: ErrorInfo reason, "" for an answer.
             model: "name@version" that answered, "" if none did.
-            seconds: from the message's arrival to the answer.
+            seconds: From the message's arrival to the answer.
         """
         key = (method, code + reason, model)
         counter = self._calls.get(key)

@@ -158,7 +158,7 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
     """Reads the settings; flags (field name to value, None for not given) win over everything.
 
     Raises:
-        SettingsError: a value is not what its field takes; says which, what came and what is expected.
+        SettingsError: A value is not what its field takes; says which, what came and what is expected.
     """
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     if not _config().exists() and f"{PREFIX}CONFIG" in os.environ:

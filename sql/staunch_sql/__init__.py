@@ -5,17 +5,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-__all__ = [
-    "FEATURES_FOLDER",
-    "LABELS_FOLDER",
-    "MIGRATIONS_FOLDER",
-    "QUERIES_FOLDER",
-    "SCHEMA_FILE",
-    "Migration",
-    "migrations",
-    "query",
-]
-
 _HERE = Path(__file__).parent
 
 MIGRATIONS_FOLDER = _HERE / "migrations"

@@ -14,7 +14,7 @@ from staunch_features.postgres.connection import connect
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText, load_label, load_view, parse_label, parse_view
 from staunch_features.views.source import FeatureSource
-from staunch_local.postgres.server import READER
+from staunch_local.postgres.cluster import READER
 
 
 @dataclass

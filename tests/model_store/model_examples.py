@@ -16,7 +16,8 @@ from staunch_model_store import manifest as written
 from staunch_training import golden
 from staunch_training.onnx import explainer as onnx_explainer
 from staunch_training.onnx import model as onnx_model
-from staunch_training.trees import Floats, TreeEnsemble
+from staunch_training.trees import TreeEnsemble
+from staunch_training.types import Floats
 
 with warnings.catch_warnings():
     warnings.simplefilter(

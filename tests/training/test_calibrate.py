@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from staunch_training.calibrate import Calibration, calibrate, fit_logistic, fit_platt, log_losses, sigmoid
+from staunch_training.calibrate import (
+    FittedCalibration,
+    calibrate,
+    fit_logistic,
+    fit_platt,
+    log_losses,
+    sigmoid,
+)
 
 RNG = np.random.default_rng(11)
 SCORES = RNG.normal(-2.0, 1.2, 4000)
@@ -48,13 +55,13 @@ def test_calibration_never_changes_the_ranking() -> None:
 
 
 def test_boosted_trees_are_always_calibrated() -> None:
-    assert calibrate(SCORES, _answers(SCORES), GROUPS, "LOG_ODDS") != Calibration("LOG_ODDS")
+    assert calibrate(SCORES, _answers(SCORES), GROUPS, "LOG_ODDS") != FittedCalibration("LOG_ODDS")
 
 
 def test_a_forest_that_is_right_keeps_its_probabilities() -> None:
     probabilities = sigmoid(SCORES)
     kept = calibrate(probabilities, _answers(SCORES), GROUPS, "PROBABILITY")
-    assert kept == Calibration("PROBABILITY", 1.0, 0.0)
+    assert kept == FittedCalibration("PROBABILITY", 1.0, 0.0)
     assert (kept.probabilities(probabilities) == probabilities).all()
 
 
@@ -68,7 +75,7 @@ def test_a_forest_that_is_wrong_is_calibrated() -> None:
 
 
 def test_a_score_that_points_the_wrong_way_is_left_as_it_is() -> None:
-    assert calibrate(SCORES, _answers(-SCORES), GROUPS, "LOG_ODDS") == Calibration("LOG_ODDS")
+    assert calibrate(SCORES, _answers(-SCORES), GROUPS, "LOG_ODDS") == FittedCalibration("LOG_ODDS")
 
 
 def test_log_loss_of_a_certain_error_is_finite() -> None:

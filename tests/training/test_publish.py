@@ -7,17 +7,17 @@ import pytest
 from staunch_model_store.manifest import Manifest
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore
-from staunch_training.calibrate import Calibration
+from staunch_training.calibrate import FittedCalibration
 from staunch_training.costs import Costs
 from staunch_training.dataset import Dataset, extract
 from staunch_training.learners import Learned, LearnerName, fit
 from staunch_training.publish import Release, publish
 from staunch_training.selection import Candidate
 
-CASES: tuple[tuple[LearnerName, Calibration], ...] = (
-    ("random_forest", Calibration("PROBABILITY")),
-    ("random_forest", Calibration("LOG_ODDS", 4.5, -2.5)),
-    ("xgboost", Calibration("LOG_ODDS", 0.9, -0.1)),
+CASES: tuple[tuple[LearnerName, FittedCalibration], ...] = (
+    ("random_forest", FittedCalibration("PROBABILITY")),
+    ("random_forest", FittedCalibration("LOG_ODDS", 4.5, -2.5)),
+    ("xgboost", FittedCalibration("LOG_ODDS", 0.9, -0.1)),
 )
 
 
@@ -29,7 +29,7 @@ async def _dataset(shop: Any) -> Dataset:
 
 
 def _published(
-    shop: Any, tmp_path: Path, dataset: Dataset, learned: Learned, space: Calibration
+    shop: Any, tmp_path: Path, dataset: Dataset, learned: Learned, space: FittedCalibration
 ) -> LoadedModel:
     store = ModelStore(tmp_path)
     release = Release(
@@ -48,7 +48,7 @@ def _published(
 
 @pytest.mark.parametrize(("name", "calibration"), CASES)
 async def test_a_published_version_answers_as_the_native_library_and_shap(
-    shop: Any, tmp_path: Path, name: LearnerName, calibration: Calibration
+    shop: Any, tmp_path: Path, name: LearnerName, calibration: FittedCalibration
 ) -> None:
     dataset = await _dataset(shop)
     rows, values = dataset.sides["train"], dataset.sides["test"].values
@@ -65,7 +65,7 @@ async def test_a_published_version_answers_as_the_native_library_and_shap(
     _says_its_space(model.manifest, calibration)
 
 
-def _says_its_space(manifest: Manifest, calibration: Calibration) -> None:
+def _says_its_space(manifest: Manifest, calibration: FittedCalibration) -> None:
     assert manifest.output_space == calibration.space
     if calibration.space == "PROBABILITY":
         assert manifest.calibration is None

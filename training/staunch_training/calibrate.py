@@ -5,13 +5,11 @@ J. Platt, "Probabilistic outputs for support vector machines", 1999; the targets
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Floats: TypeAlias = npt.NDArray[np.float64]
-Space: TypeAlias = Literal["LOG_ODDS", "PROBABILITY"]
+from staunch_training.types import Floats, Space
 
 _NEWTON_STEPS = 30
 _NEWTON_TOLERANCE = 1e-10
@@ -20,7 +18,7 @@ _RIDGE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class FittedCalibration:
     """How the trees' output f becomes a margin a·f + b and a probability.
 
     In LOG_ODDS the probability is the sigmoid of the margin; in PROBABILITY the margin is the probability,
@@ -53,7 +51,9 @@ def log_losses(labels: Floats, probabilities: Floats) -> Floats:
     return np.asarray(-np.where(labels > 0.5, np.log(kept), np.log1p(-kept)))
 
 
-def calibrate(outputs: Floats, labels: Floats, groups: npt.NDArray[np.int64], native: Space) -> Calibration:
+def calibrate(
+    outputs: Floats, labels: Floats, groups: npt.NDArray[np.int64], native: Space
+) -> FittedCalibration:
     """Fits Platt on validation rows: outputs (n,), labels (n,) of 0 and 1, groups (n,).
 
     Boosted trees (native LOG_ODDS) are always calibrated. A forest already answers in probabilities,
@@ -63,17 +63,17 @@ def calibrate(outputs: Floats, labels: Floats, groups: npt.NDArray[np.int64], na
     """
     platt = fit_platt(outputs, labels)
     if platt.a <= 0 or (native == "PROBABILITY" and not _platt_helps(outputs, labels, groups)):
-        return Calibration(native)
+        return FittedCalibration(native)
     return platt
 
 
-def fit_platt(outputs: Floats, labels: Floats) -> Calibration:
+def fit_platt(outputs: Floats, labels: Floats) -> FittedCalibration:
     """Platt's a and b for outputs (n,) and labels (n,) of 0 and 1, in LOG_ODDS."""
     positives = float(labels.sum())
     negatives = len(labels) - positives
     targets = np.where(labels > 0.5, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     a, b = fit_logistic(outputs, targets, np.ones((1, len(labels))))
-    return Calibration("LOG_ODDS", float(a[0]), float(b[0]))
+    return FittedCalibration("LOG_ODDS", float(a[0]), float(b[0]))
 
 
 def _platt_helps(outputs: Floats, labels: Floats, groups: npt.NDArray[np.int64]) -> bool:

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from staunch_training.trees import LEAF, Ints, TreeEnsemble
+from staunch_training.trees import LEAF, TreeEnsemble
+from staunch_training.types import Ints
 
 
 @dataclass(frozen=True)
@@ -12,10 +13,10 @@ class Condition:
     """What a path asks of one feature, its splits merged; nothing, if there are none.
 
     Attributes:
-        low: values must be above.
-        high: values must be at most.
-        missing: whether a missing value passes.
-        ratio: the product of the cover ratios of the sides taken.
+        low: Values must be above.
+        high: Values must be at most.
+        missing: Whether a missing value passes.
+        ratio: The product of the cover ratios of the sides taken.
     """
 
     low: float = -np.inf

@@ -4,23 +4,19 @@ The features come from the same text, through the same feature source, that serv
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
 
 import numpy as np
 
+from staunch_features.postgres.progress import Progress
 from staunch_features.views.file import LabelText
 from staunch_features.views.source import FeatureSource
 from staunch_features.views.types import FeatureBatch, Id, ViewSignature
-from staunch_training.calibrate import Floats
 from staunch_training.errors import BadFeatureValue, NotEnoughRows
-from staunch_training.evaluate import Codes
 from staunch_training.split import SIDES, DatePlan, Side, side_of
-
-Progress: TypeAlias = Callable[[str, float], None]
-"""Told what is being done and how much of that is, from 0 to 1."""
+from staunch_training.types import Codes, Floats
 
 TIMEOUT_S = 600.0
 """How long one statement may take, in seconds."""
@@ -31,15 +27,15 @@ _FEWEST = 2  # rows of each answer on each side: below that no loss can be measu
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
+class SideRows:
     """The rows of one side, by date and then in the population's order.
 
     Attributes:
         ids: Whose row it is, (n,); an id has one row a date.
-        groups: int64 (n,); rows of one person share a number, on all sides.
-        dates: int64 (n,); which of the side's as-of dates, 0 for a view without dates.
-        values: float64 (n, features); NaN is a null.
-        labels: float64 (n,) of 0 and 1.
+        groups: Int64 (n,); rows of one person share a number, on all sides.
+        dates: Int64 (n,); which of the side's as-of dates, 0 for a view without dates.
+        values: Float64 (n, features); NaN is a null.
+        labels: Float64 (n,) of 0 and 1.
     """
 
     ids: tuple[Id, ...]
@@ -55,7 +51,7 @@ class Dataset:
 
     signature: ViewSignature
     plan: DatePlan | None
-    sides: Mapping[Side, Rows]
+    sides: Mapping[Side, SideRows]
 
 
 async def extract(
@@ -85,7 +81,7 @@ async def extract(
         await extraction.read_labels(ids, moment)
     sides = {side: await extraction.rows(side) for side in SIDES}
     for side in SIDES:
-        for line in _told(side, sides[side], moments[side]):
+        for line in _report_lines(side, sides[side], moments[side]):
             progress(line, 1.0)
     for side in SIDES:
         _check_answers(side, sides[side], moments[side])
@@ -124,10 +120,10 @@ class _Extraction:
                 self.known[moment][chunk[row]] = bool(batch.values[row])
                 self.groups[chunk[row]] = batch.groups[row] or f"id {chunk[row]}"
 
-    async def rows(self, side: Side) -> Rows:
+    async def rows(self, side: Side) -> SideRows:
         """Reads the features of the customers on `side`, at the dates of `side`."""
         parts = [await self._rows_at(side, date) for date in range(len(self._moments[side]))]
-        return Rows(
+        return SideRows(
             tuple(key for part in parts for key in part.ids),
             np.concatenate([part.groups for part in parts]),
             np.concatenate([part.dates for part in parts]),
@@ -135,7 +131,7 @@ class _Extraction:
             np.concatenate([part.labels for part in parts]),
         )
 
-    async def _rows_at(self, side: Side, date: int) -> Rows:
+    async def _rows_at(self, side: Side, date: int) -> SideRows:
         moment = self._moments[side][date]
         self._step("reading features", sum(map(len, self._moments.values())))
         ids = [key for key in self.known[moment] if side_of(self.groups[key], self._seed) == side]
@@ -145,10 +141,10 @@ class _Extraction:
         for chunk in _chunks(ids):
             batch = await self._source.fetch(chunk, moment, timeout_s=TIMEOUT_S)
             for row, problem in (_too_large(names, batch) | batch.problems).items():
-                raise BadFeatureValue(_mend(self._source, chunk[row], moment, problem))
+                raise BadFeatureValue(_hint(self._source, chunk[row], moment, problem))
             kept += [chunk[row] for row in np.flatnonzero(batch.eligible)]
             values.append(batch.values[batch.eligible])
-        return Rows(
+        return SideRows(
             tuple(kept),
             np.array([self._code(key) for key in kept], dtype=np.int64),
             np.full(len(kept), date, dtype=np.int64),
@@ -196,14 +192,14 @@ def _as_of(moment: datetime | None) -> str:
     return f" as of {moment:%Y-%m-%d}" if moment else ""
 
 
-def _mend(source: FeatureSource, key: Id, moment: datetime | None, problem: str) -> str:
+def _hint(source: FeatureSource, key: Id, moment: datetime | None, problem: str) -> str:
     return (
         f"view {source.view.name}, id {key}{_as_of(moment)}: {problem}; let the view return a finite number, "
         "or null and say in its header what null means"
     )
 
 
-def _told(side: Side, rows: Rows, moments: Sequence[datetime | None]) -> Iterator[str]:
+def _report_lines(side: Side, rows: SideRows, moments: Sequence[datetime | None]) -> Iterator[str]:
     """How many rows each date of a side has, and for how many of them the label is true."""
     for date, moment in enumerate(moments):
         labels = rows.labels[rows.dates == date]
@@ -211,7 +207,7 @@ def _told(side: Side, rows: Rows, moments: Sequence[datetime | None]) -> Iterato
         yield f"{side}{_as_of(moment)}: {len(labels):,} rows, label true for {true}"
 
 
-def _check_answers(side: Side, rows: Rows, moments: Sequence[datetime | None]) -> None:
+def _check_answers(side: Side, rows: SideRows, moments: Sequence[datetime | None]) -> None:
     positives = int(rows.labels.sum())
     negatives = len(rows.ids) - positives
     if min(positives, negatives) >= _FEWEST:

@@ -6,15 +6,13 @@ what they share. Two models measured with the same seed see the same resamples, 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from staunch_model_store.manifest import Metric
-from staunch_training.calibrate import Floats, fit_logistic, log_losses
-
-Codes: TypeAlias = npt.NDArray[np.int64]
+from staunch_training.calibrate import fit_logistic, log_losses
+from staunch_training.types import Codes, Floats
 
 # Larger is better, but for log_loss and brier; a calibration slope is best at 1.
 METRICS = ("auc", "log_loss", "brier", "average_precision", "lift_at_10_percent", "calibration_slope")

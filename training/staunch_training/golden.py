@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from staunch_training.conditions import Condition, path_to
-from staunch_training.trees import Bools, Floats, Ints, TreeEnsemble
+from staunch_training.trees import TreeEnsemble
+from staunch_training.types import Bools, Floats, Ints
 
 # The native libraries compare in float32 and refuse what does not fit.
 _LARGEST = float(np.finfo(np.float32).max)
@@ -23,9 +24,9 @@ def golden_inputs(trees: TreeEnsemble, rows: Floats, limit: int = 1024) -> Float
     """Builds rows that stand at many splits in all three ways, the most covered splits first.
 
     Args:
-        trees: the ensemble that the rows shall prove.
-        rows: float64 (n, features), n >= 1: real values, which fill what a split leaves open.
-        limit: the most rows to give; about 800 stand at every split of 150 trees of depth 3.
+        trees: The ensemble that the rows shall prove.
+        rows: Float64 (n, features), n >= 1: real values, which fill what a split leaves open.
+        limit: The most rows to give; about 800 stand at every split of 150 trees of depth 3.
 
     Returns:
         float64 (at most limit, features), the same for the same arguments: plain rows first, NaN is missing.
@@ -46,10 +47,10 @@ def dump(values: Floats, margins: Floats, probabilities: Floats, contributions: 
     """Packs the content of golden.npz.
 
     Args:
-        values: float64 (n, features), the inputs.
-        margins: float64 (n,), by the native library, in the output space.
-        probabilities: float64 (n,), of those margins.
-        contributions: float64 (m, features), by shap, of the first m rows, in the output space.
+        values: Float64 (n, features), the inputs.
+        margins: Float64 (n,), by the native library, in the output space.
+        probabilities: Float64 (n,), of those margins.
+        contributions: Float64 (m, features), by shap, of the first m rows, in the output space.
     """
     file = io.BytesIO()
     arrays = {

@@ -11,9 +11,9 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from sklearn.tree import DecisionTreeClassifier
 
-from staunch_training.calibrate import Floats
 from staunch_training.errors import LeakFound
 from staunch_training.evaluate import auc
+from staunch_training.types import Floats
 
 _DEPTH = 5
 _SMALLEST_LEAF = 20  # rows

@@ -20,8 +20,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from staunch_training.calibrate import Floats, Space
 from staunch_training.trees import TreeEnsemble
+from staunch_training.types import Floats, Space
 
 LearnerName: TypeAlias = Literal["random_forest", "xgboost"]
 Parameters: TypeAlias = Mapping[str, float | int | str]

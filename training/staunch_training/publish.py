@@ -12,7 +12,6 @@ from staunch_model_store import manifest as written
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore, StoredVersion
 from staunch_training import golden
-from staunch_training.calibrate import Floats
 from staunch_training.costs import Costs
 from staunch_training.dataset import Dataset
 from staunch_training.learners import library_versions
@@ -21,6 +20,7 @@ from staunch_training.onnx import model as onnx_model
 from staunch_training.selection import MARGINS, Candidate
 from staunch_training.split import SIDES, Side
 from staunch_training.trees import TreeEnsemble
+from staunch_training.types import Floats
 
 LABEL_SQL = "label.sql"
 """The label's text lies beside the features', so that a version holds all that it was trained with."""

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from staunch_features.postgres.progress import Progress
 from staunch_model_store.manifest import Compared, Metric
-from staunch_training.calibrate import Calibration, Floats, calibrate, log_losses
-from staunch_training.dataset import Dataset, Progress
+from staunch_training.calibrate import FittedCalibration, calibrate, log_losses
+from staunch_training.dataset import Dataset
 from staunch_training.evaluate import Evaluation, auc, evaluate
 from staunch_training.learners import Learned, LearnerName, fit, logistic_regression, prevalence
+from staunch_training.types import Floats
 
 MARGINS: Mapping[str, float] = {"auc": 0.01, "log_loss": 0.002, "brier": 0.001}
 """Differences declared beforehand to be no difference: who is behind by less is not worse."""
@@ -27,7 +29,7 @@ class Candidate:
 
     learned: Learned
     validation_loss: float
-    calibration: Calibration
+    calibration: FittedCalibration
 
     def probabilities(self, values: Floats) -> Floats:
         """The calibrated probabilities (n,) of rows (n, features), by the native library."""
@@ -49,7 +51,7 @@ def _fit_candidate(dataset: Dataset, name: LearnerName, seed: int) -> Candidate:
     rows, validation = dataset.sides["train"], dataset.sides["validation"]
     learned = fit(name, rows.values, rows.labels, seed=seed)
     outputs = learned.outputs(validation.values)
-    raw = Calibration(learned.space).probabilities(outputs)
+    raw = FittedCalibration(learned.space).probabilities(outputs)
     return Candidate(
         learned,
         float(log_losses(validation.labels, raw).mean()),

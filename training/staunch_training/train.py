@@ -14,13 +14,14 @@ import numpy as np
 from staunch_features.checks.data_span import data_span
 from staunch_features.checks.index_advice import index_advice
 from staunch_features.postgres.pool import Database
+from staunch_features.postgres.progress import Progress
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.signature import check_horizon
 from staunch_features.views.source import FeatureSource
 from staunch_model_store.manifest import Compared, Metric, Split
 from staunch_model_store.store import CHAMPION, ModelStore, StoredVersion
 from staunch_training.costs import Costs
-from staunch_training.dataset import TIMEOUT_S, Dataset, Progress, extract
+from staunch_training.dataset import TIMEOUT_S, Dataset, extract
 from staunch_training.errors import TrainingError
 from staunch_training.leaks import feature_aucs, refuse_leaks
 from staunch_training.learners import LEARNERS, LearnerName
@@ -270,8 +271,10 @@ def _metric_line(metric: Metric) -> str:
 
 
 def _compared_line(other: Compared) -> str:
-    told = {metric.name: metric.value for metric in other.metrics}
-    return f"{other.name}: {_figures({name: told[name] for name in ('auc', 'log_loss') if name in told})}"
+    figures = {metric.name: metric.value for metric in other.metrics}
+    return (
+        f"{other.name}: {_figures({name: figures[name] for name in ('auc', 'log_loss') if name in figures})}"
+    )
 
 
 def _figures(values: Mapping[str, float]) -> str:

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
+from staunch_training.types import Bools, Floats, Ints
 
 LEAF = -1
 """Stands for "no child" and "no feature" at leaves."""
@@ -38,16 +36,16 @@ class TreeEnsemble:
     All trees lie in the same arrays; each is of length `nodes`, children are indices into them.
 
     Attributes:
-        features: how many inputs a row has.
-        feature: int64, the input that a node asks, LEAF at leaves.
-        threshold: float64, finite; 0 at leaves.
-        left: int64, LEAF at leaves.
-        right: int64, LEAF at leaves.
-        missing_left: bool.
-        value: float64, what a leaf adds; 0 elsewhere.
-        cover: float64 above 0, the weight of the training rows that reach the node.
-        roots: int64 (trees,); no root is a leaf, for trees of one leaf are part of `base`.
-        base: the constant term.
+        features: How many inputs a row has.
+        feature: Int64, the input that a node asks, LEAF at leaves.
+        threshold: Float64, finite; 0 at leaves.
+        left: Int64, LEAF at leaves.
+        right: Int64, LEAF at leaves.
+        missing_left: Bool.
+        value: Float64, what a leaf adds; 0 elsewhere.
+        cover: Float64 above 0, the weight of the training rows that reach the node.
+        roots: Int64 (trees,); no root is a leaf, for trees of one leaf are part of `base`.
+        base: The constant term.
     """
 
     features: int
@@ -68,7 +66,7 @@ class TreeEnsemble:
         Covers are `weighted_n_node_samples`, the bootstrapped and weighted rows of each tree.
 
         Raises:
-            ValueError: of more or fewer than two classes, or no numbers of one output.
+            ValueError: Of more or fewer than two classes, or no numbers of one output.
         """
         if len(forest.classes_) != 2 or forest.n_outputs_ != 1:
             raise ValueError(
@@ -84,7 +82,7 @@ class TreeEnsemble:
         All rounds are read; slice the booster first if it was stopped early. Covers are `sum_hessian`.
 
         Raises:
-            ValueError: of another booster or objective, or with categorical splits.
+            ValueError: Of another booster or objective, or with categorical splits.
         """
         learner = json.loads(booster.save_raw("json"))["learner"]
         model = learner["gradient_booster"]

@@ -58,9 +58,9 @@ def picture(why: "Explanation", units: Mapping[str, str], paper: display.Paper) 
     """Draws an explanation: a bar for each contribution and for the rest, then the sum.
 
     Args:
-        why: the explanation.
-        units: the unit of each feature by name; a feature without one is a plain number.
-        paper: what it is drawn on.
+        why: The explanation.
+        units: The unit of each feature by name; a feature without one is a plain number.
+        paper: What it is drawn on.
     """
     rows = _rows(why, units)
     name_width = min(max((len(name) for name, _, _ in rows), default=0), _NAME_WIDTH)

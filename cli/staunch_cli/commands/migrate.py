@@ -3,7 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from staunch_cli.printing.progress import Progress
+from staunch_cli.printing.progress import ProgressLine
 from staunch_cli.shared.settings_flags import DATABASE_FLAGS, add_settings, settings_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ async def migrate_now(owner_url: str) -> list[str]:
     from staunch_features.postgres.connection import opened
     from staunch_features.postgres.migrations import migrate
 
-    progress = Progress()
+    progress = ProgressLine()
     try:
         async with opened(owner_url) as connection:
             applied = await migrate(connection, progress=progress)

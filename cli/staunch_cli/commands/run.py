@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from staunch_cli.commands.migrate import migrate_now
 from staunch_cli.shared.database import DatabaseUrls
-from staunch_cli.shared.serving import holds_models, say, serve_until_stopped
+from staunch_cli.shared.serving import holds_models, print_step, serve_until_stopped
 from staunch_cli.shared.settings_flags import add_settings, settings_of
 from staunch_server.process.supervisor import bound_to_us
 from staunch_server.settings import Settings
@@ -45,7 +45,7 @@ def _prepare(settings: Settings, urls: DatabaseUrls) -> None:
         asyncio.run(_reach(urls))
     else:
         applied = asyncio.run(migrate_now(urls.owner))
-        say("tables", f"{', '.join(applied)} applied" if applied else "up to date")
+        print_step("tables", f"{', '.join(applied)} applied" if applied else "up to date")
     if urls.embedded or settings.simulate:
         _step(settings, "world", "simulate")
     if not holds_models(settings):
@@ -65,9 +65,9 @@ def _step(settings: Settings, title: str, *command: str) -> None:
     """Runs a command of ours to its end; it prints its own progress, and dies with us.
 
     Raises:
-        StepFailed: the command ended with an error.
+        StepFailed: The command ended with an error.
     """
-    say(title, f"staunch {' '.join(command)}")
+    print_step(title, f"staunch {' '.join(command)}")
     words = [*bound_to_us(signal.SIGKILL), sys.executable, "-m", "staunch_cli.main", *command]
     environment = os.environ | settings.environment() | {"OMP_NUM_THREADS": "1"}
     # A process group of its own: Ctrl-C reaches us alone, and we end the step, so that it shows no traceback.

@@ -69,11 +69,11 @@ class Tally:
     """What became of the customers.
 
     Attributes:
-        scored: how many have a score.
-        outside: how many candidates are not in the population.
-        failed: how many have none, by reason.
-        last: any score, for the model and the moment.
-        dated: whether the view takes an as-of time.
+        scored: How many have a score.
+        outside: How many candidates are not in the population.
+        failed: How many have none, by reason.
+        last: Any score, for the model and the moment.
+        dated: Whether the view takes an as-of time.
     """
 
     scored: int = 0

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from staunch_cli.printing.progress import MARGIN, Progress
+from staunch_cli.printing.progress import MARGIN, ProgressLine
 from staunch_cli.shared.settings_flags import DATABASE_FLAGS, add_settings, settings_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def run(args: "Namespace") -> int:
     from staunch_local.simulation.world import WorldSettings, write_world
 
     settings = settings_of(args)
-    started, progress = time.monotonic(), Progress()
+    started, progress = time.monotonic(), ProgressLine()
     with database(settings) as urls:
         report = asyncio.run(
             write_world(

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from staunch_cli.printing.progress import MARGIN, Progress
+from staunch_cli.printing.progress import MARGIN, ProgressLine
 from staunch_cli.shared.database import DatabaseUrls, database
 from staunch_cli.shared.errors import CommandError
 from staunch_cli.shared.settings_flags import add_settings, settings_of
@@ -92,7 +92,7 @@ async def _train(args: "Namespace", urls: DatabaseUrls) -> "TrainReport":
     from staunch_model_store.store import ModelStore
     from staunch_training.train import train
 
-    settings, progress = settings_of(args), Progress()
+    settings, progress = settings_of(args), ProgressLine()
     try:
         label = load_label(args.view, label_folders(settings))
         view = load_view(args.view, feature_folders(settings))

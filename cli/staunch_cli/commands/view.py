@@ -112,7 +112,7 @@ async def _check(args: Namespace) -> "ViewCheck":
                 as_of=args.as_of,
                 until=await end_of_world(urls, view, label),
                 timeout_s=_TIMEOUT_S,
-                tell=_warn,
+                report=_warn,
             )
         finally:
             await pool.close()

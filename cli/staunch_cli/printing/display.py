@@ -50,7 +50,7 @@ class Paper:
     """What is written on: how wide it is, whether it shows colours and blocks.
 
     Args:
-        stream: where the text will go.
+        stream: Where the text will go.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:

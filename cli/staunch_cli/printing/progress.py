@@ -12,12 +12,12 @@ _SILENT_S = 10.0
 """How long a stage is silent where no line can move."""
 
 
-class Progress:
+class ProgressLine:
     """Prints stages as they come.
 
     Args:
-        stream: where to print; on a terminal the percentage of a stage overwrites itself.
-        clock: tells the seconds that have passed.
+        stream: Where to print; on a terminal the percentage of a stage overwrites itself.
+        clock: Tells the seconds that have passed.
     """
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -25,7 +25,7 @@ class Progress:
         self._moves = self._stream.isatty()
         self._stage = ""
         self._clock = clock
-        self._said_at = clock()
+        self._printed_at = clock()
 
     def __call__(self, stage: str, done: float) -> None:
         """Says that `stage` is done to the part `done`, 0 to 1; one that begins as done is a line of news."""
@@ -36,7 +36,7 @@ class Progress:
             self._write(f"{line_break}{MARGIN}{stage}{part}")
         elif begins:
             self._write(f"{MARGIN}{stage}\n")
-        elif self._clock() - self._said_at >= _SILENT_S:
+        elif self._clock() - self._printed_at >= _SILENT_S:
             self._write(f"{MARGIN}{stage}{part}\n")
         self._stage = stage
 
@@ -46,6 +46,6 @@ class Progress:
             self._write("\n")
 
     def _write(self, text: str) -> None:
-        self._said_at = self._clock()
+        self._printed_at = self._clock()
         self._stream.write(text)
         self._stream.flush()

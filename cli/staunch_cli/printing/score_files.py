@@ -46,7 +46,7 @@ def open_scores(out: Path, *, numbers: bool) -> ScoreFile:
     """Chooses the format by the file's ending; `numbers` says whether the ids are numbers.
 
     Raises:
-        CommandError: parquet needs a package that is not installed.
+        CommandError: Parquet needs a package that is not installed.
     """
     return _ParquetScores(out, numbers=numbers) if out.suffix == ".parquet" else _CsvScores(out)
 
@@ -124,7 +124,7 @@ class ErrorFile(_CsvFile):
     """The customers without a score; no file is left if there are none.
 
     Attributes:
-        reasons: how many were written, by reason.
+        reasons: How many were written, by reason.
     """
 
     columns = ERROR_COLUMNS

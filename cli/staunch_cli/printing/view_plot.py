@@ -32,11 +32,11 @@ def plot(summary: "ViewSummary", out: Path) -> None:
     broad marks are 95 % intervals: a group of few rows tells little. The dotted line is that of all rows.
 
     Args:
-        summary: what `summarise` gave.
-        out: the file; its ending says whether it becomes PNG, SVG or PDF.
+        summary: What `summarise` gave.
+        out: The file; its ending says whether it becomes PNG, SVG or PDF.
 
     Raises:
-        CommandError: the file cannot be written.
+        CommandError: The file cannot be written.
     """
     rows = -(-len(summary.features) // _COLUMNS)
     figure = Figure(figsize=(_COLUMNS * _WIDTH_IN, rows * _HEIGHT_IN + 0.6), layout="constrained")

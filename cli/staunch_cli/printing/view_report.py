@@ -16,8 +16,8 @@ def report(found: "ViewCheck", *, plan: bool) -> str:
     """Writes all that was found, the verdict last.
 
     Args:
-        found: what `check_view` gave.
-        plan: whether the database's whole plan is shown too.
+        found: What `check_view` gave.
+        plan: Whether the database's whole plan is shown too.
     """
     parts = [
         display.facts(_facts(found)),

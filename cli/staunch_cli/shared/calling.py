@@ -73,7 +73,7 @@ def client(args: Namespace) -> Iterator["Client"]:
     """Gives a client of the chosen server.
 
     Raises:
-        CommandError: nothing answers there, or a key of digits alone was taken for a number.
+        CommandError: Nothing answers there, or a key of digits alone was taken for a number.
     """
     from staunch import Client, InvalidRequest, Unavailable
 
@@ -102,7 +102,7 @@ def customer_id(text: str) -> int | str:
     """Reads a customer: digits are a number, all else is a key.
 
     Raises:
-        ArgumentTypeError: the number has more than 64 bits.
+        ArgumentTypeError: The number has more than 64 bits.
     """
     if not re.fullmatch(r"[+-]?[0-9]+", text):
         return text
@@ -115,7 +115,7 @@ def moment(text: str) -> datetime:
     """Reads an ISO 8601 date or time; without a zone it is UTC.
 
     Raises:
-        ArgumentTypeError: it is none.
+        ArgumentTypeError: It is none.
     """
     try:
         read = datetime.fromisoformat(text)

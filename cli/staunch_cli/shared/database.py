@@ -41,7 +41,7 @@ def hold(folder: Path) -> Iterator[None]:
     """Holds the state folder while the block runs, our process id in its `lock`; a kill -9 lets go of it.
 
     Raises:
-        StateFolderBusy: another process holds it.
+        StateFolderBusy: Another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a") as lock:
@@ -92,7 +92,7 @@ def database(settings: Settings) -> Iterator[DatabaseUrls]:
     An embedded one that runs already is used as it stands; else it runs while the block does.
 
     Raises:
-        StateFolderBusy: another command is just starting or ending the embedded database.
+        StateFolderBusy: Another command is just starting or ending the embedded database.
     """
     named = external(settings)
     if named is not None:

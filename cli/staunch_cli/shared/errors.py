@@ -12,14 +12,14 @@ def cannot_write(path: Path, error: OSError) -> CommandError:
     """Says of a file that the user named why it cannot be written, and what to do.
 
     Args:
-        path: the file as the user gave it, whatever name it is written under at first.
-        error: what the system said.
+        path: The file as the user gave it, whatever name it is written under at first.
+        error: What the system said.
     """
     if path.parent.is_dir():
-        mend = "choose another place"
+        hint = "choose another place"
     else:
-        mend = f"make the folder {path.parent}, or choose another place"
-    return CommandError(f"expected {path} to be a file that can be written, got {_why(error)}: {mend}")
+        hint = f"make the folder {path.parent}, or choose another place"
+    return CommandError(f"expected {path} to be a file that can be written, got {_why(error)}: {hint}")
 
 
 def cannot_read(path: str, error: OSError) -> CommandError:

@@ -40,7 +40,7 @@ def serve_until_stopped(settings: Settings, prepare: Prepare | None = None) -> i
             if prepare is not None:
                 prepare(settings, urls)
             asyncio.run(_supervise(settings, metrics, urls, postgres))
-    say("stopped", "nothing is left running")
+    print_step("stopped", "nothing is left running")
     return 0
 
 
@@ -49,7 +49,7 @@ def _ports(settings: Settings) -> Iterator[tuple["socket.socket", "socket.socket
     """Holds the gRPC port and listens on the metrics port while the block runs.
 
     Raises:
-        PortTaken: one of them cannot be had, or both: a second server meets them together.
+        PortTaken: One of them cannot be had, or both: a second server meets them together.
     """
     taken = []
     with contextlib.ExitStack() as stack:
@@ -77,9 +77,9 @@ def _database(settings: Settings) -> Iterator[tuple[DatabaseUrls, "EmbeddedPostg
         yield named, None
         return
     started = time.monotonic()
-    say("database", f"starting PostgreSQL in {settings.state_folder / 'postgres'}")
+    print_step("database", f"starting PostgreSQL in {settings.state_folder / 'postgres'}")
     with embedded(settings) as (urls, postgres):
-        say("", f"ready in {time.monotonic() - started:.1f} s")
+        print_step("", f"ready in {time.monotonic() - started:.1f} s")
         yield urls, postgres
 
 
@@ -103,10 +103,12 @@ async def _supervise(
     started = time.monotonic()
 
     async def announce(supervisor: Supervisor) -> None:
-        say("server", f"ready in {time.monotonic() - started:.1f} s\n")
+        print_step("server", f"ready in {time.monotonic() - started:.1f} s\n")
         print(_block(settings, metrics.getsockname()[1], supervisor.serves, urls), flush=True)
 
-    supervisor = Supervisor(settings, settings.state_folder / "metrics", lambda line: say("server", line))
+    supervisor = Supervisor(
+        settings, settings.state_folder / "metrics", lambda line: print_step("server", line)
+    )
     watching = asyncio.create_task(_keep_alive(postgres)) if postgres is not None else None
     try:
         await supervisor.run(metrics, announce)
@@ -124,11 +126,11 @@ async def _keep_alive(postgres: "EmbeddedPostgres") -> None:
         await asyncio.sleep(POSTGRES_LOOK_S)
         if postgres.running:
             continue
-        say("database", "PostgreSQL is gone; starting it again")
+        print_step("database", "PostgreSQL is gone; starting it again")
         try:
             postgres.start()
         except EmbeddedPostgresError as error:
-            say("database", str(error))
+            print_step("database", str(error))
 
 
 def _block(settings: Settings, metrics_port: int, serves: Mapping[str, str], urls: DatabaseUrls) -> str:
@@ -153,6 +155,6 @@ Staunch serves {models}
 Ctrl-C stops {"server and database" if urls.embedded else "the server"}."""
 
 
-def say(title: str, text: str) -> None:
+def print_step(title: str, text: str) -> None:
     """Prints one line of progress at once."""
     print(f"{title:<9} {text}", flush=True)

@@ -30,7 +30,7 @@ def served_view(model: "Model", settings: Settings) -> "FeatureView":
     """The very text that answers for a served version: the store's, or else the file's if it is the same.
 
     Raises:
-        CommandError: neither is; a file that was edited since may name another population.
+        CommandError: Neither is; a file that was edited since may name another population.
     """
     from staunch_features.errors import ViewError
     from staunch_features.views.file import load_view

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Final
 
 from staunch_features.checks.sample import draw
 from staunch_features.postgres.pool import Database
@@ -11,10 +10,10 @@ from staunch_features.views.file import FeatureView
 from staunch_features.views.source import FeatureSource
 from staunch_features.views.types import Id
 
-BUDGET_S: Final = 3.0
+BUDGET_S = 3.0
 """How long one statement of a check may take, as far as can be foreseen."""
 
-_GROWTH: Final = 10
+_GROWTH = 10
 
 
 async def reach(most: int, run: Callable[[int], Awaitable[object]], *, budget_s: float = BUDGET_S) -> int:

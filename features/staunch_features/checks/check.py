@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
 
 import numpy as np
 
@@ -41,12 +40,12 @@ from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText, header_line
 from staunch_features.views.signature import check_horizon
 from staunch_features.views.source import FeatureSource
-from staunch_features.views.sql_errors import blame, in_time
+from staunch_features.views.sql_errors import in_time, view_errors
 from staunch_features.views.sql_text import line_of_column
 from staunch_features.views.types import FeatureBatch, Id, LabelBatch, ViewSignature
 
-_TIMED: Final = {1: 30, 100: 7, 10_000: 3}  # how many ids -> how often
-_EXPLAINED_IDS: Final = 1_000
+_TIMED = {1: 30, 100: 7, 10_000: 3}  # how many ids -> how often
+_EXPLAINED_IDS = 1_000
 
 
 def _silent(_: str) -> None:
@@ -62,7 +61,7 @@ async def check_view(
     until: datetime | None = None,
     timeout_s: float = 60,
     budget_s: float = BUDGET_S,
-    tell: Callable[[str], None] = _silent,
+    report: Callable[[str], None] = _silent,
 ) -> ViewCheck:
     """Checks a view against the database it reads.
 
@@ -74,7 +73,7 @@ async def check_view(
         until: Where the rows end, as training would be told; None is now.
         timeout_s: How long each statement may take at most, in seconds.
         budget_s: How long a statement should take, in seconds: fewer ids are tried if more take longer.
-        tell: Told which big tables are read whole, before anything is run that takes long.
+        report: Told which big tables are read whole, before anything is run that takes long.
 
     Raises:
         ViewError: The view or label cannot be run at all, or takes longer than `timeout_s`.
@@ -87,7 +86,7 @@ async def check_view(
     indexes = await index_advice(database, view, signature, label, timeout_s=timeout_s)
     whole = [each.note for each in indexes if each.whole]
     for note in whole:
-        tell(note)
+        report(note)
     limits = _Limits(until or now, timeout_s, budget_s)
     with in_time(view, timeout_s, whole):
         tried = await _try(database, source, label, moment, limits)
@@ -151,7 +150,7 @@ async def _try(
             file=view.file,
             line=header_line(view.text, "population"),
             message="expected the population to list ids, got none",
-            mend="see that its SQL names the right table and that the table is filled",
+            hint="see that its SQL names the right table and that the table is filled",
         )
     now = await source.fetch(ids, moment, timeout_s=timeout_s)
     if moment is None:
@@ -269,11 +268,11 @@ async def _undecided(
     moment: datetime | None,
     timeout_s: float,
 ) -> list[ViewError]:
-    """Finds rows whose ``_eligible`` is null, which is often meant as true and always taken as false."""
+    """Finds rows whose `_eligible` is null, which is often meant as true and always taken as false."""
     if not signature.has_eligible:
         return []
     sql = staunch_sql.query("checks/null_eligible").format(statement=view.statement)
-    with blame(view, sql):
+    with view_errors(view, sql):
         nulls = await connection.fetchval(
             sql, ids, *([moment] if signature.uses_as_of else []), timeout=timeout_s
         )
@@ -281,7 +280,7 @@ async def _undecided(
         file=view.file,
         line=line_of_column(view.statement, "_eligible"),
         message=f"expected _eligible to be true or false, got null for {nulls} of {len(ids)} ids",
-        mend="write (...) IS TRUE, or (...) IS NOT FALSE if what is not known belongs",
+        hint="write (...) IS TRUE, or (...) IS NOT FALSE if what is not known belongs",
     )
     return [problem] if nulls else []
 

@@ -7,20 +7,19 @@ does, and features that look back a year say little in the first one. Neither sh
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
 
 import staunch_sql
 from staunch_features.checks.tables import Table, declared_tables, not_a_time
 from staunch_features.errors import ViewError
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
-from staunch_features.views.sql_errors import blame
+from staunch_features.views.sql_errors import view_errors
 from staunch_features.views.sql_text import quoted
 
-_SAMPLED_ROWS: Final = 1_000_000  # of a bigger table; a day of many is hardly missed
-_TIMEOUT_S: Final = 10.0  # a column: what takes longer is left out
-_QUIET_SHARE: Final = 0.1  # of the horizon: weekends and holidays are quiet too
-_QUIET: Final = timedelta(days=1)
+_SAMPLED_ROWS = 1_000_000  # of a bigger table; a day of many is hardly missed
+_TIMEOUT_S = 10.0  # a column: what takes longer is left out
+_QUIET_SHARE = 0.1  # of the horizon: weekends and holidays are quiet too
+_QUIET = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ async def _span(
     )
     try:
         async with database.connection(timeout_s) as connection:
-            with blame(view, sql):
+            with view_errors(view, sql):
                 row = await connection.fetchrow(sql, now, timeout=timeout_s)
     except ViewError as error:
         raise not_a_time(view, name, column, error.message) from error

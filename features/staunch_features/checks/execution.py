@@ -4,16 +4,16 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import staunch_sql
 from staunch_features.postgres.connection import Connection
 from staunch_features.views.file import FeatureView
 from staunch_features.views.signature import SQL_TYPES
-from staunch_features.views.sql_errors import blame
+from staunch_features.views.sql_errors import view_errors
 from staunch_features.views.types import ViewSignature
 
-_STATEMENT: Final = "staunch_plan"
+_STATEMENT = "staunch_plan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Scan:
 
     Attributes:
         table: The table with its schema.
-        kind: PostgreSQL's name of it, for example ``Index Only Scan``.
+        kind: PostgreSQL's name of it, for example `Index Only Scan`.
         index: The index used; None for a scan of the whole table.
         rows: How many rows came out of it.
         heap_fetches: How many of them had to be looked up in the table although the index had them.
@@ -68,7 +68,7 @@ async def explain(
     """Runs a view and reports its generic plan, the one that serving uses.
 
     Args:
-        connection: A connection with ``plan_cache_mode=force_generic_plan``, as all of ours have.
+        connection: A connection with `plan_cache_mode=force_generic_plan`, as all of ours have.
         view: The view.
         signature: Its signature.
         ids: Canonical ids.
@@ -80,7 +80,7 @@ async def explain(
     """
     values = await _literals(connection, signature, ids, as_of, timeout_s)
     execute = f"EXECUTE {_STATEMENT}({', '.join(values)})"
-    with blame(view, view.statement):
+    with view_errors(view, view.statement):
         await connection.execute(f"PREPARE {_STATEMENT} AS {view.statement}", timeout=timeout_s)
         try:
             # The first execution plans and warms the caches, the second is the one that counts.

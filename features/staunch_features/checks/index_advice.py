@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import staunch_sql
 from staunch_features.checks.tables import Table, declared_tables, find_table
@@ -15,16 +15,16 @@ from staunch_features.views.signature import SQL_TYPES, check_label
 from staunch_features.views.sql_text import code_of, quoted
 from staunch_features.views.types import ViewSignature
 
-BIG_TABLE_ROWS: Final = 10_000
+BIG_TABLE_ROWS = 10_000
 """Reading a smaller table whole costs nothing."""
 
-_MOST_COLUMNS: Final = 32  # of an index
-_ROW_BY_ROW: Final = frozenset({"Seq Scan", "Index Scan", "Bitmap Heap Scan"})
-_CONDITIONS: Final = ("Filter", "Index Cond", "Recheck Cond", "Hash Cond", "Merge Cond", "Join Filter")
-_WORD: Final = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
-_COLUMN: Final = re.compile(rf'(?<![\w$."])(?P<alias>{_WORD})\.(?P<column>{_WORD}|\*)')
-_SIDE: Final = rf"\({_WORD}\.{_WORD}\)::[a-z ]+(?:\(\d+\))?|{_WORD}\.{_WORD}|\$\d+"
-_EQUAL: Final = re.compile(rf"(?P<left>{_SIDE}) = (?P<right>ANY \(\$\d+\)|{_SIDE})")
+_MOST_COLUMNS = 32  # of an index
+_ROW_BY_ROW = frozenset({"Seq Scan", "Index Scan", "Bitmap Heap Scan"})
+_CONDITIONS = ("Filter", "Index Cond", "Recheck Cond", "Hash Cond", "Merge Cond", "Join Filter")
+_WORD = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
+_COLUMN = re.compile(rf'(?<![\w$."])(?P<alias>{_WORD})\.(?P<column>{_WORD}|\*)')
+_SIDE = rf"\({_WORD}\.{_WORD}\)::[a-z ]+(?:\(\d+\))?|{_WORD}\.{_WORD}|\$\d+"
+_EQUAL = re.compile(rf"(?P<left>{_SIDE}) = (?P<right>ANY \(\$\d+\)|{_SIDE})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
 
 import numpy as np
 
@@ -20,11 +19,11 @@ from staunch_features.postgres.connection import Connection
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView
 from staunch_features.views.source import FeatureSource
-from staunch_features.views.sql_errors import blame
+from staunch_features.views.sql_errors import view_errors
 from staunch_features.views.sql_text import quoted, rename
 from staunch_features.views.types import Id
 
-_SAMPLED_ROWS: Final = 100_000  # so many rows of a table tell where its middle lies
+_SAMPLED_ROWS = 100_000  # so many rows of a table tell where its middle lies
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Probe:
     Attributes:
         table: The table with its schema.
         as_of: The moment; half of the table's rows are later.
-        changed: The features that changed, which therefore look ahead; ``_eligible`` may be among them.
+        changed: The features that changed, which therefore look ahead; `_eligible` may be among them.
     """
 
     table: str
@@ -77,7 +76,7 @@ async def _middle(
         column=quoted(column), table=table.sql, sampling=table.sampling(_SAMPLED_ROWS)
     )
     try:
-        with blame(view, sql):
+        with view_errors(view, sql):
             middle: datetime | None = await connection.fetchval(sql, timeout=timeout_s)
     except ViewError as error:
         raise not_a_time(view, name, column, error.message) from error

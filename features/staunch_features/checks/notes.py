@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
-from typing import Final
 
 from staunch_features.checks.data_span import Span
 from staunch_features.checks.findings import LabelCheck
@@ -13,10 +12,10 @@ from staunch_features.errors import ViewError
 from staunch_features.views.file import FeatureView, LabelText, header_line
 from staunch_features.views.types import FeatureBatch, Id
 
-_NOT_NULL: Final = "say in the header what null means, or give the column a value with coalesce"
-_FINITE: Final = "let it be a finite number or null: no logarithm of 0, no 'Infinity'"
-_WINDOW: Final = re.compile(r"(\d+) (hour|day|week|month|year)s?")
-_UNIT_DAYS: Final = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30, "year": 365}
+_NOT_NULL = "say in the header what null means, or give the column a value with coalesce"
+_FINITE = "let it be a finite number or null: no logarithm of 0, no 'Infinity'"
+_WINDOW = re.compile(r"(\d+) (hour|day|week|month|year)s?")
+_UNIT_DAYS = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30, "year": 365}
 
 
 def broken_at_either(
@@ -24,7 +23,7 @@ def broken_at_either(
 ) -> list[ViewError]:
     """Lists the promises broken at the moment asked for, and those broken only where training reads."""
     errors = [error for batch in (before, now) for error in broken_promises(view, batch, ids)]
-    return list({(error.line, error.mend): error for error in errors}.values())
+    return list({(error.line, error.hint): error for error in errors}.values())
 
 
 def broken_promises(view: FeatureView, batch: FeatureBatch, ids: list[Id]) -> list[ViewError]:
@@ -35,7 +34,7 @@ def broken_promises(view: FeatureView, batch: FeatureBatch, ids: list[Id]) -> li
             file=view.file,
             line=header_line(view.text, f"features.{problem.split()[1]}"),
             message=f"{problem}: id {key!r}{_as_of(batch)}",
-            mend=_FINITE if "infinite" in problem else _NOT_NULL,
+            hint=_FINITE if "infinite" in problem else _NOT_NULL,
         )
         for problem, key in first.items()
     ]
@@ -49,7 +48,7 @@ def looks_ahead(view: FeatureView, probes: tuple[Probe, ...]) -> list[ViewError]
             line=header_line(view.text, f"features.{name}"),
             message=f"feature {name} as of {probe.as_of:%Y-%m-%d %H:%M} UTC changes when later rows of "
             f"{probe.table} are hidden",
-            mend=f"compare every time column of {probe.table} with $2::timestamptz",
+            hint=f"compare every time column of {probe.table} with $2::timestamptz",
         )
         for probe in probes
         for name in probe.changed
@@ -67,7 +66,7 @@ def missing_rows(view: FeatureView, now: FeatureBatch, before: FeatureBatch) -> 
             line=header_line(view.text, "population"),
             message=f"expected rows for the ids of the population, got none for the {len(now.found):,} tried"
             f"{_as_of(now)}",
-            mend=f"see that the population and the view read the same keys{dated}",
+            hint=f"see that the population and the view read the same keys{dated}",
         )
     ]
 
@@ -95,7 +94,7 @@ def label_errors(label: LabelText, check: LabelCheck, known: datetime) -> list[V
             file=label.file,
             line=None,
             message=f"expected labels of eligible ids, got none for the {check.rows:,} tried{_as_of(check)}",
-            mend="see that label and view read the same keys, and the joins of the label",
+            hint="see that label and view read the same keys, and the joins of the label",
         )
     ]
 
@@ -157,10 +156,10 @@ def _long_windows(view: FeatureView, label: LabelText) -> Iterator[str]:
     if not longer:
         return
     place = f"{label.file}:{header_line(label.text, 'observation_days')}"
-    told = ", ".join(f"{name} over {view.features[name].window}" for name in longer)
+    windows = ", ".join(f"{name} over {view.features[name].window}" for name in longer)
     yield (
         f"{place}: observation_days is {label.observation_days}, but the view looks back further: "
-        f"{told}; declare {math.ceil(max(days.values()))}, or look back less"
+        f"{windows}; declare {math.ceil(max(days.values()))}, or look back less"
     )
 
 

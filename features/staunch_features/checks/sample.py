@@ -1,7 +1,6 @@
 """A fair sample of a view's population: what is said of it can be said of all."""
 
 from itertools import pairwise
-from typing import Final
 
 import staunch_sql
 from staunch_features.errors import ViewError
@@ -9,10 +8,10 @@ from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, header_line
 from staunch_features.views.signature import MAX_KEY_BYTES, SQL_TYPES
 from staunch_features.views.source import canonical_id
-from staunch_features.views.sql_errors import blame
+from staunch_features.views.sql_errors import view_errors
 from staunch_features.views.types import Id
 
-SAMPLE_IDS: Final = 10_000
+SAMPLE_IDS = 10_000
 """How many ids speak for all."""
 
 
@@ -39,7 +38,7 @@ async def draw(
         most=most,
     )
     async with database.connection(timeout_s) as connection:
-        with blame(view, sql):
+        with view_errors(view, sql):
             rows = await connection.fetch(sql, timeout=timeout_s)
     ids: list[Id] = [row["id"] for row in rows]
     if None in ids:
@@ -66,10 +65,10 @@ def _unaskable(id_type: str, key: Id) -> str:
     return ""
 
 
-def _wrong(view: FeatureView, got: str, mend: str) -> ViewError:
+def _wrong(view: FeatureView, got: str, hint: str) -> ViewError:
     return ViewError(
         file=view.file,
         line=header_line(view.text, "population"),
         message=f"expected the population to list each id once, got {got}",
-        mend=mend,
+        hint=hint,
     )

@@ -4,7 +4,6 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +15,11 @@ from staunch_features.views.file import FeatureDoc, FeatureView, LabelText
 from staunch_features.views.source import FeatureSource
 from staunch_features.views.types import FeatureColumn
 
-_BARS: Final = "▁▂▃▄▅▆▇█"
-_SPREAD_BINS: Final = 10
-_TREND_BINS: Final = 5
-_LINE: Final = 100
-_CLIPPED: Final = (0.01, 0.99)  # the far ends would squeeze all the rest into one bar
+_BARS = "▁▂▃▄▅▆▇█"
+_SPREAD_BINS = 10
+_TREND_BINS = 5
+_LINE = 100
+_CLIPPED = (0.01, 0.99)  # the far ends would squeeze all the rest into one bar
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ async def find_table(connection: Connection, name: str, *, timeout_s: float) -> 
 async def declared_tables(
     connection: Connection, view: FeatureView, *, timeout_s: float
 ) -> list[tuple[Table, tuple[str, ...]]]:
-    """Finds the tables of a view's ``[time_columns]``, each with the columns declared, in the header's order.
+    """Finds the tables of a view's `[time_columns]`, each with the columns declared, in the header's order.
 
     Raises:
         ViewError: A table or a column is not there.
@@ -76,8 +76,8 @@ async def declared_tables(
     for name, columns in view.time_columns.items():
         table = await find_table(connection, name, timeout_s=timeout_s)
         if table is None:
-            mend = "name a table that the reader may see, with its schema if need be"
-            raise _wrong(view, name, f"expected a table {name}, found none", mend)
+            hint = "name a table that the reader may see, with its schema if need be"
+            raise _wrong(view, name, f"expected a table {name}, found none", hint)
         for column in columns:
             if column not in table.columns:
                 raise not_a_time(view, name, column, f"its columns are {', '.join(table.columns)}")
@@ -118,10 +118,10 @@ async def tables_read(
 
 def not_a_time(view: FeatureView, name: str, column: str, why: str) -> ViewError:
     """What is said of a declared column of the table `name` that tells no time."""
-    mend = "name the columns that say when a row happened or became known"
-    return _wrong(view, name, f"expected {column} to be a time column of {name}: {why}", mend)
+    hint = "name the columns that say when a row happened or became known"
+    return _wrong(view, name, f"expected {column} to be a time column of {name}: {why}", hint)
 
 
-def _wrong(view: FeatureView, name: str, message: str, mend: str) -> ViewError:
+def _wrong(view: FeatureView, name: str, message: str, hint: str) -> ViewError:
     line = header_line(view.text, f"time_columns.{name}")
-    return ViewError(file=view.file, line=line, message=message, mend=mend)
+    return ViewError(file=view.file, line=line, message=message, hint=hint)

@@ -1,6 +1,6 @@
 """Brings a database's schema to the newest version."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import asyncpg
 
@@ -8,16 +8,15 @@ import staunch_sql
 from staunch_features.errors import MigrationError
 from staunch_features.postgres.advisory_locks import take_lock
 from staunch_features.postgres.connection import Connection
+from staunch_features.postgres.progress import Progress, silent
 from staunch_sql import Migration
-
-__all__ = ["migrate"]
 
 
 async def migrate(
     connection: Connection,
     steps: Sequence[Migration] | None = None,
     *,
-    progress: Callable[[str, float], None] = lambda *_: None,
+    progress: Progress = silent,
 ) -> list[Migration]:
     """Applies the migrations that the database lacks, each in a transaction of its own.
 

@@ -3,24 +3,24 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from staunch_features.views.sql_text import code_of, line_at, strings_of
 
 # What reads the clock without being volatile: the same within a transaction, another tomorrow.
-_CLOCKS: Final = frozenset({"now", "transaction_timestamp", "statement_timestamp"})
-_BUILT_IN: Final = ("", "pg_catalog")
-_CLOCK_WORDS: Final = re.compile(
+_CLOCKS = frozenset({"now", "transaction_timestamp", "statement_timestamp"})
+_BUILT_IN = ("", "pg_catalog")
+_CLOCK_WORDS = re.compile(
     r'(?<!["\w])(?:CURRENT_(?:DATE|TIME|TIMESTAMP)|LOCALTIME(?:STAMP)?)(?!["\w])', re.IGNORECASE
 )
-_CLOCK_STRINGS: Final = frozenset({"now", "today", "yesterday", "tomorrow"})
-_BESIDE_CLOCKS: Final = frozenset({"am", "pm", "utc", "gmt", "z"})  # 'today 04:05 UTC' is a time too
+_CLOCK_STRINGS = frozenset({"now", "today", "yesterday", "tomorrow"})
+_BESIDE_CLOCKS = frozenset({"am", "pm", "utc", "gmt", "z"})  # 'today 04:05 UTC' is a time too
 
-_WORD: Final = r'(?:[^\W\d][\w$]*|"(?:[^"]|"")+")'
-_NAME: Final = rf"(?<![\w$.])(?:(?P<schema>{_WORD})\s*\.\s*)?(?P<word>{_WORD})"
-_NAMES: Final = re.compile(_NAME)
+_WORD = r'(?:[^\W\d][\w$]*|"(?:[^"]|"")+")'
+_NAME = rf"(?<![\w$.])(?:(?P<schema>{_WORD})\s*\.\s*)?(?P<word>{_WORD})"
+_NAMES = re.compile(_NAME)
 # `AS visits (a, b)` names columns and calls nothing.
-_CALLS: Final = re.compile(rf"(?P<alias>\bAS\s+)?{_NAME}\s*\(", re.IGNORECASE)
+_CALLS = re.compile(rf"(?P<alias>\bAS\s+)?{_NAME}\s*\(", re.IGNORECASE)
 
 
 class Name(NamedTuple):
@@ -31,7 +31,7 @@ class Name(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class References:
     """What one text says.
 
     Attributes:
@@ -45,19 +45,19 @@ class Said:
     names: frozenset[Name]
 
 
-def said_by(text: str) -> Said:
+def references_in(text: str) -> References:
     """Reads a text: a statement, the body of a function, the definition of a view."""
     code = code_of(text)
     calls = _calls(code)
     clocks = [*_clock_strings(text), *_clock_words(code), *_clock_calls(code, calls), *_ages(code, calls)]
-    return Said(tuple(sorted(clocks)), _called(calls), frozenset(map(_name, _NAMES.finditer(code))))
+    return References(tuple(sorted(clocks)), _called(calls), frozenset(map(_name, _NAMES.finditer(code))))
 
 
-def said_by_expression(text: str) -> Said:
+def references_in_expression(text: str) -> References:
     """Reads an expression of a plan, where a string is a value and the `age` until today is spread out."""
     code = code_of(text)
     calls = _calls(code)
-    return Said((*_clock_words(code), *_clock_calls(code, calls)), _called(calls), frozenset())
+    return References((*_clock_words(code), *_clock_calls(code, calls)), _called(calls), frozenset())
 
 
 def _clock_strings(text: str) -> Iterator[tuple[int, str]]:

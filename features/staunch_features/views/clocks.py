@@ -6,20 +6,19 @@ are spread out. What the functions do that it calls is read from theirs, and so 
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Final
 
 import asyncpg
 
 import staunch_sql
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
-from staunch_features.views.clock_words import Name, Said, said_by, said_by_expression
+from staunch_features.views.clock_words import Name, References, references_in, references_in_expression
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.planner import planned, strings_in
 from staunch_features.views.sql_text import line_of_word
 
-_VOLATILE: Final = "v"
-_IMMUTABLE: Final = "i"
+_VOLATILE = "v"
+_IMMUTABLE = "i"
 
 
 async def refuse_clocks(
@@ -45,11 +44,11 @@ async def refuse_clocks(
     Raises:
         ViewError: It does; what, where, and the mend.
     """
-    own = said_by(text.statement)
+    own = references_in(text.statement)
     for line, clock in own.clocks:
         raise _refusal(text, line, clock, None)
     plan = await planned(connection, text, sql, arguments, timeout_s=timeout_s)
-    shown = [said_by_expression(each) for each in dict.fromkeys(strings_in(plan))]
+    shown = [references_in_expression(each) for each in dict.fromkeys(strings_in(plan))]
     calls = frozenset[Name]().union(*(each.calls for each in shown))
     reached = await _reach(connection, own, calls, timeout_s)
     for code in reached:
@@ -66,7 +65,7 @@ class _Code:
     """A text that is looked into: the user's own, or a function or a view of the database that it uses.
 
     Attributes:
-        kind: ``function`` or ``view``; ``text`` for the user's own.
+        kind: `function` or `view`; `text` for the user's own.
         oid: Its number.
         name: What it is called in full.
         word: Its name alone.
@@ -98,16 +97,18 @@ class _Code:
     @classmethod
     def of_row(cls, row: asyncpg.Record, user: "_Code", *, counts: bool) -> "_Code":
         """What was found, and by whom it is used."""
-        said, folders = said_by(row["body"] or ""), _search_path(row["settings"] or ())
-        clocks = [row["name"]] if row["volatility"] == _VOLATILE else [clock for _, clock in said.clocks]
+        references, folders = references_in(row["body"] or ""), _search_path(row["settings"] or ())
+        clocks = (
+            [row["name"]] if row["volatility"] == _VOLATILE else [clock for _, clock in references.clocks]
+        )
         return cls(
             row["kind"],
             row["oid"],
             row["name"],
             row["word"],
             tuple(clocks),
-            _by_path(said.calls, folders),
-            _by_path(said.names, folders),
+            _by_path(references.calls, folders),
+            _by_path(references.names, folders),
             frozenset(
                 [("function", oid) for oid in row["functions"] or ()]
                 + [("view", oid) for oid in row["relations"] or ()]
@@ -138,7 +139,9 @@ class _Code:
         return f"{self.kind} {self.name}{through}"
 
 
-async def _reach(connection: Connection, own: Said, shown: frozenset[Name], timeout_s: float) -> list[_Code]:
+async def _reach(
+    connection: Connection, own: References, shown: frozenset[Name], timeout_s: float
+) -> list[_Code]:
     """Finds what a text uses, what that uses, and so on, nearest first.
 
     Args:
@@ -210,16 +213,16 @@ def _refusal(text: FeatureView | LabelText, line: int | None, clock: str, code: 
     if isinstance(text, LabelText):
         moment, differ = "$3 and $4, where the outcome window begins and ends,", "no label could be had twice"
     if code is None:
-        what, mend = f"{clock} answers", f"use {moment} for the moment, and nothing that is random"
+        what, hint = f"{clock} answers", f"use {moment} for the moment, and nothing that is random"
     elif code.name == clock:
         what = f"{code.place()} is VOLATILE and may answer"
-        mend = f"if it depends on its arguments and the rows alone, ALTER FUNCTION {clock} STABLE"
+        hint = f"if it depends on its arguments and the rows alone, ALTER FUNCTION {clock} STABLE"
     elif code.kind == "function":
         what = f"{clock} in {code.place()} answers"
-        mend = f"let the function take the moment as an argument, and use {moment} for it"
+        hint = f"let the function take the moment as an argument, and use {moment} for it"
     else:
         what = f"{clock} in {code.place()} answers"
-        mend = f"read the tables behind that view, and use {moment} for the moment"
+        hint = f"read the tables behind that view, and use {moment} for the moment"
     return ViewError(
-        file=text.file, line=line, message=f"{what} differently at another time, so {differ}", mend=mend
+        file=text.file, line=line, message=f"{what} differently at another time, so {differ}", hint=hint
     )

@@ -16,10 +16,10 @@ Both are one SQL statement behind one block comment of TOML::
     */
     SELECT ...
 
-A feature view takes ``$1`` the ids and, if it likes, ``$2`` the as-of time, and returns the id first,
-then one ``float8`` column for each feature. Columns that begin with ``_`` are no features; ``_eligible``
-says whether the id belongs to the population. A label takes ``$1`` the ids, ``$2`` the as-of time, ``$3``
-and ``$4`` the start and end of the outcome window, and returns the id, a boolean and perhaps ``_group``.
+A feature view takes `$1` the ids and, if it likes, `$2` the as-of time, and returns the id first,
+then one `float8` column for each feature. Columns that begin with `_` are no features; `_eligible`
+says whether the id belongs to the population. A label takes `$1` the ids, `$2` the as-of time, `$3`
+and `$4` the start and end of the outcome window, and returns the id, a boolean and perhaps `_group`.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 from staunch_features.errors import ViewError
 from staunch_features.views.sql_text import (
@@ -40,10 +40,10 @@ from staunch_features.views.sql_text import (
     split_statement,
 )
 
-NEVER: Final = "never"
-"""The value of ``null`` that promises a column without nulls."""
+NEVER = "never"
+"""The value of `null` that promises a column without nulls."""
 
-_MOST_DAYS: Final = 36_500  # a hundred years: beyond some thousand there is no date
+_MOST_DAYS = 36_500  # a hundred years: beyond some thousand there is no date
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _OPENING = re.compile(r"\s*/\*\s*staunch\b")
 
@@ -53,11 +53,11 @@ class FeatureDoc:
     """What a view says of one of its columns.
 
     Attributes:
-        unit: The unit of the values, for example ``CAD`` or ``days``; empty for a plain number.
+        unit: The unit of the values, for example `CAD` or `days`; empty for a plain number.
         description: What the value means, in one sentence.
-        source: The columns it is computed from, as ``table.column``.
-        window: How far back it looks, for example ``90 days``; empty for all that is known.
-        null: What a null means, or ``never``.
+        source: The columns it is computed from, as `table.column`.
+        window: How far back it looks, for example `90 days`; empty for all that is known.
+        null: What a null means, or `never`.
     """
 
     unit: str
@@ -83,7 +83,7 @@ class FeatureView:
         sha256: Hex digest of the text's UTF-8 bytes.
         statement: The SQL statement alone, without its semicolon, on the same lines as in the file.
         description: What one row is, in one sentence.
-        entity: What an id names, for example ``customer``.
+        entity: What an id names, for example `customer`.
         population: SQL that returns every candidate id, ordered.
         rules: What holds of many features, or of who is eligible, a sentence or two each.
         time_columns: For each table, the columns that say when something happened or became known.
@@ -131,7 +131,7 @@ class LabelText:
 
 
 def load_view(name: str, folders: Sequence[Path]) -> FeatureView:
-    """Reads ``NAME.sql`` from the first folder that has it.
+    """Reads `NAME.sql` from the first folder that has it.
 
     Raises:
         ViewError: No folder has it, or the file is not a feature view.
@@ -141,7 +141,7 @@ def load_view(name: str, folders: Sequence[Path]) -> FeatureView:
 
 
 def load_label(name: str, folders: Sequence[Path]) -> LabelText:
-    """Reads the label ``NAME.sql`` from the first folder that has it.
+    """Reads the label `NAME.sql` from the first folder that has it.
 
     Raises:
         ViewError: No folder has it, or the file is not a label.
@@ -197,7 +197,7 @@ def parse_label(name: str, text: str, file: str) -> LabelText:
 
 
 def header_line(text: str, key: str) -> int | None:
-    """Finds the line of a header key such as ``population`` or ``features.age`` in a file's text."""
+    """Finds the line of a header key such as `population` or `features.age` in a file's text."""
     table, _, word = key.partition(".")
     word = word if table == "time_columns" else word.partition(".")[0]  # a table's name may hold a dot
     header = text.partition("*/")[0]
@@ -213,7 +213,7 @@ def _find(name: str, folders: Sequence[Path], kind: str) -> Path:
             file=f"{kind}/{name}",
             line=None,
             message=f"expected a name of small letters, digits and underscores, got {name!r}",
-            mend="give the name without .sql" if name.endswith(".sql") else "rename the file",
+            hint="give the name without .sql" if name.endswith(".sql") else "rename the file",
         )
     for folder in folders:
         if (folder / f"{name}.sql").is_file():
@@ -222,7 +222,7 @@ def _find(name: str, folders: Sequence[Path], kind: str) -> Path:
         file=f"{kind}/{name}.sql",
         line=None,
         message=f"expected the file {name}.sql in {' or '.join(map(str, folders))}, found none",
-        mend="write it, and let STAUNCH_VIEWS name the folder that holds features/ and labels/",
+        hint="write it, and let STAUNCH_VIEWS name the folder that holds features/ and labels/",
     )
 
 
@@ -234,7 +234,7 @@ def _text(file: Path) -> str:
             file=str(file),
             line=None,
             message=f"expected UTF-8 text, got byte {error.object[error.start]:#x} at {error.start}",
-            mend="save the file as UTF-8",
+            hint="save the file as UTF-8",
         ) from error
 
 
@@ -256,7 +256,7 @@ class _Header:
                 file=file,
                 line=1,
                 message="expected the file to begin with a comment /* staunch ... */ that describes it",
-                mend="begin the file with /* staunch, the header as TOML, and */",
+                hint="begin the file with /* staunch, the header as TOML, and */",
             )
         # PostgreSQL nests comments: an opening inside would swallow the statement.
         if "/*" in text[opening.end() : end]:
@@ -264,7 +264,7 @@ class _Header:
                 file=file,
                 line=line_at(text, text.index("/*", opening.end())),
                 message="a comment opens inside the header",
-                mend="write the header without /*",
+                hint="write the header without /*",
             )
         values = _toml(text, opening.end(), end, file)
         # Blank lines stand in for the header, so that the database's positions are the file's lines.
@@ -307,7 +307,7 @@ class _Header:
             file=self.file,
             line=header_line(self.text, key),
             message=f"header key {key}: {problem}, got {'nothing' if got is None else repr(got)}",
-            mend="write the header as in docs/views.md",
+            hint="write the header as in docs/views.md",
         )
 
 
@@ -321,7 +321,7 @@ def _toml(text: str, start: int, end: int, file: str) -> dict[str, Any]:
             file=file,
             line=int(found[1]) if found else line_at(text, end),
             message=f"the header is no valid TOML: {error}",
-            mend="mend the header; an inline table { } stands on one line",
+            hint="mend the header; an inline table { } stands on one line",
         ) from error
 
 
@@ -333,21 +333,21 @@ def _one_statement(text: str, start: int, file: str) -> str:
             file=file,
             line=line_at(text, start + end),
             message="expected one statement, found more after the semicolon",
-            mend="keep one SELECT; put helpers into WITH",
+            hint="keep one SELECT; put helpers into WITH",
         )
     if not has_code(statement):
         raise ViewError(
             file=file,
             line=line_at(text, start),
             message="expected a SELECT behind the header, found nothing",
-            mend="write the statement after the comment",
+            hint="write the statement after the comment",
         )
     if other := other_than_reading(statement):
         raise ViewError(
             file=file,
             line=line_at(text, start + other[0]),
             message=f"expected a SELECT that only reads, got {other[1]}",
-            mend="write one SELECT, WITH ... SELECT if need be; it is run by a role that can only read",
+            hint="write one SELECT, WITH ... SELECT if need be; it is run by a role that can only read",
         )
     return statement.rstrip()
 

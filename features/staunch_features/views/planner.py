@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
 from staunch_features.postgres.connection import Connection
 from staunch_features.views.file import FeatureView, LabelText
-from staunch_features.views.sql_errors import blame
+from staunch_features.views.sql_errors import view_errors
 
-_STATEMENT: Final = "staunch_planned"
+_STATEMENT = "staunch_planned"
 
 
 async def planned(
@@ -32,7 +32,7 @@ async def planned(
         ViewError: The statement is at fault.
     """
     explain = f"EXPLAIN (VERBOSE, FORMAT JSON) {sql}"
-    with blame(text, explain):
+    with view_errors(text, explain):
         return json.loads(await connection.fetchval(explain, *arguments, timeout=timeout_s))
 
 
@@ -47,7 +47,7 @@ async def planned_for_any(
     """Asks for the generic plan of a statement, the one that serves any ids at any moment.
 
     Args:
-        connection: A connection with ``plan_cache_mode=force_generic_plan``, as all of ours have.
+        connection: A connection with `plan_cache_mode=force_generic_plan`, as all of ours have.
         text: Whom to blame.
         sql: The text's statement, perhaps with something around it.
         values: One for each parameter, written as SQL; they change nothing.
@@ -57,7 +57,7 @@ async def planned_for_any(
         ViewError: The statement is at fault.
     """
     explain = f"EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE {_STATEMENT}({', '.join(values)})"
-    with blame(text, sql):
+    with view_errors(text, sql):
         await connection.execute(f"PREPARE {_STATEMENT} AS {sql}", timeout=timeout_s)
         try:
             return json.loads(await connection.fetchval(explain, timeout=timeout_s))

@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Final
 
 from asyncpg.types import Attribute
 
@@ -18,25 +17,25 @@ from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
 from staunch_features.views.clocks import refuse_clocks
 from staunch_features.views.file import FeatureView, LabelText, header_line
-from staunch_features.views.sql_errors import blame
+from staunch_features.views.sql_errors import view_errors
 from staunch_features.views.sql_text import code_of, line_of_column, line_of_word
 from staunch_features.views.types import FeatureColumn, ViewSignature
 
-SQL_TYPES: Final = {"int64": "bigint", "text": "text", "uuid": "uuid"}
+SQL_TYPES = {"int64": "bigint", "text": "text", "uuid": "uuid"}
 """The key types a view may have: our name -> SQL's."""
 
-MAX_KEY_BYTES: Final = 64
+MAX_KEY_BYTES = 64
 """The longest text key that a call may have, in bytes of UTF-8."""
 
 # What PostgreSQL calls a column that has no name: by its last cast, or by what it is made with.
-_NAMELESS: Final = frozenset(
+_NAMELESS = frozenset(
     {"?column?", "case", "coalesce", "greatest", "least", "nullif", "array", "row", "exists"}
     | {"bool", "int2", "int4", "int8", "float4", "float8", "numeric", "text", "varchar"}
     | {"date", "timestamp", "timestamptz", "interval"}
 )
-_NUMBERS: Final = frozenset({"int2", "int4", "int8", "float4", "numeric"})
-_LABEL_PARAMETERS: Final = 4
-_ID_TYPES: Final = {"int8": "int64", "text": "text", "uuid": "uuid"}
+_NUMBERS = frozenset({"int2", "int4", "int8", "float4", "numeric"})
+_LABEL_PARAMETERS = 4
+_ID_TYPES = {"int8": "int64", "text": "text", "uuid": "uuid"}
 
 
 async def read_signature(connection: Connection, view: FeatureView, *, timeout_s: float) -> ViewSignature:
@@ -45,11 +44,11 @@ async def read_signature(connection: Connection, view: FeatureView, *, timeout_s
     Raises:
         ViewError: The text is no valid view: which rule it breaks, where, and the mend.
     """
-    with blame(view, view.statement):
+    with view_errors(view, view.statement):
         statement = await connection.prepare(view.statement, timeout=timeout_s)
     # What writes cannot stand within a SELECT, so it is refused for what it is, before any right is asked.
     reading = staunch_sql.query("views/within_select").format(statement=view.statement)
-    with blame(view, reading):
+    with view_errors(view, reading):
         await connection.prepare(reading, timeout=timeout_s)
     id_type, uses_as_of = _parameters(view, [p.name for p in statement.get_parameters()])
     columns = statement.get_attributes()
@@ -82,7 +81,7 @@ async def check_label(
     Raises:
         ViewError: What was expected and what the statement returns or calls.
     """
-    with blame(label, sql):
+    with view_errors(label, sql):
         statement = await connection.prepare(sql, timeout=timeout_s)
     _check_label_parameters(label, len(statement.get_parameters()))
     _check_label_columns(label, statement.get_attributes(), id_type)
@@ -100,15 +99,15 @@ def check_horizon(signature: ViewSignature, label: LabelText) -> None:
         return
     if signature.uses_as_of:
         message = "expected an outcome window, since the view takes an as-of time, got horizon_days = 0"
-        mend = "say how many days ahead the label looks, or let the view take $1 alone"
+        hint = "say how many days ahead the label looks, or let the view take $1 alone"
     else:
         message = (
             f"the label looks {label.horizon_days} days ahead, but the view has no as-of time, so its "
             "features could know the answer"
         )
-        mend = "let the view take $2::timestamptz, or declare horizon_days = 0"
+        hint = "let the view take $2::timestamptz, or declare horizon_days = 0"
     line = header_line(label.text, "horizon_days")
-    raise ViewError(file=label.file, line=line, message=message, mend=mend)
+    raise ViewError(file=label.file, line=line, message=message, hint=hint)
 
 
 def _check_label_parameters(label: LabelText, count: int) -> None:
@@ -117,7 +116,7 @@ def _check_label_parameters(label: LabelText, count: int) -> None:
             file=label.file,
             line=line_of_word(label.statement, f"${count}"),
             message=f"expected the parameters $1 to ${_LABEL_PARAMETERS}, got ${count}",
-            mend="$1 are the ids, $2 the as-of time, $3 and $4 the start and end of the outcome window",
+            hint="$1 are the ids, $2 the as-of time, $3 and $4 the start and end of the outcome window",
         )
 
 
@@ -132,12 +131,12 @@ def _check_label_columns(label: LabelText, columns: Sequence[Attribute], id_type
         file=label.file,
         line=line_of_column(label.statement, wrong) if wrong else None,
         message=f"expected the columns id {SQL_TYPES[id_type]}, label boolean and perhaps _group, got {got}",
-        mend="return the view's id first and the boolean second, both cast, and nothing else but _group",
+        hint="return the view's id first and the boolean second, both cast, and nothing else but _group",
     )
 
 
 def features_digest(features: Iterable[FeatureColumn]) -> str:
-    """Digests the ordered names and types: ``sha256:`` and 64 hex digits."""
+    """Digests the ordered names and types: `sha256:` and 64 hex digits."""
     text = json.dumps([[column.name, column.type] for column in features], separators=(",", ":"))
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
@@ -151,7 +150,7 @@ def _parameters(view: FeatureView, names: list[str]) -> tuple[str, bool]:
         line=None,
         message=f"expected the parameters $1 bigint[], text[] or uuid[] and perhaps $2 timestamptz, "
         f"got {', '.join(names) or 'none'}",
-        mend="read the ids with unnest($1::bigint[]) and cast the as-of time: $2::timestamptz",
+        hint="read the ids with unnest($1::bigint[]) and cast the as-of time: $2::timestamptz",
     )
 
 
@@ -171,7 +170,7 @@ def _check_columns(view: FeatureView, columns: Sequence[Attribute], id_type: str
             file=view.file,
             line=line_of_column(view.statement, wrong) if wrong else None,
             message=problem,
-            mend="name and cast the columns of the outermost SELECT",
+            hint="name and cast the columns of the outermost SELECT",
         )
 
 
@@ -183,7 +182,7 @@ def _features(view: FeatureView, columns: Sequence[Attribute]) -> tuple[FeatureC
                 file=view.file,
                 line=line_of_column(view.statement, column.name),
                 message=f"expected feature {column.name} as float8, got {column.type.name}",
-                mend=_cast(column.name, column.type.name, named=_is_named(view, column.name)),
+                hint=_cast(column.name, column.type.name, named=_is_named(view, column.name)),
             )
     names = [column.name for column in columns]
     _refuse_differences(view, names)
@@ -206,7 +205,7 @@ def _refuse_differences(view: FeatureView, names: Sequence[str]) -> None:
         message="expected the header to describe exactly the feature columns; "
         f"not described: {', '.join(missing) or 'none'}; "
         f"described, not returned: {', '.join(unknown) or 'none'}",
-        mend=f"{nameless[0]} is what PostgreSQL calls a column without a name: "
+        hint=f"{nameless[0]} is what PostgreSQL calls a column without a name: "
         f"name it with AS, (...) AS {(unknown or ['name'])[0]}"
         if nameless
         else "add or remove the entries under [features], or the columns",

@@ -5,7 +5,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import asyncpg
 import numpy as np
@@ -16,21 +16,21 @@ from staunch_features.errors import RowsNotUnique, ViewError
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.signature import SQL_TYPES, check_label, read_signature
-from staunch_features.views.sql_errors import blame
+from staunch_features.views.sql_errors import view_errors
 from staunch_features.views.sql_text import quoted
 from staunch_features.views.types import FeatureBatch, Id, LabelBatch, ViewSignature
 
 # array_send of a two-dimensional float8[]: 12 bytes of head and two dimensions of 8, then for each
 # element its length and its eight bytes, all big-endian (PostgreSQL: src/backend/utils/adt/arrayfuncs.c).
-_MATRIX_HEAD_BYTES: Final = 28
-_ELEMENT: Final = np.dtype([("length", ">i4"), ("value", ">f8")])
+_MATRIX_HEAD_BYTES = 28
+_ELEMENT = np.dtype([("length", ">i4"), ("value", ">f8")])
 
 
 def canonical_id(id_type: str, raw: Id) -> Id:
     """Returns an id in the one form in which the database gives it back.
 
     Args:
-        id_type: ``int64``, ``text`` or ``uuid``.
+        id_type: `int64`, `text` or `uuid`.
         raw: What the caller gave.
 
     Raises:
@@ -80,7 +80,7 @@ class FeatureSource:
             async with self._database.connection(timeout_s) as connection:
                 signature = await read_signature(connection, self.view, timeout_s=timeout_s)
                 sql = _pack(self.view, signature)
-                with blame(self.view, sql):
+                with view_errors(self.view, sql):
                     await connection.prepare(sql, timeout=timeout_s)
             self._never = np.array([not column.nullable for column in signature.features])
             self._sql, self._signature = sql, signature
@@ -90,7 +90,7 @@ class FeatureSource:
         """Reads the features of many ids in one statement. Cancelling the task cancels the query.
 
         Args:
-            ids: Canonical ids (see ``canonical_id``), in any order, duplicates allowed.
+            ids: Canonical ids (see `canonical_id`), in any order, duplicates allowed.
             as_of: The moment; None is the moment the query is sent. None for a view without as-of time.
             timeout_s: How long connection and query may take together, in seconds.
 
@@ -110,7 +110,7 @@ class FeatureSource:
             if signature.uses_as_of:
                 as_of = as_of or datetime.now(UTC)
                 arguments.append(as_of)
-            with blame(self.view, self._sql):
+            with view_errors(self.view, self._sql):
                 rows = await connection.fetch(self._sql, *arguments, timeout=_left(deadline))
         returned, matrix = rows[0]
         return _unpack(self.view, signature, ids, as_of, returned or [], matrix, self._never)
@@ -132,7 +132,7 @@ class FeatureSource:
             statement=self.view.population,
         )
         async with self._database.connection(timeout_s) as connection, connection.transaction(readonly=True):
-            with blame(self.view, sql):
+            with view_errors(self.view, sql):
                 cursor = await connection.cursor(sql, timeout=timeout_s)
                 while rows := await cursor.fetch(chunk, timeout=timeout_s):
                     yield [row["id"] for row in rows]
@@ -160,7 +160,7 @@ class FeatureSource:
         async with self._database.connection(timeout_s) as connection:
             await check_label(connection, label, sql, id_type, timeout_s=timeout_s)
             window = outcome_window(label, as_of)
-            with blame(label, sql):
+            with view_errors(label, sql):
                 rows = await connection.fetch(
                     sql, list(dict.fromkeys(ids)), as_of, *window, timeout=timeout_s
                 )
@@ -253,14 +253,14 @@ def _places(
             file=view.file,
             line=None,
             message=f"expected one row for each id, got more than one for {twice!r}",
-            mend="join one-to-many tables inside a LATERAL or sub-query that aggregates them",
+            hint="join one-to-many tables inside a LATERAL or sub-query that aggregates them",
         )
     if strangers := rows.keys() - set(ids):
         raise ViewError(
             file=view.file,
             line=None,
             message=f"expected rows for the ids in $1 only, got one for {next(iter(strangers))!r}",
-            mend=f"begin with unnest($1::{SQL_TYPES[signature.id_type]}[]) and join the rest to it",
+            hint=f"begin with unnest($1::{SQL_TYPES[signature.id_type]}[]) and join the rest to it",
         )
     return [rows.get(key, -1) for key in ids]
 
@@ -282,7 +282,7 @@ def _labels(label: LabelText, ids: Sequence[Id], rows: Sequence[asyncpg.Record])
             file=label.file,
             line=None,
             message=f"expected one row for each id, got more than one for {_twice(rows)!r}",
-            mend="aggregate before joining",
+            hint="aggregate before joining",
         )
     return LabelBatch(
         known=np.array([key in found for key in ids], dtype=np.bool_),

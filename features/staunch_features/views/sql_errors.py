@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
 
 import asyncpg
 
@@ -11,9 +10,9 @@ from staunch_features.views.file import FeatureView, LabelText, header_line
 from staunch_features.views.sql_text import line_at
 
 # Classes of SQLSTATE that blame the statement and not the database.
-_FAULTS_OF_THE_TEXT: Final = ("0A", "20", "21", "22", "25", "2F", "34", "38", "39", "42", "54", "P0")
-_NOT_READ: Final = "22P02"
-_MENDS: Final = {
+_FAULTS_OF_THE_TEXT = ("0A", "20", "21", "22", "25", "2F", "34", "38", "39", "42", "54", "P0")
+_NOT_READ = "22P02"
+_HINTS = {
     "0A000": "a view is one SELECT that only reads; mend the SQL",
     "22003": "a number is too large for its type: cast to float8 before multiplying or summing",
     "22007": "a cast from text to a time cannot read it: use to_timestamp(..., format) or a CASE",
@@ -35,7 +34,7 @@ _MENDS: Final = {
 
 
 @contextmanager
-def blame(text: FeatureView | LabelText, sql: str) -> Iterator[None]:
+def view_errors(text: FeatureView | LabelText, sql: str) -> Iterator[None]:
     """Turns what the database says against a text into a ViewError with the file's own line.
 
     Args:
@@ -52,18 +51,18 @@ def blame(text: FeatureView | LabelText, sql: str) -> Iterator[None]:
             file=text.file,
             line=_line_of_error(text, sql, error),
             message=f"the database refuses it: {_first_line(str(error.args[0]))}",
-            mend=_mend(text, sql, code, getattr(error, "hint", None)),
+            hint=_hint(text, sql, code, getattr(error, "hint", None)),
         ) from error
 
 
 @contextmanager
-def in_time(text: FeatureView | LabelText, timeout_s: float, mends: Sequence[str]) -> Iterator[None]:
+def in_time(text: FeatureView | LabelText, timeout_s: float, hints: Sequence[str]) -> Iterator[None]:
     """Turns an answer that does not come in time into a ViewError with the text's file.
 
     Args:
         text: The view or label.
         timeout_s: How long it was given, in seconds.
-        mends: What its plan says of the tables it reads whole; empty if it reads none.
+        hints: What its plan says of the tables it reads whole; empty if it reads none.
     """
     try:
         yield
@@ -72,7 +71,7 @@ def in_time(text: FeatureView | LabelText, timeout_s: float, mends: Sequence[str
             file=text.file,
             line=None,
             message=f"expected an answer within {timeout_s:g} s, got none",
-            mend="; ".join(mends) or "see by EXPLAIN what it reads, and index that by the key and the time",
+            hint="; ".join(hints) or "see by EXPLAIN what it reads, and index that by the key and the time",
         ) from error
 
 
@@ -82,11 +81,11 @@ def _first_line(message: str) -> str:
     return f"{first} …" if more else first
 
 
-def _mend(text: FeatureView | LabelText, sql: str, code: str, hint: str | None) -> str:
+def _hint(text: FeatureView | LabelText, sql: str, code: str, hint: str | None) -> str:
     if _is_population(text, sql):
-        known = None if code == _NOT_READ else _MENDS.get(code)
+        known = None if code == _NOT_READ else _HINTS.get(code)
         return known or hint or "let the population be one SELECT of the ids, of the type of $1"
-    return _MENDS.get(code) or hint or "mend the SQL"
+    return _HINTS.get(code) or hint or "mend the SQL"
 
 
 def _is_population(text: FeatureView | LabelText, sql: str) -> bool:

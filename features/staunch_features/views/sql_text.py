@@ -1,10 +1,9 @@
 """What can be said of SQL without a database: where strings and comments are, and where it ends."""
 
 import re
-from typing import Final
 
 # What can hide a semicolon or a word: comments, strings, dollar quotes, quoted names.
-_TOKEN: Final = re.compile(
+_TOKEN = re.compile(
     r"(?P<comment>--[^\n]*|/\*.*?\*/)"
     r"|(?P<string>[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)"
     r'|(?P<name>"(?:[^"]|"")*")'
@@ -12,9 +11,9 @@ _TOKEN: Final = re.compile(
     re.DOTALL,
 )
 
-_FIRST_WORD: Final = re.compile(r"[^\s(]\w*")
-_READING: Final = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
-_LOCKS_ROWS: Final = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+)?UPDATE\b|\bFOR\s+(?:KEY\s+)?SHARE\b", re.IGNORECASE)
+_FIRST_WORD = re.compile(r"[^\s(]\w*")
+_READING = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
+_LOCKS_ROWS = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+)?UPDATE\b|\bFOR\s+(?:KEY\s+)?SHARE\b", re.IGNORECASE)
 
 
 def line_at(text: str, offset: int) -> int:

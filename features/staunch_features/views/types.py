@@ -16,7 +16,7 @@ class FeatureColumn:
 
     Attributes:
         name: The column's name.
-        type: ``number``, a float64.
+        type: `number`, a float64.
         nullable: Whether null is a value like others.
         unit: The unit, empty for a plain number.
         description: What it means, in one sentence.
@@ -34,12 +34,12 @@ class ViewSignature:
     """What a feature view takes and gives.
 
     Attributes:
-        id_type: ``int64``, ``text`` or ``uuid``.
+        id_type: `int64`, `text` or `uuid`.
         id_column: The name of the first column.
         uses_as_of: Whether the text has a second parameter, the as-of time.
         features: The feature columns in the statement's order.
-        has_eligible: Whether the text returns ``_eligible``; without it every row is eligible.
-        features_digest: ``sha256:`` and the hex digest of the ordered names and types.
+        has_eligible: Whether the text returns `_eligible`; without it every row is eligible.
+        features_digest: `sha256:` and the hex digest of the ordered names and types.
     """
 
     id_type: str
@@ -55,9 +55,9 @@ class FeatureBatch:
     """The rows of a view for the ids asked for, in their order.
 
     Attributes:
-        values: float64 (n, features); NaN is null. Rows not found are all NaN.
-        found: bool (n,); whether the view returned a row for the id.
-        eligible: bool (n,); whether the id belongs to the population at the as-of time.
+        values: Float64 (n, features); NaN is null. Rows not found are all NaN.
+        found: Bool (n,); whether the view returned a row for the id.
+        eligible: Bool (n,); whether the id belongs to the population at the as-of time.
         as_of: The moment the rows are as of; None for a view without one.
         problems: Row index -> why an eligible row must not be used: a null where the view says there is
             none, or an infinity. Empty unless the view is at fault.
@@ -75,10 +75,10 @@ class LabelBatch:
     """The labels of the ids asked for, in their order.
 
     Attributes:
-        known: bool (n,); False where the label says nothing, such a row is left out.
-        values: bool (n,); the label, False where not known.
+        known: Bool (n,); False where the label says nothing, such a row is left out.
+        values: Bool (n,); the label, False where not known.
         groups: Who is behind each id, for keeping one person on one side of a split; None if the label
-            has no ``_group``.
+            has no `_group`.
     """
 
     known: NDArray[np.bool_]

@@ -13,8 +13,6 @@ from pathlib import Path
 
 from staunch_features.errors import EmbeddedPostgresError
 
-__all__ = ["MINIMUM_MAJOR", "NOBODY", "Binaries", "find_binaries", "unprivileged"]
-
 MINIMUM_MAJOR = 15
 """The oldest PostgreSQL that we support."""
 
@@ -42,10 +40,10 @@ class Binaries:
     @cached_property
     def major(self) -> int:
         """The major version, such as 18."""
-        told = subprocess.run(
+        done = subprocess.run(
             [self.path("postgres"), "--version"], capture_output=True, text=True, check=True
         )
-        return int(re.findall(r"\d+", told.stdout)[0])
+        return int(re.findall(r"\d+", done.stdout)[0])
 
 
 def find_binaries() -> Binaries:

@@ -12,18 +12,6 @@ import staunch_sql
 from staunch_features.errors import EmbeddedPostgresError
 from staunch_local.postgres.binaries import NOBODY, Binaries, unprivileged
 
-__all__ = [
-    "DATABASE",
-    "HOST",
-    "OWNER",
-    "READER",
-    "SUPERUSER",
-    "check_data",
-    "clean_environment",
-    "initialise",
-    "password_of",
-]
-
 SUPERUSER, OWNER, READER = "postgres", "staunch_owner", "staunch_reader"
 """The roles of a fresh cluster: who may do all, who owns the schema, who may only read it."""
 

@@ -5,8 +5,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["memory_bytes", "shared_buffers"]
-
 _LEAST_BYTES = 256 << 20
 _MOST_BYTES = 8 << 30  # what the churn view reads of 1,000,000 customers is 6 GB
 

@@ -23,15 +23,12 @@ from staunch_local.postgres.cluster import (
     HOST,
     OWNER,
     READER,
-    SUPERUSER,
     check_data,
     clean_environment,
     initialise,
     password_of,
 )
 from staunch_local.postgres.memory import shared_buffers
-
-__all__ = ["DATABASE", "OWNER", "READER", "SUPERUSER", "EmbeddedPostgres"]
 
 _START_S = 60.0  # crash recovery of a big world included
 _STOP_S = 30.0  # the last checkpoint included

@@ -9,8 +9,6 @@ import staunch_sql
 from staunch_features.postgres.connection import opened
 from staunch_local.simulation.background.clock import Bools, Floats
 
-__all__ = ["Ceiling", "area_under_curve", "true_ceiling"]
-
 
 @dataclass(frozen=True)
 class Ceiling:
@@ -66,8 +64,8 @@ def area_under_curve(scores: Floats, positive: Bools) -> float:
     """Returns the area under the ROC curve: how often a positive has the higher score, a tie counting half.
 
     Args:
-        scores: float64, shape (rows,).
-        positive: bool, shape (rows,).
+        scores: Float64, shape (rows,).
+        positive: Bool, shape (rows,).
 
     Raises:
         ValueError: There are no positives, or nothing else.

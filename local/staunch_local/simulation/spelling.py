@@ -8,8 +8,6 @@ from staunch_local.simulation.background.names import Places, ascii_name, names
 from staunch_local.simulation.life.people import HOUSES
 from staunch_local.simulation.rows.rows import Columns
 
-__all__ = ["spell_addresses", "spell_customers"]
-
 _ERASED = "erased"
 _ERASED_EMAIL = "erased@erased.invalid"
 _DOMAINS = ("example.com", "example.org", "example.net")  # RFC 2606: nobody's

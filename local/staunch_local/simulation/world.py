@@ -20,21 +20,11 @@ import staunch_sql
 from staunch_features.errors import FeatureError
 from staunch_features.postgres.advisory_locks import take_lock
 from staunch_features.postgres.connection import Connection, opened
+from staunch_features.postgres.progress import Progress, silent
 from staunch_local.simulation.background.clock import Calendar, microseconds
 from staunch_local.simulation.background.reference import read_reference
 from staunch_local.simulation.life.block import World
-from staunch_local.simulation.write import Progress, Written, append, load
-
-__all__ = [
-    "DEFAULT_CUSTOMERS",
-    "DEFAULT_SEED",
-    "GENERATOR_VERSION",
-    "WorldError",
-    "WorldReport",
-    "WorldSettings",
-    "world_until",
-    "write_world",
-]
+from staunch_local.simulation.write import Written, append, load
 
 GENERATOR_VERSION = 2
 """Raised whenever the same seed would give other rows; a world of another version is written anew."""
@@ -130,7 +120,7 @@ async def write_world(
     customers: int | None = None,
     seed: int | None = None,
     origin: datetime | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     settings: WorldSettings | None = None,
 ) -> WorldReport:
     """Writes a world into a migrated database, or what has happened in it since it was last written.
@@ -155,12 +145,12 @@ async def write_world(
         DatabaseUnavailable: The database cannot be reached, goes away meanwhile or is full.
     """
     async with opened(owner_url, timeout_s=_CONNECT_TIMEOUT_S) as connection:
-        await take_lock(connection, "simulation/lock", "staunch simulate", progress or _silent)
+        await take_lock(connection, "simulation/lock", "staunch simulate", progress)
         stored = await _read_as_owner(connection)
         standing = (stored.customers, stored.seed) if stored else (DEFAULT_CUSTOMERS, DEFAULT_SEED)
         size = standing[0] if customers is None else customers
         wanted = _Wanted.of(size, standing[1] if seed is None else seed, until, origin or until, settings)
-        return await _write(connection, stored, wanted, progress or _silent)
+        return await _write(connection, stored, wanted, progress)
 
 
 async def world_until(owner_url: str) -> datetime | None:
@@ -204,10 +194,6 @@ class _Wanted:
                 f"expected `until` with a time zone and an `origin` not later, got {until} and {origin}"
             )
         return cls(customers, seed, until.astimezone(UTC), origin.astimezone(UTC), settings)
-
-
-def _silent(doing: str, done: float) -> None:
-    """Shows nothing."""
 
 
 async def _write(

@@ -2,23 +2,19 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 import staunch_sql
 from staunch_features.postgres.connection import Connection
-from staunch_local.simulation.background.tables import TABLES, Table
+from staunch_features.postgres.progress import Progress
+from staunch_local.simulation.background.tables import TABLES, WorldTable
 from staunch_local.simulation.life.block import World, draw_block
 from staunch_local.simulation.life.people import Members, members
 from staunch_local.simulation.rows.binary_copy import Labels, encode
 from staunch_local.simulation.rows.rows import Columns, changed_rows, known_rows, new_rows
 from staunch_local.simulation.spelling import spell_addresses, spell_customers
-
-__all__ = ["Progress", "Written", "append", "load"]
-
-Progress = Callable[[str, float], None]
-"""Called with what is being done and the share of all work that is done, from 0 to 1."""
 
 _DRAWN = 0.7  # the share of the work that is drawing and copying; indexes and statistics are the rest
 
@@ -137,7 +133,7 @@ def _stream(name: str, columns: Columns, world: World, labels: Labels) -> list[b
 
 async def _copy(
     connection: Connection,
-    table: Table,
+    table: WorldTable,
     stream: list[bytes],
     *,
     freeze: bool | None = None,

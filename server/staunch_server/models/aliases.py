@@ -62,8 +62,8 @@ def digest(store: ModelStore, version: Version) -> str:
     """The digest of a version's manifest as it lies on the disk: "sha256:" and lower-case hex.
 
     Raises:
-        ModelNotFound: the store holds no such version.
-        ModelRefused: the manifest is not readable.
+        ModelNotFound: The store holds no such version.
+        ModelRefused: The manifest is not readable.
     """
     return f"sha256:{hashlib.sha256(store.manifest_bytes(*version)).hexdigest()}"
 

@@ -24,14 +24,14 @@ async def fetch(
     """Reads rows as `FeatureSource.fetch` does; an id whose data it fails on becomes a problem row.
 
     Args:
-        source: of the view.
-        ids: canonical ids, in any order, duplicates allowed.
-        as_of: the moment, UTC; None for a view without one.
-        deadline: monotonic seconds until when the queries may take together.
+        source: Of the view.
+        ids: Canonical ids, in any order, duplicates allowed.
+        as_of: The moment, UTC; None for a view without one.
+        deadline: Monotonic seconds until when the queries may take together.
 
     Raises:
-        ViewError: the text is at fault, or it fails for more ids than could be told apart.
-        DatabaseUnavailable, TimeoutError: as `FeatureSource.fetch`.
+        ViewError: The text is at fault, or it fails for more ids than could be told apart.
+        DatabaseUnavailable, TimeoutError: As `FeatureSource.fetch`.
     """
     return await _fetch(source, ids, as_of, deadline, iter(range(_MOST_QUERIES)))
 
@@ -42,7 +42,7 @@ async def _fetch(
     try:
         return await source.fetch(ids, as_of, timeout_s=deadline - time.monotonic())
     except ViewError as error:
-        if not ids or next(queries, None) is None or not blames_data(error):
+        if not ids or next(queries, None) is None or not is_data_error(error):
             raise
         if len(ids) == 1:
             return _problem(source, as_of, error)
@@ -51,7 +51,7 @@ async def _fetch(
     return _joined(parts[0], parts[1])
 
 
-def blames_data(error: ViewError) -> bool:
+def is_data_error(error: ViewError) -> bool:
     """Whether a view failed on the values of rows, and not by its text or its tables."""
     sqlstate = str(getattr(error.__cause__, "sqlstate", ""))
     return isinstance(error, RowsNotUnique) or sqlstate.startswith(_DATA_EXCEPTION)

@@ -77,11 +77,11 @@ class Row:
     """What became of one caller's customer.
 
     Attributes:
-        found: whether the view has a row.
-        eligible: whether the row belongs to the population; only such rows are scored.
-        problem: why an eligible row was not scored; empty if it was.
-        as_of: the moment it was read as of, UTC.
-        values: float64 (features,), overrides applied, NaN is null.
+        found: Whether the view has a row.
+        eligible: Whether the row belongs to the population; only such rows are scored.
+        problem: Why an eligible row was not scored; empty if it was.
+        as_of: The moment it was read as of, UTC.
+        values: Float64 (features,), overrides applied, NaN is null.
         probability: 0 to 1; NaN if not scored.
     """
 
@@ -124,11 +124,11 @@ class Coalescer:
     waits for any more is cancelled.
 
     Args:
-        read: reads feature rows.
-        score: runs the model.
-        metrics: the version's metrics.
-        max_rows: most callers in a batch.
-        timeout_s: seconds that a query may take, and that a caller without a deadline waits.
+        read: Reads feature rows.
+        score: Runs the model.
+        metrics: The version's metrics.
+        max_rows: Most callers in a batch.
+        timeout_s: Seconds that a query may take, and that a caller without a deadline waits.
     """
 
     def __init__(
@@ -150,15 +150,15 @@ class Coalescer:
         """Reads and scores one customer.
 
         Args:
-            id_: whom.
-            as_of: the moment, UTC; None is when the query is sent.
-            overrides: columns to replace before scoring.
-            deadline: on the clock of `time.monotonic()`, seconds; None if there is none.
+            id_: Whom.
+            as_of: The moment, UTC; None is when the query is sent.
+            overrides: Columns to replace before scoring.
+            deadline: On the clock of `time.monotonic()`, seconds; None if there is none.
 
         Raises:
-            DatabaseUnavailable: the database is away or did not answer in time.
-            TimeoutError: the deadline was too short for a healthy database too.
-            ViewError: the view is at fault.
+            DatabaseUnavailable: The database is away or did not answer in time.
+            TimeoutError: The deadline was too short for a healthy database too.
+            ViewError: The view is at fault.
         """
         loop = asyncio.get_running_loop()
         now = time.monotonic()

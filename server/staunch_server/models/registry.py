@@ -38,13 +38,13 @@ class Registry:
     as the tables are mended.
 
     Args:
-        store: where the versions are.
-        databases: where their views are read.
-        metrics: of the process.
-        default_model: the name that answers a request which names none.
-        max_batch_rows: most calls that share a query.
-        query_timeout_s: seconds that such a query may take.
-        named_versions: most versions kept only because a request named them.
+        store: Where the versions are.
+        databases: Where their views are read.
+        metrics: Of the process.
+        default_model: The name that answers a request which names none.
+        max_batch_rows: Most calls that share a query.
+        query_timeout_s: Seconds that such a query may take.
+        named_versions: Most versions kept only because a request named them.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class Registry:
         was away held up; for ever.
 
         Args:
-            poll_s: seconds between two looks at the store.
+            poll_s: Seconds between two looks at the store.
         """
         while True:
             await asyncio.sleep(poll_s)
@@ -153,8 +153,8 @@ class Registry:
         """Finds the version that "name", "name@version", "name@alias" or "" means, loading it if need be.
 
         Args:
-            model: as in PredictRequest.
-            deadline: monotonic seconds, until when a load may be waited for; None for the query's timeout.
+            model: As in PredictRequest.
+            deadline: Monotonic seconds, until when a load may be waited for; None for the query's timeout.
 
         Raises:
             Refusal: FIELD_INVALID, MODEL_NOT_FOUND, MODEL_NOT_READY, MODEL_NOT_LOADED, MODEL_REFUSED.
@@ -184,8 +184,8 @@ class Registry:
 
         Raises:
             Refusal: MODEL_NOT_FOUND, MODEL_REFUSED; nothing was changed.
-            DatabaseUnavailable: its view could not be checked; nothing was changed.
-            AliasMoved: the alias does not point at `expected` (0: at none).
+            DatabaseUnavailable: Its view could not be checked; nothing was changed.
+            AliasMoved: The alias does not point at `expected` (0: at none).
         """
         name, number = version
         async with self._changing:

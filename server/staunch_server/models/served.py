@@ -57,15 +57,15 @@ class Served:
 
     Attributes:
         name: "churn@3".
-        manifest: what the version says about itself.
-        manifest_bytes: its manifest.json, byte for byte.
-        reference: how answers name it.
-        columns: feature name to column.
-        coalescer: joins calls of one customer.
-        checked: whether the database's view has been seen to fit the model.
-        trouble: why the view failed when it was last run, though the version itself is sound; None if it
+        manifest: What the version says about itself.
+        manifest_bytes: Its manifest.json, byte for byte.
+        reference: How answers name it.
+        columns: Feature name to column.
+        coalescer: Joins calls of one customer.
+        checked: Whether the database's view has been seen to fit the model.
+        trouble: Why the view failed when it was last run, though the version itself is sound; None if it
             did not. Calls go on asking, so that each gets its own error, and none once it is mended.
-        looked_at: when the view last ran or was tried by `look`, monotonic seconds.
+        looked_at: When the view last ran or was tried by `look`, monotonic seconds.
     """
 
     def __init__(
@@ -110,9 +110,9 @@ class Served:
         """Compares the view, as the database prepares it, with what the model was trained on, until it fits.
 
         Raises:
-            ViewError: they differ, or the text is no valid view in this database; `trouble` holds it.
-            DatabaseUnavailable: the database is away.
-            TimeoutError: it did not answer within timeout_s seconds.
+            ViewError: They differ, or the text is no valid view in this database; `trouble` holds it.
+            DatabaseUnavailable: The database is away.
+            TimeoutError: It did not answer within timeout_s seconds.
         """
         if self.checked:
             return
@@ -129,8 +129,8 @@ class Served:
         A table may change under a running server, and no call need come by that would find it out.
 
         Raises:
-            ViewError: it failed; `trouble` holds it.
-            DatabaseUnavailable, TimeoutError: as `check`; `trouble` stays what it was.
+            ViewError: It failed; `trouble` holds it.
+            DatabaseUnavailable, TimeoutError: As `check`; `trouble` stays what it was.
         """
         self.looked_at = time.monotonic()
         await self._read([], datetime.now(UTC), timeout_s)
@@ -141,9 +141,9 @@ class Served:
         `FeatureSource.fetch`.
 
         Args:
-            ids: canonical ids.
-            as_of: the moment, UTC; ignored by a view without one.
-            timeout_s: seconds that it may take.
+            ids: Canonical ids.
+            as_of: The moment, UTC; ignored by a view without one.
+            timeout_s: Seconds that it may take.
         """
         started = time.monotonic()
         self._metrics.chunk_rows.observe(len(ids))
@@ -182,8 +182,8 @@ class Served:
 
     def view_error(self, message: str) -> ViewError:
         """The error of a view that gave a row which it says it never gives, or failed on the data of one."""
-        mend = "mend the data, or the view (may the feature be null?) and train again"
-        return ViewError(file=self._file, line=None, message=message, mend=mend)
+        hint = "mend the data, or the view (may the feature be null?) and train again"
+        return ViewError(file=self._file, line=None, message=message, hint=hint)
 
     def _run(self, values: Floats) -> Scores:
         started = time.monotonic()
@@ -203,7 +203,7 @@ class Served:
         try:
             batch = await isolation.fetch(source, ids, moment, deadline=deadline)
         except ViewError as error:
-            if not isolation.blames_data(error):
+            if not isolation.is_data_error(error):
                 self._renew()
                 with suppress(DatabaseUnavailable, TimeoutError):
                     await self.check(deadline - time.monotonic())  # says what changed, in the view's words
@@ -240,7 +240,7 @@ def _compare(file: str, manifest: Manifest, signature: ViewSignature) -> None:
         file=file,
         line=None,
         message=f"expected the view to give {_difference(trained, found)}",
-        mend="bring the database's tables back to what the view was written for, or train again",
+        hint="bring the database's tables back to what the view was written for, or train again",
     )
 
 

@@ -22,10 +22,10 @@ class State:
     """What this process does with a version; why it is refused and how to mend it, if it is.
 
     Attributes:
-        state: the proto's state.
-        reason: the ErrorInfo reason of a refused version.
-        message: what is wrong with it and how to mend it.
-        digest: of the manifest in memory; empty if it is not loaded.
+        state: The proto's state.
+        reason: The ErrorInfo reason of a refused version.
+        message: What is wrong with it and how to mend it.
+        digest: Of the manifest in memory; empty if it is not loaded.
     """
 
     state: ModelState.ValueType

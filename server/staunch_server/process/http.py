@@ -26,8 +26,8 @@ def serve_metrics(
     """Answers GET /metrics in Prometheus' text format and GET /healthz with 200 or 503, while the block runs.
 
     Args:
-        listening: a listening socket; closed at the end.
-        registries: gives the registries of one scrape.
+        listening: A listening socket; closed at the end.
+        registries: Gives the registries of one scrape.
         healthy: True makes /healthz answer 200.
     """
     host, port = listening.getsockname()[:2]

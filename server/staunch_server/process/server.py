@@ -39,12 +39,12 @@ class Server:
     """The parts of one serving process; `serving` makes, starts and stops one.
 
     Attributes:
-        metrics: of this process.
-        databases: the readers' pools.
-        registry: the models.
-        guard: before every call.
-        transport: carries the calls.
-        port: where gRPC is served, once started.
+        metrics: Of this process.
+        databases: The readers' pools.
+        registry: The models.
+        guard: Before every call.
+        transport: Carries the calls.
+        port: Where gRPC is served, once started.
     """
 
     def __init__(
@@ -88,19 +88,19 @@ class Server:
         """Binds the port, then loads the models; neither a bad model nor an absent database stops it.
 
         Raises:
-            OSError: the port cannot be bound.
+            OSError: The port cannot be bound.
         """
         self.port = await self.transport.start()
         self.registry.on_change(self._changed.set)
         await self.registry.start()
-        await self._tell_health()
+        await self._report_health()
 
     async def follow_registry(self) -> None:
         """Tells the health of the services after each change of what answers; for ever."""
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await self._tell_health()
+            await self._report_health()
 
     async def sample(self) -> None:
         """Sets the gauges once a second, since setting them at each change costs every call; for ever."""
@@ -137,7 +137,7 @@ class Server:
         await self.databases.interactive.close()
         await self.databases.batch.close()
 
-    async def _tell_health(self) -> None:
+    async def _report_health(self) -> None:
         answers = self.registry.verified()
         await self.transport.set_serving(MODEL_SERVICE, True)
         await self.transport.set_serving(PREDICTION_SERVICE, answers)
@@ -151,7 +151,7 @@ async def serving(
     """A started server for the block; afterwards calls are drained first and the pools closed last.
 
     Raises:
-        OSError: the port cannot be bound.
+        OSError: The port cannot be bound.
     """
     async with AsyncExitStack() as stack:
         server = Server(settings, collector, shared_port=shared_port)

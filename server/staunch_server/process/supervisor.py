@@ -45,12 +45,12 @@ def reserve(host: str, port: int, setting: str) -> socket.socket:
     then listen beside it, and another supervisor, which does not, is refused even before a worker is up.
 
     Args:
-        host: the address to bind.
-        port: the port; 0 takes a free one.
-        setting: the flag to name in the error.
+        host: The address to bind.
+        port: The port; 0 takes a free one.
+        setting: The flag to name in the error.
 
     Raises:
-        PortTaken: something else holds the port, or the address is not ours.
+        PortTaken: Something else holds the port, or the address is not ours.
     """
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     held = socket.socket(family, socket.SOCK_STREAM)
@@ -76,14 +76,14 @@ class Worker:
         self.process: asyncio.subprocess.Process | None = None
         self.ready = asyncio.Event()
         self.serves: dict[str, str] = {}
-        self._told_to_end: signal.Signals | None = None
+        self._end_signal: signal.Signals | None = None
         self._to_reload = False
 
     async def run(self, environment: dict[str, str]) -> int:
         """Starts the process, waits for its end and returns its exit code; `ready` is set in between.
 
         Raises:
-            OSError: the process cannot be started.
+            OSError: The process cannot be started.
         """
         read_end, write_end = os.pipe()
         try:
@@ -101,8 +101,8 @@ class Worker:
             raise
         finally:
             os.close(write_end)
-        if self._told_to_end is not None:  # while it was being started
-            self._signal(self._told_to_end)
+        if self._end_signal is not None:  # while it was being started
+            self._signal(self._end_signal)
         listening = asyncio.create_task(self._listen(read_end))
         try:
             return await self.process.wait()
@@ -129,7 +129,7 @@ class Worker:
 
     def end(self, number: signal.Signals) -> None:
         """Ends the process by a signal; one that is just being started gets it then."""
-        self._told_to_end = number
+        self._end_signal = number
         self._signal(number)
 
     def reload(self) -> None:
@@ -148,15 +148,15 @@ class Supervisor:
     """Runs the workers of one server until it is told to stop.
 
     Args:
-        settings: the settings that every worker gets as its environment.
-        metrics_folder: where the workers leave their metrics; emptied at the start.
-        say: prints a line for whoever watches.
+        settings: The settings that every worker gets as its environment.
+        metrics_folder: Where the workers leave their metrics; emptied at the start.
+        say: Prints a line for whoever watches.
     """
 
-    def __init__(self, settings: Settings, metrics_folder: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, metrics_folder: Path, report: Callable[[str], None]) -> None:
         self._settings = settings
         self._metrics = WorkerMetrics(metrics_folder)
-        self._say = say
+        self._report = report
         self._workers = [Worker(index) for index in range(settings.workers)]
         self._stopping = asyncio.Event()
         self._own = CollectorRegistry()
@@ -183,8 +183,8 @@ class Supervisor:
         """Serves until SIGINT or SIGTERM, then drains the workers.
 
         Args:
-            metrics: the listening socket of /metrics and /healthz.
-            on_ready: called once, when every worker answers.
+            metrics: The listening socket of /metrics and /healthz.
+            on_ready: Called once, when every worker answers.
         """
         self._metrics.clear()
         self._handle_signals()
@@ -198,7 +198,7 @@ class Supervisor:
     def stop(self) -> None:
         """Begins to stop; a second call ends the workers at once."""
         number = signal.SIGKILL if self._stopping.is_set() else signal.SIGTERM
-        self._say(
+        self._report(
             "stopping at once" if self._stopping.is_set() else "stopping; calls in progress are answered"
         )
         self._stopping.set()
@@ -233,7 +233,7 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             pause = FIRST_BACK_OFF_S if time.monotonic() - started > SETTLED_S else pause
-            self._say(f"worker {worker.index} {ended}; starting it again in {pause:.1f} s")
+            self._report(f"worker {worker.index} {ended}; starting it again in {pause:.1f} s")
             self._restarts.inc()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
@@ -245,7 +245,7 @@ class Supervisor:
         try:
             self._metrics.bury(worker.process.pid)
         except OSError as error:
-            self._say(f"the metrics of worker {worker.index} stay in its files: {error}")
+            self._report(f"the metrics of worker {worker.index} stay in its files: {error}")
 
     async def _drain(self, keeping: list[asyncio.Task[None]]) -> None:
         """Waits for the workers to drain, and kills those that do not end."""
@@ -254,7 +254,7 @@ class Supervisor:
         for worker in self._workers:
             worker.end(signal.SIGKILL)
         if late:
-            self._say("a worker did not end in time and was killed")
+            self._report("a worker did not end in time and was killed")
             await asyncio.wait(late)
 
     def _environment(self) -> dict[str, str]:

@@ -48,7 +48,7 @@ async def _serve(settings: Settings) -> None:
         _handle_signals(stopping, server.registry, supervised=supervised)
         if listening is not None:
             stack.enter_context(serve_metrics(listening, lambda: [collector], server.healthy))
-        _say_ready(server)
+        _report_ready(server)
         await stopping.wait()
         _LOG.info("stopping")
 
@@ -73,12 +73,12 @@ def _handle_signals(stopping: asyncio.Event, registry: Registry, *, supervised: 
     loop.add_signal_handler(signal.SIGINT, (lambda: None) if supervised else stop)
 
 
-def _say_ready(server: Server) -> None:
+def _report_ready(server: Server) -> None:
     """Writes the one line that the supervisor waits for: `ready NAME@VERSION=ALIAS,ALIAS ...`."""
     registry = server.registry
     ready = {name: ",".join(registry.answers_for(name)) for name in registry.ready()}
-    told = ", ".join(f"{name} ({aliases})" for name, aliases in ready.items())
-    _LOG.info("serving %s on port %d", told or "no model yet", server.port)
+    names = ", ".join(f"{name} ({aliases})" for name, aliases in ready.items())
+    _LOG.info("serving %s on port %d", names or "no model yet", server.port)
     if "STAUNCH_READY_FD" in os.environ:
         with os.fdopen(int(os.environ["STAUNCH_READY_FD"]), "wb") as pipe:
             pipe.write(" ".join(["ready", *map("=".join, ready.items())]).encode() + b"\n")

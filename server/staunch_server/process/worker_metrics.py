@@ -22,7 +22,7 @@ class WorkerMetrics(Collector):
     the counters would go back.
 
     Args:
-        folder: where the workers leave their files.
+        folder: Where the workers leave their files.
     """
 
     def __init__(self, folder: Path) -> None:

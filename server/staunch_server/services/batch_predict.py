@@ -43,11 +43,11 @@ class _Stream:
     """What the first message fixed for the whole stream.
 
     Attributes:
-        served: the version that answers.
-        as_of: the moment, UTC.
-        model: the first message's model, as it was written.
-        asked: the first message's time, or None.
-        deadline: monotonic seconds, or None.
+        served: The version that answers.
+        as_of: The moment, UTC.
+        model: The first message's model, as it was written.
+        asked: The first message's time, or None.
+        deadline: Monotonic seconds, or None.
     """
 
     served: Served
@@ -61,9 +61,9 @@ class BatchPredictor:
     """Answers BatchPredict on connections of its own, so that a long stream starves no Predict.
 
     Args:
-        registry: the versions that answer.
-        connections: how many chunks are read from the database at once, over all streams.
-        timeout_s: seconds that the query of a chunk may take.
+        registry: The versions that answer.
+        connections: How many chunks are read from the database at once, over all streams.
+        timeout_s: Seconds that the query of a chunk may take.
     """
 
     def __init__(self, registry: Registry, *, connections: int, timeout_s: float) -> None:
@@ -78,11 +78,11 @@ class BatchPredictor:
         """Scores a stream of chunks; a chunk or row that fails says so in its place, and the stream goes on.
 
         Args:
-            requests: the messages; a Refusal stands for one that is malformed.
-            call: the stream's.
+            requests: The messages; a Refusal stands for one that is malformed.
+            call: The stream's.
 
         Raises:
-            Refusal, ModelStoreError: of the first message, whose model and moment the stream needs.
+            Refusal, ModelStoreError: Of the first message, whose model and moment the stream needs.
         """
         answers: asyncio.Queue[asyncio.Task[BatchPredictResponse] | None] = asyncio.Queue()
         slots = asyncio.Semaphore(CHUNKS_IN_FLIGHT)
@@ -236,9 +236,9 @@ def _row_errors(
     reasons |= {int(places[row]): Reason.CUSTOMER_NOT_FOUND for row in np.flatnonzero(~batch.found)}
     errors = {place: _error(reason, place) for place, reason in reasons.items()}
     for row, problem in batch.problems.items():
-        told, place = str(served.view_error(problem)), int(places[row])
-        errors[place] = _error(Reason.MODEL_REFUSED, place, clip(told, ROW_MESSAGE_BYTES))
-        _LOG.warning("%s", told)
+        message, place = str(served.view_error(problem)), int(places[row])
+        errors[place] = _error(Reason.MODEL_REFUSED, place, clip(message, ROW_MESSAGE_BYTES))
+        _LOG.warning("%s", message)
     return errors
 
 

@@ -25,7 +25,7 @@ class Explainer:
     """Answers Explain.
 
     Args:
-        registry: the versions that answer.
+        registry: The versions that answer.
     """
 
     def __init__(self, registry: Registry) -> None:
@@ -35,8 +35,8 @@ class Explainer:
         """Scores one customer and splits the model's output among the features.
 
         Raises:
-            Refusal: by the reason table.
-            DatabaseUnavailable, TimeoutError, ViewError, ModelStoreError: as the guard maps them.
+            Refusal: By the reason table.
+            DatabaseUnavailable, TimeoutError, ViewError, ModelStoreError: As the guard maps them.
         """
         served = await self._registry.resolve(request.model, call.deadline)
         call.model = served.name

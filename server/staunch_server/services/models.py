@@ -47,8 +47,8 @@ class ModelServicer:
     """Answers ModelService.
 
     Args:
-        registry: the versions of this process.
-        announce: called after an alias moved or the store was read again, so that other workers follow.
+        registry: The versions of this process.
+        announce: Called after an alias moved or the store was read again, so that other workers follow.
     """
 
     def __init__(self, registry: Registry, announce: Callable[[], None] = signal_supervisor) -> None:
@@ -86,7 +86,7 @@ class ModelServicer:
 
         Raises:
             Refusal: FIELD_INVALID, MODEL_NOT_FOUND, MODEL_REFUSED, ALIAS_MOVED.
-            DatabaseUnavailable: its view could not be checked; nothing was changed.
+            DatabaseUnavailable: Its view could not be checked; nothing was changed.
         """
         _refuse_fields(request)
         version = (request.name, request.version)

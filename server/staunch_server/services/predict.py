@@ -20,9 +20,9 @@ class Answer:
     """A score and what it was computed from.
 
     Attributes:
-        values: float64 (features,), overrides applied, NaN is null.
+        values: Float64 (features,), overrides applied, NaN is null.
         probability: 0 to 1.
-        as_of: the moment the values were read as of; None if the request gave them or the view has no time.
+        as_of: The moment the values were read as of; None if the request gave them or the view has no time.
     """
 
     values: NDArray[np.float64]
@@ -34,7 +34,7 @@ class Predictor:
     """Answers Predict.
 
     Args:
-        registry: the versions that answer.
+        registry: The versions that answer.
     """
 
     def __init__(self, registry: Registry) -> None:
@@ -44,8 +44,8 @@ class Predictor:
         """Scores one customer.
 
         Raises:
-            Refusal: by the reason table.
-            DatabaseUnavailable, TimeoutError, ViewError, ModelStoreError: as the guard maps them.
+            Refusal: By the reason table.
+            DatabaseUnavailable, TimeoutError, ViewError, ModelStoreError: As the guard maps them.
         """
         served = await self._registry.resolve(request.model, call.deadline)
         call.model = served.name
@@ -56,7 +56,7 @@ async def answer(served: Served, request: PredictRequest | ExplainRequest, call:
     """Scores what a request asks about: given features as they are, a customer through the coalescer.
 
     Raises:
-        Refusal: by the reason table.
+        Refusal: By the reason table.
     """
     if request.WhichOneof("subject") == "features":
         values = subject.given(served, request)

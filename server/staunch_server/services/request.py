@@ -86,9 +86,9 @@ def customer(id_type: str, raw: Id, field: str) -> Id:
     """Reads an id or key in the one form that the database gives back.
 
     Args:
-        id_type: of the view: "int64", "text" or "uuid".
-        raw: customer_id as an int, customer_key as a str.
-        field: the request's field, for the refusal.
+        id_type: Of the view: "int64", "text" or "uuid".
+        raw: Customer_id as an int, customer_key as a str.
+        field: The request's field, for the refusal.
 
     Raises:
         Refusal: ID_TYPE_MISMATCH, CUSTOMER_ID_INVALID.

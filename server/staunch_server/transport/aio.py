@@ -52,13 +52,13 @@ class AioTransport:
     """Carries services over grpc.aio; see `transport.Transport`.
 
     Args:
-        services: what is served, beside health and reflection.
-        host: the address to bind.
-        port: the port to bind; 0 takes a free one.
-        reuse_port: lets several processes share the port; otherwise a used port is refused.
-        reflects: whether reflection is served.
-        connection_streams: calls in progress that one connection may have.
-        connection_age_s: seconds after which a connection must come again; 0 is never.
+        services: What is served, beside health and reflection.
+        host: The address to bind.
+        port: The port to bind; 0 takes a free one.
+        reuse_port: Lets several processes share the port; otherwise a used port is refused.
+        reflects: Whether reflection is served.
+        connection_streams: Calls in progress that one connection may have.
+        connection_age_s: Seconds after which a connection must come again; 0 is never.
     """
 
     def __init__(

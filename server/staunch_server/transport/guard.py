@@ -52,11 +52,11 @@ class Guard:
     """Wraps servicers' methods into functions from bytes to bytes.
 
     Args:
-        metrics: where calls are counted.
-        max_calls: unary calls in progress; one more is refused as OVERLOADED.
-        max_streams: streams in progress; one more is refused as OVERLOADED.
-        default_deadline_s: seconds that a unary call without a deadline may take.
-        stream_idle_s: seconds that the caller of a stream may be silent while we owe it no answer; 0 is for
+        metrics: Where calls are counted.
+        max_calls: Unary calls in progress; one more is refused as OVERLOADED.
+        max_streams: Streams in progress; one more is refused as OVERLOADED.
+        default_deadline_s: Seconds that a unary call without a deadline may take.
+        stream_idle_s: Seconds that the caller of a stream may be silent while we owe it no answer; 0 is for
             ever. Else a client that lives and does nothing holds its place among max_streams.
     """
 
@@ -89,9 +89,9 @@ class Guard:
         """The guarded form of `async def handler(request, call) -> response`.
 
         Args:
-            request_type: the message that the method takes.
-            handler: the servicer's method.
-            keeps_deadline: whether the handler ends by call.deadline on its own; a second timer would cost
+            request_type: The message that the method takes.
+            handler: The servicer's method.
+            keeps_deadline: Whether the handler ends by call.deadline on its own; a second timer would cost
                 each call 4 µs, half of what the guard takes.
         """
 

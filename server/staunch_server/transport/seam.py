@@ -17,13 +17,13 @@ class Call:
     """One call in progress.
 
     Attributes:
-        method: the full name, "/staunch.v1.PredictionService/Predict".
-        metadata: what the caller sent beside the message.
-        peer: the caller's address, as the transport writes it.
-        deadline: the caller's, on the clock of `time.monotonic()` in seconds; None if there is none.
-        trailing: sent after the answer or the error; the guard puts "x-request-id" there.
-        request_id: the caller's x-request-id, or one that the guard made.
-        model: the version that answers, "churn@3"; servicers set it, metrics and logs read it.
+        method: The full name, "/staunch.v1.PredictionService/Predict".
+        metadata: What the caller sent beside the message.
+        peer: The caller's address, as the transport writes it.
+        deadline: The caller's, on the clock of `time.monotonic()` in seconds; None if there is none.
+        trailing: Sent after the answer or the error; the guard puts "x-request-id" there.
+        request_id: The caller's x-request-id, or one that the guard made.
+        model: The version that answers, "churn@3"; servicers set it, metrics and logs read it.
     """
 
     method: str
@@ -40,9 +40,9 @@ class Failure(Exception):
     """A call that ends with a status other than OK.
 
     Attributes:
-        code: the number of a google.rpc.Code, never 0 or UNKNOWN.
-        message: the status message, as in details.
-        details: a serialized google.rpc.Status, sent as grpc-status-details-bin.
+        code: The number of a google.rpc.Code, never 0 or UNKNOWN.
+        message: The status message, as in details.
+        details: A serialized google.rpc.Status, sent as grpc-status-details-bin.
     """
 
     code: int

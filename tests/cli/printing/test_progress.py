@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from staunch_cli.printing.progress import Progress
+from staunch_cli.printing.progress import ProgressLine
 
 
 class Terminal(io.StringIO):
@@ -27,7 +27,7 @@ class Clock:
     ],
 )
 def test_a_stage_moves_on_a_terminal_and_news_have_no_percentage(stream, printed):
-    progress = Progress(stream)
+    progress = ProgressLine(stream)
     for stage, done in (
         ("news", 1.0),
         ("reading", 0.0),
@@ -42,7 +42,7 @@ def test_a_stage_moves_on_a_terminal_and_news_have_no_percentage(stream, printed
 
 def test_where_no_line_can_move_a_long_stage_is_told_every_ten_seconds():
     stream, clock = io.StringIO(), Clock()
-    progress = Progress(stream, clock)
+    progress = ProgressLine(stream, clock)
     for second in range(0, 50, 5):
         clock.now = second
         progress("reading", second / 50)

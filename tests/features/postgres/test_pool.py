@@ -19,7 +19,8 @@ from staunch_features.postgres import connection as connection_module
 from staunch_features.postgres import pool as database_module
 from staunch_features.postgres.connection import connect, opened, unavailable
 from staunch_features.postgres.pool import Database
-from staunch_local.postgres.server import SUPERUSER, EmbeddedPostgres
+from staunch_local.postgres.cluster import SUPERUSER
+from staunch_local.postgres.server import EmbeddedPostgres
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from staunch_features.errors import ViewError
-from staunch_features.views.clock_words import said_by
+from staunch_features.views.clock_words import references_in
 
 FROM = "FROM unnest($1::bigint[]) u(id) JOIN clients_bigint c ON c.id = u.id"
 Make = Callable[[str], Awaitable[None]]
@@ -65,7 +65,7 @@ async def test_a_function_that_reads_a_clock_inside_is_refused_by_name(clients, 
     error = await refusal(clients, "hidden.days()")
     assert error.message.startswith(f"{message.strip()} function hidden.days() answers differently")
     assert error.line == 10
-    assert "let the function take the moment as an argument" in error.mend
+    assert "let the function take the moment as an argument" in error.hint
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ async def test_a_function_declared_volatile_is_told_how_to_be_declared(clients, 
     await make(function("days", "1", "VOLATILE"))
     error = await refusal(clients, "hidden.days()")
     assert "function hidden.days() is VOLATILE and may answer differently" in error.message
-    assert "ALTER FUNCTION hidden.days() STABLE" in error.mend
+    assert "ALTER FUNCTION hidden.days() STABLE" in error.hint
     await make("ALTER FUNCTION hidden.days() STABLE")
     await passes(clients, "hidden.days()")
 
@@ -134,7 +134,7 @@ async def test_a_view_of_the_database_is_refused_for_what_is_taken_from_it(clien
     error = await refusal(clients, "date_part('day', v.t)", "\n, hidden.outer_most v")
     assert error.message.startswith("now in view hidden.inner_most used by view hidden.outer_most answers")
     assert error.line == 12
-    assert "read the tables behind that view" in error.mend
+    assert "read the tables behind that view" in error.hint
 
 
 async def test_a_function_within_a_view_of_the_database_is_told_with_the_view(clients, make):
@@ -179,11 +179,13 @@ async def test_a_label_is_looked_into_likewise(clients, make):
     with pytest.raises(ViewError, match=r"now in function hidden\.days\(\)") as caught:
         await clients.source().labels(label, [1], None)
     assert (caught.value.file, caught.value.line) == ("left.sql", 7)
-    assert "use $3 and $4" in caught.value.mend
+    assert "use $3 and $4" in caught.value.hint
 
 
 def test_what_a_text_says_is_told_by_line():
-    said = said_by('SELECT a AS now (b),\n"now"(), x.now(), localtime,\n -- now()\n AGE(f(1, 2)), age(1, 2)')
+    said = references_in(
+        'SELECT a AS now (b),\n"now"(), x.now(), localtime,\n -- now()\n AGE(f(1, 2)), age(1, 2)'
+    )
     assert said.clocks == ((2, "LOCALTIME"), (2, "now"), (4, "age with one argument"))
     assert {name.word for name in said.calls} == {"now", "age", "f"}
     assert ("x", "now") in said.calls

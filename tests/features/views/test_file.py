@@ -126,7 +126,7 @@ def test_what_is_no_view_is_refused_with_file_line_and_mend(text, line, message)
     with pytest.raises(ViewError, match=message) as caught:
         parse_view("clients", text, "views/clients.sql")
     assert (caught.value.file, caught.value.line) == ("views/clients.sql", line)
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_a_feature_with_a_table_of_its_own_in_the_header_has_its_line():

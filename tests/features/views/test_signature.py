@@ -118,7 +118,7 @@ async def test_what_is_no_view_is_refused_with_file_line_and_mend(clients, state
         await signature(clients, statement)
     assert caught.value.file == "clients.sql"
     assert caught.value.line == line
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ from staunch_features.postgres.connection import connect
 from staunch_features.postgres.migrations import migrate
 from staunch_local.postgres import binaries as postgres_binaries
 from staunch_local.postgres.binaries import find_binaries
-from staunch_local.postgres.server import OWNER, READER, SUPERUSER, EmbeddedPostgres
+from staunch_local.postgres.cluster import OWNER, READER, SUPERUSER
+from staunch_local.postgres.server import EmbeddedPostgres
 from staunch_sql import Migration
 
 _QUICK = {"fsync": "off", "shared_buffers": "16MB"}

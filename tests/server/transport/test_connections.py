@@ -17,7 +17,8 @@ import grpc
 import pytest
 
 from staunch.v1 import prediction_service_pb2 as pb
-from staunch_local.postgres.server import DATABASE, READER, SUPERUSER, EmbeddedPostgres
+from staunch_local.postgres.cluster import READER, SUPERUSER
+from staunch_local.postgres.server import DATABASE, EmbeddedPostgres
 
 
 @dataclass

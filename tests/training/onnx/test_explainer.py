@@ -14,7 +14,8 @@ from sklearn.ensemble import RandomForestClassifier
 from tests.model_store.model_examples import FEATURES, Fitted, booster, forest, on_the_edges, shap_in_float64
 
 from staunch_training.onnx import explainer as onnx_explainer
-from staunch_training.trees import Floats, TreeEnsemble
+from staunch_training.trees import TreeEnsemble
+from staunch_training.types import Floats
 
 
 def explain(trees: TreeEnsemble, rows: Floats) -> Floats:

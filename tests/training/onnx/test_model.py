@@ -7,7 +7,8 @@ from sklearn.ensemble import RandomForestClassifier
 from tests.model_store.model_examples import FEATURES, Fitted, booster, forest, on_the_edges, training_rows
 
 from staunch_training.onnx import model as onnx_model
-from staunch_training.trees import Floats, TreeEnsemble
+from staunch_training.trees import TreeEnsemble
+from staunch_training.types import Floats
 
 
 def run(content: bytes, rows: Floats) -> list[Floats]:

@@ -22,7 +22,8 @@ from onnx.numpy_helper import from_array
 from staunch_training.onnx import levels as explainer_levels
 from staunch_training.onnx import tables as explainer_tables
 from staunch_training.onnx.graph import INPUT, GraphBuilder
-from staunch_training.trees import Ints, TreeEnsemble
+from staunch_training.trees import TreeEnsemble
+from staunch_training.types import Ints
 
 TABLE_HEIGHT = 6
 """Trees up to this height become tables; a level more doubles those, to 1 MB a tree of height 7."""

@@ -60,8 +60,8 @@ class GraphBuilder:
         """Checks the graph and gives its ModelProto's bytes, always the same for the same graph.
 
         Args:
-            features: the width of the input.
-            outputs: name to the value it is and the shape of one row of it; all are float64.
+            features: The width of the input.
+            outputs: Name to the value it is and the shape of one row of it; all are float64.
         """
         for name, (value, _) in outputs.items():
             self._nodes.append(helper.make_node("Identity", [value], [name]))

@@ -20,7 +20,8 @@ import numpy as np
 from staunch_training.conditions import Condition, children
 from staunch_training.onnx.graph import INT64, GraphBuilder
 from staunch_training.onnx.quadrature import Quadrature
-from staunch_training.trees import Floats, Ints, TreeEnsemble
+from staunch_training.trees import TreeEnsemble
+from staunch_training.types import Floats, Ints
 
 _MET_ABOVE, _MET_HERE = np.array([0.0, 1.0, 1.0]), np.array([0.0, 0.0, 1.0])
 
@@ -40,9 +41,9 @@ def add(graph: GraphBuilder, asked: str, trees: TreeEnsemble) -> tuple[str, Ints
     """Adds the contributions of trees to the graph.
 
     Args:
-        graph: where to.
-        asked: the value (rows, 2 * features): features with NaN as -inf, then features with NaN as +inf.
-        trees: of any depth.
+        graph: Where to.
+        asked: The value (rows, 2 * features): features with NaN as -inf, then features with NaN as +inf.
+        trees: Of any depth.
 
     Returns:
         A value (rows, n) and the n features that its columns belong to.

@@ -17,8 +17,8 @@ def export(trees: TreeEnsemble, space: Literal["LOG_ODDS", "PROBABILITY"]) -> by
     """Writes the graph: float64 `features` (rows, features) -> `margins` (rows,), `probabilities` (rows,).
 
     Args:
-        trees: calibrated already, if it is to be; their sum is the margin.
-        space: of the margin. LOG_ODDS: the probability is its sigmoid. PROBABILITY: it is the margin, cut to
+        trees: Calibrated already, if it is to be; their sum is the margin.
+        space: Of the margin. LOG_ODDS: the probability is its sigmoid. PROBABILITY: it is the margin, cut to
             [0, 1] since the last bit of a sum may reach beyond.
 
     Returns:

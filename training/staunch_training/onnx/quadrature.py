@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from staunch_training.trees import Floats
+from staunch_training.types import Floats
 
 
 @dataclass(frozen=True)

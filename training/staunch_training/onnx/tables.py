@@ -11,7 +11,8 @@ import numpy as np
 
 from staunch_training.onnx.graph import FLOAT, INT64, GraphBuilder
 from staunch_training.onnx.quadrature import Quadrature
-from staunch_training.trees import Bools, Floats, Ints, TreeEnsemble
+from staunch_training.trees import TreeEnsemble
+from staunch_training.types import Bools, Floats, Ints
 
 _FEWEST_SPLITS = 5
 """Blocks of fewer splits than this would be more in number and no smaller in sum."""
@@ -41,9 +42,9 @@ def add(graph: GraphBuilder, asked: str, trees: TreeEnsemble) -> tuple[str, Ints
     """Adds the contributions of trees to the graph.
 
     Args:
-        graph: where to.
-        asked: the value (rows, 2 * features): features with NaN as -inf, then features with NaN as +inf.
-        trees: shallow ones.
+        graph: Where to.
+        asked: The value (rows, 2 * features): features with NaN as -inf, then features with NaN as +inf.
+        trees: Shallow ones.
 
     Returns:
         A value (rows, n) and the n features that its columns belong to.

@@ -11,28 +11,6 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "DAY",
-    "EPOCH",
-    "HOUR",
-    "MINUTE",
-    "MONTHS_BEFORE",
-    "NEVER",
-    "NEVER_DAY",
-    "SECOND",
-    "Bools",
-    "Bytes",
-    "Calendar",
-    "Floats",
-    "Ints",
-    "add_months",
-    "day_of",
-    "microseconds",
-    "moment",
-    "month_index",
-    "months_elapsed",
-]
-
 Ints: TypeAlias = NDArray[np.int64]
 """Whole numbers: times, dates, cents, codes, row numbers."""
 

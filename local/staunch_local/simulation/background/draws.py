@@ -6,8 +6,6 @@ import numpy as np
 
 from staunch_local.simulation.background.clock import DAY, MINUTE, SECOND, Bools, Bytes, Floats, Ints
 
-__all__ = ["Draws", "Topic"]
-
 _LATE_MEANS_US = (12.0 * DAY, 1.0 * DAY, 1.5 * MINUTE)
 _LATE_LONGEST_US = 40.0 * DAY
 

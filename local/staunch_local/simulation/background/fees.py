@@ -9,8 +9,6 @@ import numpy as np
 from staunch_local.simulation.background.clock import NEVER, Ints, day_of, microseconds, months_elapsed
 from staunch_local.simulation.background.tables import INDUCEMENTS, SERVICES
 
-__all__ = ["Contracts", "FeeRule", "cancellation_fee", "fee_rule"]
-
 _DEVICE = INDUCEMENTS.index("device_subsidy")
 
 

@@ -8,8 +8,6 @@ from staunch_local.simulation.background.clock import DAY, HOUR, Calendar, Float
 from staunch_local.simulation.background.draws import Draws, Topic
 from staunch_local.simulation.background.tables import SERVICES
 
-__all__ = ["LEAVING_SEASON", "Market", "Outages", "draw_market"]
-
 LEAVING_SEASON = np.array([0.05, -0.1, -0.1, -0.05, 0.05, 0.1, 0.1, 0.25, 0.2, -0.05, 0.15, -0.1])
 """How much readier to leave customers are in a month of the year, in log-hazard: they move, they shop."""
 

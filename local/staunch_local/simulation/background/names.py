@@ -12,18 +12,6 @@ from staunch_local.simulation.background.clock import Bools, Ints
 from staunch_local.simulation.background.draws import Draws, Topic
 from staunch_local.simulation.background.reference import Reference
 
-__all__ = [
-    "FAMILY_NAMES",
-    "GIVEN_NAMES",
-    "PLACES",
-    "STREETS",
-    "Names",
-    "Places",
-    "ascii_name",
-    "draw_places",
-    "names",
-]
-
 GIVEN_NAMES = 250
 FAMILY_NAMES = 400
 STREETS = 400

@@ -11,8 +11,6 @@ from staunch_local.simulation.background.clock import NEVER, Floats, Ints, micro
 from staunch_local.simulation.background.fees import FeeRule, fee_rule
 from staunch_local.simulation.background.tables import SERVICES
 
-__all__ = ["Reference", "read_reference"]
-
 _LONG_AGO = -(2**62)
 
 # People by province in thousands, Statistics Canada, 2021 census; others would have a weight of 1.

@@ -4,22 +4,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-__all__ = [
-    "CATEGORIES",
-    "CHANNELS",
-    "END_REASONS",
-    "GENDERS",
-    "INDUCEMENTS",
-    "KINDS",
-    "LANGUAGES",
-    "METHODS",
-    "SERVICES",
-    "STATUSES",
-    "TABLES",
-    "Column",
-    "Table",
-]
-
 # A label column holds positions in these; -1 is null.
 SERVICES = ("wireless", "internet", "tv")
 LANGUAGES = ("en", "fr")
@@ -53,7 +37,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
+class WorldTable:
     """One table.
 
     Attributes:
@@ -84,7 +68,7 @@ def _label(name: str, labels: tuple[str, ...], nullable: bool = False) -> Column
 _SUPERSEDED = ("superseded_at", ("superseded_at",))
 _VALIDITY = (_time("valid_from"), _time("valid_to"), _time("recorded_at"), _time("superseded_at"))
 
-_CUSTOMERS = Table(
+_CUSTOMERS = WorldTable(
     "staunch.customers",
     (
         _id("customer_id"),
@@ -102,7 +86,7 @@ _CUSTOMERS = Table(
     later=(("erased_at", ("erased_at",)),),
 )
 
-_ADDRESSES = Table(
+_ADDRESSES = WorldTable(
     "staunch.customer_addresses",
     (
         _id("customer_id"),
@@ -115,7 +99,7 @@ _ADDRESSES = Table(
     ),
 )
 
-_SUBSCRIPTIONS = Table(
+_SUBSCRIPTIONS = WorldTable(
     "staunch.subscriptions",
     (
         _id("customer_id"),
@@ -132,7 +116,7 @@ _SUBSCRIPTIONS = Table(
     later=(("ended_recorded_at", ("ended_at", "ended_recorded_at", "end_reason")), _SUPERSEDED),
 )
 
-_TERMS = Table(
+_TERMS = WorldTable(
     "staunch.subscription_terms",
     (
         _id("customer_id"),
@@ -151,7 +135,7 @@ _TERMS = Table(
     ),
 )
 
-_TRANSACTIONS = Table(
+_TRANSACTIONS = WorldTable(
     "staunch.transactions",
     (
         _id("customer_id"),
@@ -170,7 +154,7 @@ _TRANSACTIONS = Table(
     ),
 )
 
-_TICKETS = Table(
+_TICKETS = WorldTable(
     "staunch.support_tickets",
     (
         _id("customer_id"),
@@ -195,7 +179,7 @@ _TICKETS = Table(
     ),
 )
 
-_HAZARDS = Table(
+_HAZARDS = WorldTable(
     "simulation.hazards",
     (_id("customer_id"), Column("month", "date"), Column("hazard", "float8")),
     recorded="known_at",

@@ -19,8 +19,6 @@ from staunch_local.simulation.background.tables import KINDS, METHODS, STATUSES
 from staunch_local.simulation.life.leaving import Departures
 from staunch_local.simulation.life.state import LINES, Life, Month
 
-__all__ = ["bill", "credit", "settle"]
-
 _CHARGE, _PAYMENT, _REFUND, _CREDIT, _FEE = range(len(KINDS))
 _SETTLED, _FAILED = range(len(STATUSES))
 _PRE_AUTHORIZED = METHODS.index("pre_authorized")

@@ -21,8 +21,6 @@ from staunch_local.simulation.life.terms import change_terms
 from staunch_local.simulation.life.tickets import support
 from staunch_local.simulation.rows.rows import Columns, numbered
 
-__all__ = ["World", "draw_block"]
-
 _CARRY_OVER = 2**15 - 1  # the month that keys what was there before the first one
 
 

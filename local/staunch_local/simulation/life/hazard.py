@@ -12,8 +12,6 @@ from staunch_local.simulation.background.market import LEAVING_SEASON
 from staunch_local.simulation.background.tables import METHODS
 from staunch_local.simulation.life.state import Life, Month, Terms
 
-__all__ = ["FADING", "REASONS", "Reason", "hazard"]
-
 FADING: Mapping[str, float] = MappingProxyType(
     {"fails": 0.8, "shock": 0.85, "trouble": 0.85, "anger": 0.9, "dark": 0.6}
 )
@@ -25,7 +23,7 @@ _PRE_AUTHORIZED_METHOD = METHODS.index("pre_authorized")
 
 
 @dataclass(frozen=True)
-class Reason:
+class HazardFactor:
     """A reason to leave, or to stay.
 
     Attributes:
@@ -39,28 +37,28 @@ class Reason:
     unit: str
 
 
-REASONS: Mapping[str, Reason] = MappingProxyType(
+REASONS: Mapping[str, HazardFactor] = MappingProxyType(
     {
-        "base": Reason(-2.62, -2.42, "what is there without any reason"),
-        "locked": Reason(-1.5, -0.6, "more than two months of a contract left"),
-        "ending": Reason(1.25, 0.7, "within two months before or after the end of a contract"),
-        "rolled_over": Reason(0.35, 0.35, "a contract that ended more than two months ago"),
-        "fee": Reason(-0.08, -0.08, "each month's bill that leaving would cost as a fee, up to 8"),
-        "promotion_live": Reason(-0.5, -0.5, "a promotion that goes on for more than a month"),
-        "promotion_over": Reason(
+        "base": HazardFactor(-2.62, -2.42, "what is there without any reason"),
+        "locked": HazardFactor(-1.5, -0.6, "more than two months of a contract left"),
+        "ending": HazardFactor(1.25, 0.7, "within two months before or after the end of a contract"),
+        "rolled_over": HazardFactor(0.35, 0.35, "a contract that ended more than two months ago"),
+        "fee": HazardFactor(-0.08, -0.08, "each month's bill that leaving would cost as a fee, up to 8"),
+        "promotion_live": HazardFactor(-0.5, -0.5, "a promotion that goes on for more than a month"),
+        "promotion_over": HazardFactor(
             6.5, 10.0, "a promotion that ends within a month or ended within three, by its share of the price"
         ),
-        "shock": Reason(9.0, 16.0, "price rises by their share of the bill, fading"),
-        "price_level": Reason(0.5, 1.0, "each 70 dollars of monthly price above 70"),
-        "fails": Reason(0.7, 0.45, "each failed payment, fading, up to 3"),
-        "arrears": Reason(0.6, 0.6, "each unpaid invoice, up to 2"),
-        "open_tickets": Reason(1.0, 1.0, "each ticket that is open, up to 2"),
-        "trouble": Reason(0.42, 0.2, "each ticket, fading, up to 4"),
-        "anger": Reason(0.9, 1.5, "each two points below 3 in a rating, fading, from -1 to 2.5"),
-        "dark": Reason(0.6, 0.6, "each twelve hours of outage, fading, up to 2"),
-        "tenure": Reason(-0.8, -0.35, "ln(1 + months of tenure / 6)"),
-        "bundle": Reason(-1.0, -1.0, "a second subscription"),
-        "pre_authorized": Reason(-0.6, -0.6, "payment by pre-authorized debit"),
+        "shock": HazardFactor(9.0, 16.0, "price rises by their share of the bill, fading"),
+        "price_level": HazardFactor(0.5, 1.0, "each 70 dollars of monthly price above 70"),
+        "fails": HazardFactor(0.7, 0.45, "each failed payment, fading, up to 3"),
+        "arrears": HazardFactor(0.6, 0.6, "each unpaid invoice, up to 2"),
+        "open_tickets": HazardFactor(1.0, 1.0, "each ticket that is open, up to 2"),
+        "trouble": HazardFactor(0.42, 0.2, "each ticket, fading, up to 4"),
+        "anger": HazardFactor(0.9, 1.5, "each two points below 3 in a rating, fading, from -1 to 2.5"),
+        "dark": HazardFactor(0.6, 0.6, "each twelve hours of outage, fading, up to 2"),
+        "tenure": HazardFactor(-0.8, -0.35, "ln(1 + months of tenure / 6)"),
+        "bundle": HazardFactor(-1.0, -1.0, "a second subscription"),
+        "pre_authorized": HazardFactor(-0.6, -0.6, "payment by pre-authorized debit"),
     }
 )
 """All that makes customers leave or stay; docs/world.md shows it."""

@@ -10,8 +10,6 @@ from staunch_local.simulation.life.hazard import hazard
 from staunch_local.simulation.life.state import Life, Month
 from staunch_local.simulation.life.subscriptions import end_lines
 
-__all__ = ["GHOST_MONTHS", "Departures", "erase", "leave"]
-
 GHOST_MONTHS = 4
 """For how many months after somebody has left their hazard is still drawn."""
 

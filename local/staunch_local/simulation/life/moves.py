@@ -6,8 +6,6 @@ from staunch_local.simulation.background.clock import DAY, HOUR, NEVER, SECOND, 
 from staunch_local.simulation.life.people import Homes, draw_homes
 from staunch_local.simulation.life.state import Life, Month
 
-__all__ = ["move"]
-
 _MOVES = 0.007
 _TO_ANOTHER_PROVINCE = 0.15
 _TOLD_BEFORE = 0.5

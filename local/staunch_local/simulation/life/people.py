@@ -9,8 +9,6 @@ from staunch_local.simulation.background.draws import Draws, Topic
 from staunch_local.simulation.background.names import FAMILY_NAMES, GIVEN_NAMES, PLACES, STREETS, Places
 from staunch_local.simulation.background.reference import Reference
 
-__all__ = ["BLOCK", "MONTHLY_JOINERS", "Homes", "Members", "People", "draw_homes", "draw_people", "members"]
-
 BLOCK = 4096
 """How many customers are drawn together; fixes every draw, so changing it makes another world."""
 

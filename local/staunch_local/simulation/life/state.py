@@ -12,9 +12,7 @@ from staunch_local.simulation.background.market import Market
 from staunch_local.simulation.background.names import Places
 from staunch_local.simulation.background.reference import Reference
 from staunch_local.simulation.life.people import Homes, People
-from staunch_local.simulation.rows.rows import Rows
-
-__all__ = ["LINES", "OPEN_MONTHS", "Customers", "Life", "Lines", "Month", "Terms"]
+from staunch_local.simulation.rows.rows import BlockRows
 
 LINES = 2
 """The most subscriptions that a customer has at a time."""
@@ -262,7 +260,7 @@ class Life:
     market: Market
     reference: Reference
     places: Places
-    rows: Rows = field(default_factory=Rows)
+    rows: BlockRows = field(default_factory=BlockRows)
     customers: Customers = field(init=False)
     lines: Lines = field(init=False)
     homes: Homes = field(init=False)

@@ -15,17 +15,6 @@ from staunch_local.simulation.background.clock import (
 from staunch_local.simulation.background.draws import Draws
 from staunch_local.simulation.life.state import Life, Month, Terms
 
-__all__ = [
-    "CONTRACT_MONTHS",
-    "arrive",
-    "carry_over",
-    "draw_terms",
-    "end_lines",
-    "second_lines",
-    "subscribe",
-    "term_columns",
-]
-
 CONTRACT_MONTHS = np.array([0, 12, 24])
 _CONTRACTS = np.array([[0.38, 0.10, 0.52], [0.38, 0.24, 0.38], [0.60, 0.30, 0.10]])  # by service
 _TIERS = np.array([0.42, 0.38, 0.20])

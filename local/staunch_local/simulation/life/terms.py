@@ -17,8 +17,6 @@ from staunch_local.simulation.background.clock import (
 from staunch_local.simulation.life.state import Life, Month, Terms
 from staunch_local.simulation.life.subscriptions import draw_terms, term_columns
 
-__all__ = ["change_terms", "make_offers"]
-
 _MONTH_DAYS = 30.436875
 _REACHED_BY_RISES = 0.85
 _RENEWAL = 0.17  # a month, from a month before the end of a contract to two months after it

@@ -11,8 +11,6 @@ from staunch_local.simulation.life.leaving import Departures
 from staunch_local.simulation.life.state import OPEN_MONTHS, Life, Month
 from staunch_local.simulation.life.terms import make_offers
 
-__all__ = ["support"]
-
 _BILLING, _TECHNICAL, _OUTAGE, _CANCELLATION, _MOVING, _OTHER = range(len(CATEGORIES))
 
 _HOURS = np.array([20.0, 38.0, 9.0, 5.0, 60.0, 8.0])  # median time to solve, by category

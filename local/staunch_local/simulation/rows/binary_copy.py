@@ -6,10 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from staunch_local.simulation.background.clock import NEVER, NEVER_DAY, Bools, Bytes, Ints
-from staunch_local.simulation.background.tables import Column, Table
+from staunch_local.simulation.background.tables import Column, WorldTable
 from staunch_local.simulation.rows.rows import Columns
-
-__all__ = ["Labels", "encode"]
 
 Labels = Mapping[str, Sequence[str]]
 """The texts of label columns whose labels come from the database."""
@@ -21,7 +19,7 @@ _FORMATS = {"bigint": ">i8", "int": ">i4", "float8": ">f8", "date": ">i4", "time
 _NULLS = {"time": NEVER, "date": NEVER_DAY}
 
 
-def encode(table: Table, columns: Columns, labels: Labels) -> Iterator[bytes]:
+def encode(table: WorldTable, columns: Columns, labels: Labels) -> Iterator[bytes]:
     """Encodes rows as the stream of one COPY ... (FORMAT binary), in pieces of bounded size.
 
     Args:

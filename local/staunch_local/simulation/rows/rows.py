@@ -7,9 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from staunch_local.simulation.background.clock import NEVER, NEVER_DAY, Bools, Ints
-from staunch_local.simulation.background.tables import TABLES, Column, Table
-
-__all__ = ["Columns", "Rows", "changed_rows", "known_rows", "new_rows", "numbered"]
+from staunch_local.simulation.background.tables import TABLES, Column, WorldTable
 
 Columns = dict[str, NDArray[np.generic]]
 """The columns of one table, equally long."""
@@ -21,7 +19,7 @@ _LINKS = MappingProxyType(
 )
 
 
-class Rows:
+class BlockRows:
     """Collects rows and later changes to them. Where a row refers to another, it holds its row number."""
 
     def __init__(self) -> None:
@@ -75,7 +73,7 @@ def _default(column: Column) -> int:
     return -1 if column.nullable else 0
 
 
-def numbered(rows: Rows, customer_id: Ints) -> dict[str, Columns]:
+def numbered(rows: BlockRows, customer_id: Ints) -> dict[str, Columns]:
     """Gives every row its key, numbering each customer's rows in the order in which they became known.
 
     So what becomes known later never changes a key that was given before.
@@ -129,18 +127,18 @@ def _follow(rows: Ints, keys: Ints) -> Ints:
     return np.where(rows >= 0, keys[rows], -1)
 
 
-def known_rows(table: Table, columns: Columns, until: int) -> Columns:
+def known_rows(table: WorldTable, columns: Columns, until: int) -> Columns:
     """Returns the rows as they stand at `until`: what is recorded later is not there yet."""
     return _as_known(table, _select(columns, _whole(columns, table.recorded) <= until), until)
 
 
-def new_rows(table: Table, columns: Columns, since: int, until: int) -> Columns:
+def new_rows(table: WorldTable, columns: Columns, since: int, until: int) -> Columns:
     """Returns the rows that became known after `since` and by `until`, as they stand at `until`."""
     recorded = _whole(columns, table.recorded)
     return _as_known(table, _select(columns, (recorded > since) & (recorded <= until)), until)
 
 
-def changed_rows(table: Table, columns: Columns, since: int, until: int) -> Columns:
+def changed_rows(table: WorldTable, columns: Columns, since: int, until: int) -> Columns:
     """Returns the rows known at `since` of which more became known by `until`, as they stand at `until`."""
     changed = np.zeros(len(columns[_OWNER]), dtype=np.bool_)
     for told_at, _ in table.later:
@@ -155,7 +153,7 @@ def _select(columns: Columns, wanted: Bools) -> Columns:
     return {name: values[wanted] for name, values in columns.items()}
 
 
-def _as_known(table: Table, columns: Columns, until: int) -> Columns:
+def _as_known(table: WorldTable, columns: Columns, until: int) -> Columns:
     defaults = {column.name: _default(column) for column in table.columns}
     for told_at, brings in table.later:
         hidden = _whole(columns, told_at) > until

@@ -8,10 +8,10 @@ import numpy as np
 
 from staunch_features.postgres.connection import connect
 from staunch_local.simulation.background.clock import EPOCH, NEVER, NEVER_DAY, microseconds
-from staunch_local.simulation.background.tables import Column, Table
+from staunch_local.simulation.background.tables import Column, WorldTable
 from staunch_local.simulation.rows.binary_copy import encode
 
-_TABLE = Table(
+_TABLE = WorldTable(
     "staunch.copied",
     (
         Column("id", "bigint"),
@@ -66,7 +66,7 @@ async def test_every_kind_of_value_null_and_infinity_arrives(database: Any) -> N
 
 
 def test_long_tables_are_encoded_in_pieces() -> None:
-    table = Table("staunch.copied", (Column("id", "bigint"),))
+    table = WorldTable("staunch.copied", (Column("id", "bigint"),))
     pieces = list(encode(table, {"id": np.arange(100_000)}, {}))
     assert len(pieces) == 2 + 4
     assert max(map(len, pieces)) == 32_768 * (2 + 4 + 8)
