@@ -1,72 +1,34 @@
-"""Connections and the pool, with a real server that is stopped, frozen, restarted and absent."""
+"""The pool, with a real server that is stopped, frozen, restarted and absent."""
 
 import asyncio
 import os
-import shutil
 import signal
-import tempfile
 import time
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+from tests.features.postgres.outages import (
+    count_connections,
+    frozen,
+    processes,
+    until_connections,
+)
 
-from staunch_features.errors import DatabaseTooOld, DatabaseUnavailable
-from staunch_features.postgres import connection as connection_module
+from staunch_features.errors import DatabaseUnavailable
 from staunch_features.postgres import pool as database_module
-from staunch_features.postgres.connection import connect, opened, unavailable
+from staunch_features.postgres.connection import connect
 from staunch_features.postgres.pool import Database
 from staunch_local.postgres.cluster import SUPERUSER
 from staunch_local.postgres.server import EmbeddedPostgres
 
 
-@pytest.fixture(scope="module")
-def _folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="staunch-outage-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
-
-
 @pytest.fixture
-def server(_folder: Path) -> Iterator[EmbeddedPostgres]:
-    """A server of this test's own, so that it may be hurt; its data outlives the test."""
-    server = EmbeddedPostgres(_folder, settings={"fsync": "off", "log_statement": "all"})
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-async def pool(server: EmbeddedPostgres):
+async def pool(server: EmbeddedPostgres) -> AsyncIterator[Database]:
+    """A pool of three connections."""
     pool = Database(server.reader_url, size=3)
     yield pool
     await pool.close()
-
-
-def _processes(server: EmbeddedPostgres) -> list[int]:
-    pids = [server.pid]
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            if int(stat.read_text().rpartition(")")[2].split()[1]) == server.pid:
-                pids.append(int(stat.parent.name))
-    return pids
-
-
-@contextmanager
-def frozen(server: EmbeddedPostgres) -> Iterator[None]:
-    pids = _processes(server)
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 async def _answer(pool: Database, timeout_s: float = 5) -> int:
@@ -79,35 +41,7 @@ async def _backend(pool: Database) -> int:
         return await connection.fetchval("SELECT pg_backend_pid()")
 
 
-async def _others(server: EmbeddedPostgres, condition: str = "true") -> int:
-    """How many client connections the server has beside the one that counts."""
-    watcher = await connect(server.url_for("postgres", SUPERUSER))
-    count = await watcher.fetchval(
-        "SELECT count(*) FROM pg_stat_activity"
-        f" WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND {condition}"
-    )
-    await watcher.close()
-    return count
-
-
-async def _until(
-    server: EmbeddedPostgres, expected: int, condition: str = "true", patience_s: float = 5
-) -> None:
-    give_up_at = time.monotonic() + patience_s
-    while (count := await _others(server, condition)) != expected:
-        assert time.monotonic() < give_up_at, f"expected {expected} connections, there are {count}"
-        await asyncio.sleep(0.05)
-
-
-# How a connection is set up -----------------------------------------------------------------------
-
-
-async def test_every_connection_has_our_settings(server):
-    connection = await connect(server.reader_url, read_only=True)
-    names = ["TimeZone", "search_path", "jit", "plan_cache_mode", "max_parallel_workers_per_gather"]
-    values = [await connection.fetchval(f"SHOW {name}") for name in [*names, "default_transaction_read_only"]]
-    assert values == ["UTC", "staunch, public", "off", "force_generic_plan", "0", "on"]
-    await connection.close()
+# The pool -----------------------------------------------------------------------------------------
 
 
 async def test_an_owner_may_write_and_a_read_only_pool_may_not(server):
@@ -121,82 +55,16 @@ async def test_an_owner_may_write_and_a_read_only_pool_may_not(server):
     await pool.close()
 
 
-async def test_a_server_that_is_too_old_is_refused_in_one_line(server, monkeypatch):
-    monkeypatch.setattr(connection_module, "MINIMUM_MAJOR", 99)
-    with pytest.raises(
-        DatabaseTooOld, match=r"^the database at \S+ is PostgreSQL \d+: expected 99 or newer; upgrade"
-    ):
-        await connect(server.reader_url)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "postgresql://someone:hush@127.0.0.1:1/staunch",
-        "postgresql://someone:hush@no-such-host.invalid/staunch",
-        "postgresql://someone:hush@127.0.0.1:notaport/staunch",
-        "postgresql://someone:hush#hush@127.0.0.1:1/staunch",
-        "postgresql://someone:hush/hush@127.0.0.1:1/staunch",
-        "postgresql://someone:hush?hush@127.0.0.1:1/staunch",
-        "postgresql://someone:[hush@127.0.0.1:1/staunch",
-        "postgresql://127.0.0.1:1/staunch?user=someone&password=hush",
-    ],
-)
-async def test_an_unreachable_database_is_named_without_its_password(url):
-    with pytest.raises(DatabaseUnavailable) as caught:
-        await connect(url, timeout_s=2)
-    told = "".join(traceback.format_exception(caught.value)).partition("DatabaseUnavailable:")[2]
-    assert "hush" not in told
-    assert "staunch" in told
-
-
-async def test_a_wrong_password_is_told_without_the_password(server):
-    url = server.reader_url.replace("staunch_reader:", "staunch_reader:not")
-    with pytest.raises(DatabaseUnavailable, match="password authentication failed") as caught:
-        await connect(url)
-    assert url not in str(caught.value)
-
-
-def test_what_means_that_the_database_is_away():
-    away = [
-        ConnectionRefusedError(),
-        asyncpg.ConnectionDoesNotExistError(),
-        asyncpg.CannotConnectNowError(),
-        asyncpg.SerializationError(),  # a replica's conflict with what it replays
-        asyncpg.DiskFullError(),
-        asyncpg.OutOfMemoryError(),
-        asyncpg.TooManyConnectionsError(),
-        asyncpg.PostgresIOError(),
-        asyncpg.QueryCanceledError(),  # by an operator or a time limit of the server's
-        asyncpg.LockNotAvailableError(),
-        asyncpg.IdleInTransactionSessionTimeoutError(),
-    ]
-    here = [
-        TimeoutError(),
-        asyncpg.UndefinedTableError(),
-        asyncpg.ReadOnlySQLTransactionError(),
-        asyncpg.StatementTooComplexError(),
-        asyncpg.DataCorruptedError(),
-        asyncpg.InterfaceError("wrong argument"),
-        ValueError(),
-    ]
-    assert all(map(unavailable, away))
-    assert not any(map(unavailable, here))
-
-
-# The pool -----------------------------------------------------------------------------------------
-
-
 async def test_nothing_connects_before_it_is_asked(server, pool):
     assert (pool.in_use, pool.size) == (0, 3)
-    assert await _others(server) == 0
+    assert await count_connections(server) == 0
 
 
 async def test_connections_are_reused_and_bounded(server, pool):
     backends = {await _backend(pool) for _ in range(5)}
     assert len(backends) == 1
     await asyncio.gather(*(_answer(pool) for _ in range(30)))
-    assert await _others(server) <= 3
+    assert await count_connections(server) <= 3
 
 
 async def test_a_busy_pool_says_so_in_time(pool):
@@ -249,7 +117,7 @@ async def test_an_open_transaction_is_not_handed_on(server, pool):
     async with pool.connection(5) as connection:
         await connection.execute("BEGIN")
     assert await _backend(pool) != backend
-    await _until(server, 1)
+    await until_connections(server, 1)
 
 
 async def test_cancelling_a_task_cancels_its_query_and_keeps_the_connection(server, pool):
@@ -260,11 +128,11 @@ async def test_cancelling_a_task_cancels_its_query_and_keeps_the_connection(serv
             await connection.execute("SELECT pg_sleep(30)")
 
     task = asyncio.create_task(sleep())
-    await _until(server, 1, "state = 'active'")
+    await until_connections(server, 1, "state = 'active'")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await _until(server, 0, "state = 'active'", patience_s=1)
+    await until_connections(server, 0, "state = 'active'", patience_s=1)
     assert await _backend(pool) == backend
 
 
@@ -272,7 +140,7 @@ async def test_a_query_over_its_time_is_a_timeout_and_is_cancelled(server, pool)
     with pytest.raises(TimeoutError):
         async with pool.connection(5) as connection:
             await connection.fetch("SELECT pg_sleep(30)", timeout=0.1)
-    await _until(server, 0, "state = 'active'", patience_s=1)
+    await until_connections(server, 0, "state = 'active'", patience_s=1)
     assert await _answer(pool) == 42
 
 
@@ -282,7 +150,7 @@ async def test_closing_leaves_no_connection(server, pool):
         await pool.close()
         assert await lent.fetchval("SELECT 42") == 42
     await pool.close()
-    await _until(server, 0)
+    await until_connections(server, 0)
 
 
 # Outages ------------------------------------------------------------------------------------------
@@ -334,7 +202,7 @@ async def test_under_load_a_restart_gives_nothing_but_unavailability(server, poo
     await asyncio.gather(*asking)
     assert failures == {DatabaseUnavailable}
     assert await _answer(pool) == 42
-    assert await _others(server) <= 3
+    assert await count_connections(server) <= 3
 
 
 async def test_a_database_that_dies_during_a_query_is_unavailable(server, pool):
@@ -343,7 +211,7 @@ async def test_a_database_that_dies_during_a_query_is_unavailable(server, pool):
             await connection.execute("SELECT pg_sleep(30)")
 
     task = asyncio.create_task(sleep())
-    await _until(server, 1, "state = 'active'")
+    await until_connections(server, 1, "state = 'active'")
     watcher = await connect(server.url_for("postgres", SUPERUSER))
     await watcher.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)'"
@@ -355,21 +223,9 @@ async def test_a_database_that_dies_during_a_query_is_unavailable(server, pool):
     assert await _answer(pool) == 42
 
 
-async def test_a_database_that_dies_during_long_work_is_unavailable_and_no_traceback(server):
-    async def work() -> None:
-        async with opened(server.reader_url) as connection:
-            backend = await connection.fetchval("SELECT pg_backend_pid()")
-            async with opened(server.url_for("postgres", SUPERUSER)) as watcher:
-                await watcher.execute("SELECT pg_terminate_backend($1)", backend)
-            await connection.execute("SELECT 42")
-
-    with pytest.raises(DatabaseUnavailable, match="went away"):
-        await work()
-
-
 async def test_a_killed_database_is_unavailable_and_recovers(server, pool):
     assert await _answer(pool) == 42
-    for pid in _processes(server):
+    for pid in processes(server):
         os.kill(pid, signal.SIGKILL)
     with pytest.raises(DatabaseUnavailable):
         await _answer(pool)
@@ -412,9 +268,9 @@ async def test_a_frozen_database_is_left_with_no_connection_and_recovers_by_itse
             await asyncio.gather(*(_answer(pool, 0.2) for _ in range(8)), return_exceptions=True)
     await asyncio.gather(*(_answer(pool) for _ in range(10)))
     assert pool.in_use == 0
-    assert await _others(server) <= 3
+    assert await count_connections(server) <= 3
     await pool.close()
-    await _until(server, 0)
+    await until_connections(server, 0)
 
 
 async def test_only_the_postmaster_frozen_stops_new_connections_alone(server, pool):
