@@ -1,19 +1,15 @@
 """What every room's tests share: a real PostgreSQL, and a migrated database of their own."""
 
-import asyncio
 import os
-import shutil
-import tempfile
-import threading
-from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads on a busy two-core box are 48x slower than one
+
+from tests.harness.databases import DatabaseFactory, TestDatabase, execute, in_own_loop, own_postgres
 
 from staunch_features.postgres.connection import connect
 from staunch_features.postgres.migrations import migrate
@@ -33,31 +29,11 @@ settings.load_profile("deep" if os.environ.get("STAUNCH_HYPOTHESIS") == "deep" e
 _TEMPLATE = "staunch_template"
 
 
-@dataclass(frozen=True)
-class TestDatabase:
-    """A database of a test's own."""
-
-    __test__ = False
-
-    name: str
-    owner_url: str
-    reader_url: str
-
-
-DatabaseFactory = Callable[..., TestDatabase]
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """One server for each test process, durable for nobody: fsync is off."""
-    folder = Path(tempfile.mkdtemp(prefix="staunch-postgres-"))
-    folder.chmod(0o755)
-    fast = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "64MB"}
-    server = EmbeddedPostgres(folder, settings=fast)
-    server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(folder)
+    with own_postgres("postgres", shared_buffers="64MB") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -94,35 +70,13 @@ def database(postgres: EmbeddedPostgres, database_factory: DatabaseFactory) -> I
     _administer(postgres, f"DROP DATABASE {made.name} WITH (FORCE)")
 
 
-def in_own_loop(work: Coroutine[Any, Any, None]) -> None:
-    """Runs a coroutine to its end in a thread and a loop of its own, whether or not one runs here."""
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            asyncio.run(work)
-        except BaseException as failure:
-            failures.append(failure)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    for failure in failures:
-        raise failure
-
-
 def _create(postgres: EmbeddedPostgres, name: str, template: str) -> None:
     _administer(postgres, f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template}")
     _administer(postgres, f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
 
 
 def _administer(postgres: EmbeddedPostgres, statement: str) -> None:
-    async def execute() -> None:
-        connection = await connect(postgres.url_for("postgres", SUPERUSER))
-        await connection.execute(statement)
-        await connection.close()
-
-    in_own_loop(execute())
+    execute(postgres.url_for("postgres", SUPERUSER), statement)
 
 
 async def _migrate(url: str) -> None:

@@ -1,15 +1,13 @@
 """Small people, a small view of them and a small model, with answers that a test can compute by itself."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import onnxruntime
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from staunch_features.postgres.connection import connect
 from staunch_features.views.signature import features_digest
 from staunch_features.views.types import FeatureColumn
 from staunch_model_store import manifest as written
@@ -86,10 +84,22 @@ def person(i: int, hours: float) -> tuple[float, float, float]:
     return float(i % 10), float("nan") if i % 7 == 0 else (i % 3) / 2, hours
 
 
+def hours_known(i: int, moment: datetime) -> float:
+    """How long person i has been known at a moment, in hours."""
+    return (moment - EPOCH).total_seconds() / 3600 - i
+
+
 def expected_margin(values: tuple[float, float, float], base: float = 0.0) -> float:
     a, b, hours = values
     second = 0.75 if b > 0.5 else (-0.5 if hours <= 100 else 0.25)
     return base + (-1 if a <= 5 else 1) + second
+
+
+def stamp(when: datetime) -> Timestamp:
+    """Returns a moment as it travels."""
+    made = Timestamp()
+    made.FromDatetime(when)
+    return made
 
 
 def sigmoid(margin: float) -> float:
@@ -159,23 +169,3 @@ def small_files(trees: TreeEnsemble, text: str, *, explainer: bool = True) -> di
     probabilities = 1 / (1 + np.exp(-margins))
     files[written.GOLDEN_NPZ] = golden.dump(values, margins, probabilities, contributions)
     return files
-
-
-def filled(database: Any, sql: str) -> Any:
-    """Runs SQL in a database as its owner, from a fixture that has no loop, and gives the database."""
-
-    async def fill() -> None:
-        connection = await connect(database.owner_url)
-        await connection.execute(sql)
-        await connection.close()
-
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, fill()).result()
-    return database
-
-
-async def until_async(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Waits until an awaited condition holds; fails after 10 s."""
-    async with asyncio.timeout(10):
-        while not await condition():
-            await asyncio.sleep(0.05)

@@ -1,20 +1,23 @@
 """The clients against the real server: real database, real model, as the server's own tests start it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from tests.client.conftest import EitherClient
-from tests.server.conftest import Running, clients, publish, serve
+from tests.server.conftest import people as people
+from tests.server.conftest import publish as publish
+from tests.server.conftest import serve as serve
+from tests.server.conftest import store as store
+from tests.server.harness.running import Publish, Running, Serve
 
 from staunch import AsyncClient, Client
 
-__all__ = ["clients", "publish", "serve"]
-
 
 @pytest.fixture
-async def running(serve: Callable[..., Awaitable[Running]]) -> Running:
+async def running(publish: Publish, serve: Serve) -> Running:
     """A server with the model churn@1."""
+    publish()
     return await serve()
 
 

@@ -2,13 +2,12 @@
 
 import asyncio
 import math
-import re
 import uuid
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from grpc import StatusCode
+from tests.server.small_models import hours_known, view_text
 
 from staunch import (
     Client,
@@ -22,7 +21,6 @@ from staunch import (
     Score,
     Unavailable,
 )
-from staunch_model_store.store import ModelStore
 
 STEADY = RetryPolicy(patience_s=20)
 
@@ -31,7 +29,7 @@ async def test_a_prediction_can_be_reproduced_from_what_it_returned(either):
     first = await either.call("predict", 5, include_features=True)
     again = await either.call("predict", 5, as_of=first.as_of, model=str(first.model))
     given = await either.call("predict", features=first.features)
-    assert first.features == {"a": -12.5, "b": 9.0}
+    assert first.features == {"a": 5.0, "b": 1.0, "hours": pytest.approx(hours_known(5, first.as_of))}
     assert first.probability == again.probability
     assert given.probability == pytest.approx(first.probability, abs=1e-15)
     assert given.as_of is None
@@ -49,6 +47,7 @@ async def test_an_explanation_adds_up(either):
     assert {part.feature: (part.value, part.overridden) for part in why.contributions} == {
         "a": (30.0, True),
         "b": (None, False),
+        "hours": (pytest.approx(hours_known(7, why.prediction.as_of)), False),
     }
 
 
@@ -56,14 +55,14 @@ async def test_an_explanation_adds_up(either):
     ("arguments", "error", "reason"),
     [
         ({"customer": 999}, NotFound, "CUSTOMER_NOT_FOUND"),
-        ({"customer": 10}, PreconditionFailed, "CUSTOMER_NOT_ELIGIBLE"),
+        ({"customer": 11}, PreconditionFailed, "CUSTOMER_NOT_ELIGIBLE"),
         ({"customer": 0}, InvalidRequest, "CUSTOMER_ID_INVALID"),
         ({"customer": "k"}, InvalidRequest, "ID_TYPE_MISMATCH"),
         ({}, InvalidRequest, "SUBJECT_MISSING"),
         ({"customer": 1, "model": "none"}, NotFound, "MODEL_NOT_FOUND"),
         ({"customer": 1, "overrides": {"c": 1}}, InvalidRequest, "FEATURE_UNKNOWN"),
         ({"features": {"a": 1}}, InvalidRequest, "FEATURE_MISSING"),
-        ({"features": {"a": math.nan, "b": 1}}, InvalidRequest, "FEATURE_NOT_FINITE"),
+        ({"features": {"a": math.nan, "b": 1, "hours": 1}}, InvalidRequest, "FEATURE_NOT_FINITE"),
     ],
 )
 async def test_what_the_server_refuses_has_its_class_and_reason(either, arguments, error, reason):
@@ -95,7 +94,7 @@ async def test_a_batch_gives_what_single_calls_give(either):
         "CUSTOMER_NOT_FOUND": StatusCode.NOT_FOUND,
         "CUSTOMER_ID_INVALID": StatusCode.INVALID_ARGUMENT,
     }
-    assert [row.customer for row in rows if isinstance(row, RowError)] == [*range(10, 61, 10), 999, 0, 2**70]
+    assert [row.customer for row in rows if isinstance(row, RowError)] == [*range(11, 61, 11), 999, 0, 2**70]
     single = await either.call("predict", 5, as_of=rows[4].as_of)
     assert rows[4].probability == rows[-1].probability == pytest.approx(single.probability, abs=1e-15)
     assert len({row.as_of for row in rows if isinstance(row, Score)}) == 1
@@ -104,35 +103,36 @@ async def test_a_batch_gives_what_single_calls_give(either):
 @pytest.mark.parametrize(
     ("id_type", "good", "bad"),
     [
-        ("text", "client-5", ["nobody", "", "k" * 65, "\ud800"]),
+        ("text", "key-5", ["nobody", "", "k" * 65, "\ud800"]),
         ("uuid", uuid.UUID("00000000-0000-4000-8000-000000000005"), ["no uuid", "", "k" * 65]),
     ],
 )
-async def test_keys_work_end_to_end(serve, publish, tmp_path, either_of, id_type, good, bad):
-    publish(tmp_path / "models", id_type=id_type)
+async def test_keys_work_end_to_end(serve, publish, either_of, id_type, good, bad):
+    publish(id_type=id_type)
     client = either_of(await serve())
     rows = await client.rows([good, *bad])
     assert [isinstance(row, RowError) for row in rows] == [False, *[True] * len(bad)]
     assert rows[0].probability == pytest.approx((await client.call("predict", good)).probability, abs=1e-15)
 
 
-async def test_ids_where_the_view_wants_keys_end_the_batch(serve, publish, tmp_path, either_of):
-    publish(tmp_path / "models", id_type="text")
+async def test_ids_where_the_view_wants_keys_end_the_batch(serve, publish, either_of):
+    publish(id_type="text")
     with pytest.raises(InvalidRequest) as caught:
         await either_of(await serve()).rows([1, 2, 3])
     assert caught.value.reason == "ID_TYPE_MISMATCH"
 
 
 async def test_a_batch_outlives_a_server_and_a_moved_alias(serve, publish, either_of):
+    publish()
     first = await serve()
     client = either_of(first, retry=STEADY)
 
     async def ids():
         for customer in range(1, 61):
             if customer == 31:
-                publish(first.store, seed=1)  # moves champion to churn@2
+                publish(base=1.0)  # moves champion to churn@2
                 await first.stop()
-                await serve(port=first.server.port, store=first.store)
+                await serve(port=first.server.port)
             yield customer
 
     source = ids()
@@ -151,7 +151,7 @@ def _pulled(source, loop):
 
 
 async def test_models_are_listed_described_and_moved(either, running, publish):
-    publish(running.store, seed=1, alias=None)
+    publish(base=1.0, alias=None)
     await either.call("reload_models")
     assert [str(m.reference) for m in await either.call("list_models")] == ["churn@2", "churn@1"]
     moved = await either.call("set_alias", "churn", "champion", 2, expected_version=1)
@@ -160,14 +160,16 @@ async def test_models_are_listed_described_and_moved(either, running, publish):
     assert (str(found.reference), found.state, found.id_type) == ("churn@2", ModelState.READY, "int64")
     assert [(f.name, f.unit, f.nullable) for f in found.features] == [
         ("a", "CAD", False),
-        ("b", "days", True),
+        ("b", "", True),
+        ("hours", "hours", False),
     ]
     assert found.manifest_json.startswith(b"{")
     with pytest.raises(Conflict, match="ALIAS_MOVED"):
         await either.call("set_alias", "churn", "champion", 1, expected_version=1)
 
 
-async def test_no_database_is_unavailable_within_the_timeout(serve, either_of):
+async def test_no_database_is_unavailable_within_the_timeout(serve, publish, either_of):
+    publish()
     client = either_of(await serve(database_reader_url="postgresql://nobody@127.0.0.1:1/none"))
     started = asyncio.get_running_loop().time()
     with pytest.raises(Unavailable) as caught:
@@ -176,10 +178,11 @@ async def test_no_database_is_unavailable_within_the_timeout(serve, either_of):
     assert caught.value.details.retry_after_s is not None
 
 
-async def test_a_view_without_dates_outlives_a_broken_stream_too(serve, publish, tmp_path, either_of):
-    store = ModelStore(tmp_path / "models")
-    publish(store.root)
-    _publish_without_dates(store)
+async def test_a_view_without_dates_outlives_a_broken_stream_too(serve, publish, either_of):
+    publish(
+        uses_as_of=False,
+        text=view_text(uses_as_of=False).replace(", people.active AS _eligible", ""),
+    )
     running = await serve()
     client = either_of(running, retry=STEADY)
 
@@ -194,16 +197,3 @@ async def test_a_view_without_dates_outlives_a_broken_stream_too(serve, publish,
     rows = await client.rows(source, chunk_size=5, chunks_held=1)
     assert [row.customer for row in rows] == list(range(1, 31))
     assert {row.as_of for row in rows} == {None}
-
-
-def _publish_without_dates(store: ModelStore) -> None:
-    """Publishes churn@1 once more with a view that knows no time, as champion."""
-    stored = store.read("churn", 1)
-    text = stored.files["features.sql"].decode()
-    text = re.sub(r",\s+\(c\.left_at.*_eligible", "", text).replace(" AND c.joined_at <= $2::timestamptz", "")
-    files = {**stored.files, "features.sql": text.encode()}
-    store.publish(
-        "churn",
-        lambda version: (replace(stored.manifest, version=version, uses_as_of=False, files={}), files),
-    )
-    store.set_alias("churn", "champion", 2, None)

@@ -7,9 +7,14 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 from prometheus_client import CollectorRegistry
+from tests.harness.databases import TestDatabase
+from tests.harness.waiting import until
+from tests.server.harness.errors import failure
+from tests.server.harness.running import Publish, Running, Serve
 
 from staunch.v1 import model_service_pb2, prediction_service_pb2
 from staunch.v1 import prediction_service_pb2 as pb
+from staunch_model_store.store import ModelStore
 from staunch_server.models import aliases as pointers
 from staunch_server.models import registry
 from staunch_server.process import server as server_module
@@ -19,23 +24,27 @@ from staunch_server.settings import SettingsError, load_settings
 STATES = health_pb2.HealthCheckResponse
 
 
-async def health(running: Any, service: str = "") -> int:
+async def health(running: Running, service: str = "") -> int:
     method = running.channel.unary_unary("/grpc.health.v1.Health/Check")
     answer = await method(health_pb2.HealthCheckRequest(service=service).SerializeToString())
     return int(STATES.FromString(answer).status)
 
 
 @pytest.mark.parametrize("transport", ["aio", "native"])
-async def test_a_customer_is_scored_from_the_rows_of_the_database(serve: Any, transport: str) -> None:
+async def test_a_customer_is_scored_from_the_rows_of_the_database(
+    publish: Publish, serve: Serve, transport: str
+) -> None:
+    publish()
     running = await serve(transport=transport)
-    answer = await running.predictions.Predict(pb.PredictRequest(customer_id=3, include_features=True))
+    answer = await running.prediction.Predict(pb.PredictRequest(customer_id=3, include_features=True))
     assert 0 < answer.probability < 1
     assert (answer.model.name, answer.model.version) == ("churn", 1)
-    assert answer.features["a"].number == 3 * 1.5 - 20
+    assert answer.features["a"].number == 3
 
 
 @pytest.mark.parametrize("transport", ["aio", "native"])
-async def test_every_method_of_the_contract_is_served(serve: Any, transport: str) -> None:
+async def test_every_method_of_the_contract_is_served(publish: Publish, serve: Serve, transport: str) -> None:
+    publish()
     running = await serve(transport=transport)
     for file in (prediction_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR):
         for service in file.services_by_name.values():
@@ -46,33 +55,33 @@ async def test_every_method_of_the_contract_is_served(serve: Any, transport: str
 
 
 async def test_a_server_without_a_model_waits_for_one_and_says_so(
-    serve: Any, publish: Any, until: Any, tmp_path: Any
+    publish: Publish, serve: Serve, store: ModelStore
 ) -> None:
-    store = tmp_path / "empty"
-    store.mkdir()
-    running = await serve(store=store, store_poll_s=0.05)
+    store.root.mkdir()
+    running = await serve(store_poll_s=0.05)
     assert await health(running) == STATES.NOT_SERVING
     assert await health(running, "staunch.v1.PredictionService") == STATES.NOT_SERVING
     assert await health(running, "staunch.v1.ModelService") == STATES.SERVING
-    error = await running.failure(running.predictions.Predict(pb.PredictRequest(customer_id=3)))
+    error = await failure(running.prediction.Predict(pb.PredictRequest(customer_id=3)))
     assert error.reason in {"MODEL_NOT_FOUND", "MODEL_NOT_READY"}
     assert not running.server.healthy()
-    publish(store)
+    publish()
 
     async def serving() -> bool:
         return await health(running) == STATES.SERVING
 
     await until(serving)
     assert await health(running, "staunch.v1.PredictionService") == STATES.SERVING
-    await running.predictions.Predict(pb.PredictRequest(customer_id=3))
+    await running.prediction.Predict(pb.PredictRequest(customer_id=3))
     assert running.server.healthy()
 
 
-async def test_what_happened_is_measured_by_method_model_and_step(serve: Any) -> None:
+async def test_what_happened_is_measured_by_method_model_and_step(publish: Publish, serve: Serve) -> None:
+    publish()
     running = await serve()
-    await running.predictions.Predict(pb.PredictRequest(customer_id=3))
-    await running.predictions.Explain(pb.ExplainRequest(customer_id=3))
-    stream = running.predictions.BatchPredict(iter([pb.BatchPredictRequest(customer_ids=[1, 2, 999])]))
+    await running.prediction.Predict(pb.PredictRequest(customer_id=3))
+    await running.prediction.Explain(pb.ExplainRequest(customer_id=3))
+    stream = running.prediction.BatchPredict(iter([pb.BatchPredictRequest(customer_ids=[1, 2, 999])]))
     assert len([chunk async for chunk in stream]) == 1
     value = running.server.metrics.registry.get_sample_value
     model = {"model": "churn@1"}
@@ -90,9 +99,10 @@ async def test_what_happened_is_measured_by_method_model_and_step(serve: Any) ->
     assert value("staunch_rows_total", model | {"outcome": "scored"}) == 4
 
 
-async def test_the_state_of_the_process_is_measured(serve: Any, until: Any) -> None:
+async def test_the_state_of_the_process_is_measured(publish: Publish, serve: Serve) -> None:
+    publish()
     running = await serve(interactive_connections=3)
-    await running.predictions.Predict(pb.PredictRequest(customer_id=3))
+    await running.prediction.Predict(pb.PredictRequest(customer_id=3))
     collected = {f.name: f.samples for f in running.server.metrics.registry.collect()}
     (build,) = collected["staunch_build_info"]
     assert (build.labels["transport"], build.value) == ("aio", 1)
@@ -105,26 +115,31 @@ async def test_the_state_of_the_process_is_measured(serve: Any, until: Any) -> N
     assert value("staunch_calls_in_progress", {"kind": "unary"}) == 0
 
 
-async def test_two_servers_do_not_share_a_port_unless_told(serve: Any) -> None:
+async def test_two_servers_do_not_share_a_port_unless_told(publish: Publish, serve: Serve) -> None:
+    publish()
     running = await serve()
     with pytest.raises(OSError, match="cannot bind"):
         await serve(port=running.server.port)
 
 
-async def test_the_url_of_the_database_never_leaves_in_an_error(serve: Any, clients: Any) -> None:
-    url = clients.reader_url.replace("staunch_reader:", "staunch_reader:wrong")
+async def test_the_url_of_the_database_never_leaves_in_an_error(
+    publish: Publish, serve: Serve, people: TestDatabase
+) -> None:
+    url = people.reader_url.replace("staunch_reader:", "staunch_reader:wrong")
+    publish()
     running = await serve(database_reader_url=url)
-    error = await running.failure(running.predictions.Predict(pb.PredictRequest(customer_id=3), timeout=3))
+    error = await failure(running.prediction.Predict(pb.PredictRequest(customer_id=3), timeout=3))
     assert error.reason == "DATABASE_UNAVAILABLE"
     assert "wrong" not in repr(error)
     assert "127.0.0.1" not in repr(error)
 
 
 async def test_what_runs_beside_the_calls_begins_again_after_an_unforeseen_failure(
-    serve: Any, publish: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+    publish: Publish, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else one odd moment of the disk would end the following of aliases until somebody restarts."""
     monkeypatch.setattr(server_module, "_AGAIN_S", 0.01)
+    publish()
     running = await serve(store_poll_s=0.02)
     failed = 0
 
@@ -136,19 +151,21 @@ async def test_what_runs_beside_the_calls_begins_again_after_an_unforeseen_failu
         return pointers.read_pointing(*arguments)
 
     monkeypatch.setattr(registry, "read_pointing", fails_twice)
-    publish(running.store)
+    publish()
     await until(lambda: running.server.registry.ready() == ["churn@2"])
     assert failed > 2
 
 
-def test_the_native_transport_is_refused_what_it_cannot_do(clients: Any) -> None:
-    flags = {"transport": "native", "max_connection_age_s": 60, "database_reader_url": clients.reader_url}
+def test_the_native_transport_is_refused_what_it_cannot_do(people: TestDatabase) -> None:
+    flags = {"transport": "native", "max_connection_age_s": 60, "database_reader_url": people.reader_url}
     with pytest.raises(SettingsError, match="max_connection_age_s is set: expected 0"):
         Server(load_settings(flags), CollectorRegistry())
 
 
-async def test_the_native_transport_is_named_when_it_is_not_installed(monkeypatch: Any, clients: Any) -> None:
+async def test_the_native_transport_is_named_when_it_is_not_installed(
+    monkeypatch: Any, people: TestDatabase
+) -> None:
     monkeypatch.setitem(sys.modules, "staunch_server.transport.native", None)
-    settings = load_settings({"transport": "native", "database_reader_url": clients.reader_url})
+    settings = load_settings({"transport": "native", "database_reader_url": people.reader_url})
     with pytest.raises(SettingsError, match=r"install staunch-server\[native\], or choose aio"):
         Server(settings, CollectorRegistry())

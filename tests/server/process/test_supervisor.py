@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 from grpc import aio
+from tests.harness.databases import TestDatabase
+from tests.server.harness.running import Publish
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
@@ -62,12 +64,12 @@ class Supervised:
 
 
 @pytest.fixture
-async def supervised(tmp_path: Any, clients: Any, publish: Callable[..., int]) -> AsyncIterator[Supervised]:
+async def supervised(tmp_path: Any, people: TestDatabase, publish: Publish) -> AsyncIterator[Supervised]:
     """A real `staunch serve` with two workers, on a database of our own and two versions."""
-    publish(tmp_path / "models", "churn", seed=1)
-    publish(tmp_path / "models", "churn", seed=2, alias="candidate")
+    publish()
+    publish(base=1.0, alias="candidate")
     environment = {
-        "STAUNCH_DATABASE_READER_URL": clients.reader_url,
+        "STAUNCH_DATABASE_READER_URL": people.reader_url,
         "STAUNCH_STATE_FOLDER": str(tmp_path),
         "STAUNCH_WORKERS": "2",
         "STAUNCH_PORT": "0",
@@ -186,10 +188,10 @@ async def test_a_reload_while_a_worker_starts_does_not_end_it(supervised: Superv
     assert "staunch_worker_restarts_total 1.0" in supervised.scrape()
 
 
-async def test_a_worker_that_is_told_to_end_while_it_is_started_ends(clients: Any, tmp_path: Any):
+async def test_a_worker_that_is_told_to_end_while_it_is_started_ends(people: TestDatabase, tmp_path: Any):
     worker = Worker(0)
     worker.end(signal.SIGTERM)
-    settings = {"STAUNCH_DATABASE_READER_URL": clients.reader_url, "STAUNCH_STATE_FOLDER": str(tmp_path)}
+    settings = {"STAUNCH_DATABASE_READER_URL": people.reader_url, "STAUNCH_STATE_FOLDER": str(tmp_path)}
     ports = {"STAUNCH_PORT": "0", "STAUNCH_METRICS_PORT": "0", "STAUNCH_SUPERVISED": "1"}
     async with asyncio.timeout(20):
         assert await worker.run(os.environ | settings | ports) == -signal.SIGTERM

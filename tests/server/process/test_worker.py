@@ -20,11 +20,15 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
+from tests.harness.databases import TestDatabase
+from tests.harness.waiting import until
+from tests.server.harness.running import Publish
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch.v1.model_service_pb2_grpc import ModelServiceStub
 from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
+from staunch_model_store.store import ModelStore
 
 FORBIDDEN = {
     "sklearn",
@@ -80,11 +84,10 @@ class Process:
 
 @pytest.fixture
 async def worker(
-    clients: Any, publish: Any, tmp_path: Path
+    people: TestDatabase, publish: Publish, store: ModelStore
 ) -> AsyncIterator[Callable[..., Awaitable[Process]]]:
     """`await worker(code=None, **variables)` starts a worker process; STAUNCH_ goes before the variables."""
-    store = tmp_path / "models"
-    publish(store)
+    publish()
     started: list[Process] = []
 
     async def start(
@@ -95,8 +98,8 @@ async def worker(
         settings = {
             "PORT": port,
             "METRICS_PORT": metrics_port,
-            "STORE": store,
-            "DATABASE_READER_URL": clients.reader_url,
+            "STORE": store.root,
+            "DATABASE_READER_URL": people.reader_url,
             "READY_FD": writing,
         } | variables
         environment = {f"STAUNCH_{name}": str(value) for name, value in settings.items()}
@@ -226,13 +229,13 @@ async def test_a_sigterm_loses_no_call_of_callers_that_heed_the_health(worker: A
     assert (await one.ended())[0] == 0
 
 
-async def test_calls_in_progress_end_before_the_process_does(worker: Any, clients: Any) -> None:
+async def test_calls_in_progress_end_before_the_process_does(worker: Any, people: TestDatabase) -> None:
     one = await worker()
     predictions = PredictionServiceStub(one.channel)
     await predictions.Predict(pb.PredictRequest(customer_id=3))
-    locking = await asyncpg.connect(clients.owner_url)
+    locking = await asyncpg.connect(people.owner_url)
     async with locking.transaction():
-        await locking.execute("LOCK TABLE public.clients IN ACCESS EXCLUSIVE MODE")
+        await locking.execute("LOCK TABLE public.people IN ACCESS EXCLUSIVE MODE")
         call = asyncio.ensure_future(predictions.Predict(pb.PredictRequest(customer_id=3), timeout=20))
         await asyncio.sleep(0.2)
         one.signal(signal.SIGTERM)
@@ -245,13 +248,13 @@ async def test_calls_in_progress_end_before_the_process_does(worker: Any, client
     assert (await one.ended())[0] == 0
 
 
-async def test_a_second_sigterm_is_immediate(worker: Any, clients: Any) -> None:
+async def test_a_second_sigterm_is_immediate(worker: Any, people: TestDatabase) -> None:
     one = await worker()
     predictions = PredictionServiceStub(one.channel)
     await predictions.Predict(pb.PredictRequest(customer_id=3))
-    locking = await asyncpg.connect(clients.owner_url)
+    locking = await asyncpg.connect(people.owner_url)
     async with locking.transaction():
-        await locking.execute("LOCK TABLE public.clients IN ACCESS EXCLUSIVE MODE")
+        await locking.execute("LOCK TABLE public.people IN ACCESS EXCLUSIVE MODE")
         call = predictions.Predict(pb.PredictRequest(customer_id=3))
         await asyncio.sleep(0.2)
         one.signal(signal.SIGTERM)
@@ -262,13 +265,11 @@ async def test_a_second_sigterm_is_immediate(worker: Any, clients: Any) -> None:
     await locking.close()
 
 
-async def test_a_sighup_loads_what_was_published_since(
-    worker: Any, publish: Any, until: Any, tmp_path: Path
-) -> None:
+async def test_a_sighup_loads_what_was_published_since(worker: Any, publish: Publish) -> None:
     one = await worker(STORE_POLL_S="3600")
     predictions = PredictionServiceStub(one.channel)
     assert (await predictions.Predict(pb.PredictRequest(customer_id=3))).model.version == 1
-    publish(tmp_path / "models", seed=1)
+    publish(base=1.0)
     one.signal(signal.SIGHUP)
 
     async def second_answers() -> bool:

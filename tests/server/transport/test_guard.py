@@ -9,6 +9,9 @@ from typing import Any
 import grpc
 import pytest
 from grpc import aio
+from tests.harness.waiting import until
+from tests.server.harness.errors import failure, read_all
+from tests.server.harness.shell import StartShell
 
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_server.errors import Reason, Refusal, Resource, Violation
@@ -26,14 +29,14 @@ def refusing(refusal: BaseException) -> Any:
     return handler
 
 
-async def test_an_answer_carries_the_request_id_of_the_caller(shell: Any) -> None:
+async def test_an_answer_carries_the_request_id_of_the_caller(shell: StartShell) -> None:
     call = (await shell()).predict(metadata=(("x-request-id", "mine-7"),))
     assert pb.PredictResponse.FromString(await call).probability == 0.5
     assert dict(await call.trailing_metadata())["x-request-id"] == "mine-7"
 
 
 @pytest.mark.parametrize("given", [(), (("x-request-id", "a b"),), (("x-request-id", "x" * 129),)])
-async def test_an_absent_or_unfit_request_id_is_made(shell: Any, given: Any) -> None:
+async def test_an_absent_or_unfit_request_id_is_made(shell: StartShell, given: Any) -> None:
     server = await shell()
     calls = [server.predict(metadata=given) for _ in range(2)]
     made = []
@@ -44,26 +47,28 @@ async def test_an_absent_or_unfit_request_id_is_made(shell: Any, given: Any) -> 
     assert all(re.fullmatch(r"[0-9a-f]{12}-[0-9a-f]+", one) for one in made)
 
 
-async def test_an_error_carries_the_request_id_too(shell: Any) -> None:
+async def test_an_error_carries_the_request_id_too(shell: StartShell) -> None:
     error = await (await shell()).failure(MALFORMED, metadata=(("x-request-id", "mine-8"),))
     assert error.trailing["x-request-id"] == "mine-8"
 
 
-async def test_malformed_bytes_are_the_callers_mistake_and_name_no_class_of_ours(shell: Any) -> None:
+async def test_malformed_bytes_are_the_callers_mistake_and_name_no_class_of_ours(shell: StartShell) -> None:
     error = await (await shell()).failure(MALFORMED)
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_MESSAGE")
     assert "staunch.v1.PredictRequest" in error.message
 
 
 @pytest.mark.parametrize("raw", [b"", b"\x00", b"\xff" * 50, b"\x0a\x02\xff\xfe", b"\x08" * 99, b"\x12\x80"])
-async def test_hostile_bytes_never_come_back_as_unknown(shell: Any, raw: bytes) -> None:
+async def test_hostile_bytes_never_come_back_as_unknown(shell: StartShell, raw: bytes) -> None:
     server = await shell()
     call = server.predict(raw)
     assert await call.code() in (grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT)
     assert pb.PredictResponse.FromString(await server.predict()).probability == 0.5
 
 
-async def test_a_large_unary_request_is_refused_by_us_and_a_huge_one_by_the_library(shell: Any) -> None:
+async def test_a_large_unary_request_is_refused_by_us_and_a_huge_one_by_the_library(
+    shell: StartShell,
+) -> None:
     server = await shell()
     fits = pb.PredictRequest(model="m" * (MAX_UNARY_BYTES - 4)).SerializeToString()
     assert len(fits) == MAX_UNARY_BYTES
@@ -74,7 +79,7 @@ async def test_a_large_unary_request_is_refused_by_us_and_a_huge_one_by_the_libr
     assert (error.code, error.infos) == (grpc.StatusCode.RESOURCE_EXHAUSTED, [])
 
 
-async def test_an_unknown_method_is_unimplemented(shell: Any) -> None:
+async def test_an_unknown_method_is_unimplemented(shell: StartShell) -> None:
     channel = (await shell()).channel
     for method in ("/staunch.v1.PredictionService/Guess", "/other.Service/Predict"):
         with pytest.raises(aio.AioRpcError) as caught:
@@ -83,7 +88,9 @@ async def test_an_unknown_method_is_unimplemented(shell: Any) -> None:
 
 
 @pytest.mark.parametrize("reason", list(Reason), ids=lambda reason: reason.name)
-async def test_every_reason_reaches_the_caller_with_its_code_and_one_info(shell: Any, reason: Any) -> None:
+async def test_every_reason_reaches_the_caller_with_its_code_and_one_info(
+    shell: StartShell, reason: Any
+) -> None:
     error = await (await shell(predict=refusing(Refusal(reason, "expected a, got b: do c")))).failure()
     assert (error.code.value[0], error.reason) == (reason.code, reason.name)
     assert error.message == "expected a, got b: do c"
@@ -91,7 +98,7 @@ async def test_every_reason_reaches_the_caller_with_its_code_and_one_info(shell:
     assert (error.retry_s is not None) == (error.code is grpc.StatusCode.UNAVAILABLE)
 
 
-async def test_violations_and_resources_travel_as_google_rpc_details(shell: Any) -> None:
+async def test_violations_and_resources_travel_as_google_rpc_details(shell: StartShell) -> None:
     refusal = Refusal(
         Reason.CUSTOMER_NOT_FOUND,
         "no customer 42",
@@ -105,7 +112,7 @@ async def test_violations_and_resources_travel_as_google_rpc_details(shell: Any)
     assert dict(error.infos[0].metadata) == {"model": "churn@3"}
 
 
-async def test_details_stay_small_enough_to_arrive_however_much_is_wrong(shell: Any) -> None:
+async def test_details_stay_small_enough_to_arrive_however_much_is_wrong(shell: StartShell) -> None:
     violations = [Violation(f"features.values[{'é' * 500}]", "ü" * 500) for _ in range(500)]
     refusal = Refusal(
         Reason.FEATURE_UNKNOWN, "ß" * 10_000, violations=violations, resource=Resource("model", "x" * 9_000)
@@ -116,7 +123,7 @@ async def test_details_stay_small_enough_to_arrive_however_much_is_wrong(shell: 
     assert error.violations[-1][1].endswith("(and 480 more fields)")
 
 
-async def test_an_unforeseen_error_is_an_incident_that_tells_nothing(shell: Any, caplog: Any) -> None:
+async def test_an_unforeseen_error_is_an_incident_that_tells_nothing(shell: StartShell, caplog: Any) -> None:
     server = await shell(predict=refusing(RuntimeError(SECRET)))
     error = await server.failure(metadata=(("traceparent", "00-abc-def-01"),))
     assert (error.code, error.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
@@ -129,21 +136,21 @@ async def test_an_unforeseen_error_is_an_incident_that_tells_nothing(shell: Any,
     assert "00-abc-def-01" in record.getMessage()
 
 
-async def test_a_handler_that_answers_nonsense_is_an_incident(shell: Any) -> None:
+async def test_a_handler_that_answers_nonsense_is_an_incident(shell: StartShell) -> None:
     async def nonsense(request: Any, call: Any) -> Any:
         return "no message"
 
     assert (await (await shell(predict=nonsense)).failure()).reason == "INTERNAL"
 
 
-async def test_a_deadline_that_is_too_short_is_refused_on_arrival(shell: Any) -> None:
+async def test_a_deadline_that_is_too_short_is_refused_on_arrival(shell: StartShell) -> None:
     server = await shell()
     with pytest.raises(aio.AioRpcError) as caught:
         await server.predict(timeout=0.0001)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-async def test_a_slow_answer_is_refused_just_before_the_caller_gives_up(shell: Any) -> None:
+async def test_a_slow_answer_is_refused_just_before_the_caller_gives_up(shell: StartShell) -> None:
     async def slow(request: Any, call: Any) -> Any:
         await asyncio.sleep(30)
 
@@ -153,7 +160,7 @@ async def test_a_slow_answer_is_refused_just_before_the_caller_gives_up(shell: A
     assert (error.code, error.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
 
 
-async def test_a_call_without_a_deadline_gets_ours(shell: Any) -> None:
+async def test_a_call_without_a_deadline_gets_ours(shell: StartShell) -> None:
     async def slow(request: Any, call: Any) -> Any:
         await asyncio.sleep(30)
 
@@ -161,7 +168,7 @@ async def test_a_call_without_a_deadline_gets_ours(shell: Any) -> None:
     assert (await server.failure()).reason == "DEADLINE_EXCEEDED"
 
 
-async def test_a_handler_that_keeps_its_deadline_gets_no_timer_of_ours(shell: Any) -> None:
+async def test_a_handler_that_keeps_its_deadline_gets_no_timer_of_ours(shell: StartShell) -> None:
     async def slow(request: Any, call: Any) -> pb.PredictResponse:
         await asyncio.sleep(0.1)
         return pb.PredictResponse()
@@ -169,7 +176,7 @@ async def test_a_handler_that_keeps_its_deadline_gets_no_timer_of_ours(shell: An
     await (await shell(predict=slow, default_deadline_s=0.05, keeps_deadline=True)).predict()
 
 
-async def test_a_handler_sees_a_monotonic_deadline_of_its_own(shell: Any) -> None:
+async def test_a_handler_sees_a_monotonic_deadline_of_its_own(shell: StartShell) -> None:
     left: list[float] = []
 
     async def measuring(request: Any, call: Any) -> pb.PredictResponse:
@@ -184,7 +191,7 @@ async def test_a_handler_sees_a_monotonic_deadline_of_its_own(shell: Any) -> Non
 
 
 @pytest.mark.parametrize("how", ["cancel", "deadline"])
-async def test_a_call_given_up_cancels_its_handler(shell: Any, how: str) -> None:
+async def test_a_call_given_up_cancels_its_handler(shell: StartShell, how: str) -> None:
     entered, ended = asyncio.Event(), asyncio.Event()
 
     async def waiting(request: Any, call: Any) -> Any:
@@ -203,7 +210,7 @@ async def test_a_call_given_up_cancels_its_handler(shell: Any, how: str) -> None
     assert await server.guard.idle(5)
 
 
-async def test_one_call_too_many_is_overloaded_and_the_others_are_answered(shell: Any, until: Any) -> None:
+async def test_one_call_too_many_is_overloaded_and_the_others_are_answered(shell: StartShell) -> None:
     release = asyncio.Event()
 
     async def waiting(request: Any, call: Any) -> pb.PredictResponse:
@@ -220,7 +227,7 @@ async def test_one_call_too_many_is_overloaded_and_the_others_are_answered(shell
     assert server.guard.calls == 0
 
 
-async def test_streams_that_never_send_lock_nobody_out(shell: Any) -> None:
+async def test_streams_that_never_send_lock_nobody_out(shell: StartShell) -> None:
     server = await shell(max_streams=1)
     silent = [server.batch() for _ in range(5)]
     await asyncio.gather(*(call.wait_for_connection() for call in silent))
@@ -230,47 +237,37 @@ async def test_streams_that_never_send_lock_nobody_out(shell: Any) -> None:
         one.cancel()
 
 
-async def test_one_stream_too_many_is_overloaded(shell: Any, read_error: Any) -> None:
+async def test_one_stream_too_many_is_overloaded(shell: StartShell) -> None:
     server = await shell(max_streams=1)
     chunk = pb.BatchPredictRequest(customer_ids=[7]).SerializeToString()
     first = server.batch()
     await first.write(chunk)
     await first.read()
     second = server.batch(iter([chunk]))
-    with pytest.raises(aio.AioRpcError) as caught:
-        _ = [one async for one in second]
-    assert read_error(caught.value).reason == "OVERLOADED"
+    assert (await failure(second.read())).reason == "OVERLOADED"
     await first.done_writing()
     assert await first.read() is aio.EOF
 
 
-async def idle(call: Any, read_error: Any) -> Any:
-    with pytest.raises(aio.AioRpcError) as caught:
-        await call.read()
-    return read_error(caught.value)
-
-
-async def test_a_stream_whose_caller_falls_silent_is_ended_and_its_place_is_free(
-    shell: Any, read_error: Any
-) -> None:
+async def test_a_stream_whose_caller_falls_silent_is_ended_and_its_place_is_free(shell: StartShell) -> None:
     server = await shell(max_streams=1, stream_idle_s=0.3)
     silent = server.batch()
     await silent.write(b"")
     await silent.read()
     began = time.monotonic()
-    error = await idle(silent, read_error)
+    error = await failure(silent.read())
     assert 0.2 < time.monotonic() - began < 2
     assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "STREAM_IDLE")
     assert error.message.startswith("Expected a message or the end of the stream within 0.3 s, got neither;")
     assert [one async for one in server.batch(iter([b"", b""]))] == [b"", b""]
 
 
-async def test_a_stream_that_never_sends_is_ended_too(shell: Any, read_error: Any) -> None:
+async def test_a_stream_that_never_sends_is_ended_too(shell: StartShell) -> None:
     server = await shell(stream_idle_s=0.2)
-    assert (await idle(server.batch(), read_error)).reason == "STREAM_IDLE"
+    assert (await failure(server.batch().read())).reason == "STREAM_IDLE"
 
 
-async def test_a_caller_that_waits_for_our_answers_is_not_silent(shell: Any) -> None:
+async def test_a_caller_that_waits_for_our_answers_is_not_silent(shell: StartShell) -> None:
     async def slow(requests: Any, call: Any) -> Any:
         async for _ in requests:
             await asyncio.sleep(0.5)
@@ -280,7 +277,7 @@ async def test_a_caller_that_waits_for_our_answers_is_not_silent(shell: Any) -> 
     assert len([one async for one in server.batch(iter([b"", b"", b""]))]) == 3
 
 
-async def test_a_stream_may_be_silent_for_ever_where_that_is_set(shell: Any) -> None:
+async def test_a_stream_may_be_silent_for_ever_where_that_is_set(shell: StartShell) -> None:
     server = await shell(stream_idle_s=0.0)
     call = server.batch()
     await call.write(b"")
@@ -292,7 +289,7 @@ async def test_a_stream_may_be_silent_for_ever_where_that_is_set(shell: Any) -> 
     assert await call.read() is aio.EOF
 
 
-async def test_a_malformed_chunk_reaches_the_handler_in_its_place(shell: Any) -> None:
+async def test_a_malformed_chunk_reaches_the_handler_in_its_place(shell: StartShell) -> None:
     seen: list[Any] = []
 
     async def listing(requests: Any, call: Any) -> Any:
@@ -309,27 +306,25 @@ async def test_a_malformed_chunk_reaches_the_handler_in_its_place(shell: Any) ->
     assert "x-request-id" in dict(await call.trailing_metadata())
 
 
-async def test_a_stream_that_fails_ends_with_one_rich_status(shell: Any, read_error: Any) -> None:
+async def test_a_stream_that_fails_ends_with_one_rich_status(shell: StartShell) -> None:
     async def failing(requests: Any, call: Any) -> Any:
         async for _ in requests:
             yield pb.BatchPredictResponse()
             raise RuntimeError(SECRET)
 
     call = (await shell(batch=failing)).batch(iter([b"", b""]))
-    with pytest.raises(aio.AioRpcError) as caught:
-        _ = [one async for one in call]
-    error = read_error(caught.value)
+    error = await failure(read_all(call))
     assert error.reason == "INTERNAL"
     assert "hunter2" not in repr(error)
 
 
-async def test_an_empty_stream_is_answered_with_an_empty_stream(shell: Any) -> None:
+async def test_an_empty_stream_is_answered_with_an_empty_stream(shell: StartShell) -> None:
     call = (await shell()).batch(iter([]))
     assert [one async for one in call] == []
     assert await call.code() is grpc.StatusCode.OK
 
 
-async def test_a_stream_given_up_frees_its_place(shell: Any) -> None:
+async def test_a_stream_given_up_frees_its_place(shell: StartShell) -> None:
     server = await shell(max_streams=1)
     call = server.batch()
     await call.write(b"")
@@ -339,9 +334,7 @@ async def test_a_stream_given_up_frees_its_place(shell: Any) -> None:
     assert await server.guard.idle(5)
 
 
-async def test_draining_refuses_what_is_new_and_ends_what_is_open(
-    shell: Any, read_error: Any, until: Any
-) -> None:
+async def test_draining_refuses_what_is_new_and_ends_what_is_open(shell: StartShell) -> None:
     release = asyncio.Event()
 
     async def waiting(request: Any, call: Any) -> pb.PredictResponse:
@@ -357,16 +350,14 @@ async def test_draining_refuses_what_is_new_and_ends_what_is_open(
     server.guard.drain()
     error = await server.failure()
     assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
-    with pytest.raises(aio.AioRpcError) as caught:
-        await stream.read()
-    assert read_error(caught.value).reason == "DRAINING"
+    assert (await failure(stream.read())).reason == "DRAINING"
     assert not await server.guard.idle(0)
     release.set()
     assert pb.PredictResponse.FromString(await in_progress).probability == 0.25
     assert await server.guard.idle(5)
 
 
-async def test_calls_are_counted_by_method_code_reason_and_model(shell: Any) -> None:
+async def test_calls_are_counted_by_method_code_reason_and_model(shell: StartShell) -> None:
     async def scoring(request: Any, call: Any) -> pb.PredictResponse:
         call.model = "churn@3"
         if request.model:
@@ -389,7 +380,7 @@ async def test_calls_are_counted_by_method_code_reason_and_model(shell: Any) -> 
     assert values("staunch_call_seconds_count", {"method": method, "model": "churn@3"}) == 2
 
 
-async def test_a_call_given_up_is_counted_as_cancelled(shell: Any, until: Any) -> None:
+async def test_a_call_given_up_is_counted_as_cancelled(shell: StartShell) -> None:
     async def waiting(request: Any, call: Any) -> Any:
         await asyncio.sleep(30)
 

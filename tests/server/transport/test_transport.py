@@ -13,6 +13,8 @@ from google.protobuf import descriptor_pb2
 from grpc import aio
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
+from tests.harness.waiting import until
+from tests.server.harness.shell import StartShell
 
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_server.transport import aio as transport_aio
@@ -39,7 +41,7 @@ def watch(channel: aio.Channel, service: str = "") -> Any:
     return method(health_pb2.HealthCheckRequest(service=service))
 
 
-async def test_health_begins_as_not_serving_and_follows_what_we_set(shell: Any) -> None:
+async def test_health_begins_as_not_serving_and_follows_what_we_set(shell: StartShell) -> None:
     server = await shell()
     assert (await check(server.channel)).status == STATES.NOT_SERVING
     await server.transport.set_serving("", True)
@@ -50,13 +52,13 @@ async def test_health_begins_as_not_serving_and_follows_what_we_set(shell: Any) 
     assert (await check(server.channel, SERVICE)).status == STATES.NOT_SERVING
 
 
-async def test_the_health_of_an_unknown_service_is_not_found(shell: Any) -> None:
+async def test_the_health_of_an_unknown_service_is_not_found(shell: StartShell) -> None:
     with pytest.raises(aio.AioRpcError) as caught:
         await check((await shell()).channel, "no.Such")
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-async def test_watchers_hear_of_every_change_and_of_our_leaving(shell: Any) -> None:
+async def test_watchers_hear_of_every_change_and_of_our_leaving(shell: StartShell) -> None:
     server = await shell()
     await server.transport.set_serving(SERVICE, True)
     watching = watch(server.channel, SERVICE)
@@ -72,7 +74,7 @@ async def test_watchers_hear_of_every_change_and_of_our_leaving(shell: Any) -> N
 
 
 @pytest.mark.parametrize("method", ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"])
-async def test_malformed_bytes_to_health_are_an_invalid_argument(shell: Any, method: str) -> None:
+async def test_malformed_bytes_to_health_are_an_invalid_argument(shell: StartShell, method: str) -> None:
     call = (await shell()).channel.unary_unary(method)(b"\x0a\xff")
     assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
 
@@ -83,7 +85,7 @@ async def reflect(channel: aio.Channel, *requests: bytes) -> list[Any]:
     return [reflection_pb2.ServerReflectionResponse.FromString(one) async for one in call]
 
 
-async def test_reflection_lists_the_services_and_gives_whole_descriptors(shell: Any) -> None:
+async def test_reflection_lists_the_services_and_gives_whole_descriptors(shell: StartShell) -> None:
     server = await shell(reflects=True)
     listing = reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
     symbol = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE).SerializeToString()
@@ -97,7 +99,7 @@ async def test_reflection_lists_the_services_and_gives_whole_descriptors(shell: 
     assert {"staunch/v1/prediction_service.proto", "google/protobuf/timestamp.proto"} <= files
 
 
-async def test_reflection_finds_a_method_by_name_as_ghz_asks_for_it(shell: Any) -> None:
+async def test_reflection_finds_a_method_by_name_as_ghz_asks_for_it(shell: StartShell) -> None:
     server = await shell(reflects=True)
     names = [f"{SERVICE}.Predict", f"{SERVICE}.Nope", "nothing.at.all", ""]
     asked = [reflection_pb2.ServerReflectionRequest(file_containing_symbol=name) for name in names]
@@ -106,7 +108,7 @@ async def test_reflection_finds_a_method_by_name_as_ghz_asks_for_it(shell: Any) 
     assert all(answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0] for answer in missing)
 
 
-async def test_reflection_is_absent_unless_asked_for_and_survives_malformed_bytes(shell: Any) -> None:
+async def test_reflection_is_absent_unless_asked_for_and_survives_malformed_bytes(shell: StartShell) -> None:
     with pytest.raises(aio.AioRpcError) as caught:
         await reflect((await shell()).channel, b"")
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
@@ -115,7 +117,7 @@ async def test_reflection_is_absent_unless_asked_for_and_survives_malformed_byte
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_a_used_port_is_refused_unless_sharing_is_asked_for(shell: Any) -> None:
+async def test_a_used_port_is_refused_unless_sharing_is_asked_for(shell: StartShell) -> None:
     server = await shell()
     kind = type(server.transport)
     rival = kind([], host="127.0.0.1", port=server.port)
@@ -129,7 +131,7 @@ async def test_a_used_port_is_refused_unless_sharing_is_asked_for(shell: Any) ->
         await one.stop(0)
 
 
-async def test_ipv6_loopback_is_served_too(shell: Any) -> None:
+async def test_ipv6_loopback_is_served_too(shell: StartShell) -> None:
     with contextlib.closing(socket.socket(socket.AF_INET6)) as probe:
         try:
             probe.bind(("::1", 0))
@@ -142,7 +144,7 @@ async def test_ipv6_loopback_is_served_too(shell: Any) -> None:
     await transport.stop(0)
 
 
-async def test_a_hundred_calls_share_a_connection_and_the_next_waits(shell: Any, until: Any) -> None:
+async def test_a_hundred_calls_share_a_connection_and_the_next_waits(shell: StartShell) -> None:
     release = asyncio.Event()
 
     async def waiting(request: Any, call: Any) -> pb.PredictResponse:
@@ -159,7 +161,7 @@ async def test_a_hundred_calls_share_a_connection_and_the_next_waits(shell: Any,
     assert len(await asyncio.gather(*calls)) == 130
 
 
-async def test_a_drain_that_callers_see_in_the_health_loses_no_call(shell: Any) -> None:
+async def test_a_drain_that_callers_see_in_the_health_loses_no_call(shell: StartShell) -> None:
     async def working(request: Any, call: Any) -> pb.PredictResponse:
         await asyncio.sleep(0.003)
         return pb.PredictResponse(probability=0.5)
@@ -195,7 +197,9 @@ async def test_a_drain_that_callers_see_in_the_health_loses_no_call(shell: Any) 
     await heeding
 
 
-async def test_stopping_lets_calls_in_progress_end_and_cancels_what_outlives_the_grace(shell: Any) -> None:
+async def test_stopping_lets_calls_in_progress_end_and_cancels_what_outlives_the_grace(
+    shell: StartShell,
+) -> None:
     async def working(request: Any, call: Any) -> pb.PredictResponse:
         await asyncio.sleep(0.2 if request.customer_id == 1 else 30)
         return pb.PredictResponse(probability=0.5)
@@ -225,7 +229,7 @@ wait.wait()
 
 
 async def test_the_stream_of_a_client_that_vanished_does_not_count_for_ever(
-    shell: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+    shell: StartShell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Frozen, a client answers no more than one whose machine lost its network, and closes nothing either."""
     monkeypatch.setattr(transport_aio, "KEEPALIVE_S", 0.5)

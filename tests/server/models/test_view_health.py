@@ -1,87 +1,93 @@
 """Many views on one server, of which one breaks: at the start, or when its tables change under the server."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from grpc import aio
 from grpc_health.v1 import health_pb2
-from tests.server.small_models import TABLE, filled, until_async, view_text
+from tests.harness.databases import DatabaseFactory, TestDatabase, execute
+from tests.harness.waiting import until
+from tests.server.harness.errors import failure
+from tests.server.harness.running import Publish, Running, Serve
+from tests.server.small_models import TABLE, view_text
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
-from staunch_features.postgres.connection import connect
+from staunch_features.postgres.connection import opened
+from staunch_model_store.store import ModelStore
 from staunch_server.models import registry
-
-Serve = Callable[..., Awaitable[Any]]
 
 WITHOUT_B = view_text().replace("people.b,", "people.a AS b,")
 BREAK, MEND = "ALTER TABLE public.people RENAME b TO c", "ALTER TABLE public.people RENAME c TO b"
 
 
-@pytest.fixture
-def changing(database_factory: Callable[..., Any]) -> Any:
-    """A database of people whose tables the test may change.
+@dataclass(frozen=True)
+class Changing:
+    """A database of people whose tables the test may change: `await changing(sql)`."""
 
-    `await changing(sql)`, `changing.url`; `async with changing.holding(sql)` in a transaction left open.
-    """
-    made = filled(database_factory(), TABLE)
+    database: TestDatabase
 
-    async def execute(sql: str) -> None:
-        connection = await connect(made.owner_url)
-        await connection.execute(sql)
-        await connection.close()
+    @property
+    def url(self) -> str:
+        return self.database.reader_url
+
+    async def __call__(self, sql: str) -> None:
+        async with opened(self.database.owner_url) as connection:
+            await connection.execute(sql)
 
     @asynccontextmanager
-    async def holding(sql: str) -> AsyncIterator[None]:
-        connection = await connect(made.owner_url)
-        async with connection.transaction():
+    async def holding(self, sql: str) -> AsyncIterator[None]:
+        """Runs SQL in a transaction that is left open for the block."""
+        async with opened(self.database.owner_url) as connection, connection.transaction():
             await connection.execute(sql)
             yield
-        await connection.close()
-
-    execute.url, execute.holding = made.reader_url, holding  # type: ignore[attr-defined]
-    return execute
 
 
 @pytest.fixture
-async def live(publish: Any, serve: Serve, changing: Any) -> Any:
+def changing(database_factory: DatabaseFactory) -> Changing:
+    """A database of people of the test's own."""
+    made = database_factory()
+    execute(made.owner_url, TABLE)
+    return Changing(made)
+
+
+@pytest.fixture
+async def live(publish: Publish, serve: Serve, changing: Changing) -> Running:
     """A server of two models, of which `churn` needs the column b and `spend` does not."""
     publish("churn")
     publish("spend", text=WITHOUT_B)
     return await serve(database_reader_url=changing.url, store_poll_s=0.05)
 
 
-async def state(live: Any, model: str) -> tuple[int, str, str]:
+async def state(live: Running, model: str) -> tuple[int, str, str]:
     found = (await live.models.GetModel(mpb.GetModelRequest(model=model))).model
     return found.state, found.state_reason, found.state_message
 
 
-async def predict(live: Any, model: str) -> pb.PredictResponse:
+async def predict(live: Running, model: str) -> pb.PredictResponse:
     return await live.prediction.Predict(pb.PredictRequest(model=model, customer_id=8))
 
 
-async def reason(live: Any, read_error: Any, model: str) -> str:
-    with pytest.raises(aio.AioRpcError) as caught:
-        await predict(live, model)
-    return str(read_error(caught.value).reason)
+async def reason(live: Running, model: str) -> str:
+    return (await failure(predict(live, model))).reason
 
 
-async def chunk(live: Any, model: str) -> pb.BatchPredictResponse:
+async def chunk(live: Running, model: str) -> pb.BatchPredictResponse:
     request = pb.BatchPredictRequest(model=model, customer_ids=[1, 2, 3])
     (answer,) = [one async for one in live.prediction.BatchPredict(iter([request]))]
     return answer
 
 
-def shown(live: Any, model: str) -> set[str]:
+def shown(live: Running, model: str) -> set[str]:
     """The states that the metric tells of a model."""
     samples = live.server.metrics.model_info.collect()[0].samples
     return {s.labels["state"] for s in samples if s.labels["model"] == model and s.value == 1}
 
 
-async def assert_broken_beside_a_sound_one(live: Any, read_error: Any) -> None:
-    assert await reason(live, read_error, "churn") == "MODEL_REFUSED"
+async def assert_broken_beside_a_sound_one(live: Running) -> None:
+    assert await reason(live, "churn") == "MODEL_REFUSED"
     refused, why, message = await state(live, "churn@1")
     assert (refused, why) == (mpb.MODEL_STATE_REFUSED, "MODEL_REFUSED")
     assert "churn@1/features.sql" in message
@@ -94,24 +100,24 @@ async def assert_broken_beside_a_sound_one(live: Any, read_error: Any) -> None:
 
 
 async def test_a_view_that_is_broken_at_the_start_leaves_the_others_serving_and_shows(
-    publish: Any, serve: Serve, changing: Any, read_error: Any
+    publish: Publish, serve: Serve, changing: Changing
 ) -> None:
     publish("churn")
     publish("spend", text=WITHOUT_B)
     await changing(BREAK)
-    await assert_broken_beside_a_sound_one(await serve(database_reader_url=changing.url), read_error)
+    await assert_broken_beside_a_sound_one(await serve(database_reader_url=changing.url))
 
 
 async def test_a_view_that_breaks_under_the_server_leaves_the_others_serving_and_shows(
-    live: Any, changing: Any, read_error: Any
+    live: Running, changing: Changing
 ) -> None:
     await predict(live, "churn")
     assert shown(live, "churn") == {"READY"}
     await changing(BREAK)
-    await assert_broken_beside_a_sound_one(live, read_error)
+    await assert_broken_beside_a_sound_one(live)
 
 
-async def test_a_stream_finds_a_broken_view_out_too(live: Any, changing: Any) -> None:
+async def test_a_stream_finds_a_broken_view_out_too(live: Running, changing: Changing) -> None:
     await changing(BREAK)
     (error,) = (await chunk(live, "churn")).errors
     assert error.reason == "MODEL_REFUSED"
@@ -119,7 +125,7 @@ async def test_a_stream_finds_a_broken_view_out_too(live: Any, changing: Any) ->
 
 
 async def test_a_broken_view_is_found_out_without_a_call(
-    live: Any, changing: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+    live: Running, changing: Changing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "_LOOK_S", 0.1)
     await changing(BREAK)
@@ -127,11 +133,9 @@ async def test_a_broken_view_is_found_out_without_a_call(
     assert shown(live, "spend") == {"READY"}
 
 
-async def test_a_right_that_is_taken_away_breaks_a_view_too(
-    live: Any, changing: Any, read_error: Any
-) -> None:
+async def test_a_right_that_is_taken_away_breaks_a_view_too(live: Running, changing: Changing) -> None:
     await changing("REVOKE SELECT ON public.people FROM PUBLIC")
-    assert await reason(live, read_error, "churn") == "MODEL_REFUSED"
+    assert await reason(live, "churn") == "MODEL_REFUSED"
     assert "permission denied" in (await state(live, "churn@1"))[2]
 
 
@@ -150,11 +154,11 @@ async def test_a_right_that_is_taken_away_breaks_a_view_too(
     ],
 )
 async def test_what_is_no_view_is_refused_with_line_and_mend_before_it_answers(
-    publish: Any, serve: Serve, read_error: Any, old: str, new: str, line: int, message: str
+    publish: Publish, serve: Serve, old: str, new: str, line: int, message: str
 ) -> None:
     publish("churn", text=view_text().replace(old, new))
     live = await serve()
-    assert await reason(live, read_error, "churn") == "MODEL_REFUSED"
+    assert await reason(live, "churn") == "MODEL_REFUSED"
     refused, why, told = await state(live, "churn@1")
     assert (refused, why) == (mpb.MODEL_STATE_REFUSED, "MODEL_REFUSED")
     assert f"churn@1/features.sql:{line}: " in told
@@ -163,7 +167,7 @@ async def test_what_is_no_view_is_refused_with_line_and_mend_before_it_answers(
 
 
 async def test_a_clock_within_a_function_is_refused_with_its_name(
-    publish: Any, serve: Serve, changing: Any, read_error: Any
+    publish: Publish, serve: Serve, changing: Changing
 ) -> None:
     await changing(
         "CREATE FUNCTION public.today() RETURNS float8 LANGUAGE plpgsql STABLE "
@@ -171,18 +175,18 @@ async def test_a_clock_within_a_function_is_refused_with_its_name(
     )
     publish("churn", text=view_text().replace("people.b,", "people.b + 0 * public.today() AS b,"))
     live = await serve(database_reader_url=changing.url)
-    assert await reason(live, read_error, "churn") == "MODEL_REFUSED"
+    assert await reason(live, "churn") == "MODEL_REFUSED"
     message = (await state(live, "churn@1"))[2]
     assert message.startswith("churn@1/features.sql:11: CURRENT_DATE in function today() answers differently")
     assert "let the function take the moment as an argument" in message
 
 
 async def test_a_view_whose_tables_are_mended_answers_again_by_itself(
-    live: Any, changing: Any, read_error: Any, until: Any, caplog: Any
+    live: Running, changing: Changing, caplog: Any
 ) -> None:
     caplog.set_level("INFO")
     await changing(BREAK)
-    assert await reason(live, read_error, "churn") == "MODEL_REFUSED"
+    assert await reason(live, "churn") == "MODEL_REFUSED"
     await changing(MEND)
     await until(lambda: shown(live, "churn") == {"READY"})
     said = [record.getMessage() for record in caplog.records if record.name == "staunch.models"]
@@ -193,7 +197,7 @@ async def test_a_view_whose_tables_are_mended_answers_again_by_itself(
 
 
 @pytest.fixture
-async def three(publish: Any, serve: Serve, changing: Any) -> Any:
+async def three(publish: Publish, serve: Serve, changing: Changing) -> Running:
     """A server of three models whose views read a table each; that of `churn` is not there at the start."""
     for name in ("churn", "spend", "visits"):
         publish(name, text=view_text().replace("public.people", f"public.{name}"))
@@ -203,7 +207,7 @@ async def three(publish: Any, serve: Serve, changing: Any) -> Any:
     return await serve(database_reader_url=changing.url, store_poll_s=0.05)
 
 
-async def states(live: Any) -> dict[str, tuple[int, str, set[str]]]:
+async def states(live: Running) -> dict[str, tuple[int, str, set[str]]]:
     """Of each model what GetModel says, what a call answers, and what the metric shows."""
     told = {}
     for model in ("churn", "spend", "visits"):
@@ -217,7 +221,7 @@ ILL = (mpb.MODEL_STATE_REFUSED, "FAILED_PRECONDITION", {"REFUSED"})
 
 
 async def test_of_three_views_two_break_and_are_mended_and_state_and_metric_follow(
-    three: Any, changing: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+    three: Running, changing: Changing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "_LOOK_S", 0.5)
     assert await states(three) == {"churn": ILL, "spend": WELL, "visits": WELL}
@@ -236,7 +240,7 @@ async def test_of_three_views_two_break_and_are_mended_and_state_and_metric_foll
 
 
 async def test_a_dropped_table_breaks_its_view_until_it_is_made_again(
-    three: Any, changing: Any, until: Any
+    three: Running, changing: Changing
 ) -> None:
     await changing("ALTER TABLE public.spend RENAME TO kept")
     assert (await states(three))["spend"][1] == "FAILED_PRECONDITION"
@@ -246,7 +250,7 @@ async def test_a_dropped_table_breaks_its_view_until_it_is_made_again(
     assert (await states(three))["spend"] == WELL
 
 
-async def health(live: Any) -> tuple[int, bool]:
+async def health(live: Running) -> tuple[int, bool]:
     method = live.channel.unary_unary("/grpc.health.v1.Health/Check")
     answer = health_pb2.HealthCheckResponse.FromString(await method(b""))
     return answer.status, live.server.healthy()
@@ -254,7 +258,7 @@ async def health(live: Any) -> tuple[int, bool]:
 
 @pytest.mark.parametrize("when", ["at the start", "under the server"])
 async def test_health_stays_serving_while_the_only_view_fails(
-    publish: Any, serve: Serve, changing: Any, read_error: Any, when: str
+    publish: Publish, serve: Serve, changing: Changing, when: str
 ) -> None:
     """The database is the same for every server: if all of them left their balancer, who would be helped?"""
     publish("churn")
@@ -264,7 +268,7 @@ async def test_health_stays_serving_while_the_only_view_fails(
     if when == "under the server":
         await predict(live, "churn")
         await changing(BREAK)
-    assert await reason(live, read_error, "churn") == "MODEL_REFUSED"
+    assert await reason(live, "churn") == "MODEL_REFUSED"
     assert await health(live) == (health_pb2.HealthCheckResponse.SERVING, True)
     assert live.server.registry.ready() == []
     given = {name: pb.FeatureValue(number=1) for name in ("a", "b", "hours")}
@@ -273,33 +277,33 @@ async def test_health_stays_serving_while_the_only_view_fails(
 
 
 async def test_a_view_that_takes_other_ids_than_its_model_was_trained_on_is_refused_and_says_so(
-    publish: Any, serve: Serve, changing: Any, read_error: Any
+    publish: Publish, serve: Serve, changing: Changing
 ) -> None:
     publish("churn", text=view_text("text"))
     live = await serve(database_reader_url=changing.url)
-    assert await reason(live, read_error, "churn") == "MODEL_REFUSED"
+    assert await reason(live, "churn") == "MODEL_REFUSED"
     refused, _, message = await state(live, "churn@1")
     assert refused == mpb.MODEL_STATE_REFUSED
     assert "churn@1/features.sql: expected the view to give int64, got text; bring the" in message
 
 
 async def test_a_newer_version_takes_over_once_its_view_works(
-    live: Any, changing: Any, publish: Any, until: Any
+    live: Running, changing: Changing, publish: Publish
 ) -> None:
     publish(text=view_text().replace("people.b,", "people.c AS b,"))
     await until(lambda: "REFUSED" in shown(live, "churn"))
     assert (await predict(live, "churn")).model.version == 1
     await changing("ALTER TABLE public.people ADD c float8")
     await until(lambda: shown(live, "churn") == {"READY"})
-    await until_async(lambda: _answered_by(live, 2))
+    await until(lambda: _answered_by(live, 2))
 
 
-async def _answered_by(live: Any, version: int) -> bool:
+async def _answered_by(live: Running, version: int) -> bool:
     return bool((await predict(live, "churn")).model.version == version)
 
 
 async def test_a_view_whose_table_is_locked_keeps_no_other_from_being_found_mended(
-    three: Any, changing: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+    three: Running, changing: Changing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "_LOOK_S", 0.0)
     monkeypatch.setattr(registry, "_CHECK_S", 0.2)
@@ -311,21 +315,19 @@ async def test_a_view_whose_table_is_locked_keeps_no_other_from_being_found_mend
 
 
 async def test_no_alias_moves_to_a_version_whose_view_broke(
-    live: Any, changing: Any, publish: Any, read_error: Any, store: Any
+    live: Running, changing: Changing, publish: Publish, store: ModelStore
 ) -> None:
     await changing(BREAK)
-    await reason(live, read_error, "churn")
+    await reason(live, "churn")
     request = mpb.SetAliasRequest(name="churn", alias="challenger", version=1)
-    with pytest.raises(aio.AioRpcError) as caught:
-        await live.models.SetAlias(request)
-    assert read_error(caught.value).reason == "MODEL_REFUSED"
+    assert (await failure(live.models.SetAlias(request))).reason == "MODEL_REFUSED"
     assert store.aliases("churn") == {"champion": 1}
 
 
 async def test_a_version_that_never_fitted_says_so_once_a_request_has_named_it(
-    live: Any, publish: Any, read_error: Any
+    live: Running, publish: Publish
 ) -> None:
     publish(text=view_text().replace("people.b,", "people.b AS c,"), alias=None)
-    assert await reason(live, read_error, "churn@2") == "MODEL_REFUSED"
+    assert await reason(live, "churn@2") == "MODEL_REFUSED"
     assert (await state(live, "churn@2"))[0] == mpb.MODEL_STATE_REFUSED
     assert (await state(live, "churn@1"))[0] == mpb.MODEL_STATE_READY

@@ -1,20 +1,18 @@
 """Explain over a real server: exact, ordered, cut where asked, and reproducible."""
 
 import math
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from grpc import aio
+from tests.server.harness.errors import failure
+from tests.server.harness.running import Publish, Serve
 from tests.server.small_models import expected_margin, person, small_trees
 
 from staunch.v1 import prediction_service_pb2 as pb
 
-Serve = Callable[..., Awaitable[Any]]
 NOON = Timestamp(seconds=int(datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()))
 
 
@@ -55,7 +53,7 @@ def shapley(values: tuple[float, ...]) -> list[float]:
 
 @pytest.mark.parametrize("customer_id", [3, 7, 8, 9])
 async def test_contributions_are_the_shapley_values_and_add_up_to_the_output(
-    publish: Any, serve: Serve, customer_id: int
+    publish: Publish, serve: Serve, customer_id: int
 ) -> None:
     publish()
     live = await serve()
@@ -74,7 +72,7 @@ async def test_contributions_are_the_shapley_values_and_add_up_to_the_output(
 
 
 async def test_the_score_is_the_one_that_predict_gives(
-    publish: Any, serve: Serve, transport_name: str
+    publish: Publish, serve: Serve, transport_name: str
 ) -> None:
     publish()
     live = await serve(transport=transport_name)
@@ -84,7 +82,7 @@ async def test_the_score_is_the_one_that_predict_gives(
     assert explained.prediction == predicted
 
 
-async def test_contributions_come_largest_first_and_ties_by_name(publish: Any, serve: Serve) -> None:
+async def test_contributions_come_largest_first_and_ties_by_name(publish: Publish, serve: Serve) -> None:
     publish()
     live = await serve()
     for customer_id in (3, 8, 9):
@@ -95,7 +93,9 @@ async def test_contributions_come_largest_first_and_ties_by_name(publish: Any, s
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 50])
-async def test_what_is_not_listed_is_summed_in_the_remainder(publish: Any, serve: Serve, most: int) -> None:
+async def test_what_is_not_listed_is_summed_in_the_remainder(
+    publish: Publish, serve: Serve, most: int
+) -> None:
     publish()
     live = await serve()
     full = (await live.prediction.Explain(pb.ExplainRequest(customer_id=8, as_of_time=NOON))).explanation
@@ -108,7 +108,7 @@ async def test_what_is_not_listed_is_summed_in_the_remainder(publish: Any, serve
     assert cut.additivity_error <= 1e-9
 
 
-async def test_values_used_and_overridden_ones_are_told(publish: Any, serve: Serve) -> None:
+async def test_values_used_and_overridden_ones_are_told(publish: Publish, serve: Serve) -> None:
     publish()
     live = await serve()
     request = pb.ExplainRequest(customer_id=7, overrides={"a": pb.FeatureValue(number=2)})
@@ -118,7 +118,7 @@ async def test_values_used_and_overridden_ones_are_told(publish: Any, serve: Ser
     assert next(c.value.number for c in listed if c.feature == "a") == 2
 
 
-async def test_given_features_are_explained_too(publish: Any, serve: Serve) -> None:
+async def test_given_features_are_explained_too(publish: Publish, serve: Serve) -> None:
     publish(base=0.25)
     live = await serve()
     values = {"a": 6.0, "b": 1.0, "hours": 5.0}
@@ -128,13 +128,11 @@ async def test_given_features_are_explained_too(publish: Any, serve: Serve) -> N
     assert not answer.prediction.HasField("as_of_time")
 
 
-async def test_a_version_without_an_explainer_says_so(publish: Any, serve: Serve, read_error: Any) -> None:
+async def test_a_version_without_an_explainer_says_so(publish: Publish, serve: Serve) -> None:
     publish(explainer=False)
     live = await serve()
     assert (await live.prediction.Predict(pb.PredictRequest(customer_id=8))).probability > 0
-    with pytest.raises(aio.AioRpcError) as caught:
-        await live.prediction.Explain(pb.ExplainRequest(customer_id=8))
-    error = read_error(caught.value)
+    error = await failure(live.prediction.Explain(pb.ExplainRequest(customer_id=8)))
     assert (error.code.name, error.reason) == ("FAILED_PRECONDITION", "EXPLAINER_MISSING")
 
 
@@ -150,17 +148,15 @@ async def test_a_version_without_an_explainer_says_so(publish: Any, serve: Serve
     ids=lambda case: case if isinstance(case, str) else "",
 )
 async def test_what_predict_refuses_explain_refuses(
-    publish: Any, serve: Serve, read_error: Any, request_: pb.ExplainRequest, reason: str
+    publish: Publish, serve: Serve, request_: pb.ExplainRequest, reason: str
 ) -> None:
     publish()
     live = await serve()
-    with pytest.raises(aio.AioRpcError) as caught:
-        await live.prediction.Explain(request_)
-    assert read_error(caught.value).reason == reason
+    assert (await failure(live.prediction.Explain(request_))).reason == reason
 
 
 async def test_an_explanation_can_be_computed_again_from_what_it_tells(
-    publish: Any, serve: Serve, transport_name: str
+    publish: Publish, serve: Serve, transport_name: str
 ) -> None:
     publish()
     live = await serve(transport=transport_name)

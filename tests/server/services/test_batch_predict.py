@@ -2,14 +2,25 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
-from tests.server.small_models import EPOCH, TWICE, expected_margin, person, sigmoid, view_text
+from tests.harness.waiting import until
+from tests.server.harness.errors import failure
+from tests.server.harness.running import Locked, Publish, Running, Serve
+from tests.server.small_models import (
+    TWICE,
+    expected_margin,
+    hours_known,
+    person,
+    sigmoid,
+    stamp,
+    view_text,
+)
 
 from staunch import AsyncClient, Score
 from staunch.v1 import prediction_service_pb2 as pb
@@ -17,14 +28,7 @@ from staunch_server.errors import Refusal
 from staunch_server.services.batch_predict import ROW_MESSAGE_BYTES, BatchPredictor
 from staunch_server.transport.seam import Call
 
-Serve = Callable[..., Awaitable[Any]]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-def stamp(when: datetime) -> Timestamp:
-    made = Timestamp()
-    made.FromDatetime(when)
-    return made
 
 
 # A view that reads no table, so that it answers while the people are locked.
@@ -38,7 +42,7 @@ OTHER_VIEW = (
 )
 
 
-async def ask(live: Any, *chunks: pb.BatchPredictRequest) -> list[pb.BatchPredictResponse]:
+async def ask(live: Running, *chunks: pb.BatchPredictRequest) -> list[pb.BatchPredictResponse]:
     return [answer async for answer in live.prediction.BatchPredict(iter(chunks))]
 
 
@@ -47,14 +51,16 @@ def ids_of(*ids: int, **fields: Any) -> pb.BatchPredictRequest:
 
 
 def expected(i: int, as_of: datetime) -> float:
-    return sigmoid(expected_margin(person(i, (as_of - EPOCH).total_seconds() / 3600 - i)))
+    return sigmoid(expected_margin(person(i, hours_known(i, as_of))))
 
 
 def errors(answer: pb.BatchPredictResponse) -> list[tuple[int | None, int, str]]:
     return [(e.index if e.HasField("index") else None, e.code, e.reason) for e in answer.errors]
 
 
-async def test_each_chunk_is_answered_once_in_order(publish: Any, serve: Serve, transport_name: str) -> None:
+async def test_each_chunk_is_answered_once_in_order(
+    publish: Publish, serve: Serve, transport_name: str
+) -> None:
     publish()
     live = await serve(transport=transport_name)
     answers = await ask(live, ids_of(1, 2, 3), ids_of(5, 4), ids_of(9))
@@ -67,7 +73,7 @@ async def test_each_chunk_is_answered_once_in_order(publish: Any, serve: Serve, 
         assert not answer.errors
 
 
-async def test_one_version_and_one_moment_answer_a_whole_stream(publish: Any, serve: Serve) -> None:
+async def test_one_version_and_one_moment_answer_a_whole_stream(publish: Publish, serve: Serve) -> None:
     first = publish()
     live = await serve()
 
@@ -86,7 +92,9 @@ async def test_one_version_and_one_moment_answer_a_whole_stream(publish: Any, se
     assert (await ask(live, ids_of(1)))[0].model.version == 2
 
 
-async def test_a_given_moment_holds_for_the_stream_and_may_be_repeated(publish: Any, serve: Serve) -> None:
+async def test_a_given_moment_holds_for_the_stream_and_may_be_repeated(
+    publish: Publish, serve: Serve
+) -> None:
     publish()
     live = await serve()
     at = stamp(NOON)
@@ -96,7 +104,7 @@ async def test_a_given_moment_holds_for_the_stream_and_may_be_repeated(publish: 
 
 
 async def test_duplicates_are_answered_each_and_bad_rows_fail_only_themselves(
-    publish: Any, serve: Serve
+    publish: Publish, serve: Serve
 ) -> None:
     publish()
     live = await serve()
@@ -118,14 +126,14 @@ async def test_duplicates_are_answered_each_and_bad_rows_fail_only_themselves(
             assert answer.risk_bands[place] == pb.RISK_BAND_UNSPECIFIED
 
 
-async def test_a_chunk_of_bad_ids_alone_needs_no_query(publish: Any, serve: Serve) -> None:
+async def test_a_chunk_of_bad_ids_alone_needs_no_query(publish: Publish, serve: Serve) -> None:
     publish()
     live = await serve(database_reader_url="postgresql://nobody@127.0.0.1:1/none")
     (answer,) = await ask(live, ids_of(0, -1))
     assert [reason for *_, reason in errors(answer)] == ["CUSTOMER_ID_INVALID"] * 2
 
 
-async def test_a_full_chunk_is_answered(publish: Any, serve: Serve) -> None:
+async def test_a_full_chunk_is_answered(publish: Publish, serve: Serve) -> None:
     publish()
     live = await serve()
     ids = [1 + i % 200 for i in range(10_000)]
@@ -148,7 +156,7 @@ CHUNK_ERRORS = {
 
 
 async def test_a_wrong_chunk_gets_one_error_without_index_and_the_stream_goes_on(
-    publish: Any, serve: Serve, transport_name: str
+    publish: Publish, serve: Serve, transport_name: str
 ) -> None:
     publish()
     live = await serve(transport=transport_name)
@@ -165,7 +173,7 @@ async def test_a_wrong_chunk_gets_one_error_without_index_and_the_stream_goes_on
 
 
 async def test_malformed_chunks_are_answered_in_their_place_even_first(
-    publish: Any, serve: Serve, transport_name: str
+    publish: Publish, serve: Serve, transport_name: str
 ) -> None:
     publish()
     live = await serve(transport=transport_name)
@@ -186,21 +194,18 @@ async def test_malformed_chunks_are_answered_in_their_place_even_first(
     ],
 )
 async def test_a_stream_whose_first_message_says_nothing_usable_ends_with_that(
-    publish: Any,
+    publish: Publish,
     serve: Serve,
     transport_name: str,
-    read_error: Any,
     first: pb.BatchPredictRequest,
     reason: str,
 ) -> None:
     publish()
     live = await serve(transport=transport_name)
-    with pytest.raises(aio.AioRpcError) as caught:
-        await ask(live, first)
-    assert read_error(caught.value).reason == reason
+    assert (await failure(ask(live, first))).reason == reason
 
 
-async def test_an_empty_stream_ends_well(publish: Any, serve: Serve) -> None:
+async def test_an_empty_stream_ends_well(publish: Publish, serve: Serve) -> None:
     publish()
     live = await serve()
     assert await ask(live) == []
@@ -208,7 +213,7 @@ async def test_an_empty_stream_ends_well(publish: Any, serve: Serve) -> None:
 
 @pytest.mark.parametrize("id_type", ["text", "uuid"])
 async def test_keys_are_answered_in_the_form_they_were_asked_in(
-    publish: Any, serve: Serve, id_type: str
+    publish: Publish, serve: Serve, id_type: str
 ) -> None:
     publish(id_type=id_type)
     live = await serve()
@@ -220,7 +225,7 @@ async def test_keys_are_answered_in_the_form_they_were_asked_in(
     assert answer.probabilities[0] == answer.probabilities[2]
 
 
-async def test_a_row_that_the_view_says_it_never_gives_fails_alone(publish: Any, serve: Serve) -> None:
+async def test_a_row_that_the_view_says_it_never_gives_fails_alone(publish: Publish, serve: Serve) -> None:
     publish(text=view_text().replace("people.a, people.b", "nullif(people.a, 8) AS a, people.b"))
     live = await serve()
     (answer,) = await ask(live, ids_of(7, 8, 9))
@@ -229,7 +234,7 @@ async def test_a_row_that_the_view_says_it_never_gives_fails_alone(publish: Any,
     assert [math.isnan(p) for p in answer.probabilities] == [False, True, False]
 
 
-async def test_rows_whose_data_the_sql_fails_on_fail_alone(publish: Any, serve: Serve) -> None:
+async def test_rows_whose_data_the_sql_fails_on_fail_alone(publish: Publish, serve: Serve) -> None:
     publish(text=view_text().replace("people.a, people.b", "1 / (people.id - 57)::float8 AS a, people.b"))
     live = await serve()
     (answer,) = await ask(live, ids_of(*[i for i in range(1, 201) if i % 11]))
@@ -239,7 +244,7 @@ async def test_rows_whose_data_the_sql_fails_on_fail_alone(publish: Any, serve: 
 
 
 async def test_a_chunk_whose_rows_all_fail_stays_below_what_clients_receive(
-    publish: Any, serve: Serve
+    publish: Publish, serve: Serve
 ) -> None:
     """4 MiB; with the longest keys there would be 640 kB more."""
     publish(text=view_text().replace("people.a, people.b", "NULL::float8 AS a, people.b"))
@@ -249,14 +254,14 @@ async def test_a_chunk_whose_rows_all_fail_stays_below_what_clients_receive(
     assert answer.ByteSize() + 10_000 * (ROW_MESSAGE_BYTES - len(answer.errors[0].message) + 66) < 4 << 20
 
 
-async def test_an_id_with_two_rows_fails_alone(publish: Any, serve: Serve) -> None:
+async def test_an_id_with_two_rows_fails_alone(publish: Publish, serve: Serve) -> None:
     publish(text=view_text() + TWICE.format(id=57))
     live = await serve()
     (answer,) = await ask(live, ids_of(*[i for i in range(1, 201) if i % 11]))
     assert errors(answer) == [(51, 9, "MODEL_REFUSED")]
 
 
-async def test_a_view_that_fails_for_everybody_fails_the_chunk_soon(publish: Any, serve: Serve) -> None:
+async def test_a_view_that_fails_for_everybody_fails_the_chunk_soon(publish: Publish, serve: Serve) -> None:
     publish(
         text=view_text().replace("people.a, people.b", "1 / (people.id - people.id)::float8 AS a, people.b")
     )
@@ -267,7 +272,7 @@ async def test_a_view_that_fails_for_everybody_fails_the_chunk_soon(publish: Any
 
 
 async def test_no_more_than_two_chunks_are_in_flight_before_an_answer_is_taken(
-    publish: Any, serve: Serve
+    publish: Publish, serve: Serve
 ) -> None:
     publish()
     live = await serve()
@@ -290,7 +295,7 @@ async def test_no_more_than_two_chunks_are_in_flight_before_an_answer_is_taken(
 
 
 async def test_a_stream_that_the_client_leaves_takes_its_work_with_it(
-    publish: Any, serve: Serve, transport_name: str, until: Any, locked: Any
+    publish: Publish, serve: Serve, transport_name: str, locked: Locked
 ) -> None:
     publish()
     live = await serve(transport=transport_name)
@@ -303,7 +308,7 @@ async def test_a_stream_that_the_client_leaves_takes_its_work_with_it(
 
 
 async def test_a_chunk_that_takes_too_long_is_to_be_sent_again_and_the_stream_goes_on(
-    publish: Any, serve: Serve, locked: Any
+    publish: Publish, serve: Serve, locked: Locked
 ) -> None:
     publish()
     live = await serve(batch_timeout_s=0.2)
@@ -317,7 +322,7 @@ async def test_a_chunk_that_takes_too_long_is_to_be_sent_again_and_the_stream_go
 
 
 async def test_a_stream_that_falls_silent_ends_and_one_that_waits_for_the_database_does_not(
-    publish: Any, serve: Serve, transport_name: str, locked: Any, read_error: Any
+    publish: Publish, serve: Serve, transport_name: str, locked: Locked
 ) -> None:
     publish()
     live = await serve(transport=transport_name, stream_idle_s=0.3, max_streams=1)
@@ -328,14 +333,12 @@ async def test_a_stream_that_falls_silent_ends_and_one_that_waits_for_the_databa
         await asyncio.sleep(0.6)
     for _ in range(2):
         assert len((await stream.read()).probabilities) == 1
-    with pytest.raises(aio.AioRpcError) as caught:
-        await stream.read()
-    assert read_error(caught.value).reason == "STREAM_IDLE"
+    assert (await failure(stream.read())).reason == "STREAM_IDLE"
     assert len(await ask(live, ids_of(8))) == 1
 
 
 async def test_our_client_opens_another_stream_where_its_ids_come_too_slowly_for_one(
-    publish: Any, serve: Serve
+    publish: Publish, serve: Serve
 ) -> None:
     publish()
     live = await serve(stream_idle_s=0.2)
@@ -352,7 +355,7 @@ async def test_our_client_opens_another_stream_where_its_ids_come_too_slowly_for
 
 
 async def test_long_streams_leave_predict_its_own_connections(
-    publish: Any, serve: Serve, locked: Any, until: Any
+    publish: Publish, serve: Serve, locked: Locked
 ) -> None:
     publish()
     publish("other", uses_as_of=False, text=OTHER_VIEW)
@@ -368,7 +371,7 @@ async def test_long_streams_leave_predict_its_own_connections(
             stream.cancel()
 
 
-async def test_a_row_has_the_outcome_that_predict_gives_it(publish: Any, serve: Serve) -> None:
+async def test_a_row_has_the_outcome_that_predict_gives_it(publish: Publish, serve: Serve) -> None:
     publish()
     live = await serve()
     ids, at = [8, 11, 999_999, 0, 3], stamp(NOON)

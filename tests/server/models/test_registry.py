@@ -1,42 +1,37 @@
 """How a version that is refused is told: in the error, in GetModel, in what SetAlias and a reload say."""
 
 import re
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from grpc import aio
+from tests.harness.databases import TestDatabase
+from tests.harness.waiting import until
+from tests.server.harness.errors import failure
+from tests.server.harness.running import Publish, Running, Serve
 from tests.server.small_models import view_text
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_model_store.model import LoadedModel
-
-Serve = Callable[..., Awaitable[Any]]
+from staunch_model_store.store import ModelStore
 
 MISFIT = view_text().replace("people.b,", "people.b AS c,")
 
 
-async def failure(call: Any, read_error: Any) -> Any:
-    with pytest.raises(aio.AioRpcError) as caught:
-        await call
-    return read_error(caught.value)
-
-
-async def get(live: Any, model: str) -> mpb.Model:
+async def get(live: Running, model: str) -> mpb.Model:
     return (await live.models.GetModel(mpb.GetModelRequest(model=model))).model
 
 
-async def predict(live: Any, model: str) -> pb.PredictResponse:
+async def predict(live: Running, model: str) -> pb.PredictResponse:
     answer: pb.PredictResponse = await live.prediction.Predict(pb.PredictRequest(model=model, customer_id=8))
     return answer
 
 
-def damage(store: Any, version: int) -> None:
+def damage(store: ModelStore, version: int) -> None:
     (store.root / "churn" / "versions" / str(version) / "model.onnx").write_bytes(b"damaged")
 
 
-async def reload(live: Any) -> dict[int, int]:
+async def reload(live: Running) -> dict[int, int]:
     """The versions whose state a reload changed, and their states."""
     answer = await live.models.ReloadModels(mpb.ReloadModelsRequest())
     return {model.version: model.state for model in answer.models}
@@ -44,7 +39,7 @@ async def reload(live: Any) -> dict[int, int]:
 
 @pytest.mark.parametrize("fault", ["files", "header", "view"])
 async def test_every_refusal_names_the_version_the_first_like_the_others(
-    publish: Any, serve: Serve, store: Any, read_error: Any, fault: str
+    publish: Publish, serve: Serve, store: ModelStore, fault: str
 ) -> None:
     publish()
     publish(alias=None, text={"files": None, "header": "SELECT 1", "view": MISFIT}[fault])
@@ -58,33 +53,31 @@ async def test_every_refusal_names_the_version_the_first_like_the_others(
             live.prediction.Explain(pb.ExplainRequest(**asked)),
             live.models.SetAlias(mpb.SetAliasRequest(name="churn", alias="next", version=2)),
         ):
-            error = await failure(call, read_error)
+            error = await failure(call)
             assert (error.reason, error.resource) == ("MODEL_REFUSED", ("model", "churn@2"))
 
 
 async def test_aliases_that_cannot_be_read_are_a_refusal_of_the_model_that_was_asked_for(
-    publish: Any, serve: Serve, store: Any, read_error: Any
+    publish: Publish, serve: Serve, store: ModelStore
 ) -> None:
     publish()
     live = await serve()
     (store.root / "churn" / "aliases.json").write_text("damaged")
-    error = await failure(predict(live, "churn@next"), read_error)
+    error = await failure(predict(live, "churn@next"))
     assert (error.reason, error.resource) == ("MODEL_REFUSED", ("model", "churn@next"))
     assert (await predict(live, "churn")).model.version == 1
 
 
 @pytest.mark.parametrize("fault", ["files", "view"])
 async def test_a_version_that_set_alias_refused_is_shown_so_until_a_reload_finds_it_well(
-    publish: Any, serve: Serve, store: Any, people: Any, read_error: Any, fault: str
+    publish: Publish, serve: Serve, store: ModelStore, people: TestDatabase, fault: str
 ) -> None:
     publish()
     stored = publish(alias=None, text=MISFIT if fault == "view" else None)
     if fault == "files":
         damage(store, 2)
     live = await serve(store_poll_s=3600)
-    await failure(
-        live.models.SetAlias(mpb.SetAliasRequest(name="churn", alias="champion", version=2)), read_error
-    )
+    await failure(live.models.SetAlias(mpb.SetAliasRequest(name="churn", alias="champion", version=2)))
     told = await get(live, "churn@2")
     assert (told.state, told.state_reason) == (mpb.MODEL_STATE_REFUSED, "MODEL_REFUSED")
     assert ("model.onnx" if fault == "files" else "not described: c") in told.state_message
@@ -98,7 +91,7 @@ async def test_a_version_that_set_alias_refused_is_shown_so_until_a_reload_finds
 
 
 async def test_a_reload_of_one_alias_moved_shows_what_was_refused_before_with_its_reason(
-    publish: Any, serve: Serve, store: Any, read_error: Any
+    publish: Publish, serve: Serve, store: ModelStore
 ) -> None:
     publish()
     live = await serve(store_poll_s=3600)
@@ -114,21 +107,21 @@ async def test_a_reload_of_one_alias_moved_shows_what_was_refused_before_with_it
 
 
 async def test_a_refused_version_that_left_the_store_is_forgotten(
-    publish: Any, serve: Serve, store: Any, read_error: Any
+    publish: Publish, serve: Serve, store: ModelStore
 ) -> None:
     publish()
     publish(alias=None)
     damage(store, 2)
     live = await serve()
-    await failure(predict(live, "churn@2"), read_error)
+    await failure(predict(live, "churn@2"))
     (store.root / "churn" / "versions" / "2").rename(store.root / "gone")
     assert await reload(live) == {}
     assert live.server.registry.state(("churn", 2)).state == mpb.MODEL_STATE_STORED
-    assert (await failure(predict(live, "churn@2"), read_error)).reason == "MODEL_NOT_FOUND"
+    assert (await failure(predict(live, "churn@2"))).reason == "MODEL_NOT_FOUND"
 
 
 async def test_a_load_that_fails_as_nobody_foresaw_is_told_apart_and_the_others_are_served(
-    publish: Any, serve: Serve, read_error: Any, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
+    publish: Publish, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     publish()
     publish("spend")
@@ -142,7 +135,7 @@ async def test_a_load_that_fails_as_nobody_foresaw_is_told_apart_and_the_others_
     monkeypatch.setattr(LoadedModel, "load", staticmethod(sometimes))
     live = await serve(store_poll_s=0.05)
     assert (await predict(live, "spend")).model.name == "spend"
-    error = await failure(predict(live, "churn"), read_error)
+    error = await failure(predict(live, "churn"))
     assert error.reason == "INTERNAL"
     assert "secret" not in error.message
     loads = live.server.metrics.registry.get_sample_value

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,22 +9,22 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
-from tests.server.small_models import EPOCH, TWICE, expected_margin, person, sigmoid, view_text
+from tests.server.harness.errors import failure, read_rich_error
+from tests.server.harness.running import Publish, Running, Serve
+from tests.server.small_models import (
+    EPOCH,
+    TWICE,
+    expected_margin,
+    hours_known,
+    person,
+    sigmoid,
+    stamp,
+    view_text,
+)
 
 from staunch.v1 import prediction_service_pb2 as pb
 
-Serve = Callable[..., Awaitable[Any]]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-def stamp(when: datetime) -> Timestamp:
-    made = Timestamp()
-    made.FromDatetime(when)
-    return made
-
-
-def hours(i: int, when: datetime) -> float:
-    return (when - EPOCH).total_seconds() / 3600 - i
 
 
 def given(**values: float | None) -> pb.FeatureValues:
@@ -41,7 +40,7 @@ def plain(values: Any) -> dict[str, float | None]:
 
 
 async def test_a_live_customer_is_scored_from_the_row_as_it_stands(
-    publish: Any, serve: Serve, transport_name: str
+    publish: Publish, serve: Serve, transport_name: str
 ) -> None:
     stored = publish()
     live = await serve(transport=transport_name)
@@ -49,7 +48,7 @@ async def test_a_live_customer_is_scored_from_the_row_as_it_stands(
     answer = await live.prediction.Predict(pb.PredictRequest(customer_id=8, include_features=True))
     as_of = answer.as_of_time.ToDatetime(UTC)
     assert before - timedelta(milliseconds=1) <= as_of <= datetime.now(UTC)
-    values = person(8, hours(8, as_of))
+    values = person(8, hours_known(8, as_of))
     assert plain(answer.features) == {
         "a": values[0],
         "b": values[1],
@@ -60,7 +59,7 @@ async def test_a_live_customer_is_scored_from_the_row_as_it_stands(
 
 
 async def test_a_past_moment_gives_the_row_as_it_was_and_is_echoed_to_the_microsecond(
-    publish: Any, serve: Serve
+    publish: Publish, serve: Serve
 ) -> None:
     publish()
     live = await serve()
@@ -71,16 +70,16 @@ async def test_a_past_moment_gives_the_row_as_it_was_and_is_echoed_to_the_micros
         pb.PredictRequest(customer_id=9, as_of_time=asked, include_features=True)
     )
     assert answer.as_of_time == stamp(when)
-    assert answer.features["hours"].number == pytest.approx(hours(9, when), abs=1e-9)
+    assert answer.features["hours"].number == pytest.approx(hours_known(9, when), abs=1e-9)
 
 
-async def test_features_are_answered_only_when_asked_for(publish: Any, serve: Serve) -> None:
+async def test_features_are_answered_only_when_asked_for(publish: Publish, serve: Serve) -> None:
     publish()
     live = await serve()
     assert not (await live.prediction.Predict(pb.PredictRequest(customer_id=8))).features
 
 
-async def test_a_null_comes_back_without_a_kind(publish: Any, serve: Serve) -> None:
+async def test_a_null_comes_back_without_a_kind(publish: Publish, serve: Serve) -> None:
     publish()
     live = await serve()
     answer = await live.prediction.Predict(pb.PredictRequest(customer_id=7, include_features=True))
@@ -88,7 +87,7 @@ async def test_a_null_comes_back_without_a_kind(publish: Any, serve: Serve) -> N
     assert "b" in answer.features
 
 
-async def test_given_features_are_scored_without_the_database(publish: Any, serve: Serve) -> None:
+async def test_given_features_are_scored_without_the_database(publish: Publish, serve: Serve) -> None:
     publish()
     live = await serve(database_reader_url="postgresql://nobody@127.0.0.1:1/none")
     answer = await live.prediction.Predict(
@@ -99,7 +98,7 @@ async def test_given_features_are_scored_without_the_database(publish: Any, serv
     assert plain(answer.features) == {"a": 6, "b": None, "hours": 10}
 
 
-async def test_overrides_replace_single_features_of_the_live_row(publish: Any, serve: Serve) -> None:
+async def test_overrides_replace_single_features_of_the_live_row(publish: Publish, serve: Serve) -> None:
     publish()
     live = await serve()
     request = pb.PredictRequest(
@@ -118,7 +117,7 @@ async def test_overrides_replace_single_features_of_the_live_row(publish: Any, s
     [(-5, pb.RISK_BAND_LOW), (-1.5, pb.RISK_BAND_MEDIUM), (5, pb.RISK_BAND_HIGH)],
 )
 async def test_the_band_follows_the_thresholds_of_the_version(
-    publish: Any, serve: Serve, base: float, band: int
+    publish: Publish, serve: Serve, base: float, band: int
 ) -> None:
     publish(base=base)
     live = await serve()
@@ -126,7 +125,7 @@ async def test_the_band_follows_the_thresholds_of_the_version(
     assert answer.risk_band == band
 
 
-async def test_without_thresholds_there_is_no_band(publish: Any, serve: Serve) -> None:
+async def test_without_thresholds_there_is_no_band(publish: Publish, serve: Serve) -> None:
     publish(thresholds=None)
     live = await serve()
     answer = await live.prediction.Predict(pb.PredictRequest(features=given(a=6, b=None, hours=200)))
@@ -134,14 +133,14 @@ async def test_without_thresholds_there_is_no_band(publish: Any, serve: Serve) -
 
 
 @pytest.mark.parametrize("model", ["", "churn", "churn@champion", "churn@1"])
-async def test_a_version_is_found_by_each_of_its_names(publish: Any, serve: Serve, model: str) -> None:
+async def test_a_version_is_found_by_each_of_its_names(publish: Publish, serve: Serve, model: str) -> None:
     publish()
     live = await serve()
     answer = await live.prediction.Predict(pb.PredictRequest(model=model, customer_id=8))
     assert answer.model.version == 1
 
 
-async def test_a_moment_a_little_ahead_of_our_clock_is_now(publish: Any, serve: Serve) -> None:
+async def test_a_moment_a_little_ahead_of_our_clock_is_now(publish: Publish, serve: Serve) -> None:
     publish()
     live = await serve()
     ahead = stamp(datetime.now(UTC) + timedelta(seconds=3))
@@ -153,7 +152,7 @@ async def test_a_moment_a_little_ahead_of_our_clock_is_now(publish: Any, serve: 
     ("id_type", "key"), [("text", "key-8"), ("uuid", "00000000-0000-4000-8000-000000000008")]
 )
 async def test_keys_name_a_customer_where_the_view_wants_them(
-    publish: Any, serve: Serve, id_type: str, key: str
+    publish: Publish, serve: Serve, id_type: str, key: str
 ) -> None:
     publish(id_type=id_type)
     live = await serve()
@@ -164,7 +163,7 @@ async def test_keys_name_a_customer_where_the_view_wants_them(
     assert [plain(answer.features)["a"] for answer in answers] == [8, 8]
 
 
-async def test_a_view_without_time_needs_none(publish: Any, serve: Serve) -> None:
+async def test_a_view_without_time_needs_none(publish: Publish, serve: Serve) -> None:
     publish(uses_as_of=False)
     live = await serve()
     answer = await live.prediction.Predict(pb.PredictRequest(customer_id=8, include_features=True))
@@ -172,7 +171,9 @@ async def test_a_view_without_time_needs_none(publish: Any, serve: Serve) -> Non
     assert not answer.HasField("as_of_time")
 
 
-async def test_many_calls_at_once_get_their_own_rows(publish: Any, serve: Serve, transport_name: str) -> None:
+async def test_many_calls_at_once_get_their_own_rows(
+    publish: Publish, serve: Serve, transport_name: str
+) -> None:
     publish()
     live = await serve(transport=transport_name, max_batch_rows=8)
     ids = [i for i in range(1, 121) if i % 11]
@@ -237,19 +238,13 @@ CODES = {"MODEL_NOT_FOUND": "NOT_FOUND", "CUSTOMER_NOT_FOUND": "NOT_FOUND"} | {
 }
 
 
-async def failure(call: Any, read_error: Any) -> Any:
-    with pytest.raises(aio.AioRpcError) as caught:
-        await call
-    return read_error(caught.value)
-
-
 async def test_each_wrong_request_gets_its_code_reason_and_a_message_that_says_what_to_do(
-    publish: Any, serve: Serve, transport_name: str, read_error: Any
+    publish: Publish, serve: Serve, transport_name: str
 ) -> None:
     publish()
     live = await serve(transport=transport_name)
     for case, (request, reason) in REFUSED.items():
-        error = await failure(live.prediction.Predict(request), read_error)
+        error = await failure(live.prediction.Predict(request))
         assert (case, error.reason) == (case, reason)
         assert error.code.name == CODES.get(reason, "INVALID_ARGUMENT")
         assert error.message
@@ -258,7 +253,7 @@ async def test_each_wrong_request_gets_its_code_reason_and_a_message_that_says_w
         assert bool(error.violations) == (error.code == grpc.StatusCode.INVALID_ARGUMENT)
 
 
-async def test_messages_on_features_name_them(publish: Any, serve: Serve, read_error: Any) -> None:
+async def test_messages_on_features_name_them(publish: Publish, serve: Serve) -> None:
     publish()
     live = await serve()
     told = {
@@ -268,18 +263,18 @@ async def test_messages_on_features_name_them(publish: Any, serve: Serve, read_e
         "features.values: never null in this view: a; ": given(a=None, b=1, hours=1),
     }
     for message, features in told.items():
-        error = await failure(live.prediction.Predict(pb.PredictRequest(features=features)), read_error)
+        error = await failure(live.prediction.Predict(pb.PredictRequest(features=features)))
         assert error.message.startswith(message)
 
 
 @pytest.mark.parametrize("uses_as_of", [True, False])
 async def test_who_is_not_eligible_is_told_by_which_view_and_what_to_do(
-    publish: Any, serve: Serve, read_error: Any, uses_as_of: bool
+    publish: Publish, serve: Serve, uses_as_of: bool
 ) -> None:
     publish("gym", uses_as_of=uses_as_of)
     live = await serve()
     call = live.prediction.Predict(pb.PredictRequest(model="gym", customer_id=11))
-    message = (await failure(call, read_error)).message
+    message = (await failure(call)).message
     assert "got 11, for whom _eligible of the view " in message
     assert message.endswith("; ask for an as_of_time at which it is, or leave them out.") == uses_as_of
     assert message.endswith(" is not true; leave them out.") != uses_as_of
@@ -296,52 +291,46 @@ async def test_who_is_not_eligible_is_told_by_which_view_and_what_to_do(
         ("uuid", ""),
     ],
 )
-async def test_a_key_that_is_none_is_refused(
-    publish: Any, serve: Serve, read_error: Any, id_type: str, key: str
-) -> None:
+async def test_a_key_that_is_none_is_refused(publish: Publish, serve: Serve, id_type: str, key: str) -> None:
     publish(id_type=id_type)
     live = await serve()
-    error = await failure(live.prediction.Predict(pb.PredictRequest(customer_key=key)), read_error)
+    error = await failure(live.prediction.Predict(pb.PredictRequest(customer_key=key)))
     assert (error.reason, error.violations[0][0]) == ("CUSTOMER_ID_INVALID", "customer_key")
 
 
-async def test_an_id_for_a_view_keyed_by_text_is_refused(publish: Any, serve: Serve, read_error: Any) -> None:
+async def test_an_id_for_a_view_keyed_by_text_is_refused(publish: Publish, serve: Serve) -> None:
     publish(id_type="text")
     live = await serve()
-    error = await failure(live.prediction.Predict(pb.PredictRequest(customer_id=8)), read_error)
+    error = await failure(live.prediction.Predict(pb.PredictRequest(customer_id=8)))
     assert error.reason == "ID_TYPE_MISMATCH"
 
 
-async def test_a_moment_for_a_view_without_time_is_refused(
-    publish: Any, serve: Serve, read_error: Any
-) -> None:
+async def test_a_moment_for_a_view_without_time_is_refused(publish: Publish, serve: Serve) -> None:
     publish(uses_as_of=False)
     live = await serve()
     request = pb.PredictRequest(customer_id=8, as_of_time=stamp(NOON))
-    error = await failure(live.prediction.Predict(request), read_error)
+    error = await failure(live.prediction.Predict(request))
     assert error.reason == "AS_OF_NOT_ALLOWED"
 
 
-async def test_a_longest_key_is_taken(publish: Any, serve: Serve, read_error: Any) -> None:
+async def test_a_longest_key_is_taken(publish: Publish, serve: Serve) -> None:
     publish(id_type="text")
     live = await serve()
-    error = await failure(live.prediction.Predict(pb.PredictRequest(customer_key="é" * 32)), read_error)
+    error = await failure(live.prediction.Predict(pb.PredictRequest(customer_key="é" * 32)))
     assert error.reason == "CUSTOMER_NOT_FOUND"
 
 
-async def test_a_row_that_the_view_says_it_never_gives_is_not_scored(
-    publish: Any, serve: Serve, read_error: Any
-) -> None:
+async def test_a_row_that_the_view_says_it_never_gives_is_not_scored(publish: Publish, serve: Serve) -> None:
     publish(text=view_text().replace("people.a, people.b", "nullif(people.a, 8) AS a, people.b"))
     live = await serve()
     asked = [live.prediction.Predict(pb.PredictRequest(customer_id=i)) for i in (8, 9)]
-    error = await failure(asked[0], read_error)
+    error = await failure(asked[0])
     assert error.reason == "MODEL_REFUSED"
     assert "feature a is null" in error.message
     assert (await asked[1]).probability > 0
 
 
-async def failure_of_8_alone(live: Any) -> Any:
+async def failure_of_8_alone(live: Running) -> Any:
     """Asks for ten customers at once and sees that the eighth alone fails; its failure."""
     ids = list(range(1, 11))
     asked = [live.prediction.Predict(pb.PredictRequest(customer_id=i)) for i in ids]
@@ -351,26 +340,24 @@ async def failure_of_8_alone(live: Any) -> Any:
     return outcomes[7]
 
 
-async def test_a_row_whose_data_the_sql_fails_on_fails_alone(
-    publish: Any, serve: Serve, read_error: Any
-) -> None:
+async def test_a_row_whose_data_the_sql_fails_on_fails_alone(publish: Publish, serve: Serve) -> None:
     publish(text=view_text().replace("people.a, people.b", "1 / (people.a - 8) AS a, people.b"))
-    error = read_error(await failure_of_8_alone(await serve()))
+    error = read_rich_error(await failure_of_8_alone(await serve()))
     assert error.reason == "MODEL_REFUSED"
     assert "division by zero" in error.message
 
 
 async def test_an_id_with_two_rows_fails_alone_and_no_other_caller_hears_of_it(
-    publish: Any, serve: Serve, read_error: Any
+    publish: Publish, serve: Serve
 ) -> None:
     publish(text=view_text() + TWICE.format(id=8))
-    error = read_error(await failure_of_8_alone(await serve()))
+    error = read_rich_error(await failure_of_8_alone(await serve()))
     assert error.reason == "MODEL_REFUSED"
     assert "churn@1/features.sql: for 8 " in error.message
     assert "more than one" in error.message
 
 
-async def test_one_bad_id_fails_only_itself(publish: Any, serve: Serve) -> None:
+async def test_one_bad_id_fails_only_itself(publish: Publish, serve: Serve) -> None:
     publish()
     live = await serve()
     ids = [8, 999_999, 11, 0, 9]

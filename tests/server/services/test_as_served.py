@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode, aio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.features.churn.histories import FOREVER, History, copy, histories, write
-from tests.server.small_models import small_manifest
+from tests.server.harness.running import Running
+from tests.server.small_models import small_manifest, stamp
 
 import staunch_sql
 from staunch.v1 import prediction_service_pb2 as pb
@@ -39,7 +39,7 @@ SOME = settings(max_examples=8)
 class Serving:
     """A server of a model over the shipped churn view, the database's owner and the view's source."""
 
-    live: Any
+    live: Running
     owner: Connection
     source: FeatureSource
     names: list[str]
@@ -142,9 +142,7 @@ async def test_the_features_that_a_call_tells_are_those_of_its_moment_asked_late
         if told is not None:
             moment, features = told
             assert await serving.later(customer, moment) == features
-            stamp = Timestamp()
-            stamp.FromDatetime(moment)
-            assert await serving.predict(customer, as_of_time=stamp) == told
+            assert await serving.predict(customer, as_of_time=stamp(moment)) == told
 
 
 def regular(customer: int) -> History:

@@ -1,132 +1,68 @@
 """The database away, in each way there is: told in time, nothing left over, and well again by itself."""
 
 import asyncio
-import os
-import shutil
-import signal
-import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-from grpc import aio
-from tests.server.small_models import TABLE, until_async, view_text
+from grpc import StatusCode
+from tests.harness.databases import TestDatabase
+from tests.harness.waiting import until
+from tests.server.harness.errors import failure
+from tests.server.harness.outages import Fragile
+from tests.server.harness.running import Locked, Publish, Running, Serve
+from tests.server.small_models import view_text
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_features.postgres.connection import connect
-from staunch_local.postgres.server import EmbeddedPostgres
-
-Serve = Callable[..., Awaitable[Any]]
 
 
-class Fragile:
-    """A PostgreSQL of the tests' own, to be stopped and frozen."""
-
-    def __init__(self, folder: Path) -> None:
-        fast = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB"}
-        self.server = EmbeddedPostgres(folder, settings=fast)
-        self.server.start()
-
-    @property
-    def url(self) -> str:
-        return self.server.reader_url
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Stops every process of it by SIGSTOP, as a machine that hangs does."""
-        pids = self._pids()
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
-
-    def _pids(self) -> list[int]:
-        assert self.server.pid is not None
-        children = Path(f"/proc/{self.server.pid}/task/{self.server.pid}/children").read_text().split()
-        return [self.server.pid, *map(int, children)]
-
-    async def connections(self) -> int:
-        """How many connections it holds of ours."""
-        connection = await connect(self.server.owner_url)
-        count = await connection.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE usename = 'staunch_reader'"
-        )
-        await connection.close()
-        return int(count)
-
-
-async def _fill(url: str) -> None:
-    connection = await connect(url)
-    await connection.execute(TABLE)
-    await connection.close()
-
-
-@pytest.fixture(scope="module")
-def _fragile() -> Iterator[Fragile]:
-    folder = Path(tempfile.mkdtemp(prefix="staunch-fragile-"))
-    folder.chmod(0o755)
-    fragile = Fragile(folder)
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, _fill(fragile.server.owner_url)).result()
-    yield fragile
-    fragile.server.stop()
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def fragile(_fragile: Fragile) -> Fragile:
-    """The fragile PostgreSQL, running."""
-    if not _fragile.server.running:
-        _fragile.server.start()
-    return _fragile
-
-
-async def predict(live: Any, **options: Any) -> pb.PredictResponse:
+async def predict(live: Running, **options: Any) -> pb.PredictResponse:
     answer: pb.PredictResponse = await live.prediction.Predict(pb.PredictRequest(customer_id=8), **options)
     return answer
 
 
-async def unavailable(live: Any, read_error: Any, timeout_s: float) -> None:
+async def unavailable(live: Running, timeout_s: float) -> None:
     """Asserts that Predict is UNAVAILABLE before its deadline."""
     began = time.monotonic()
-    with pytest.raises(aio.AioRpcError) as caught:
-        await predict(live, timeout=timeout_s)
+    error = await failure(predict(live, timeout=timeout_s))
     assert time.monotonic() - began < timeout_s
-    error = read_error(caught.value)
     assert (error.code.name, error.reason) == ("UNAVAILABLE", "DATABASE_UNAVAILABLE")
     assert error.retry_s
     assert "127.0.0.1" not in error.message
 
 
-async def recovered(live: Any) -> None:
-    """Waits until Predict answers again, after nothing worse than UNAVAILABLE."""
+async def outcome(live: Running, customer_id: int = 8, timeout_s: float = 2.0) -> str:
+    """Returns "OK", or the reason of an UNAVAILABLE that came before the caller's deadline."""
+    began = time.monotonic()
+    call = live.prediction.Predict(pb.PredictRequest(customer_id=customer_id), timeout=timeout_s)
+    if await call.code() is StatusCode.OK:
+        return "OK"
+    assert time.monotonic() - began < timeout_s
+    error = await failure(call)
+    assert error.code is StatusCode.UNAVAILABLE, error
+    return error.reason
+
+
+async def recovered(live: Running) -> None:
+    """Waits until Predict answers again, by itself and after nothing worse than UNAVAILABLE."""
 
     async def answers() -> bool:
-        call = live.prediction.Predict(pb.PredictRequest(customer_id=8), timeout=2)
-        code = await call.code()
-        assert code.name in ("OK", "UNAVAILABLE")
-        return bool(code.name == "OK")
+        return await outcome(live) == "OK"
 
-    await until_async(answers)
+    await until(answers)
 
 
 async def test_a_stopped_database_is_unavailable_and_back_when_it_is_back(
-    publish: Any, serve: Serve, transport_name: str, fragile: Fragile, read_error: Any
+    publish: Publish, serve: Serve, transport_name: str, fragile: Fragile
 ) -> None:
     publish()
     live = await serve(transport=transport_name, database_reader_url=fragile.url)
     await predict(live)
     fragile.server.stop()
     for _ in range(3):
-        await unavailable(live, read_error, 1.0)
+        await unavailable(live, 1.0)
     fragile.server.start()
     await recovered(live)
     assert live.server.databases.interactive.in_use == 0
@@ -135,24 +71,24 @@ async def test_a_stopped_database_is_unavailable_and_back_when_it_is_back(
 
 @pytest.mark.parametrize("timeout_s", [0.5, 1.5])
 async def test_a_frozen_database_is_unavailable_before_each_callers_deadline(
-    publish: Any, serve: Serve, transport_name: str, fragile: Fragile, read_error: Any, timeout_s: float
+    publish: Publish, serve: Serve, transport_name: str, fragile: Fragile, timeout_s: float
 ) -> None:
     publish()
     live = await serve(transport=transport_name, database_reader_url=fragile.url)
     await predict(live)
     with fragile.frozen():
-        await asyncio.gather(*(unavailable(live, read_error, timeout_s + i / 20) for i in range(8)))
-        await unavailable(live, read_error, timeout_s)
+        await asyncio.gather(*(unavailable(live, timeout_s + i / 20) for i in range(8)))
+        await unavailable(live, timeout_s)
     await recovered(live)
 
     async def none_left_over() -> bool:
         return await fragile.connections() <= live.server.databases.interactive.size
 
-    await until_async(none_left_over)
+    await until(none_left_over)
 
 
 async def test_given_features_are_scored_while_the_database_is_frozen(
-    publish: Any, serve: Serve, fragile: Fragile
+    publish: Publish, serve: Serve, fragile: Fragile
 ) -> None:
     publish()
     live = await serve(database_reader_url=fragile.url)
@@ -163,7 +99,7 @@ async def test_given_features_are_scored_while_the_database_is_frozen(
 
 
 async def test_a_restart_costs_no_more_than_unavailable_calls(
-    publish: Any, serve: Serve, fragile: Fragile
+    publish: Publish, serve: Serve, fragile: Fragile
 ) -> None:
     publish()
     live = await serve(database_reader_url=fragile.url)
@@ -174,19 +110,19 @@ async def test_a_restart_costs_no_more_than_unavailable_calls(
 
 
 async def test_a_database_that_is_absent_at_the_start_is_used_once_it_is_there(
-    publish: Any, serve: Serve, fragile: Fragile, read_error: Any
+    publish: Publish, serve: Serve, fragile: Fragile
 ) -> None:
     publish()
     fragile.server.stop()
     live = await serve(database_reader_url=fragile.url)
     assert live.server.registry.ready() == ["churn@1"]
-    await unavailable(live, read_error, 1.0)
+    await unavailable(live, 1.0)
     fragile.server.start()
     await recovered(live)
 
 
 async def test_a_view_that_does_not_fit_is_found_out_once_the_database_is_there(
-    publish: Any, serve: Serve, fragile: Fragile, until: Any
+    publish: Publish, serve: Serve, fragile: Fragile
 ) -> None:
     publish(text=view_text().replace("people.b,", "people.b AS c,"))
     fragile.server.stop()
@@ -199,16 +135,14 @@ async def test_a_view_that_does_not_fit_is_found_out_once_the_database_is_there(
 
 
 async def test_a_version_whose_view_cannot_be_checked_yet_waits_for_the_database(
-    publish: Any, serve: Serve, fragile: Fragile, read_error: Any, until: Any
+    publish: Publish, serve: Serve, fragile: Fragile
 ) -> None:
     publish()
     live = await serve(database_reader_url=fragile.url, store_poll_s=0.05)
     fragile.server.stop()
     publish(alias=None)
     moving = live.models.SetAlias(mpb.SetAliasRequest(name="churn", alias="champion", version=2))
-    with pytest.raises(aio.AioRpcError) as caught:
-        await moving
-    assert read_error(caught.value).reason == "DATABASE_UNAVAILABLE"
+    assert (await failure(moving)).reason == "DATABASE_UNAVAILABLE"
     publish()
     await live.models.ReloadModels(mpb.ReloadModelsRequest())
     given = {name: pb.FeatureValue(number=1) for name in ("a", "b", "hours")}
@@ -220,7 +154,7 @@ async def test_a_version_whose_view_cannot_be_checked_yet_waits_for_the_database
 
 
 async def test_chunks_fail_as_unavailable_while_the_database_is_away_and_the_stream_goes_on(
-    publish: Any, serve: Serve, fragile: Fragile
+    publish: Publish, serve: Serve, fragile: Fragile
 ) -> None:
     publish()
     live = await serve(database_reader_url=fragile.url, batch_timeout_s=0.5)
@@ -242,7 +176,7 @@ async def test_chunks_fail_as_unavailable_while_the_database_is_away_and_the_str
 
 
 async def test_a_call_given_up_by_its_caller_takes_its_query_with_it(
-    publish: Any, serve: Serve, transport_name: str, locked: Any, until: Any, people: Any
+    publish: Publish, serve: Serve, transport_name: str, locked: Locked, people: TestDatabase
 ) -> None:
     publish()
     live = await serve(transport=transport_name)
@@ -258,5 +192,70 @@ async def test_a_call_given_up_by_its_caller_takes_its_query_with_it(
         async def nothing_waits() -> bool:
             return await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") == 0
 
-        await until_async(nothing_waits)
+        await until(nothing_waits)
         await connection.close()
+
+
+async def test_a_database_that_is_frozen_at_the_start_is_found_later(
+    publish: Publish, serve: Serve, fragile: Fragile
+) -> None:
+    publish()
+    with fragile.frozen():
+        live = await serve(database_reader_url=fragile.url, store_poll_s=0.1)
+        assert await outcome(live, timeout_s=0.5) in {"DATABASE_UNAVAILABLE", "MODEL_NOT_READY"}
+    await recovered(live)
+
+
+async def test_no_connection_is_left_over_after_a_freeze(
+    publish: Publish, serve: Serve, fragile: Fragile
+) -> None:
+    publish()
+    live = await serve(database_reader_url=fragile.url)
+    assert await outcome(live) == "OK"
+    with fragile.frozen():
+        for _ in range(8):
+            assert await outcome(live, timeout_s=0.3) == "DATABASE_UNAVAILABLE"
+    await recovered(live)
+
+    async def only_idle_ones() -> bool:
+        return await fragile.connections() <= 4 and not await fragile.connections("state <> 'idle'")
+
+    await until(only_idle_ones)
+
+
+async def test_a_restart_under_load_gives_only_answers_and_unavailable(
+    publish: Publish, serve: Serve, fragile: Fragile
+) -> None:
+    publish()
+    live = await serve(database_reader_url=fragile.url)
+    stop = asyncio.Event()
+
+    async def call_on(customer_id: int) -> set[str]:
+        heard = set()
+        while not stop.is_set():
+            heard.add(await outcome(live, customer_id))
+            await asyncio.sleep(0.005)
+        return heard
+
+    callers = [asyncio.ensure_future(call_on(number)) for number in (1, 2, 3, 4)]
+    await asyncio.sleep(0.2)
+    await asyncio.to_thread(fragile.server.stop)
+    await asyncio.sleep(0.2)
+    fragile.server.start()
+    await recovered(live)
+    stop.set()
+    assert set.union(*await asyncio.gather(*callers)) == {"OK", "DATABASE_UNAVAILABLE"}
+
+
+async def test_a_server_that_stopped_leaves_no_connection(
+    publish: Publish, serve: Serve, fragile: Fragile
+) -> None:
+    publish()
+    live = await serve(database_reader_url=fragile.url)
+    assert await outcome(live) == "OK"
+    await live.stop()
+
+    async def none_left() -> bool:
+        return not await fragile.connections()
+
+    await until(none_left)

@@ -6,33 +6,27 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from grpc import aio
-from tests.server.small_models import EPOCH, until_async, view_text
+from tests.harness.waiting import until
+from tests.server.harness.errors import failure
+from tests.server.harness.running import Publish, Running, Serve
+from tests.server.small_models import EPOCH, view_text
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_model_store.manifest import EXPLAINER_ONNX
 from staunch_model_store.model import LoadedModel
+from staunch_model_store.store import ModelStore
 from staunch_server.services import models as model_service
 
-Serve = Callable[..., Awaitable[Any]]
 
-
-async def failure(call: Any, read_error: Any) -> Any:
-    with pytest.raises(aio.AioRpcError) as caught:
-        await call
-    return read_error(caught.value)
-
-
-async def get(live: Any, model: str) -> mpb.Model:
+async def get(live: Running, model: str) -> mpb.Model:
     return (await live.models.GetModel(mpb.GetModelRequest(model=model))).model
 
 
-async def answering(live: Any, model: str = "", **options: Any) -> int:
+async def answering(live: Running, model: str = "", **options: Any) -> int:
     """The version that answers a Predict."""
     answer = await live.prediction.Predict(pb.PredictRequest(model=model, customer_id=8), **options)
     return int(answer.model.version)
@@ -42,14 +36,14 @@ def point(alias: str, version: int, **fields: Any) -> mpb.SetAliasRequest:
     return mpb.SetAliasRequest(name="churn", alias=alias, version=version, **fields)
 
 
-def damage(store: Any, version: int, file: str = "model.onnx") -> None:
+def damage(store: ModelStore, version: int, file: str = "model.onnx") -> None:
     path = store.root / "churn" / "versions" / str(version) / file
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
 
-async def test_a_version_is_described_in_full(publish: Any, serve: Serve) -> None:
+async def test_a_version_is_described_in_full(publish: Publish, serve: Serve) -> None:
     stored = publish()
     live = await serve()
     model = await get(live, "churn")
@@ -74,7 +68,7 @@ async def test_a_version_is_described_in_full(publish: Any, serve: Serve) -> Non
     assert model.manifest_json == stored.manifest_bytes
 
 
-async def test_what_a_version_lacks_is_absent(publish: Any, serve: Serve) -> None:
+async def test_what_a_version_lacks_is_absent(publish: Publish, serve: Serve) -> None:
     publish(explainer=False, thresholds=None, id_type="uuid")
     live = await serve()
     model = await get(live, "")
@@ -83,7 +77,7 @@ async def test_what_a_version_lacks_is_absent(publish: Any, serve: Serve) -> Non
     assert model.id_type == mpb.ID_TYPE_UUID
 
 
-async def test_versions_are_listed_by_name_newest_first_in_pages(publish: Any, serve: Serve) -> None:
+async def test_versions_are_listed_by_name_newest_first_in_pages(publish: Publish, serve: Serve) -> None:
     for name in ("churn", "spend"):
         for _ in range(3):
             publish(name)
@@ -105,18 +99,14 @@ async def test_versions_are_listed_by_name_newest_first_in_pages(publish: Any, s
     assert not (await live.models.ListModels(mpb.ListModelsRequest(name="../.."))).models
 
 
-async def test_an_empty_store_lists_nothing_and_is_not_ready(serve: Serve, read_error: Any) -> None:
+async def test_an_empty_store_lists_nothing_and_is_not_ready(serve: Serve) -> None:
     live = await serve()
     assert not (await live.models.ListModels(mpb.ListModelsRequest())).models
     for model in ("", "churn"):
-        error = await failure(
-            live.prediction.Predict(pb.PredictRequest(model=model, customer_id=8)), read_error
-        )
+        error = await failure(live.prediction.Predict(pb.PredictRequest(model=model, customer_id=8)))
         assert (error.code.name, error.reason) == ("UNAVAILABLE", "MODEL_NOT_READY")
         assert error.retry_s
-    error = await failure(
-        live.prediction.Predict(pb.PredictRequest(model="other", customer_id=8)), read_error
-    )
+    error = await failure(live.prediction.Predict(pb.PredictRequest(model="other", customer_id=8)))
     assert error.reason == "MODEL_NOT_FOUND"
 
 
@@ -137,33 +127,31 @@ async def test_an_empty_store_lists_nothing_and_is_not_ready(serve: Serve, read_
     ],
 )
 async def test_fields_outside_what_they_allow_are_refused(
-    publish: Any, serve: Serve, read_error: Any, request_: Any
+    publish: Publish, serve: Serve, request_: Any
 ) -> None:
     publish()
     live = await serve()
     method = getattr(live.models, type(request_).__name__.removesuffix("Request"))
-    error = await failure(method(request_), read_error)
+    error = await failure(method(request_))
     assert (error.code.name, error.reason) == ("INVALID_ARGUMENT", "FIELD_INVALID")
     assert error.violations
 
 
 async def test_without_the_default_model_a_call_that_names_none_is_told_what_the_store_holds(
-    publish: Any, serve: Serve, read_error: Any
+    publish: Publish, serve: Serve
 ) -> None:
     publish("spend")
     live = await serve()
-    error = await failure(live.prediction.Predict(pb.PredictRequest(customer_id=8)), read_error)
+    error = await failure(live.prediction.Predict(pb.PredictRequest(customer_id=8)))
     assert (error.code.name, error.reason) == ("NOT_FOUND", "MODEL_NOT_FOUND")
     assert "default model churn" in error.message
     assert "holds spend" in error.message
     assert "STAUNCH_DEFAULT_MODEL" in error.message
-    error = await failure(
-        live.prediction.Predict(pb.PredictRequest(model="churn", customer_id=8)), read_error
-    )
+    error = await failure(live.prediction.Predict(pb.PredictRequest(model="churn", customer_id=8)))
     assert (error.code.name, error.reason) == ("NOT_FOUND", "MODEL_NOT_FOUND")
 
 
-async def test_unknown_models_are_not_found(publish: Any, serve: Serve, read_error: Any) -> None:
+async def test_unknown_models_are_not_found(publish: Publish, serve: Serve) -> None:
     publish()
     live = await serve()
     for call in (
@@ -171,13 +159,13 @@ async def test_unknown_models_are_not_found(publish: Any, serve: Serve, read_err
         live.models.SetAlias(point("champion", 9)),
         live.models.SetAlias(mpb.SetAliasRequest(name="other", alias="champion", version=1)),
     ):
-        error = await failure(call, read_error)
+        error = await failure(call)
         assert (error.code.name, error.reason) == ("NOT_FOUND", "MODEL_NOT_FOUND")
         assert error.resource[0] == "model"
 
 
 async def test_an_alias_moves_once_its_version_is_verified(
-    publish: Any, serve: Serve, transport_name: str, store: Any
+    publish: Publish, serve: Serve, transport_name: str, store: ModelStore
 ) -> None:
     publish()
     publish(base=2.0, alias=None)
@@ -191,7 +179,7 @@ async def test_an_alias_moves_once_its_version_is_verified(
     assert live.server.registry.ready() == ["churn@2"]
 
 
-async def test_a_new_alias_answers_beside_the_old(publish: Any, serve: Serve) -> None:
+async def test_a_new_alias_answers_beside_the_old(publish: Publish, serve: Serve) -> None:
     publish()
     publish(alias=None)
     live = await serve()
@@ -201,12 +189,12 @@ async def test_a_new_alias_answers_beside_the_old(publish: Any, serve: Serve) ->
 
 
 async def test_an_alias_that_others_moved_is_left_alone(
-    publish: Any, serve: Serve, store: Any, read_error: Any
+    publish: Publish, serve: Serve, store: ModelStore
 ) -> None:
     publish()
     publish(alias=None)
     live = await serve()
-    error = await failure(live.models.SetAlias(point("champion", 2, expected_version=0)), read_error)
+    error = await failure(live.models.SetAlias(point("champion", 2, expected_version=0)))
     assert (error.code.name, error.reason) == ("ABORTED", "ALIAS_MOVED")
     assert error.resource == ("alias", "churn@champion")
     assert error.infos[0].metadata["current_version"] == "1"
@@ -216,48 +204,46 @@ async def test_an_alias_that_others_moved_is_left_alone(
 
 @pytest.mark.parametrize("file", ["model.onnx", EXPLAINER_ONNX, "features.sql", "golden.npz"])
 async def test_an_alias_never_moves_to_a_damaged_version(
-    publish: Any, serve: Serve, store: Any, read_error: Any, file: str
+    publish: Publish, serve: Serve, store: ModelStore, file: str
 ) -> None:
     publish()
     publish(alias=None)
     live = await serve()
     damage(store, 2, file)
-    error = await failure(live.models.SetAlias(point("champion", 2)), read_error)
+    error = await failure(live.models.SetAlias(point("champion", 2)))
     assert (error.code.name, error.reason) == ("FAILED_PRECONDITION", "MODEL_REFUSED")
     assert file in error.message
     assert (store.aliases("churn"), await answering(live)) == ({"champion": 1}, 1)
     refused = await get(live, "churn@2")
     assert (refused.state, refused.state_reason) == (mpb.MODEL_STATE_REFUSED, "MODEL_REFUSED")
     assert file in refused.state_message
-    error = await failure(answering(live, "churn@2"), read_error)
+    error = await failure(answering(live, "churn@2"))
     assert error.reason == "MODEL_REFUSED"
 
 
 async def test_a_version_whose_answers_are_not_those_of_training_is_refused(
-    publish: Any, serve: Serve, read_error: Any
+    publish: Publish, serve: Serve
 ) -> None:
     """The golden rows of one model beside the graph of another: every digest fits, the answers do not."""
     publish(base_value=5.0)
     live = await serve()
-    error = await failure(answering(live), read_error)
+    error = await failure(answering(live))
     assert error.reason == "MODEL_REFUSED"
 
 
-async def test_a_version_trained_on_another_view_is_refused(
-    publish: Any, serve: Serve, read_error: Any
-) -> None:
+async def test_a_version_trained_on_another_view_is_refused(publish: Publish, serve: Serve) -> None:
     publish()
     publish(text=view_text().replace("people.b,", "people.b AS c,"))
     publish(text=view_text("text"))
     publish(text="SELECT 1")
     live = await serve()
     for version in (2, 3, 4):
-        error = await failure(answering(live, f"churn@{version}"), read_error)
+        error = await failure(answering(live, f"churn@{version}"))
         assert (version, error.reason) == (version, "MODEL_REFUSED")
 
 
 async def test_the_old_version_serves_on_when_the_alias_on_disk_points_at_a_bad_one(
-    publish: Any, serve: Serve, store: Any
+    publish: Publish, serve: Serve, store: ModelStore
 ) -> None:
     publish()
     live = await serve()
@@ -268,7 +254,7 @@ async def test_the_old_version_serves_on_when_the_alias_on_disk_points_at_a_bad_
     assert (await get(live, "churn@1")).state == mpb.MODEL_STATE_READY
 
 
-async def test_reloading_takes_up_what_changed_and_says_it(publish: Any, serve: Serve) -> None:
+async def test_reloading_takes_up_what_changed_and_says_it(publish: Publish, serve: Serve) -> None:
     publish()
     live = await serve(store_poll_s=3600)
     assert not (await live.models.ReloadModels(mpb.ReloadModelsRequest())).models
@@ -280,7 +266,7 @@ async def test_reloading_takes_up_what_changed_and_says_it(publish: Any, serve: 
     assert await answering(live) == 2
 
 
-async def test_an_alias_moved_by_another_process_is_followed(publish: Any, serve: Serve, until: Any) -> None:
+async def test_an_alias_moved_by_another_process_is_followed(publish: Publish, serve: Serve) -> None:
     publish()
     live = await serve(store_poll_s=0.05)
     publish()
@@ -288,7 +274,7 @@ async def test_an_alias_moved_by_another_process_is_followed(publish: Any, serve
     assert await answering(live) == 2
 
 
-async def test_a_store_that_vanishes_stops_nothing(publish: Any, serve: Serve, store: Any) -> None:
+async def test_a_store_that_vanishes_stops_nothing(publish: Publish, serve: Serve, store: ModelStore) -> None:
     publish()
     live = await serve(store_poll_s=0.02)
     shutil.rmtree(store.root)
@@ -299,7 +285,7 @@ async def test_a_store_that_vanishes_stops_nothing(publish: Any, serve: Serve, s
 
 
 async def test_a_version_published_anew_under_its_number_is_taken_up(
-    publish: Any, serve: Serve, store: Any
+    publish: Publish, serve: Serve, store: ModelStore
 ) -> None:
     publish()
     live = await serve(store_poll_s=0.02)
@@ -310,10 +296,10 @@ async def test_a_version_published_anew_under_its_number_is_taken_up(
         answer = await live.prediction.Predict(pb.PredictRequest(customer_id=8))
         return bool(answer.model.digest == again.digest)
 
-    await until_async(answers)
+    await until(answers)
 
 
-async def test_a_stored_version_is_loaded_when_a_request_names_it(publish: Any, serve: Serve) -> None:
+async def test_a_stored_version_is_loaded_when_a_request_names_it(publish: Publish, serve: Serve) -> None:
     publish()
     publish()
     live = await serve()
@@ -323,14 +309,12 @@ async def test_a_stored_version_is_loaded_when_a_request_names_it(publish: Any, 
     assert await answering(live) == 2
 
 
-async def test_no_more_versions_are_loaded_by_requests_than_allowed(
-    publish: Any, serve: Serve, read_error: Any
-) -> None:
+async def test_no_more_versions_are_loaded_by_requests_than_allowed(publish: Publish, serve: Serve) -> None:
     for _ in range(3):
         publish()
     live = await serve(named_versions=1)
     assert await answering(live, "churn@1") == 1
-    error = await failure(answering(live, "churn@2"), read_error)
+    error = await failure(answering(live, "churn@2"))
     assert (error.code.name, error.reason) == ("FAILED_PRECONDITION", "MODEL_NOT_LOADED")
     assert await answering(live, "churn@3") == 3
     await live.models.ReloadModels(mpb.ReloadModelsRequest())
@@ -338,7 +322,7 @@ async def test_no_more_versions_are_loaded_by_requests_than_allowed(
 
 
 async def test_calls_go_on_while_a_version_loads_and_its_own_are_told_to_come_again(
-    publish: Any, serve: Serve, transport_name: str, read_error: Any, monkeypatch: pytest.MonkeyPatch
+    publish: Publish, serve: Serve, transport_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish()
     publish(alias=None)
@@ -352,7 +336,7 @@ async def test_calls_go_on_while_a_version_loads_and_its_own_are_told_to_come_ag
     monkeypatch.setattr(LoadedModel, "load", staticmethod(slowly))
     moving = asyncio.ensure_future(live.models.SetAlias(point("champion", 2)))
     try:
-        error = await failure(answering(live, "churn@2", timeout=0.5), read_error)
+        error = await failure(answering(live, "churn@2", timeout=0.5))
         assert (error.code.name, error.reason) == ("UNAVAILABLE", "MODEL_NOT_READY")
         assert (await get(live, "churn@2")).state == mpb.MODEL_STATE_LOADING
         began = time.monotonic()
@@ -364,7 +348,7 @@ async def test_calls_go_on_while_a_version_loads_and_its_own_are_told_to_come_ag
     assert await answering(live) == 2
 
 
-async def test_each_alias_of_each_model_answers_at_start(publish: Any, serve: Serve) -> None:
+async def test_each_alias_of_each_model_answers_at_start(publish: Publish, serve: Serve) -> None:
     publish()
     publish(alias="challenger")
     publish("spend", id_type="text")
@@ -372,7 +356,9 @@ async def test_each_alias_of_each_model_answers_at_start(publish: Any, serve: Se
     assert live.server.registry.ready() == ["churn@1", "churn@2", "spend@1"]
 
 
-async def test_one_bad_model_leaves_the_others_serving(publish: Any, serve: Serve, store: Any) -> None:
+async def test_one_bad_model_leaves_the_others_serving(
+    publish: Publish, serve: Serve, store: ModelStore
+) -> None:
     publish()
     publish("spend")
     damage(store, 1)
@@ -382,7 +368,9 @@ async def test_one_bad_model_leaves_the_others_serving(publish: Any, serve: Serv
     assert await answering(live, "spend") == 1
 
 
-async def test_the_metrics_tell_the_state_of_each_version(publish: Any, serve: Serve, store: Any) -> None:
+async def test_the_metrics_tell_the_state_of_each_version(
+    publish: Publish, serve: Serve, store: ModelStore
+) -> None:
     stored = publish()
     publish("spend")
     damage(store, 1)

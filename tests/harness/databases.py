@@ -1,0 +1,77 @@
+"""Databases of a test's own, filled from fixtures that have no loop."""
+
+import asyncio
+import shutil
+import tempfile
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from staunch_features.postgres.connection import connect
+from staunch_local.postgres.server import EmbeddedPostgres
+
+FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+"""Settings of a PostgreSQL that is fast and durable for nobody."""
+
+
+@dataclass(frozen=True)
+class TestDatabase:
+    """A database of a test's own."""
+
+    __test__ = False
+
+    name: str
+    owner_url: str
+    reader_url: str
+
+
+class DatabaseFactory(Protocol):
+    """Makes databases that live until the session ends."""
+
+    def __call__(self, template: str | None = None) -> TestDatabase:
+        """Returns a copy of a template, "template1" for an empty one; by default a migrated one."""
+
+
+@contextmanager
+def own_postgres(name: str, **settings: str) -> Iterator[EmbeddedPostgres]:
+    """Runs a PostgreSQL of its own for the block, in a folder that is removed afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix=f"staunch-{name}-"))
+    folder.chmod(0o755)
+    server = EmbeddedPostgres(folder, settings=FORGETFUL | settings)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+def execute(url: str, sql: str) -> None:
+    """Runs SQL to its end, whether or not a loop runs here."""
+
+    async def run() -> None:
+        connection = await connect(url)
+        await connection.execute(sql)
+        await connection.close()
+
+    in_own_loop(run())
+
+
+def in_own_loop(work: Coroutine[Any, Any, None]) -> None:
+    """Runs a coroutine to its end in a thread and a loop of its own, whether or not one runs here."""
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(work)
+        except BaseException as failure:
+            failures.append(failure)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    for failure in failures:
+        raise failure

@@ -1,0 +1,37 @@
+"""A PostgreSQL of the tests' own, to be stopped and frozen."""
+
+from contextlib import AbstractContextManager
+
+from tests.harness.processes import frozen
+
+from staunch_features.postgres.connection import connect
+from staunch_local.postgres.cluster import DATABASE, READER, SUPERUSER
+from staunch_local.postgres.server import EmbeddedPostgres
+
+
+class Fragile:
+    """A PostgreSQL with the people in it, to be mistreated.
+
+    Args:
+        server: What runs it.
+    """
+
+    def __init__(self, server: EmbeddedPostgres) -> None:
+        self.server = server
+
+    @property
+    def url(self) -> str:
+        """The reader's URL."""
+        return self.server.reader_url
+
+    def frozen(self) -> AbstractContextManager[None]:
+        """Stops every process of it for the block."""
+        return frozen(self.server.pid)
+
+    async def connections(self, condition: str = "true") -> int:
+        """Returns how many connections it holds of the reader's."""
+        connection = await connect(self.server.url_for(DATABASE, SUPERUSER))
+        sql = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{READER}' AND {condition}"
+        count = int(await connection.fetchval(sql))
+        await connection.close()
+        return count

@@ -1,0 +1,104 @@
+"""The real server on loopback, over a real store and a real database, and stubs to call it with."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from grpc import aio
+from prometheus_client import CollectorRegistry
+from tests.server.harness.shell import OWN_CONNECTION
+from tests.server.small_models import small_files, small_manifest, small_trees, view_text
+
+from staunch.v1.model_service_pb2_grpc import ModelServiceStub
+from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
+from staunch_model_store.manifest import Manifest
+from staunch_model_store.store import ModelStore, StoredVersion
+from staunch_server.process.server import Server, serving
+from staunch_server.settings import load_settings
+
+Locked = Callable[[], AbstractAsyncContextManager[None]]
+"""`async with locked():` makes every query of the people wait."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A started server, a channel to it and its stubs; `stop` drains it before the test ends."""
+
+    server: Server
+    channel: aio.Channel
+    prediction: PredictionServiceStub
+    models: ModelServiceStub
+    stop: Callable[[], Awaitable[None]]
+
+
+class Serve(Protocol):
+    """Starts real servers, which are drained at the end of the test."""
+
+    async def __call__(self, **settings: Any) -> Running:
+        """Starts one of the test's store on the people; `settings` replace those."""
+
+
+class Publish(Protocol):
+    """Publishes small models in the test's store."""
+
+    def __call__(
+        self,
+        name: str = "churn",
+        *,
+        base: float = 0.0,
+        id_type: str = "int64",
+        uses_as_of: bool = True,
+        alias: str | None = "champion",
+        explainer: bool = True,
+        text: str | None = None,
+        **changes: Any,
+    ) -> StoredVersion:
+        """Publishes the next version and points the alias at it.
+
+        Args:
+            name: The model's name.
+            base: What its margins begin with; another base is another model.
+            id_type: What the view takes: int64, text or uuid.
+            uses_as_of: Whether the view knows time.
+            alias: What points at the version; None is nothing.
+            explainer: Whether it can explain.
+            text: Replaces the view's SQL text.
+            changes: Replace fields of the manifest.
+        """
+
+
+def publish_small_model(
+    store: ModelStore,
+    name: str = "churn",
+    *,
+    base: float = 0.0,
+    id_type: str = "int64",
+    uses_as_of: bool = True,
+    alias: str | None = "champion",
+    explainer: bool = True,
+    text: str | None = None,
+    **changes: Any,
+) -> StoredVersion:
+    """Publishes a version of a small model; see `Publish`."""
+    trees = small_trees(base)
+    files = small_files(trees, text or view_text(id_type, uses_as_of=uses_as_of), explainer=explainer)
+    fields = {"base_value": trees.base_value()} | changes
+
+    def build(version: int) -> tuple[Manifest, dict[str, bytes]]:
+        return small_manifest(name, version, id_type, uses_as_of=uses_as_of, **fields), files
+
+    stored = store.publish(name, build)
+    if alias is not None:
+        store.set_alias(name, alias, stored.manifest.version)
+    return stored
+
+
+async def start_server(stack: AsyncExitStack, store: ModelStore, url: str, **settings: Any) -> Running:
+    """Starts a server of a store on a database; it ends with the stack, or by its `stop`."""
+    usual = {"port": 0, "store": store.root, "database_reader_url": url, "drain_s": 5.0}
+    own = await stack.enter_async_context(AsyncExitStack())
+    server = await own.enter_async_context(serving(load_settings(usual | settings), CollectorRegistry()))
+    channel = aio.insecure_channel(f"127.0.0.1:{server.port}", options=OWN_CONNECTION)
+    own.push_async_callback(channel.close)
+    return Running(server, channel, PredictionServiceStub(channel), ModelServiceStub(channel), own.aclose)
