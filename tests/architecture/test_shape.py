@@ -1,0 +1,115 @@
+"""How large things are: folders, chains of imports, files, functions; and that each module has its tests."""
+
+import statistics
+from functools import cache
+from pathlib import Path
+
+import pytest
+from tests.architecture.rooms import (
+    ROOT,
+    body_lines,
+    functions,
+    modules,
+    needs,
+    package,
+    place,
+    room,
+    shipped,
+)
+from tests.architecture.tested_elsewhere import TESTED_ELSEWHERE
+
+WIDEST_FOLDER = 15
+DEEPEST_ROOM = 9
+DEEPER = {
+    # A simulated month is a chain by nature: what leaves, bills or asks acts on a life that was drawn
+    # before it, from a market, from names, from rules.
+    "staunch_local.simulation": 13,
+}
+LONGEST_FUNCTION = 60
+LONGEST_FILE = 400
+
+
+def hall(module: str) -> str:
+    """Returns the room whose depth a module counts for: the simulation is one room with three inside."""
+    return "staunch_local.simulation" if module.startswith("staunch_local.simulation") else str(room(module))
+
+
+@cache
+def longest_chain(module: str) -> tuple[str, ...]:
+    """Returns the longest chain of imports from a module that stays in its room."""
+    inside = [name for name in needs(module) if hall(name) == hall(module)]
+    return (module, *max((longest_chain(name) for name in inside), key=len, default=()))
+
+
+def test_no_folder_holds_more_modules_than_a_person_overlooks():
+    folders: dict[Path, int] = {}
+    for file in modules().values():
+        folders[file.parent] = folders.get(file.parent, 0) + (file.name != "__init__.py")
+    assert {str(folder.relative_to(ROOT)): n for folder, n in folders.items() if n > WIDEST_FOLDER} == {}
+
+
+def test_no_chain_of_imports_in_a_room_is_long():
+    wrong = {
+        " > ".join(chain)
+        for chain in map(longest_chain, modules())
+        if len(chain) > DEEPER.get(hall(chain[0]), DEEPEST_ROOM)
+    }
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("name", DEEPER)
+def test_a_declared_exception_is_as_deep_as_it_says(name: str):
+    assert max(len(longest_chain(module)) for module in modules() if hall(module) == name) == DEEPER[name]
+
+
+def mirror(module: str) -> Path:
+    """Returns the test file of a module: of `client/staunch/_batch.py`, `tests/client/test_batch.py`."""
+    file = modules()[module].relative_to(ROOT)
+    # Below the folder of a distribution stands its one package, which the tests do not repeat.
+    folders = (file.parts[0], *file.parts[2:-1]) if module in shipped() else file.parts[:-1]
+    return ROOT.joinpath("tests", *folders, f"test_{file.stem.lstrip('_')}.py")
+
+
+def test_each_module_has_a_test_file_of_its_name_or_a_line_in_the_list():
+    testable = {
+        module
+        for module, file in modules().items()
+        if file.name != "__init__.py" and package(module) != "bench"
+    }
+    without = {module for module in testable if not mirror(module).exists()}
+    assert without - TESTED_ELSEWHERE.keys() == set(), (
+        "write the test file, or say which tests hold the module"
+    )
+    assert TESTED_ELSEWHERE.keys() - without == set(), (
+        "these have a test file now, or are gone: take the line out"
+    )
+
+
+def test_each_line_of_the_list_names_a_test_file_and_a_reason():
+    lines = TESTED_ELSEWHERE.items()
+    assert {module for module, (file, _) in lines if not (ROOT / "tests" / file).is_file()} == set()
+    assert {module for module, (_, reason) in lines if not reason} == set()
+
+
+def lengths() -> dict[str, int]:
+    """Returns the lines of every function, its docstring not counted."""
+    return {
+        f"{place(module, node)} {node.name}": body_lines(node)
+        for module in modules()
+        for node in functions(module)
+    }
+
+
+def test_no_function_is_longer_than_a_screen():
+    assert {name: lines for name, lines in lengths().items() if lines > LONGEST_FUNCTION} == {}
+
+
+def test_functions_are_short_as_a_rule():
+    lines = sorted(lengths().values())
+    assert statistics.median(lines) <= 8
+    assert lines[int(len(lines) * 0.9)] <= 30
+
+
+def test_files_are_short_as_a_rule():
+    counts = sorted(len(file.read_text().splitlines()) for file in modules().values())
+    assert counts[int(len(counts) * 0.9)] <= LONGEST_FILE

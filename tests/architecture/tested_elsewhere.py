@@ -1,0 +1,155 @@
+"""The one list of modules without a test file of their name: which tests hold them instead."""
+
+from collections.abc import Mapping
+
+_CHECK = "features/checks/test_check.py"
+_HISTORIES = "local/simulation/rows/test_rows.py"
+_HAZARD = "local/simulation/life/test_hazard.py"
+_EXPLAINER = "training/onnx/test_explainer.py"
+_LIVE = "server/live/test_predict.py"
+
+TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
+    "staunch._async_client": ("client/test_calls.py", "each method of both clients, one by one"),
+    "staunch._client": ("client/test_calls.py", "each method of both clients, one by one"),
+    "staunch._results": ("client/test_calls.py", "what each method gives back"),
+    "staunch._retry": ("client/test_retries.py", "which calls are sent again, how often and when"),
+    "staunch._settings": ("client/test_retries.py", "the channel's options as a caller meets them"),
+    "staunch._wire": ("client/test_calls.py", "each message from and to Python's values"),
+    "staunch_features.checks.execution": (_CHECK, "the ways a statement runs, within the whole check"),
+    "staunch_features.checks.findings": (_CHECK, "each finding by the view that earns it"),
+    "staunch_features.checks.look_ahead": (_CHECK, "values that move with rows of the future"),
+    "staunch_features.checks.notes": (_CHECK, "each note by the view that earns it"),
+    "staunch_features.checks.tables": (_CHECK, "the tables a statement reads"),
+    "staunch_features.errors": (
+        "features/postgres/test_pool.py",
+        "classes with a message, raised in each room",
+    ),
+    "staunch_features.postgres.advisory_locks": (
+        "features/postgres/test_migrations.py",
+        "two who migrate at once",
+    ),
+    "staunch_features.postgres.connection": ("features/postgres/test_pool.py", "the session that each gives"),
+    "staunch_features.postgres.progress": ("features/postgres/test_migrations.py", "one type, no code"),
+    "staunch_features.views.clock_words": (
+        "features/views/test_clocks.py",
+        "the words that the clocks look for",
+    ),
+    "staunch_features.views.planner": (
+        "features/views/test_clocks.py",
+        "what the planner says of a statement",
+    ),
+    "staunch_features.views.sql_errors": (
+        "features/views/test_source.py",
+        "each error of SQL as a view's error",
+    ),
+    "staunch_features.views.sql_text": (
+        "features/views/test_file.py",
+        "comments, quotes and headers of a text",
+    ),
+    "staunch_features.views.types": ("features/views/test_source.py", "records without code"),
+    "staunch_local.postgres.binaries": ("local/postgres/test_server.py", "found, absent, and the system's"),
+    "staunch_local.postgres.cluster": (
+        "local/postgres/test_server.py",
+        "a folder made, kept, damaged, taken",
+    ),
+    "staunch_local.simulation.background.draws": (
+        "local/simulation/test_growth.py",
+        "the same draws at each start",
+    ),
+    "staunch_local.simulation.background.fees": (_HAZARD, "what leaving costs, in the hazard it lowers"),
+    "staunch_local.simulation.background.market": (
+        "local/simulation/test_world_docs.py",
+        "the figures of the page",
+    ),
+    "staunch_local.simulation.background.names": (_HISTORIES, "names and places of the rows"),
+    "staunch_local.simulation.background.reference": (
+        "local/simulation/test_growth.py",
+        "read from the database",
+    ),
+    "staunch_local.simulation.background.tables": (
+        "local/simulation/rows/test_binary_copy.py",
+        "columns, types",
+    ),
+    "staunch_local.simulation.ceiling": (_HAZARD, "the best area under the curve, from known hazards"),
+    "staunch_local.simulation.life.billing": (_HISTORIES, "bills, payments and refunds as rows"),
+    "staunch_local.simulation.life.block": (
+        "local/simulation/test_growth.py",
+        "one block grown in one or many steps",
+    ),
+    "staunch_local.simulation.life.leaving": (_HISTORIES, "who leaves, when, and what is written of it"),
+    "staunch_local.simulation.life.moves": (_HISTORIES, "provinces of a life, one after the other"),
+    "staunch_local.simulation.life.people": ("local/simulation/test_growth.py", "who comes, and with what"),
+    "staunch_local.simulation.life.state": ("local/simulation/test_growth.py", "kept and taken up again"),
+    "staunch_local.simulation.life.subscriptions": (_HISTORIES, "lines, plans and prices as rows"),
+    "staunch_local.simulation.life.terms": (_HISTORIES, "contracts and promotions as rows"),
+    "staunch_local.simulation.life.tickets": (_HISTORIES, "tickets and their times as rows"),
+    "staunch_local.simulation.spelling": ("local/simulation/test_write.py", "the marker row of a world"),
+    "staunch_local.simulation.world": (
+        "local/simulation/test_write.py",
+        "made, appended to, rebuilt when half",
+    ),
+    "staunch_model_store.errors": (
+        "model_store/test_store.py",
+        "classes with a message, raised by the store",
+    ),
+    "staunch_training.conditions": (_EXPLAINER, "the intervals of a leaf's path"),
+    "staunch_training.errors": ("training/test_train.py", "classes with a message"),
+    "staunch_training.onnx.graph": ("training/onnx/test_model.py", "the graph of each exported file"),
+    "staunch_training.onnx.levels": (_EXPLAINER, "one of the two ways to explain, against shap"),
+    "staunch_training.onnx.quadrature": (_EXPLAINER, "one of the two ways to explain, against shap"),
+    "staunch_training.onnx.tables": (_EXPLAINER, "one of the two ways to explain, against shap"),
+    "staunch_training.selection": ("training/test_train.py", "which candidate is published, and why"),
+    "staunch_training.types": ("training/onnx/test_model.py", "records without code"),
+    "staunch_server.errors": ("server/transport/test_guard.py", "each reason with code and details"),
+    "staunch_server.metrics": (
+        "tools/test_docs_pages.py",
+        "each metric by name; its counts where it is counted",
+    ),
+    "staunch_server.models.aliases": ("server/live/test_models.py", "moved, followed, refused"),
+    "staunch_server.models.bad_rows": (
+        "server/live/test_broken_views.py",
+        "the row that fails a batch, found",
+    ),
+    "staunch_server.models.lookup": ("server/live/test_models.py", "each way to name a version"),
+    "staunch_server.models.registry": ("server/live/test_models.py", "versions come, go, and are refused"),
+    "staunch_server.models.served": (_LIVE, "each answer computed again from features and files"),
+    "staunch_server.models.version": ("server/live/test_models.py", "GetModel of each state"),
+    "staunch_server.process.http": ("server/process/test_supervisor.py", "the two addresses it answers"),
+    "staunch_server.services.batch_predict": (
+        "server/live/test_batch_predict.py",
+        "a real client and database",
+    ),
+    "staunch_server.services.explain": ("server/live/test_explain.py", "a real client and database"),
+    "staunch_server.services.models": ("server/live/test_models.py", "a real client and database"),
+    "staunch_server.services.predict": (_LIVE, "a real client and database"),
+    "staunch_server.services.request": (_LIVE, "each field of a request, right and wrong"),
+    "staunch_server.transport.aio": (
+        "server/transport/test_transport.py",
+        "the same tests on both transports",
+    ),
+    "staunch_server.transport.native": (
+        "server/transport/test_transport.py",
+        "the same tests on both transports",
+    ),
+    "staunch_server.transport.seam": ("server/transport/test_transport.py", "protocols, and what a call is"),
+    "staunch_cli.commands.explain": (
+        "cli/commands/test_predict.py",
+        "beside `predict`, whose words it shares",
+    ),
+    "staunch_cli.commands.serve": ("cli/commands/test_run.py", "the second half of `run`"),
+    "staunch_cli.commands.simulate": ("cli/commands/test_run.py", "the first step of `run`"),
+    "staunch_cli.printing.display": ("cli/commands/test_predict.py", "what each command prints"),
+    "staunch_cli.printing.score_files": (
+        "cli/commands/test_score.py",
+        "files whole, cut off and taken up again",
+    ),
+    "staunch_cli.printing.view_report": ("cli/commands/test_view.py", "the report of each view"),
+    "staunch_cli.shared.calling": ("cli/commands/test_predict.py", "address, deadline and model of a call"),
+    "staunch_cli.shared.database": ("cli/commands/test_run.py", "the state folder, held by one"),
+    "staunch_cli.shared.errors": ("cli/commands/test_score.py", "files that cannot be read or written"),
+    "staunch_cli.shared.serving": ("cli/commands/test_run.py", "serves until it is told to stop"),
+    "staunch_cli.shared.settings_flags": ("cli/test_main.py", "each setting as a flag"),
+    "staunch_cli.shared.views": ("cli/commands/test_view.py", "where views are looked for"),
+    "tools.schema": ("sql/test_schema.py", "the committed dump against a migrated database"),
+}
+"""By module: the test file below tests/, and what there holds the module."""
