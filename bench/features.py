@@ -34,6 +34,7 @@ from staunch_features.postgres.migrations import migrate
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, load_view, parse_view
 from staunch_features.views.source import FeatureSource, _unpack
+from staunch_features.views.types import Id
 from staunch_local.postgres.cluster import OWNER, READER, SUPERUSER
 from staunch_local.postgres.memory import shared_buffers
 from staunch_local.postgres.server import EmbeddedPostgres
@@ -51,7 +52,7 @@ CHUNK = 10_000
 HEAVY_CUSTOMERS, HEAVY_ROWS = 1_000, 10_000
 TIMEOUT_S = 600.0
 
-Ids = list[int]
+Ids = Sequence[Id]
 
 
 @dataclass
@@ -352,7 +353,7 @@ async def decoding(reader: Reader, customers: int) -> str:
     source, ids = reader.source, random.Random(2).sample(range(1, customers + 1), CHUNK)
     signature = await source.signature(TIMEOUT_S)
     async with reader.database.connection(TIMEOUT_S) as connection:
-        row = await connection.fetchrow(source._sql, sorted(ids), UNTIL)
+        (row,) = await connection.fetch(source._sql, sorted(ids), UNTIL)
 
     def unpack() -> None:
         _unpack(source.view, signature, ids, UNTIL, row["ids"], row["matrix"], source._never)
@@ -366,6 +367,7 @@ async def heavy(server: EmbeddedPostgres, name: str, customers: int, view: Featu
     heavy_name = await add_heavy(server, name)
     before, after = (Reader(server.url_for(each, READER), view) for each in (name, heavy_name))
     draw = random.Random(3)
+    # Both are warm and asked in turn, so that only the rows make the difference.
     for reader in (before, after):
         await warm(reader, customers)
     lines = [
@@ -402,6 +404,7 @@ async def measure(server: EmbeddedPostgres, args: argparse.Namespace) -> list[st
     first: list[str] = []
     for customers in args.customers:
         name = f"world_{customers}"
+        # Started again, so that its cache is empty: the first reads are those of a cold server.
         server.stop()
         server.start()
         readers = live_and_floor(server, name, view, floor)

@@ -10,12 +10,13 @@ import statistics
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
-from staunch_training.learners import LEARNERS, fit
+from staunch_training.learners import LEARNERS, LearnerName, fit
 from staunch_training.onnx import explainer as onnx_explainer
 from staunch_training.onnx import model as onnx_model
 
@@ -50,7 +51,7 @@ def session(content: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def measure(name: str, values: np.ndarray, labels: np.ndarray) -> list[tuple[str, str]]:
+def measure(name: LearnerName, values: np.ndarray, labels: np.ndarray) -> list[tuple[str, str]]:
     """One learner's rows of (what, figure)."""
     learned = fit(name, values, labels, seed=SEED)
     model = onnx_model.export(learned.trees, learned.space)
@@ -62,13 +63,13 @@ def measure(name: str, values: np.ndarray, labels: np.ndarray) -> list[tuple[str
     for count in (1, 32, 10_000):
         some = values[:count]
         repeats = 200 if count < 1000 else 5
-        ours = ms(lambda some=some: predict.run(None, {"features": some}), repeats)
-        native = ms(lambda some=some: learned.outputs(some), min(repeats, 30))
+        ours = ms(partial(predict.run, None, {"features": some}), repeats)
+        native = ms(partial(learned.outputs, some), min(repeats, 30))
         rows.append((f"predict {count:,} rows", f"{ours:.3f} ms (native library {native:.2f} ms)"))
     for count in (1, 8, 1_000):
         some = values[:count]
-        ours = ms(lambda some=some: explain.run(None, {"features": some}), 100 if count < 100 else 3) / count
-        native = ms(lambda some=some: learned.contributions(some), 10 if count < 100 else 2) / count
+        ours = ms(partial(explain.run, None, {"features": some}), 100 if count < 100 else 3) / count
+        native = ms(partial(learned.contributions, some), 10 if count < 100 else 2) / count
         figure = f"{ours:.3f} ms a row (shap with its set-up {native:.2f} ms a row)"
         rows.append((f"explain {count:,} rows at once", figure))
     worst = np.abs(

@@ -30,7 +30,7 @@ from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
 RESULTS = Path(__file__).parent / "results"
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 
-Call = Callable[[int], Awaitable[Message]]
+Call = Callable[[int], Awaitable[object]]
 
 
 async def latency(call: Call, calls: int) -> tuple[float, float, float]:
@@ -104,6 +104,7 @@ async def measure(args: argparse.Namespace) -> list[tuple[str, str]]:
     draw = random.Random(1)
     probe = PredictionServiceStub(channels[0])
     known = await eligible(channels[0], args.customers)
+    # Random ids: equal ones would share a row of a batch and flatter the figure.
     ids = draw.choices(known, k=args.calls)
 
     def predict(channel: grpc.aio.Channel) -> Call:
@@ -111,7 +112,7 @@ async def measure(args: argparse.Namespace) -> list[tuple[str, str]]:
         return lambda index: stub.Predict(messages.PredictRequest(customer_id=ids[index % len(ids)]))
 
     def empty(channel: grpc.aio.Channel) -> Call:
-        check = channel.unary_unary(HEALTH_CHECK)
+        check: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(HEALTH_CHECK)
         return lambda _: check(b"")
 
     def explain(index: int) -> Awaitable[Message]:
@@ -165,6 +166,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--out", type=Path, default=RESULTS / "serving.md")
     args = parser.parse_args()
+    # Across a network the figures would be the network's.
     if not ipaddress.ip_address(args.server.rsplit(":", 1)[0]).is_loopback:
         parser.error("only a server on loopback is measured")
     rows = asyncio.run(measure(args))

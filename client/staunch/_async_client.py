@@ -75,7 +75,7 @@ class AsyncClient:
         if "_channel" in vars(self):
             await self._channel.close()
 
-    async def predict(
+    async def predict(  # noqa: PLR0913 - the request's own fields, by name
         self,
         customer: CustomerId | None = None,
         *,
@@ -98,7 +98,7 @@ class AsyncClient:
         )
         return await self._run(call, timeout_s, metadata)
 
-    async def explain(
+    async def explain(  # noqa: PLR0913 - the request's own fields, by name
         self,
         customer: CustomerId | None = None,
         *,
@@ -123,7 +123,7 @@ class AsyncClient:
         )
         return await self._run(call, timeout_s, metadata)
 
-    def batch_predict(
+    def batch_predict(  # noqa: PLR0913 - the request's own fields, by name
         self,
         customers: Iterable[CustomerId] | AsyncIterable[CustomerId],
         *,

@@ -64,7 +64,7 @@ def predict(
     return UnaryCall("Predict", request, wire.prediction)
 
 
-def explain(
+def explain(  # noqa: PLR0913 - the request's own fields, by name
     customer: CustomerId | None,
     *,
     features: Features | None,

@@ -68,7 +68,7 @@ class Client:
         """Closes the connection; calls under way fail, and later ones raise ValueError."""
         self._channel.close()
 
-    def predict(
+    def predict(  # noqa: PLR0913 - the request's own fields, by name
         self,
         customer: CustomerId | None = None,
         *,
@@ -107,7 +107,7 @@ class Client:
         )
         return self._run(call, timeout_s, metadata)
 
-    def explain(
+    def explain(  # noqa: PLR0913 - the request's own fields, by name
         self,
         customer: CustomerId | None = None,
         *,
@@ -149,7 +149,7 @@ class Client:
         )
         return self._run(call, timeout_s, metadata)
 
-    def batch_predict(
+    def batch_predict(  # noqa: PLR0913 - the request's own fields, by name
         self,
         customers: Iterable[CustomerId],
         *,

@@ -52,7 +52,7 @@ def _silent(_: str) -> None:
     pass
 
 
-async def check_view(
+async def check_view(  # noqa: PLR0913 - what `staunch view check` asks, by name
     database: Database,
     view: FeatureView,
     label: LabelText | None = None,

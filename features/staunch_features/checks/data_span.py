@@ -80,7 +80,7 @@ async def data_span(
     return Span(min(span.first for span in found), max(span.last for span in found))
 
 
-async def _span(
+async def _span(  # noqa: PLR0913 - one query's parts
     database: Database,
     view: FeatureView,
     name: str,

@@ -205,7 +205,7 @@ def _pack(view: FeatureView, signature: ViewSignature) -> str:
     )
 
 
-def _unpack(
+def _unpack(  # noqa: PLR0913 - a record of them would cost each call
     view: FeatureView,
     signature: ViewSignature,
     ids: Sequence[Id],

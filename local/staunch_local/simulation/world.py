@@ -113,7 +113,7 @@ class _Stored:
     finished: bool
 
 
-async def write_world(
+async def write_world(  # noqa: PLR0913 - what `staunch simulate` asks, by name
     owner_url: str,
     *,
     until: datetime,

@@ -47,7 +47,7 @@ class Registry:
         named_versions: Most versions kept only because a request named them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the composition root's parts, by name
         self,
         store: ModelStore,
         databases: Databases,

@@ -68,7 +68,7 @@ class Served:
         looked_at: When the view last ran or was tried by `look`, monotonic seconds.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the composition root's parts, by name
         self,
         model: LoadedModel,
         stored: StoredVersion,

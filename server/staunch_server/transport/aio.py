@@ -61,7 +61,7 @@ class AioTransport:
         connection_age_s: Seconds after which a connection must come again; 0 is never.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the settings of a transport, by name
         self,
         services: Sequence[Service],
         *,

@@ -60,7 +60,7 @@ def bill(life: Life, month: Month) -> None:
     _activate(life, month)
 
 
-def _post(
+def _post(  # noqa: PLR0913 - the columns of a row
     life: Life,
     month: Month,
     kind: int,
@@ -176,7 +176,7 @@ def _payment_times(month: Month, billed_at: Ints, auto: Bools) -> Ints:
     return np.where(auto, due + hours, billed_at + (by_hand * DAY).astype(np.int64))
 
 
-def _pay(life: Life, month: Month, who: Ints, at: Ints, owed: Ints, trying: Bools, fails: Bools) -> None:
+def _pay(life: Life, month: Month, who: Ints, at: Ints, owed: Ints, trying: Bools, fails: Bools) -> None:  # noqa: PLR0913 - the arrays of one month
     owner = who[trying]
     status = np.where(fails[trying], _FAILED, _SETTLED)
     method = life.people.method[owner]
