@@ -28,7 +28,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "features/postgres/test_migrations.py",
         "two who migrate at once",
     ),
-    "staunch_features.postgres.connection": ("features/postgres/test_pool.py", "the session that each gives"),
     "staunch_features.postgres.progress": ("features/postgres/test_migrations.py", "one type, no code"),
     "staunch_features.views.clock_words": (
         "features/views/test_clocks.py",
