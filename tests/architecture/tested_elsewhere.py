@@ -6,7 +6,7 @@ _CHECK = "features/checks/test_check.py"
 _HISTORIES = "local/simulation/rows/test_rows.py"
 _HAZARD = "local/simulation/life/test_hazard.py"
 _EXPLAINER = "training/onnx/test_explainer.py"
-_LIVE = "server/live/test_predict.py"
+_LIVE = "server/services/test_predict.py"
 
 TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "staunch._async_client": ("client/test_calls.py", "each method of both clients, one by one"),
@@ -104,23 +104,15 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tools/test_docs_pages.py",
         "each metric by name; its counts where it is counted",
     ),
-    "staunch_server.models.aliases": ("server/live/test_models.py", "moved, followed, refused"),
+    "staunch_server.models.aliases": ("server/services/test_models.py", "moved, followed, refused"),
     "staunch_server.models.bad_rows": (
-        "server/live/test_broken_views.py",
+        "server/models/test_view_health.py",
         "the row that fails a batch, found",
     ),
-    "staunch_server.models.lookup": ("server/live/test_models.py", "each way to name a version"),
-    "staunch_server.models.registry": ("server/live/test_models.py", "versions come, go, and are refused"),
+    "staunch_server.models.lookup": ("server/services/test_models.py", "each way to name a version"),
     "staunch_server.models.served": (_LIVE, "each answer computed again from features and files"),
-    "staunch_server.models.version": ("server/live/test_models.py", "GetModel of each state"),
+    "staunch_server.models.version": ("server/services/test_models.py", "GetModel of each state"),
     "staunch_server.process.http": ("server/process/test_supervisor.py", "the two addresses it answers"),
-    "staunch_server.services.batch_predict": (
-        "server/live/test_batch_predict.py",
-        "a real client and database",
-    ),
-    "staunch_server.services.explain": ("server/live/test_explain.py", "a real client and database"),
-    "staunch_server.services.models": ("server/live/test_models.py", "a real client and database"),
-    "staunch_server.services.predict": (_LIVE, "a real client and database"),
     "staunch_server.services.request": (_LIVE, "each field of a request, right and wrong"),
     "staunch_server.transport.aio": (
         "server/transport/test_transport.py",
