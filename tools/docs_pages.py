@@ -71,6 +71,9 @@ NOT_FOUND, FAILED_PRECONDITION and ABORTED say what in a `ResourceInfo`, and UNA
 try again in a `RetryInfo`. Errors of the rows and chunks of BatchPredict carry the same codes and reasons in
 the answer. What the gRPC library itself answers (an unknown method, a message above 1 MiB) carries no
 details. Trailing metadata holds `x-request-id`: the caller's, or one that we made; our log names it.
+
+The `metadata` of an ErrorInfo holds `incident_id` with INTERNAL, which our log names beside the error itself,
+and `current_version` with ALIAS_MOVED, where the alias points now.
 """
 
 

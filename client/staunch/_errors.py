@@ -104,6 +104,12 @@ class PreconditionFailed(StaunchError):
 class Conflict(StaunchError):
     """Somebody was faster: read the state again, then decide."""
 
+    @property
+    def current_version(self) -> int | None:
+        """The version that the alias points at now, 0 for none; None if the server sent none."""
+        found = self.details.metadata.get("current_version", "")
+        return int(found) if found.isdecimal() else None
+
 
 class LimitExceeded(StaunchError):
     """Too much was sent, or too fast."""

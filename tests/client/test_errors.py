@@ -7,7 +7,15 @@ from google.rpc import error_details_pb2
 from grpc import StatusCode
 
 import staunch
-from staunch import FieldViolation, InvalidRequest, NotFound, ServerFault, StaunchError
+from staunch import (
+    Conflict,
+    ErrorDetails,
+    FieldViolation,
+    InvalidRequest,
+    NotFound,
+    ServerFault,
+    StaunchError,
+)
 
 CLASSES = {
     "INVALID_ARGUMENT": "InvalidRequest",
@@ -62,6 +70,13 @@ async def test_an_incident_id_reaches_the_caller(either, toy):
     with pytest.raises(ServerFault) as caught:
         await either.call("predict", 42)
     assert caught.value.incident_id == "abc-1"
+
+
+def test_what_the_server_did_not_send_is_absent_and_what_is_no_number_too():
+    assert ServerFault(StatusCode.INTERNAL, "odd").incident_id == ""
+    assert Conflict(StatusCode.ABORTED, "moved").current_version is None
+    newer = ErrorDetails(metadata={"current_version": "seven"})
+    assert Conflict(StatusCode.ABORTED, "moved", newer).current_version is None
 
 
 async def test_damaged_details_leave_code_and_message(either, toy):

@@ -324,7 +324,7 @@ def _incident(error: Exception, call: Call) -> Refusal:
     trace = _metadatum(call, "traceparent")
     _LOG.error("incident %s: %s request %s %s", incident, call.method, call.request_id, trace, exc_info=error)
     message = f"Something unforeseen happened; the server's log has it as incident {incident}."
-    return Refusal(Reason.INTERNAL, message, metadata={"incident": incident})
+    return Refusal(Reason.INTERNAL, message, metadata={"incident_id": incident})
 
 
 def _metadatum(call: Call, key: str) -> str:

@@ -129,7 +129,7 @@ async def test_an_unforeseen_error_is_an_incident_that_tells_nothing(shell: Star
     assert (error.code, error.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
     assert "hunter2" not in repr(error)
     assert "RuntimeError" not in repr(error)
-    incident = error.infos[0].metadata["incident"]
+    incident = error.infos[0].metadata["incident_id"]
     assert incident in error.message
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert incident in record.getMessage()

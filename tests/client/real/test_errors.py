@@ -1,0 +1,63 @@
+"""What the client reads of an error by name is what the real server sends."""
+
+import ast
+import logging
+from pathlib import Path
+
+import pytest
+
+import staunch
+from staunch import Conflict, ServerFault
+
+CLIENT = Path(staunch.__file__).parent
+
+
+def keys_read() -> set[str]:
+    """Returns the ErrorInfo metadata keys that the client's modules ask for by name."""
+    found = set()
+    for file in CLIENT.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("details.metadata.get"):
+                found.add(ast.literal_eval(node.args[0]))
+            if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("details.metadata"):
+                found.add(ast.literal_eval(node.slice))
+    return found
+
+
+async def test_an_unforeseen_error_has_one_incident_id_at_the_caller_and_in_the_log(
+    either, running, store, caplog
+):
+    """A folder where the server writes its aliases: a disk's mischief that no refusal foresees."""
+    (store.root / "churn" / ".aliases.json").mkdir()
+    with pytest.raises(ServerFault) as caught:
+        await either.call("set_alias", "churn", "champion", 1)
+    assert caught.value.reason == "INTERNAL"
+    assert caught.value.incident_id
+    assert caught.value.incident_id in caught.value.message
+    assert "aliases.json" not in caught.value.message
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert f"incident {caught.value.incident_id}: " in record.getMessage()
+    assert f"request {caught.value.details.request_id} " in record.getMessage()
+    assert isinstance(record.exc_info[1], IsADirectoryError)
+
+
+async def test_a_moved_alias_tells_where_it_points_now(either, running, publish):
+    publish(base=1.0)
+    with pytest.raises(Conflict) as caught:
+        await either.call("set_alias", "churn", "champion", 1, expected_version=1)
+    assert caught.value.current_version == 2
+    with pytest.raises(Conflict) as caught:
+        await either.call("set_alias", "churn", "next", 1, expected_version=7)
+    assert caught.value.current_version == 0
+
+
+async def test_the_server_sends_every_key_that_the_client_reads(either, running, store):
+    sent: set[str] = set()
+    with pytest.raises(Conflict) as moved:
+        await either.call("set_alias", "churn", "champion", 1, expected_version=7)
+    (store.root / "churn" / ".aliases.json").mkdir()
+    with pytest.raises(ServerFault) as incident:
+        await either.call("set_alias", "churn", "champion", 1)
+    for error in (moved.value, incident.value):
+        sent |= error.details.metadata.keys()
+    assert keys_read() == {"incident_id", "current_version"} == sent
