@@ -20,8 +20,8 @@ class Command(NamedTuple):
     """A sub-command.
 
     Attributes:
-        module: The module to import when it is asked for; its `add` registers the parser and sets `run`,
-            from the parsed arguments to the exit code.
+        module: The module to import when it is asked for; its `add` registers the parser and sets its
+            `handler`, a `Handler`.
         summary: One line for `staunch --help`.
     """
 
@@ -74,9 +74,9 @@ EXTRAS: Mapping[str, frozenset[str]] = {
 def main(words: Sequence[str] | None = None) -> int:
     """Runs one sub-command and gives the exit code: 0 done, 1 failed, 2 misused, 130 interrupted."""
     words = sys.argv[1:] if words is None else words
-    args = _parser(words[0] if words else "").parse_args(words)
+    parsed = command_parser(words[0] if words else "").parse_args(words)
     try:
-        code: int = args.run(args)
+        code: int = parsed.handler(parsed)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -113,7 +113,7 @@ def is_expected(error: BaseException) -> bool:
     return bool(names & EXPECTED) or (isinstance(error, OSError) and error.filename is not None)
 
 
-def _parser(chosen: str) -> ArgumentParser:
+def command_parser(chosen: str) -> ArgumentParser:
     """Builds the tree; only the chosen branch is imported and complete."""
     parser = ArgumentParser(prog="staunch", description="Churn scores by customer id, with exact reasons.")
     parser.add_argument("--version", action="version", version=f"staunch {version('staunch-server')}")

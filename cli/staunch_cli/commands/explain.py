@@ -1,13 +1,16 @@
 """`staunch explain`: one score and a bar for each contribution."""
 
 import json
-from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
+from argparse import ArgumentParser, ArgumentTypeError, _SubParsersAction
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from staunch_cli.commands.predict import as_json, headline
 from staunch_cli.printing import display
-from staunch_cli.shared import calling
+from staunch_cli.shared.arguments import Handler
+from staunch_cli.shared.call_arguments import CustomerArguments, ServerArguments, add_customer, add_server
+from staunch_cli.shared.client import connected_client
 
 if TYPE_CHECKING:
     from staunch import Client, Explanation
@@ -16,32 +19,39 @@ _NAME_WIDTH, _VALUE_WIDTH = 30, 22  # what is shown whole; with these, bars stil
 _FIXED_WIDTH = 2 + 1 + 1 + 11 + 2 + 1  # margin, contribution, axis and the gaps between
 
 
+@dataclass(frozen=True)
+class ExplainArguments(CustomerArguments, ServerArguments):
+    """Whom to score where, and how many contributions to list, 0 for all."""
+
+    top: int
+
+
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     """Registers `staunch explain`."""
     parser = subparsers.add_parser(
         "explain", description="Scores one customer and says exactly which features moved the score."
     )
-    calling.add_customer(parser)
+    add_customer(parser)
     parser.add_argument(
         "--top", type=_count, default=10, metavar="N", help="contributions to list, 0 for all (default: 10)"
     )
-    calling.add_server(parser)
-    parser.set_defaults(run=run)
+    add_server(parser)
+    parser.set_defaults(handler=Handler(ExplainArguments, run))
 
 
-def run(args: Namespace) -> int:
+def run(arguments: ExplainArguments) -> int:
     """Prints the score and its reasons."""
-    customer, overrides = calling.subject(args), dict(args.overrides)
-    with calling.client(args) as client:
+    customer, overrides = arguments.customer, dict(arguments.overrides)
+    with connected_client(arguments, customer) as client:
         why = client.explain(
             customer,
             overrides=overrides,
-            model=args.model,
-            as_of=args.as_of,
-            max_contributions=args.top,
+            model=arguments.model,
+            as_of=arguments.as_of,
+            max_contributions=arguments.top,
         )
-        units = {} if args.json else _units(client, str(why.prediction.model))
-    if args.json:
+        units = {} if arguments.json else _units(client, str(why.prediction.model))
+    if arguments.json:
         print(json.dumps(as_json(customer, why.prediction, overrides) | _json(why)))
     else:
         print(display.facts(headline(customer, why.prediction, overrides)))

@@ -4,24 +4,25 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from staunch_cli.printing.progress import ProgressLine
-from staunch_cli.shared.settings_flags import DATABASE_FLAGS, add_settings, settings_of
+from staunch_cli.shared.arguments import Handler
+from staunch_cli.shared.settings_arguments import DATABASE_SETTINGS, SettingsArguments, add_settings
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace, _SubParsersAction
+    from argparse import ArgumentParser, _SubParsersAction
 
 
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     """Registers `staunch migrate`."""
     parser = subparsers.add_parser("migrate", help="bring the tables of the database up to date")
-    add_settings(parser, *DATABASE_FLAGS)
-    parser.set_defaults(run=run)
+    add_settings(parser, *DATABASE_SETTINGS)
+    parser.set_defaults(handler=Handler(SettingsArguments, run))
 
 
-def run(args: "Namespace") -> int:
+def run(arguments: SettingsArguments) -> int:
     """Applies what is missing and says what it did."""
     from staunch_cli.shared.database import database
 
-    with database(settings_of(args)) as urls:
+    with database(arguments.load_settings()) as urls:
         applied = asyncio.run(migrate_now(urls.owner))
     print("\n".join(f"applied {name}" for name in applied) or "the tables are up to date")
     return 0

@@ -1,29 +1,63 @@
 """`staunch models`: what is served, and which version an alias points at."""
 
-from argparse import ArgumentParser, Namespace, _SubParsersAction
+from argparse import ArgumentParser, _SubParsersAction
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from staunch_cli.printing import display
-from staunch_cli.shared import calling
+from staunch_cli.shared.arguments import Handler
+from staunch_cli.shared.call_arguments import ServerArguments, add_server
+from staunch_cli.shared.client import connected_client
 
 if TYPE_CHECKING:
     from staunch import Metric, Model
 
 
+@dataclass(frozen=True)
+class ListArguments(ServerArguments):
+    """The model whose versions to list; empty for all, as `staunch models` alone does."""
+
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class ShowArguments(ServerArguments):
+    """The version to show; empty for the server's default."""
+
+    model: str
+
+
+@dataclass(frozen=True)
+class AliasArguments(ServerArguments):
+    """The alias to move, and where to.
+
+    Attributes:
+        name: The model.
+        alias: The alias, such as "champion".
+        version: The version that it shall point at.
+        expect: The version that it must point at before, 0 for none; None moves it from anywhere.
+    """
+
+    name: str
+    alias: str
+    version: int
+    expect: int | None
+
+
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     """Registers `staunch models` and its branches; alone it lists."""
     parser = subparsers.add_parser("models", description="Lists and shows models, moves aliases, reloads.")
-    calling.add_server(parser)
-    parser.set_defaults(run=run_list, name="")
+    add_server(parser)
+    parser.set_defaults(handler=Handler(ListArguments, run_list))
     branches = parser.add_subparsers(metavar="ACTION")
 
     listing = branches.add_parser("list", help="list the versions in the store")
     listing.add_argument("name", nargs="?", default="", help="of this model only")
-    listing.set_defaults(run=run_list)
+    listing.set_defaults(handler=Handler(ListArguments, run_list))
 
     showing = branches.add_parser("show", help="show one version in full")
     showing.add_argument("model", nargs="?", default="", help='"churn", "churn@3" or "churn@champion"')
-    showing.set_defaults(run=run_show)
+    showing.set_defaults(handler=Handler(ShowArguments, run_show))
 
     alias = branches.add_parser("alias", help="point an alias at a version, which is verified first")
     alias.add_argument("name", help="the model")
@@ -32,24 +66,24 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     alias.add_argument(
         "--expect", type=int, metavar="VERSION", help="fail if it does not point there now (0: nowhere)"
     )
-    alias.set_defaults(run=run_alias)
+    alias.set_defaults(handler=Handler(AliasArguments, run_alias))
 
     reloading = branches.add_parser("reload", help="read the store again")
-    reloading.set_defaults(run=run_reload)
+    reloading.set_defaults(handler=Handler(ServerArguments, run_reload))
 
 
-def run_list(args: Namespace) -> int:
+def run_list(arguments: ListArguments) -> int:
     """Prints a line for each version."""
-    with calling.client(args) as client:
-        found = client.list_models(args.name)
+    with connected_client(arguments) as client:
+        found = client.list_models(arguments.name)
     print(_versions(found) if found else "no models; publish one with `staunch train`")
     return 0
 
 
-def run_show(args: Namespace) -> int:
+def run_show(arguments: ShowArguments) -> int:
     """Prints one version: what it is, how good it is, what it looks at."""
-    with calling.client(args) as client:
-        model = client.get_model(args.model)
+    with connected_client(arguments) as client:
+        model = client.get_model(arguments.model)
     print(display.facts(_facts(model)))
     if model.metrics:
         print(f"\n{display.table(('metric', 'value', '95 % interval'), [_metric(m) for m in model.metrics])}")
@@ -59,18 +93,20 @@ def run_show(args: Namespace) -> int:
     return 0
 
 
-def run_alias(args: Namespace) -> int:
+def run_alias(arguments: AliasArguments) -> int:
     """Moves an alias and says where it pointed before."""
-    with calling.client(args) as client:
-        moved = client.set_alias(args.name, args.alias, args.version, expected_version=args.expect)
+    with connected_client(arguments) as client:
+        moved = client.set_alias(
+            arguments.name, arguments.alias, arguments.version, expected_version=arguments.expect
+        )
     before = f", before at version {moved.previous_version}" if moved.previous_version else ""
-    print(f"{args.name}@{args.alias} points at {moved.model.reference}{before}")
+    print(f"{arguments.name}@{arguments.alias} points at {moved.model.reference}{before}")
     return 0
 
 
-def run_reload(args: Namespace) -> int:
+def run_reload(arguments: ServerArguments) -> int:
     """Reloads and prints the versions whose state changed."""
-    with calling.client(args) as client:
+    with connected_client(arguments) as client:
         changed = client.reload_models()
     print(_versions(changed) if changed else "nothing changed")
     return 0

@@ -1,15 +1,25 @@
 """`staunch predict`: one score."""
 
 import json
-from argparse import ArgumentParser, Namespace, _SubParsersAction
+from argparse import ArgumentParser, _SubParsersAction
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from staunch_cli.printing import display
-from staunch_cli.shared import calling
+from staunch_cli.shared.arguments import Handler
+from staunch_cli.shared.call_arguments import CustomerArguments, ServerArguments, add_customer, add_server
+from staunch_cli.shared.client import connected_client
 
 if TYPE_CHECKING:
     from staunch import Prediction
+
+
+@dataclass(frozen=True)
+class PredictArguments(CustomerArguments, ServerArguments):
+    """Whom to score where, and whether to show the feature values used."""
+
+    features: bool
 
 
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
@@ -17,24 +27,24 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     parser = subparsers.add_parser(
         "predict", description="Scores one customer from the rows as they stand now."
     )
-    calling.add_customer(parser)
+    add_customer(parser)
     parser.add_argument("--features", action="store_true", help="show the feature values used")
-    calling.add_server(parser)
-    parser.set_defaults(run=run)
+    add_server(parser)
+    parser.set_defaults(handler=Handler(PredictArguments, run))
 
 
-def run(args: Namespace) -> int:
+def run(arguments: PredictArguments) -> int:
     """Prints the score."""
-    customer, overrides = calling.subject(args), dict(args.overrides)
-    with calling.client(args) as client:
+    customer, overrides = arguments.customer, dict(arguments.overrides)
+    with connected_client(arguments, customer) as client:
         made = client.predict(
             customer,
             overrides=overrides,
-            model=args.model,
-            as_of=args.as_of,
-            include_features=args.features,
+            model=arguments.model,
+            as_of=arguments.as_of,
+            include_features=arguments.features,
         )
-    if args.json:
+    if arguments.json:
         print(json.dumps(as_json(customer, made, overrides)))
         return 0
     print(display.facts(headline(customer, made, overrides)))

@@ -13,14 +13,15 @@ import sys
 from typing import TYPE_CHECKING
 
 from staunch_cli.commands.migrate import migrate_now
+from staunch_cli.shared.arguments import Handler
 from staunch_cli.shared.database import DatabaseUrls
 from staunch_cli.shared.serving import holds_models, print_step, serve_until_stopped
-from staunch_cli.shared.settings_flags import add_settings, settings_of
+from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
 from staunch_server.process.supervisor import bound_to_us
 from staunch_server.settings import Settings
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace, _SubParsersAction
+    from argparse import ArgumentParser, _SubParsersAction
 
 
 class StepFailed(Exception):
@@ -31,12 +32,12 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     """Registers `staunch run`."""
     parser = subparsers.add_parser("run", help="make what is missing, then serve")
     add_settings(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(handler=Handler(SettingsArguments, run))
 
 
-def run(args: "Namespace") -> int:
+def run(arguments: SettingsArguments) -> int:
     """Makes what is missing, then serves until Ctrl-C."""
-    return serve_until_stopped(settings_of(args), _prepare)
+    return serve_until_stopped(arguments.load_settings(), _prepare)
 
 
 def _prepare(settings: Settings, urls: DatabaseUrls) -> None:

@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
+from argparse import ArgumentParser, ArgumentTypeError, _SubParsersAction
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, aclosing, contextmanager, nullcontext
@@ -19,8 +19,11 @@ from typing import TYPE_CHECKING
 
 from staunch_cli.printing import display
 from staunch_cli.printing.score_files import ErrorFile, ScoreFile, errors_path, open_scores
-from staunch_cli.shared import calling
+from staunch_cli.shared.arguments import Handler, file_ending
+from staunch_cli.shared.call_arguments import ModelArguments, ServerArguments, add_model, add_server
+from staunch_cli.shared.client import in_plain_words
 from staunch_cli.shared.errors import CommandError, cannot_read
+from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
 
 if TYPE_CHECKING:
     from staunch import AsyncClient, Model, RowError, Score
@@ -32,35 +35,52 @@ _NUMBER = re.compile(r"-?[0-9]{1,20}")
 _CHUNK_ROWS = 2000  # small enough that a stream of them leaves the server room for single calls
 
 
+@dataclass(frozen=True)
+class ScoreArguments(ModelArguments, ServerArguments, SettingsArguments):
+    """Whom to score where, and the file to write.
+
+    Attributes:
+        out: The file of the scores.
+        ids: The file of the ids, "-" for standard input; None for the whole population.
+        chunk_rows: How many ids a message has.
+    """
+
+    out: Path
+    ids: str | None
+    chunk_rows: int
+
+
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     """Registers `staunch score`."""
-    from staunch_cli.shared.settings_flags import add_settings
-
     parser = subparsers.add_parser(
         "score",
         description="Scores all eligible customers of the model's view, or those of a file, into a file.",
     )
     parser.add_argument(
-        "--out", type=_output, required=True, metavar="FILE", help="scores.csv or scores.parquet"
+        "--out",
+        type=file_ending(".csv", ".parquet"),
+        required=True,
+        metavar="FILE",
+        help="scores.csv or scores.parquet",
     )
     parser.add_argument(
         "--ids",
         metavar="FILE",
         help="score these, one id a line, - for standard input (default: all eligible)",
     )
-    calling.add_model(parser)
+    add_model(parser)
     parser.add_argument(
         "--chunk-rows", type=_chunk_rows, default=_CHUNK_ROWS, metavar="N", help="ids a message (1 to 10000)"
     )
-    calling.add_server(parser)
+    add_server(parser)
     add_settings(parser, "database_url", "database_reader_url", "views", "state_folder", "store")
-    parser.set_defaults(run=run)
+    parser.set_defaults(handler=Handler(ScoreArguments, run))
 
 
-def run(args: Namespace) -> int:
+def run(arguments: ScoreArguments) -> int:
     """Scores and says how many; 1 if somebody was to be scored and nobody was."""
-    tally = asyncio.run(_score(args))
-    print(tally.summary(args.out, args.as_of))
+    tally = asyncio.run(_score(arguments))
+    print(tally.summary(arguments.out, arguments.as_of))
     return 0 if tally.scored or not (tally.failed or tally.outside) else 1
 
 
@@ -107,39 +127,39 @@ class Tally:
         )
 
 
-async def _score(args: Namespace) -> Tally:
+async def _score(arguments: ScoreArguments) -> Tally:
     from staunch import AsyncClient, Unavailable
 
-    async with AsyncClient(args.server, timeout_s=args.timeout) as client:
+    async with AsyncClient(arguments.server, timeout_s=arguments.timeout_s) as client:
         try:
-            model = await client.get_model(args.model)
-            return await _score_with(client, model, args)
+            model = await client.get_model(arguments.model)
+            return await _score_with(client, model, arguments)
         except Unavailable as error:
-            raise calling.explained(error, args.server) from error
+            raise in_plain_words(error, arguments.server) from error
 
 
-async def _score_with(client: "AsyncClient", model: "Model", args: Namespace) -> Tally:
+async def _score_with(client: "AsyncClient", model: "Model", arguments: ScoreArguments) -> Tally:
     """Pulls ids, streams them and writes what comes back."""
     with ExitStack() as stack:
         numbers = model.id_type == "int64"
-        scores = stack.enter_context(open_scores(args.out, numbers=numbers))
-        errors = stack.enter_context(ErrorFile(errors_path(args.out)))
-        if args.ids:
-            lines = stack.enter_context(_lines(args.ids))
+        scores = stack.enter_context(open_scores(arguments.out, numbers=numbers))
+        errors = stack.enter_context(ErrorFile(errors_path(arguments.out)))
+        if arguments.ids:
+            lines = stack.enter_context(_lines(arguments.ids))
             customers: Iterable[int | str] = _ids(lines, numbers, errors)
-            total = None if args.ids == "-" else _count(args.ids)
+            total = None if arguments.ids == "-" else _count(arguments.ids)
         else:
-            customers = found = await _population(model, args)
+            customers = found = await _population(model, arguments)
             total = len(found)
         advance = stack.enter_context(_progress(total))
         dated = json.loads(model.manifest_json).get("uses_as_of", True)
         tally = Tally(failed=errors.reasons, dated=dated)
         batch = client.batch_predict(
-            customers, model=str(model.reference), as_of=args.as_of, chunk_size=args.chunk_rows
+            customers, model=str(model.reference), as_of=arguments.as_of, chunk_size=arguments.chunk_rows
         )
         async with aclosing(batch) as rows:
             async for row in rows:
-                _write(row, scores, errors, tally, population=not args.ids)
+                _write(row, scores, errors, tally, population=not arguments.ids)
                 advance(1)
         errors.keep()
         scores.keep()
@@ -168,15 +188,14 @@ def _meaning(reason: str) -> str:
     return Reason[reason].meaning if reason in Reason.__members__ else ""
 
 
-async def _population(model: "Model", args: Namespace) -> list[int | str]:
+async def _population(model: "Model", arguments: ScoreArguments) -> list[int | str]:
     """Reads every candidate of the view that answers: some bytes an id, and no transaction open meanwhile."""
     from staunch_cli.shared.database import database
-    from staunch_cli.shared.settings_flags import settings_of
-    from staunch_cli.shared.views import served_view
+    from staunch_cli.shared.view_lookup import served_view
     from staunch_features.postgres.pool import Database
     from staunch_features.views.source import FeatureSource
 
-    settings = settings_of(args)
+    settings = arguments.load_settings()
     view = served_view(model, settings)
     with database(settings) as urls:
         pool = Database(urls.reader, size=1)
@@ -229,13 +248,6 @@ def _progress(total: int | None) -> Iterator[Callable[[int], object]]:
         return
     with tqdm(total=total, unit=" customers", unit_scale=True, disable=None, file=sys.stderr) as bar:
         yield bar.update
-
-
-def _output(text: str) -> Path:
-    path = Path(text)
-    if path.suffix not in (".csv", ".parquet"):
-        raise ArgumentTypeError(f"expected a file that ends in .csv or .parquet, got {text!r}")
-    return path
 
 
 def _chunk_rows(text: str) -> int:

@@ -2,20 +2,21 @@
 
 from typing import TYPE_CHECKING
 
+from staunch_cli.shared.arguments import Handler
 from staunch_cli.shared.serving import serve_until_stopped
-from staunch_cli.shared.settings_flags import add_settings, settings_of
+from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace, _SubParsersAction
+    from argparse import ArgumentParser, _SubParsersAction
 
 
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     """Registers `staunch serve`."""
     parser = subparsers.add_parser("serve", help="serve the models of the store, and make nothing")
     add_settings(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(handler=Handler(SettingsArguments, run))
 
 
-def run(args: "Namespace") -> int:
+def run(arguments: SettingsArguments) -> int:
     """Serves until Ctrl-C."""
-    return serve_until_stopped(settings_of(args))
+    return serve_until_stopped(arguments.load_settings())

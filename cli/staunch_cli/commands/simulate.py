@@ -2,36 +2,51 @@
 
 import asyncio
 import time
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 from staunch_cli.printing.progress import MARGIN, ProgressLine
-from staunch_cli.shared.settings_flags import DATABASE_FLAGS, add_settings, settings_of
+from staunch_cli.shared.arguments import Handler, day
+from staunch_cli.shared.settings_arguments import (
+    DATABASE_SETTINGS,
+    SettingsArguments,
+    add_setting,
+    add_settings,
+)
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace, _SubParsersAction
+    from argparse import ArgumentParser, _SubParsersAction
+
+
+@dataclass(frozen=True)
+class SimulateArguments(SettingsArguments):
+    """Where the simulated rows end, None for today, and from when customers behave otherwise, if ever."""
+
+    until: date | None
+    drift_from: date | None
 
 
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     """Registers `staunch simulate`."""
     parser = subparsers.add_parser("simulate", help="write the simulated world, or the days since")
     sizes = parser.add_argument_group("a new world")
-    sizes.add_argument("--customers", dest="simulation_customers", metavar="N", help="how many to begin with")
-    sizes.add_argument("--seed", dest="simulation_seed", metavar="N", help="what its draws come from")
-    day = partial(parser.add_argument, type=date.fromisoformat, metavar="DATE")
-    day("--until", help="where the rows end (default: today, 00:00 UTC)")
-    day("--drift-from", help="where customers begin to behave otherwise")
-    add_settings(parser, *DATABASE_FLAGS)
-    parser.set_defaults(run=run)
+    add_setting(sizes, "simulation_customers", "--customers", "how many to begin with")
+    add_setting(sizes, "simulation_seed", "--seed", "what its draws come from")
+    add_date = partial(parser.add_argument, type=day, metavar="DATE")
+    add_date("--until", help="where the rows end (default: today, 00:00 UTC)")
+    add_date("--drift-from", help="where customers begin to behave otherwise")
+    add_settings(parser, *DATABASE_SETTINGS)
+    parser.set_defaults(handler=Handler(SimulateArguments, run))
 
 
-def run(args: "Namespace") -> int:
+def run(arguments: SimulateArguments) -> int:
     """Writes the world, or appends the days since it ended, and says how long it took."""
     from staunch_cli.shared.database import database
     from staunch_local.simulation.world import WorldSettings, write_world
 
-    settings = settings_of(args)
+    settings = arguments.load_settings()
     started, progress = time.monotonic(), ProgressLine()
     with database(settings) as urls:
         report = asyncio.run(
@@ -39,9 +54,9 @@ def run(args: "Namespace") -> int:
                 urls.owner,
                 customers=settings.simulation_customers,
                 seed=settings.simulation_seed,
-                until=_midnight(args.until),
+                until=_midnight(arguments.until),
                 progress=progress,
-                settings=WorldSettings(args.drift_from) if args.drift_from else None,
+                settings=WorldSettings(arguments.drift_from) if arguments.drift_from else None,
             )
         )
     progress.close()
@@ -49,7 +64,7 @@ def run(args: "Namespace") -> int:
     return 0
 
 
-def _midnight(day: date | None) -> datetime:
+def _midnight(until: date | None) -> datetime:
     """The start of the day in UTC; of today for None, so that a world grows by whole days."""
-    day = day or datetime.now(UTC).date()
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+    until = until or datetime.now(UTC).date()
+    return datetime(until.year, until.month, until.day, tzinfo=UTC)

@@ -1,24 +1,58 @@
 """`staunch train`: fits a model for a view and publishes it."""
 
 import asyncio
-from argparse import ArgumentTypeError
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from staunch_cli.printing.progress import MARGIN, ProgressLine
+from staunch_cli.shared.arguments import Handler, day
 from staunch_cli.shared.database import DatabaseUrls, database
 from staunch_cli.shared.errors import CommandError
-from staunch_cli.shared.settings_flags import add_settings, settings_of
-from staunch_cli.shared.views import end_of_world, feature_folders, label_folders
+from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
+from staunch_cli.shared.simulated_world import end_of_world
+from staunch_cli.shared.view_lookup import feature_folders, label_folders
 from staunch_training.costs import Costs
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace, _SubParsersAction
+    from argparse import ArgumentParser, _SubParsersAction
 
     from staunch_features.views.file import FeatureView, LabelText
     from staunch_training.train import TrainReport, TrainSettings
+
+_STATEMENT_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class TrainArguments(SettingsArguments):
+    """What to train, on which rows, and what becomes of it.
+
+    Attributes:
+        view: The name of the feature view and its label.
+        name: The model's name; None for the view's.
+        learner: The only one to fit; None for both.
+        until: Where the rows end; None for now, or for the end of the simulated world.
+        seed: Of every draw.
+        alias: What to set if it points nowhere yet.
+        move_alias: Whether to set it wherever it points now.
+        leak_limit: The area under the curve from which a single feature is refused.
+        allow_leak: The features that are never refused.
+        costs: The fields of `Costs` that were given, with their values; the last of a field counts.
+    """
+
+    view: str
+    name: str | None
+    learner: Literal["random_forest", "xgboost"] | None
+    until: date | None
+    seed: int
+    alias: str
+    move_alias: bool
+    leak_limit: float
+    allow_leak: Sequence[str]
+    costs: Sequence[tuple[str, float]]
 
 
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
@@ -31,7 +65,7 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     )
     parser.add_argument(
         "--until",
-        type=_date,
+        type=day,
         metavar="DATE",
         help="where the rows end (default: now; with the simulated world if they are of it)",
     )
@@ -43,7 +77,7 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     _add_leaks(parser)
     _add_costs(parser)
     add_settings(parser, "database_url", "database_reader_url", "state_folder", "store", "views")
-    parser.set_defaults(run=run)
+    parser.set_defaults(handler=Handler(TrainArguments, run))
 
 
 def _add_leaks(parser: "ArgumentParser") -> None:
@@ -68,40 +102,43 @@ def _add_costs(parser: "ArgumentParser") -> None:
     for field in fields(Costs):
         flag = f"--{field.name.replace('_', '-')}"
         group.add_argument(
-            flag, type=float, default=field.default, metavar="X", help=f"(default: {field.default})"
+            flag,
+            dest="costs",
+            default=[],
+            action="append",
+            type=partial(_cost, field.name),
+            metavar="X",
+            help=f"(default: {field.default})",
         )
 
 
-def _date(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"expected a date such as 2026-06-30, got {text!r}") from None
+def _cost(name: str, text: str) -> tuple[str, float]:
+    return name, float(text)
 
 
-def run(args: "Namespace") -> int:
+def run(arguments: TrainArguments) -> int:
     """Trains, publishes, and says what came of it."""
-    with database(settings_of(args)) as urls:
-        report = asyncio.run(_train(args, urls))
+    with database(arguments.load_settings()) as urls:
+        report = asyncio.run(_train(arguments, urls))
     print("\n".join(MARGIN + line for line in str(report).splitlines()))
     return 0
 
 
-async def _train(args: "Namespace", urls: DatabaseUrls) -> "TrainReport":
+async def _train(arguments: TrainArguments, urls: DatabaseUrls) -> "TrainReport":
     from staunch_features.views.file import load_label, load_view
     from staunch_model_store.store import ModelStore
     from staunch_training.train import train
 
-    settings, progress = settings_of(args), ProgressLine()
+    settings, progress = arguments.load_settings(), ProgressLine()
     try:
-        label = load_label(args.view, label_folders(settings))
-        view = load_view(args.view, feature_folders(settings))
+        label = load_label(arguments.view, label_folders(settings))
+        view = load_view(arguments.view, feature_folders(settings))
         return await train(
             urls.reader,
             view,
             label,
             ModelStore(settings.model_folder),
-            await train_settings(args, urls, view, label),
+            await train_settings(arguments, urls, view, label),
             progress,
         )
     finally:
@@ -120,7 +157,7 @@ def _until(day: date, end: datetime | None) -> datetime:
 
 
 async def train_settings(
-    args: "Namespace", urls: DatabaseUrls, view: "FeatureView", label: "LabelText"
+    arguments: TrainArguments, urls: DatabaseUrls, view: "FeatureView", label: "LabelText"
 ) -> "TrainSettings":
     """The flags; for rows of a simulated world also where it ends, and the best AUC any model can reach.
 
@@ -133,17 +170,17 @@ async def train_settings(
     async def ceiling(as_of: datetime, horizon_days: int) -> float:
         return (await true_ceiling(urls.owner, as_of, horizon_days)).auc
 
-    end = await end_of_world(urls, view, label)
-    until = _until(args.until, end) if args.until else end
+    end = await end_of_world(urls, view, label, _STATEMENT_TIMEOUT_S)
+    until = _until(arguments.until, end) if arguments.until else end
     return TrainSettings(
-        name=args.name,
+        name=arguments.name,
         until=until,
-        learner=args.learner,
-        seed=args.seed,
-        leak_limit=args.leak_limit,
-        allow_leaks=frozenset(args.allow_leak),
-        costs=Costs(**{field.name: getattr(args, field.name) for field in fields(Costs)}),
-        alias=args.alias,
-        move_alias=args.move_alias,
+        learner=arguments.learner,
+        seed=arguments.seed,
+        leak_limit=arguments.leak_limit,
+        allow_leaks=frozenset(arguments.allow_leak),
+        costs=Costs(**dict(arguments.costs)),
+        alias=arguments.alias,
+        move_alias=arguments.move_alias,
         ceiling=ceiling if end and Path(label.file).parent == LABELS_FOLDER else None,
     )

@@ -2,17 +2,19 @@
 
 import asyncio
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
+from argparse import ArgumentParser, _SubParsersAction
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from staunch_cli.shared import calling
-from staunch_cli.shared.database import DatabaseUrls, database
+from staunch_cli.shared.arguments import Handler, file_ending, moment, seconds
+from staunch_cli.shared.database import database
 from staunch_cli.shared.errors import CommandError
-from staunch_cli.shared.settings_flags import add_settings, settings_of
-from staunch_cli.shared.views import end_of_world, feature_folders, label_folders
+from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
+from staunch_cli.shared.simulated_world import end_of_world
+from staunch_cli.shared.view_lookup import feature_folders, label_folders
 
 if TYPE_CHECKING:
     from staunch_features.checks.findings import ViewCheck
@@ -22,7 +24,34 @@ if TYPE_CHECKING:
 
 _Found = TypeVar("_Found")
 
-_TIMEOUT_S = 60.0  # a statement
+
+@dataclass(frozen=True)
+class ViewArguments(SettingsArguments):
+    """Which view to look at, as of when, None for the latest that makes sense, and how patiently.
+
+    Attributes:
+        name: The view's.
+        as_of: The moment to run it as of.
+        timeout_s: How long a statement may take.
+    """
+
+    name: str
+    as_of: datetime | None
+    timeout_s: float
+
+
+@dataclass(frozen=True)
+class CheckArguments(ViewArguments):
+    """Which view to check, and whether to print the database's whole plan."""
+
+    plan: bool
+
+
+@dataclass(frozen=True)
+class PlotArguments(ViewArguments):
+    """Which view to draw, and the file to draw it into; None names it as the view."""
+
+    out: Path | None
 
 
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
@@ -37,7 +66,7 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     )
     check.add_argument("--plan", action="store_true", help="print the whole plan of the database too")
     _add_view(check)
-    check.set_defaults(run=run_check)
+    check.set_defaults(handler=Handler(CheckArguments, run_check))
     show = actions.add_parser(
         "show",
         help="each feature: meaning, spread, how the label goes with it",
@@ -45,36 +74,41 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
         "spread, and the share of true labels from its least values to its greatest.",
     )
     _add_view(show)
-    show.set_defaults(run=run_show)
+    show.set_defaults(handler=Handler(ViewArguments, run_show))
     plot = actions.add_parser("plot", help="the same as a picture", description="Draws what `show` prints.")
-    plot.add_argument("--out", type=_picture, metavar="FILE", help=".png, .svg or .pdf (default: NAME.png)")
+    plot.add_argument(
+        "--out",
+        type=file_ending(".png", ".svg", ".pdf"),
+        metavar="FILE",
+        help=".png, .svg or .pdf (default: NAME.png)",
+    )
     _add_view(plot)
-    plot.set_defaults(run=run_plot)
+    plot.set_defaults(handler=Handler(PlotArguments, run_plot))
 
 
-def run_check(args: Namespace) -> int:
+def run_check(arguments: CheckArguments) -> int:
     """Prints what was found; 1 if something must be mended before the view is used."""
     from staunch_cli.printing.view_report import report
 
-    found = _run(_check(args))
-    print(report(found, plan=args.plan))
+    found = _run(_check(arguments))
+    print(report(found, plan=arguments.plan))
     return 1 if found.errors else 0
 
 
-def run_show(args: Namespace) -> int:
+def run_show(arguments: ViewArguments) -> int:
     """Prints the features."""
     from staunch_features.checks.summary import describe
 
-    print(describe(_run(_summarise(args))), end="")
+    print(describe(_run(_summarise(arguments))), end="")
     return 0
 
 
-def run_plot(args: Namespace) -> int:
+def run_plot(arguments: PlotArguments) -> int:
     """Draws the features into a file and names it."""
     from staunch_cli.printing.view_plot import plot
 
-    out = args.out or Path(f"{args.name}.png")
-    plot(_run(_summarise(args)), out)
+    out = arguments.out or Path(f"{arguments.name}.png")
+    plot(_run(_summarise(arguments)), out)
     print(out)
     return 0
 
@@ -90,52 +124,66 @@ def _add_view(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the view: features/NAME.sql in a folder of views")
     parser.add_argument(
         "--as-of",
-        type=calling.moment,
+        type=moment,
         metavar="TIME",
         help="the moment to run it as of (default: now; to show labels, the last with a known outcome)",
+    )
+    parser.add_argument(
+        "--timeout",
+        dest="timeout_s",
+        type=seconds,
+        default=60.0,
+        metavar="S",
+        help="seconds that a statement may take (default: 60)",
     )
     add_settings(parser, "database_url", "database_reader_url", "views", "state_folder")
 
 
-async def _check(args: Namespace) -> "ViewCheck":
+async def _check(arguments: ViewArguments) -> "ViewCheck":
     from staunch_features.checks.check import check_view
     from staunch_features.postgres.pool import Database
 
-    view, label = _texts(args)
-    with database(settings_of(args)) as urls:
+    view, label = _texts(arguments)
+    with database(arguments.load_settings()) as urls:
         pool = Database(urls.reader, size=1)
         try:
             return await check_view(
                 pool,
                 view,
                 label,
-                as_of=args.as_of,
-                until=await end_of_world(urls, view, label),
-                timeout_s=_TIMEOUT_S,
+                as_of=arguments.as_of,
+                until=await end_of_world(urls, view, label, arguments.timeout_s),
+                timeout_s=arguments.timeout_s,
                 report=_warn,
             )
         finally:
             await pool.close()
 
 
-async def _summarise(args: Namespace) -> "ViewSummary":
+async def _summarise(arguments: ViewArguments) -> "ViewSummary":
     """Reads the rows as of a moment whose outcome is known, if there is a label to set against them."""
     from staunch_features.postgres.pool import Database
     from staunch_features.views.source import FeatureSource
 
-    view, label = _texts(args)
-    with database(settings_of(args)) as urls:
+    view, label = _texts(arguments)
+    with database(arguments.load_settings()) as urls:
         pool = Database(urls.reader, size=1)
         try:
-            dated = (await FeatureSource(pool, view).signature(_TIMEOUT_S)).uses_as_of
-            moment = args.as_of or (await _last_known(urls, view, label) if dated else None)
-            return await _in_time(pool, view, label, moment)
+            as_of, timeout_s = arguments.as_of, arguments.timeout_s
+            signature = await FeatureSource(pool, view).signature(timeout_s)
+            if as_of is None and signature.uses_as_of:
+                as_of = _last_known(label, await end_of_world(urls, view, label, timeout_s))
+            return await _summarise_in_time(pool, view, label, as_of, timeout_s)
         finally:
             await pool.close()
 
 
-async def _in_time(
-    pool: "Database", view: "FeatureView", label: "LabelText | None", moment: datetime | None
+async def _summarise_in_time(
+    pool: "Database",
+    view: "FeatureView",
+    label: "LabelText | None",
+    as_of: datetime | None,
+    timeout_s: float,
 ) -> "ViewSummary":
     """Reads as many rows as can be read soon, and warns of what makes them few or their labels untrue."""
     from staunch_features.checks.budget import BUDGET_S, draw_in_time
@@ -146,17 +194,17 @@ async def _in_time(
     from staunch_features.views.source import FeatureSource
     from staunch_features.views.sql_errors import in_time
 
-    signature = await FeatureSource(pool, view).signature(_TIMEOUT_S)
-    advice = await index_advice(pool, view, signature, label, timeout_s=_TIMEOUT_S)
+    signature = await FeatureSource(pool, view).signature(timeout_s)
+    advice = await index_advice(pool, view, signature, label, timeout_s=timeout_s)
     whole = [each.note for each in advice if each.whole]
-    span = await data_span(pool, view, datetime.now(UTC)) if moment else None
-    for note in [*whole, *shown_early(span, label, moment)]:
+    span = await data_span(pool, view, datetime.now(UTC)) if as_of else None
+    for note in [*whole, *shown_early(span, label, as_of)]:
         _warn(note)
-    with in_time(view, _TIMEOUT_S, whole):
-        ids, drawn = await draw_in_time(pool, view, moment, timeout_s=_TIMEOUT_S)
+    with in_time(view, timeout_s, whole):
+        ids, drawn = await draw_in_time(pool, view, as_of, timeout_s=timeout_s)
         for note in too_slow(len(ids), drawn, BUDGET_S):
             _warn(note)
-        return await summarise(pool, view, label, moment, most=max(len(ids), 1), timeout_s=_TIMEOUT_S)
+        return await summarise(pool, view, label, as_of, most=max(len(ids), 1), timeout_s=timeout_s)
 
 
 def _warn(note: str) -> None:
@@ -164,26 +212,19 @@ def _warn(note: str) -> None:
     print(f"staunch: {note}", file=sys.stderr, flush=True)
 
 
-async def _last_known(urls: DatabaseUrls, view: "FeatureView", label: "LabelText | None") -> datetime:
-    """The last midnight in UTC whose outcome window has passed, by now or by the end of a simulated world."""
-    end = await end_of_world(urls, view, label) or datetime.now(UTC)
+def _last_known(label: "LabelText | None", end_of_rows: datetime | None) -> datetime:
+    """Returns the last midnight in UTC whose outcome window has passed when the rows end; None is now."""
+    end = end_of_rows or datetime.now(UTC)
     reach = timedelta(days=label.gap_days + label.horizon_days if label else 0)
     return (end - reach).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _picture(text: str) -> Path:
-    path = Path(text)
-    if path.suffix not in (".png", ".svg", ".pdf"):
-        raise ArgumentTypeError(f"expected a file that ends in .png, .svg or .pdf, got {text!r}")
-    return path
-
-
-def _texts(args: Namespace) -> "tuple[FeatureView, LabelText | None]":
+def _texts(arguments: ViewArguments) -> "tuple[FeatureView, LabelText | None]":
     """The view and the label of its name; a view alone can be checked before its label is written."""
     from staunch_features.views.file import load_label, load_view
 
-    settings = settings_of(args)
-    view = load_view(args.name, feature_folders(settings))
+    settings = arguments.load_settings()
+    view = load_view(arguments.name, feature_folders(settings))
     folders = label_folders(settings)
-    written = any((folder / f"{args.name}.sql").is_file() for folder in folders)
-    return view, load_label(args.name, folders) if written else None
+    written = any((folder / f"{arguments.name}.sql").is_file() for folder in folders)
+    return view, load_label(arguments.name, folders) if written else None

@@ -77,6 +77,7 @@ def test_flags_travel(staunch, toy):
     [
         (["42"], "customer_id", 42),
         (["42", "--key"], "customer_key", "42"),
+        (["007", "--key"], "customer_key", "007"),
         (["7590-X"], "customer_key", "7590-X"),
     ],
 )

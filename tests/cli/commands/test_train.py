@@ -1,7 +1,6 @@
 """`staunch train`: what a simulated world in the database has to say to a training, and to which."""
 
 import asyncio
-from argparse import ArgumentParser
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import staunch_sql
-from staunch_cli.commands.train import add, train_settings
+from staunch_cli.commands.train import TrainArguments, train_settings
+from staunch_cli.main import command_parser
 from staunch_cli.shared.database import DatabaseUrls
 from staunch_cli.shared.errors import CommandError
 from staunch_features.postgres.connection import connect
@@ -59,10 +59,9 @@ async def _open_hotel(owner_url: str) -> None:
     await connection.close()
 
 
-def _arguments(*words: str):
-    parser = ArgumentParser()
-    add(parser.add_subparsers())
-    return parser.parse_args(["train", *words])
+def _arguments(*words: str) -> TrainArguments:
+    parsed = command_parser("train").parse_args(["train", *words])
+    return parsed.handler.arguments(parsed)
 
 
 @pytest.mark.parametrize(("label", "known"), [(SHIPPED, True), (MINE, False)], ids=["ours", "a user's"])

@@ -1,19 +1,15 @@
 """Where feature views and labels are looked for: the user's own folder first, then ours."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from staunch_cli.shared.database import DatabaseUrls
 from staunch_cli.shared.errors import CommandError
 from staunch_server.settings import Settings
 from staunch_sql import FEATURES_FOLDER, LABELS_FOLDER
 
 if TYPE_CHECKING:
     from staunch import Model
-    from staunch_features.views.file import FeatureView, LabelText
-
-_TIMEOUT_S = 60.0  # a statement
+    from staunch_features.views.file import FeatureView
 
 
 def feature_folders(settings: Settings) -> list[Path]:
@@ -42,24 +38,6 @@ def served_view(model: "Model", settings: Settings) -> "FeatureView":
     if f"sha256:{view.sha256}" != model.view_digest:
         raise _not_here(model, settings, f"{view.file} is another text")
     return view
-
-
-async def end_of_world(urls: DatabaseUrls, view: "FeatureView", label: "LabelText | None") -> datetime | None:
-    """Where the simulated world ends, if view or label reads what the simulation wrote; None if neither."""
-    from staunch_features.checks.tables import tables_read
-    from staunch_features.postgres.pool import Database
-    from staunch_local.simulation.background.tables import TABLES
-    from staunch_local.simulation.world import world_until
-
-    end = await world_until(urls.owner)
-    if end is None:
-        return None
-    reader = Database(urls.reader, size=1)
-    try:
-        read = await tables_read(reader, view, label, timeout_s=_TIMEOUT_S)
-    finally:
-        await reader.close()
-    return end if read & {table.name for table in TABLES.values()} else None
 
 
 def _stored(model: "Model", settings: Settings) -> "FeatureView | None":

@@ -1,0 +1,84 @@
+"""From words to typed arguments: each command has a frozen dataclass with a field for each of its flags."""
+
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Generic, TypeVar
+
+_Arguments = TypeVar("_Arguments")
+
+
+@dataclass(frozen=True)
+class Handler(Generic[_Arguments]):
+    """What a parser leads to, set by `parser.set_defaults(handler=Handler(ScoreArguments, run))`.
+
+    Attributes:
+        kind: The dataclass of the command; its fields are named as the parser's `dest`s are.
+        run: Does the work and returns the exit code.
+    """
+
+    kind: type[_Arguments]
+    run: Callable[[_Arguments], int]
+
+    def __call__(self, parsed: Namespace) -> int:
+        """Runs the command with what was parsed."""
+        return self.run(self.arguments(parsed))
+
+    def arguments(self, parsed: Namespace) -> _Arguments:
+        """Returns what was parsed; raises TypeError if the flags and the fields of `kind` disagree."""
+        return self.kind(**{name: value for name, value in vars(parsed).items() if name != "handler"})
+
+
+def moment(text: str) -> datetime:
+    """Reads an ISO 8601 date or time; without a zone it is UTC.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"expected a time such as 2026-06-01T12:00, got {text!r}") from None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+def day(text: str) -> date:
+    """Reads an ISO 8601 date.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"expected a date such as 2026-06-30, got {text!r}") from None
+
+
+def seconds(text: str) -> float:
+    """Reads a number of seconds, above 0 and below 1,000,000.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    try:
+        read = float(text)
+    except ValueError:
+        read = 0.0
+    if not 0 < read < 1e6:
+        raise ArgumentTypeError(f"expected seconds above 0 and below 1000000, got {text!r}")
+    return read
+
+
+def file_ending(*endings: str) -> Callable[[str], Path]:
+    """Returns a reader of file names that refuses other endings than these, such as ".csv"."""
+    expected = f"{', '.join(endings[:-1])} or {endings[-1]}"
+
+    def read(text: str) -> Path:
+        path = Path(text)
+        if path.suffix not in endings:
+            raise ArgumentTypeError(f"expected a file that ends in {expected}, got {text!r}")
+        return path
+
+    return read

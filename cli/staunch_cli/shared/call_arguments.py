@@ -1,0 +1,143 @@
+"""Arguments of the commands that call a server: which server, which model, which customer."""
+
+import json
+import os
+import re
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from staunch_cli.shared.arguments import moment, seconds
+
+DEFAULT_SERVER = "127.0.0.1:50051"
+
+
+@dataclass(frozen=True)
+class ServerArguments:
+    """Which server to call, as "host:port", and how many seconds to wait for it."""
+
+    server: str
+    timeout_s: float
+
+
+@dataclass(frozen=True)
+class ModelArguments:
+    """Which model answers, empty for the server's default, as of when, None for now."""
+
+    model: str
+    as_of: datetime | None
+
+
+class GivenCustomer(NamedTuple):
+    """A customer as typed.
+
+    Attributes:
+        text: What was typed: the key, if it is one.
+        id: The number that the text is, or else the text.
+    """
+
+    text: str
+    id: int | str
+
+
+@dataclass(frozen=True)
+class CustomerArguments(ModelArguments):
+    """Whom to score, what to change about them, and how to print it.
+
+    Attributes:
+        given: The customer as typed.
+        key: Whether it is a key even if it is all digits.
+        overrides: Features by name with the values to use instead; None is missing.
+        json: Whether to print one JSON object.
+    """
+
+    given: GivenCustomer
+    key: bool
+    overrides: Sequence[tuple[str, float | None]]
+    json: bool
+
+    @property
+    def customer(self) -> int | str:
+        """The customer, as a number or a key."""
+        return self.given.text if self.key else self.given.id
+
+
+def add_server(parser: ArgumentParser) -> None:
+    """Adds the flags of ServerArguments."""
+    group = parser.add_argument_group("server")
+    server = os.environ.get("STAUNCH_SERVER", DEFAULT_SERVER)
+    group.add_argument(
+        "--server", default=server, metavar="HOST:PORT", help=f"also as STAUNCH_SERVER (default: {server})"
+    )
+    group.add_argument(
+        "--timeout",
+        dest="timeout_s",
+        type=seconds,
+        default=10.0,
+        metavar="S",
+        help="seconds to wait (default: 10)",
+    )
+
+
+def add_model(parser: ArgumentParser) -> None:
+    """Adds the flags of ModelArguments."""
+    parser.add_argument(
+        "--model",
+        default="",
+        metavar="NAME",
+        help='"churn", "churn@3" or "churn@champion" (default: the server\'s)',
+    )
+    parser.add_argument(
+        "--as-of",
+        type=moment,
+        metavar="TIME",
+        help="what was known then, ISO 8601, UTC unless it says otherwise",
+    )
+
+
+def add_customer(parser: ArgumentParser) -> None:
+    """Adds the flags of CustomerArguments."""
+    parser.add_argument("given", type=customer_id, metavar="customer", help="the customer's id or key")
+    parser.add_argument("--key", action="store_true", help="the customer is a key, even if it is all digits")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        type=override,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what if this feature had this value (null: missing)? may be repeated",
+    )
+    add_model(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def customer_id(text: str) -> GivenCustomer:
+    """Reads a customer: digits are a number, all else is a key.
+
+    Raises:
+        ArgumentTypeError: The number has more than 64 bits.
+    """
+    if not re.fullmatch(r"[+-]?[0-9]+", text):
+        return GivenCustomer(text, text)
+    if not -(2**63) <= int(text) < 2**63:
+        raise ArgumentTypeError(f"expected an id of at most 64 bits, got {text}")
+    return GivenCustomer(text, int(text))
+
+
+def override(text: str) -> tuple[str, float | None]:
+    """Reads a feature and the value to use instead; None is missing.
+
+    Raises:
+        ArgumentTypeError: It is not NAME=NUMBER or NAME=null.
+    """
+    name, equals, value = text.partition("=")
+    try:
+        read = json.loads(value)
+    except json.JSONDecodeError:
+        read = value
+    if not name or not equals or not (read is None or isinstance(read, int | float)):
+        raise ArgumentTypeError(f"expected NAME=NUMBER or NAME=null, got {text!r}")
+    return name, None if read is None else float(read)
