@@ -24,7 +24,7 @@ from staunch_server.services.predict import Predictor
 from staunch_server.settings import Settings, SettingsError
 from staunch_server.transport.aio import AioTransport
 from staunch_server.transport.guard import Guard
-from staunch_server.transport.seam import Service, Transport
+from staunch_server.transport.seam import ConnectionLimits, Service, Transport
 
 PREDICTION_SERVICE: str = prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name
 MODEL_SERVICE: str = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
@@ -216,8 +216,7 @@ def _transport(settings: Settings, services: list[Service], *, shared_port: bool
         port=settings.port,
         reuse_port=shared_port,
         reflects=settings.reflects,
-        connection_streams=settings.max_connection_streams,
-        connection_age_s=settings.max_connection_age_s,
+        limits=ConnectionLimits(streams=settings.max_connection_streams, age_s=settings.max_connection_age_s),
     )
 
 

@@ -18,7 +18,9 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from staunch_server.transport.seam import (
     MAX_MESSAGE_BYTES,
+    USUAL_LIMITS,
     Call,
+    ConnectionLimits,
     Failure,
     Metadata,
     Service,
@@ -28,12 +30,6 @@ from staunch_server.transport.seam import (
 
 HANDSHAKE_TIMEOUT_S = 5.0
 """How long a new connection may take to say that it speaks HTTP/2; the library's default is 120 s."""
-
-KEEPALIVE_S, KEEPALIVE_TIMEOUT_S = 60.0, 20.0
-"""A silent connection is asked so often whether its client lives, and closed without an answer in that time.
-
-By default the library asks after two hours: until then each stream of a client that vanished counts as one.
-"""
 
 _NO_DEADLINE_S = 1e9  # pygrpc-native says "none" with sys.maxsize, grpc.aio with None.
 _STATUS_KEY = "grpc-status-details-bin"
@@ -49,7 +45,7 @@ Handlers: TypeAlias = dict[str, Handler]
 
 
 class AioTransport:
-    """Carries services over grpc.aio; see `transport.Transport`.
+    """Carries services over grpc.aio; see `seam.Transport`.
 
     Args:
         services: What is served, beside health and reflection.
@@ -57,11 +53,10 @@ class AioTransport:
         port: The port to bind; 0 takes a free one.
         reuse_port: Lets several processes share the port; otherwise a used port is refused.
         reflects: Whether reflection is served.
-        connection_streams: Calls in progress that one connection may have.
-        connection_age_s: Seconds after which a connection must come again; 0 is never.
+        limits: What one connection may do.
     """
 
-    def __init__(  # noqa: PLR0913 - the settings of a transport, by name
+    def __init__(
         self,
         services: Sequence[Service],
         *,
@@ -69,11 +64,10 @@ class AioTransport:
         port: int,
         reuse_port: bool = False,
         reflects: bool = False,
-        connection_streams: int = 100,
-        connection_age_s: float = 0.0,
+        limits: ConnectionLimits = USUAL_LIMITS,
     ) -> None:
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._options = _options(reuse_port, connection_streams, connection_age_s)
+        self._options = _options(reuse_port, limits)
         self._health = health.aio.HealthServicer()
         self._handlers = {**_service_handlers(services), **_health_handlers(self._health)}
         if reflects:
@@ -124,24 +118,22 @@ class GenericHandlers(grpc.GenericRpcHandler):
         return self._handlers.get(handler_call_details.method)
 
 
-def _options(reuse_port: bool, connection_streams: int, connection_age_s: float) -> list[tuple[str, int]]:
+def _options(reuse_port: bool, limits: ConnectionLimits) -> list[tuple[str, int]]:
     options = [
         ("grpc.so_reuseport", int(reuse_port)),
-        ("grpc.max_concurrent_streams", connection_streams),
+        ("grpc.max_concurrent_streams", limits.streams),
         # Else core 1.83 lowers the limit while streams end and refuses (RST_STREAM 7, UNAVAILABLE) what a
         # well-behaved client has sent under the old one: 134 of 300 calls at once over one connection.
         ("grpc.http.overload_protection", 0),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.server_handshake_timeout_ms", round(HANDSHAKE_TIMEOUT_S * 1000)),
-        ("grpc.keepalive_time_ms", round(KEEPALIVE_S * 1000)),
-        ("grpc.keepalive_timeout_ms", round(KEEPALIVE_TIMEOUT_S * 1000)),
-        (
-            "grpc.http2.ping_timeout_ms",
-            round(KEEPALIVE_TIMEOUT_S * 1000),
-        ),  # else a minute at least
+        ("grpc.keepalive_time_ms", round(limits.keepalive_s * 1000)),
+        ("grpc.keepalive_timeout_ms", round(limits.keepalive_timeout_s * 1000)),
+        # Else the library waits a minute at least.
+        ("grpc.http2.ping_timeout_ms", round(limits.keepalive_timeout_s * 1000)),
     ]
-    if connection_age_s:
-        options.append(("grpc.max_connection_age_ms", round(connection_age_s * 1000)))
+    if limits.age_s:
+        options.append(("grpc.max_connection_age_ms", round(limits.age_s * 1000)))
     return options
 
 

@@ -13,9 +13,9 @@ from staunch_server.transport.aio import AioTransport, GenericHandlers, Handler,
 
 
 class NativeTransport(AioTransport):
-    """Carries services over pygrpc-native; see `transport.Transport` and `AioTransport`.
+    """Carries services over pygrpc-native; see `seam.Transport` and `AioTransport`.
 
-    It closes no connection by age: connection_age_s must be 0.
+    It closes no connection by age: limits.age_s must be 0.
     """
 
     def _new_server(self, handlers: Handlers) -> aio.Server:

@@ -69,6 +69,27 @@ class Service:
     streams: Mapping[str, StreamMethod] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """What one connection may do.
+
+    Attributes:
+        streams: The calls in progress that it may have.
+        age_s: The seconds after which it must come again; 0 is never.
+        keepalive_s: A silent one is asked so often whether its client lives. By default the libraries ask
+            after two hours: until then each stream of a client that vanished counts as one.
+        keepalive_timeout_s: The seconds without an answer to that after which it is closed.
+    """
+
+    streams: int = 100
+    age_s: float = 0.0
+    keepalive_s: float = 60.0
+    keepalive_timeout_s: float = 20.0
+
+
+USUAL_LIMITS = ConnectionLimits()
+
+
 class Transport(Protocol):
     """Carries the services of one process on one port."""
 

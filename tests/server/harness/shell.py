@@ -14,7 +14,7 @@ from staunch_server.metrics import Metrics
 from staunch_server.transport.aio import AioTransport
 from staunch_server.transport.guard import Guard, StreamHandler, UnaryHandler
 from staunch_server.transport.native import NativeTransport
-from staunch_server.transport.seam import Call, Service
+from staunch_server.transport.seam import USUAL_LIMITS, Call, ConnectionLimits, Service
 
 SERVICE = "staunch.v1.PredictionService"
 TRANSPORTS = {"aio": AioTransport, "native": NativeTransport}
@@ -78,6 +78,7 @@ class StartShell(Protocol):
         *,
         reflects: bool = False,
         keeps_deadline: bool = False,
+        connections: ConnectionLimits = USUAL_LIMITS,
         **limits: Any,
     ) -> Shell:
         """Starts one around the handlers; `limits` are the guard's."""
@@ -90,6 +91,7 @@ async def start_shell(
     *,
     reflects: bool = False,
     keeps_deadline: bool = False,
+    connections: ConnectionLimits = USUAL_LIMITS,
     **limits: Any,
 ) -> Shell:
     """Starts the guard around two handlers on a transport of this kind, on a free port of loopback."""
@@ -101,7 +103,7 @@ async def start_shell(
         unary={"Predict": guard.unary(pb.PredictRequest, predict, keeps_deadline=keeps_deadline)},
         streams={"BatchPredict": guard.stream(pb.BatchPredictRequest, batch)},
     )
-    carrying = transport([service], host="127.0.0.1", port=0, reflects=reflects)
+    carrying = transport([service], host="127.0.0.1", port=0, reflects=reflects, limits=connections)
     port = await carrying.start()
     return Shell(
         guard, metrics, carrying, port, aio.insecure_channel(f"127.0.0.1:{port}", options=OWN_CONNECTION)

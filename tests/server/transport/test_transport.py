@@ -17,7 +17,7 @@ from tests.harness.waiting import until
 from tests.server.harness.shell import StartShell
 
 from staunch.v1 import prediction_service_pb2 as pb
-from staunch_server.transport import aio as transport_aio
+from staunch_server.transport.seam import ConnectionLimits
 
 SERVICE = "staunch.v1.PredictionService"
 STATES = health_pb2.HealthCheckResponse
@@ -229,12 +229,10 @@ wait.wait()
 
 
 async def test_the_stream_of_a_client_that_vanished_does_not_count_for_ever(
-    shell: StartShell, monkeypatch: pytest.MonkeyPatch
+    shell: StartShell,
 ) -> None:
     """Frozen, a client answers no more than one whose machine lost its network, and closes nothing either."""
-    monkeypatch.setattr(transport_aio, "KEEPALIVE_S", 0.5)
-    monkeypatch.setattr(transport_aio, "KEEPALIVE_TIMEOUT_S", 0.5)
-    server = await shell()
+    server = await shell(connections=ConnectionLimits(keepalive_s=0.5, keepalive_timeout_s=0.5))
     client = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _OPENS_A_STREAM, f"127.0.0.1:{server.port}", stdout=asyncio.subprocess.PIPE
     )
