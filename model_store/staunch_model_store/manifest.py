@@ -17,6 +17,9 @@ FORMAT = 1
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 """What names of models and aliases match in full; such a name is never mistaken for a version number."""
 
+MAX_GOLDEN_TOLERANCE = 0.01
+"""The widest tolerance of golden rows: one that is wider would let another model pass for this one."""
+
 FEATURES_SQL = "features.sql"
 MODEL_ONNX = "model.onnx"
 EXPLAINER_ONNX = "explainer.onnx"
@@ -112,7 +115,10 @@ class Training:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """The probabilities from which a score is MEDIUM and HIGH, and the costs (CAD) they follow from."""
+    """The probabilities from which a score is MEDIUM and HIGH, and the costs (CAD) they follow from.
+
+    A probability that equals a threshold is in the higher band. 0 <= medium <= high <= 1.
+    """
 
     medium: float
     high: float
@@ -130,6 +136,8 @@ class Calibration:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldenTolerance:
     """The largest absolute difference that golden rows may show, in the output space.
+
+    Both lie from 0 to MAX_GOLDEN_TOLERANCE.
 
     Attributes:
         output: Of margins and probabilities; XGBoost adds up in float32, so its answers need about 1e-5.
@@ -254,16 +262,25 @@ def _check(manifest: Manifest) -> None:
         ("files", set(manifest.files) >= {FEATURES_SQL, MODEL_ONNX, GOLDEN_NPZ}, "text, model, golden rows"),
         ("files", all(_FILE_NAME.fullmatch(name) for name in manifest.files), _FILE_NAME.pattern),
         ("files", all(_SHA256.fullmatch(entry.sha256) for entry in manifest.files.values()), _SHA256.pattern),
-        ("golden_tolerance", _is_tolerance(manifest.golden_tolerance), "numbers from 0 to 0.01"),
+        ("thresholds", _in_order(manifest.thresholds), "0 <= medium <= high <= 1"),
+        (
+            "golden_tolerance",
+            _is_tight(manifest.golden_tolerance),
+            f"numbers from 0 to {MAX_GOLDEN_TOLERANCE}",
+        ),
     )
     for where, holds, expected in rules:
         if not holds:
             raise _refusal(where, expected, repr(getattr(manifest, where))[:200])
 
 
-def _is_tolerance(tolerance: GoldenTolerance) -> bool:
+def _in_order(thresholds: Thresholds | None) -> bool:
+    return thresholds is None or 0 <= thresholds.medium <= thresholds.high <= 1
+
+
+def _is_tight(tolerance: GoldenTolerance) -> bool:
     """Tells whether golden rows still prove something: a wide tolerance would let any model pass."""
-    return 0 <= tolerance.output <= 0.01 and 0 <= tolerance.contribution <= 0.01
+    return all(0 <= value <= MAX_GOLDEN_TOLERANCE for value in (tolerance.output, tolerance.contribution))
 
 
 def _encode(value: Any) -> Any:

@@ -206,16 +206,28 @@ def _refusal(what: str, expected: str, got: str) -> ModelRefused:
 def _golden_rows(content: bytes, width: int) -> _Golden:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            golden = _Golden(*(arrays[name] for name in _Golden.__slots__))
+            golden = _Golden(
+                values=arrays["values"],
+                margins=arrays["margins"],
+                probabilities=arrays["probabilities"],
+                contributions=arrays["contributions"],
+            )
     except _BAD_ARCHIVE as error:
-        raise _refusal(GOLDEN_NPZ, f"the arrays {_Golden.__slots__}", repr(error)) from error
-    shapes = [getattr(golden, name).shape for name in _Golden.__slots__]
-    rows, explained = golden.values.shape[0] if shapes[0] else 0, (shapes[3] or (0,))[0]
-    float64 = all(getattr(golden, name).dtype == np.float64 for name in _Golden.__slots__)
-    fitting = shapes == [(rows, width), (rows,), (rows,), (explained, width)]
-    if not (float64 and fitting and 0 < rows >= explained):
+        expected = "the arrays values, margins, probabilities and contributions"
+        raise _refusal(GOLDEN_NPZ, expected, repr(error)) from error
+    arrays_read = (golden.values, golden.margins, golden.probabilities, golden.contributions)
+    shapes = [array.shape for array in arrays_read]
+    rows, explained = _length(golden.values), _length(golden.contributions)
+    is_float64 = all(array.dtype == np.float64 for array in arrays_read)
+    is_fitting = shapes == [(rows, width), (rows,), (rows,), (explained, width)]
+    if not (is_float64 and is_fitting and rows > 0 and explained <= rows):
         raise _refusal(GOLDEN_NPZ, f"float64 rows of {width} features with answers", f"shapes {shapes}")
     return golden
+
+
+def _length(array: Floats) -> int:
+    """Counts an array's rows; none for a single number, which has no first axis."""
+    return array.shape[0] if array.ndim else 0
 
 
 def _check_golden(model: LoadedModel, golden: _Golden) -> None:

@@ -2,10 +2,12 @@
 
 <root>/NAME/versions/7/   manifest.json and the files whose digests it holds
 <root>/NAME/aliases.json  {"format": 1, "aliases": {"champion": {"version": 7}}}
+<root>/NAME/last_version  the highest number ever given, so that none is given twice
 <root>/NAME/.lock         taken by whoever writes
 
-Versions are never changed. Everything written is on the disk before it can be seen: a process killed at any
-moment leaves either the old state or the new one.
+Versions are never changed, and the number of one that was removed is never given to another: what was
+scored with "churn@7" means one model for good. Everything written is on the disk before it can be seen: a
+process killed at any moment leaves either the old state or the new one.
 """
 
 import fcntl
@@ -27,6 +29,7 @@ CHAMPION = "champion"
 """The alias that a model's bare name means."""
 
 _MANIFEST = "manifest.json"
+_LAST_VERSION = "last_version"
 _UNFINISHED = ".unfinished-"
 
 
@@ -148,7 +151,7 @@ class ModelStore:
         try:
             return (self._version_folder(name, version) / _MANIFEST).read_bytes()
         except OSError as error:
-            raise _refusal(f"{name}@{version}", "a readable manifest.json", _trouble(error)) from error
+            raise _refusal(f"{name}@{version}", "a readable manifest.json", _system_reason(error)) from error
 
     def read(self, name: str, version: int) -> StoredVersion:
         """Reads all files of a version once and verifies them against the manifest.
@@ -163,7 +166,7 @@ class ModelStore:
             names = Manifest.parse(manifest_bytes).files
             files = {file: (folder / file).read_bytes() for file in names if (folder / file).is_file()}
         except OSError as error:
-            raise _refusal(f"{name}@{version}", "readable files", _trouble(error)) from error
+            raise _refusal(f"{name}@{version}", "readable files", _system_reason(error)) from error
         stored = StoredVersion.verified(manifest_bytes, files)
         named = f"{stored.manifest.name}@{stored.manifest.version}"
         if named != f"{name}@{version}":
@@ -215,17 +218,16 @@ class ModelStore:
 
         Raises:
             NameInvalid: Of the model.
-            ModelRefused: Manifest and files are not a version.
+            ModelRefused: Manifest and files are not a version, or the last number given cannot be read.
         """
         if not NAME.fullmatch(name):
             raise NameInvalid(f"model: expected {NAME.pattern}, got {name[:80]!r}")
         with self._locked(name) as folder:
-            versions = folder / "versions"
             version = self._next_version(name)
             stored = _assemble(*build(version))
             if verify is not None:
                 verify(stored)
-            _write_version(versions, version, stored)
+            _write_version(folder, version, stored)
         return stored
 
     def _version_folder(self, name: str, version: int) -> Path:
@@ -242,8 +244,9 @@ class ModelStore:
         )
 
     def _next_version(self, name: str) -> int:
-        """Counts on from the highest number known to have been used."""
-        return max([0, *self.versions(name), *self.aliases(name).values()]) + 1
+        """Counts on from the highest number known to have been given; older stores noted none."""
+        noted = _read_last_version(self.root / name)
+        return max([noted, *self.versions(name), *self.aliases(name).values()]) + 1
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[Path]:
@@ -269,7 +272,7 @@ def _refusal(what: str, expected: str, got: str) -> ModelRefused:
     return ModelRefused(f"{what}: expected {expected}, got {got}; restore the files or publish again")
 
 
-def _trouble(error: OSError) -> str:
+def _system_reason(error: OSError) -> str:
     """What the system says of which file, without its folder: callers of the server read this too."""
     return f"{Path(str(error.filename)).name}: {error.strerror or type(error).__name__}"
 
@@ -291,10 +294,20 @@ def _parse_aliases(content: dict[str, Any]) -> dict[str, int]:
 
 def _write_aliases(folder: Path, aliases: Mapping[str, int]) -> None:
     content = {"format": FORMAT, "aliases": {name: {"version": aliases[name]} for name in sorted(aliases)}}
-    temporary = folder / ".aliases.json"
-    _write_file(temporary, json.dumps(content, indent=1).encode() + b"\n")
-    temporary.replace(folder / "aliases.json")
-    _sync(folder)
+    _replace_file(folder / "aliases.json", json.dumps(content, indent=1).encode() + b"\n")
+
+
+def _read_last_version(folder: Path) -> int:
+    try:
+        text = (folder / _LAST_VERSION).read_text(encoding="ascii", errors="replace").strip()
+    except FileNotFoundError:
+        return 0
+    if not _is_version(text):
+        raise ModelRefused(
+            f"{folder.name}/{_LAST_VERSION}: expected the highest version number ever given, "
+            f"got {text[:80]!r}; write it into the file, or delete the file if no version was ever removed"
+        )
+    return int(text)
 
 
 def _assemble(manifest: Manifest, files: Mapping[str, bytes]) -> StoredVersion:
@@ -305,15 +318,26 @@ def _assemble(manifest: Manifest, files: Mapping[str, bytes]) -> StoredVersion:
     return StoredVersion.verified(replace(manifest, files=entries).dump(), files)
 
 
-def _write_version(versions: Path, version: int, stored: StoredVersion) -> None:
-    """Writes all files beside the published versions, then gives the folder its number."""
+def _write_version(folder: Path, version: int, stored: StoredVersion) -> None:
+    """Writes all files beside the published versions, notes the number, then gives it to the folder."""
+    versions = folder / "versions"
     temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=versions))
     temporary.chmod(0o755)  # mkdtemp makes it private; the server may run as another user
     for name, content in {**stored.files, _MANIFEST: stored.manifest_bytes}.items():
         _write_file(temporary / name, content)
     _sync(temporary)
+    # Before the folder shows: a process killed in between loses a number, and none is given twice.
+    _replace_file(folder / _LAST_VERSION, f"{version}\n".encode())
     temporary.rename(versions / str(version))
     _sync(versions)
+
+
+def _replace_file(path: Path, content: bytes) -> None:
+    """Replaces a file at one moment: readers see the old content or the new one."""
+    temporary = path.with_name(f".{path.name}")
+    _write_file(temporary, content)
+    temporary.replace(path)
+    _sync(path.parent)
 
 
 def _write_file(path: Path, content: bytes) -> None:

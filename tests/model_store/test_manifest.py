@@ -1,6 +1,7 @@
 """A manifest is read back as it was written, and nothing else passes for one."""
 
 import json
+import math
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from tests.model_store.model_examples import a_manifest, booster, forest
 
 from staunch_model_store.errors import ModelRefused
-from staunch_model_store.manifest import FileEntry, Manifest
+from staunch_model_store.manifest import MAX_GOLDEN_TOLERANCE, FileEntry, Manifest, Thresholds
 
 FILES = {
     name: FileEntry(sha256=f"{number}" * 64, size_bytes=number)
@@ -92,6 +93,52 @@ def test_a_wrong_field_is_refused_by_name(path: str, value: Any, named: str) -> 
     raw = edited(path, value) if path != "files.../x" else edited("files", {"../x": value} | _files())
     with pytest.raises(ModelRefused, match=f"manifest.json.*{named}"):
         Manifest.parse(raw)
+
+
+JUST_ABOVE = math.nextafter(MAX_GOLDEN_TOLERANCE, 1)
+
+
+@pytest.mark.parametrize("field", ["output", "contribution"])
+def test_golden_rows_have_a_tolerance_from_nothing_to_a_hundredth(field: str) -> None:
+    assert MAX_GOLDEN_TOLERANCE == 0.01
+    for value in (0.0, MAX_GOLDEN_TOLERANCE):
+        parsed = Manifest.parse(edited(f"golden_tolerance.{field}", value))
+        assert getattr(parsed.golden_tolerance, field) == value
+    for value in (-1e-300, JUST_ABOVE, 1e300):
+        with pytest.raises(ModelRefused, match=r"golden_tolerance: expected numbers from 0 to 0\.01"):
+            Manifest.parse(edited(f"golden_tolerance.{field}", value))
+
+
+@pytest.mark.parametrize(("medium", "high"), [(0.0, 0.0), (0.25, 0.25), (1.0, 1.0), (0.0, 1.0)])
+def test_thresholds_may_meet_and_reach_the_ends(medium: float, high: float) -> None:
+    thresholds = {"medium": medium, "high": high, "costs": {}}
+    assert Manifest.parse(edited("thresholds", thresholds)).thresholds == Thresholds(**thresholds)
+
+
+@pytest.mark.parametrize(
+    ("medium", "high"), [(-1e-300, 0.5), (0.5, math.nextafter(0.5, 0)), (0.5, 1.0000001)]
+)
+def test_thresholds_out_of_order_are_refused(medium: float, high: float) -> None:
+    with pytest.raises(ModelRefused, match="thresholds: expected 0 <= medium <= high <= 1"):
+        Manifest.parse(edited("thresholds", {"medium": medium, "high": high, "costs": {}}))
+
+
+@pytest.mark.parametrize("value", [2**63 - 1, -(2**63)])
+def test_whole_numbers_have_64_bits(value: int) -> None:
+    assert Manifest.parse(edited("training.seed", value)).training.seed == value
+    with pytest.raises(ModelRefused, match="63 bits"):
+        Manifest.parse(edited("training.seed", value + (1 if value > 0 else -1)))
+
+
+def test_the_first_version_and_the_longest_names_are_taken() -> None:
+    name, file = "a" * 63, "a" * 63
+    assert Manifest.parse(edited("version", 1)).version == 1
+    assert Manifest.parse(edited("name", name)).name == name
+    assert file in Manifest.parse(edited("files", _files() | {file: _files()["model.onnx"]})).files
+    with pytest.raises(ModelRefused, match="name"):
+        Manifest.parse(edited("name", name + "a"))
+    with pytest.raises(ModelRefused, match="files"):
+        Manifest.parse(edited("files", _files() | {file + "a": _files()["model.onnx"]}))
 
 
 def test_two_features_of_one_name_are_refused() -> None:

@@ -197,6 +197,32 @@ def test_golden_rows_are_held_to_the_tolerance() -> None:
         LoadedModel.load(stored(files=files))
 
 
+def test_a_difference_that_equals_the_tolerance_passes_and_one_beyond_does_not() -> None:
+    def exact(golden: dict[str, Any]) -> None:
+        answers = LoadedModel.load(stored()).predict(golden["values"])
+        golden["margins"], golden["probabilities"] = answers.margins.copy(), answers.probabilities
+        golden["margins"][0] += 2.0**-13
+
+    files = edited_golden(exact)
+    with np.load(io.BytesIO(files["golden.npz"])) as golden:
+        found = LoadedModel.load(stored()).predict(golden["values"]).margins
+        off = float(np.abs(found - golden["margins"]).max())
+    assert 0 < off < 1e-3
+    at = GoldenTolerance(output=off, contribution=1e-9)
+    assert LoadedModel.load(stored(files=files, golden_tolerance=at))
+    below = GoldenTolerance(output=float(np.nextafter(off, 0)), contribution=1e-9)
+    with pytest.raises(ModelRefused, match="right margins"):
+        LoadedModel.load(stored(files=files, golden_tolerance=below))
+
+
+def test_more_explained_rows_than_rows_are_refused() -> None:
+    def longer(golden: dict[str, Any]) -> None:
+        golden["contributions"] = np.concatenate([golden["contributions"], golden["contributions"][:1]])
+
+    with pytest.raises(ModelRefused, match="shapes"):
+        LoadedModel.load(stored(files=edited_golden(longer)))
+
+
 def test_a_wrong_base_value_is_refused() -> None:
     with pytest.raises(ModelRefused, match="sums"):
         LoadedModel.load(stored(base_value=forest().trees.base_value() + 2e-9))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,6 +40,38 @@ def test_versions_count_on_and_are_listed_newest_first(store: ModelStore) -> Non
     assert [store.publish("churn", built).manifest.version for _ in range(3)] == [1, 2, 3]
     assert store.versions("churn") == [3, 2, 1]
     assert store.names() == ["churn"]
+
+
+def test_the_number_of_a_removed_version_is_never_given_again(store: ModelStore) -> None:
+    for _ in range(3):
+        store.publish("churn", built)
+    shutil.rmtree(folder(store, 3))
+    assert store.versions("churn") == [2, 1]
+    assert store.publish("churn", built).manifest.version == 4
+    for version in (1, 2, 4):
+        shutil.rmtree(folder(store, version))
+    assert store.publish("churn", built).manifest.version == 5
+
+
+def test_a_store_that_noted_no_number_counts_on_from_what_it_holds(store: ModelStore) -> None:
+    store.publish("churn", built)
+    store.publish("churn", built)
+    store.set_alias("churn", "champion", 2)
+    (store.root / "churn" / "last_version").unlink()
+    assert store.publish("churn", built).manifest.version == 3
+    (store.root / "churn" / "last_version").unlink()
+    store.set_alias("churn", "champion", 3)
+    shutil.rmtree(folder(store, 3))
+    assert store.publish("churn", built).manifest.version == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"0\n", b"many\n", b"\xff\xfe"])
+def test_a_last_number_that_cannot_be_read_gives_no_number(store: ModelStore, content: bytes) -> None:
+    store.publish("churn", built)
+    (store.root / "churn" / "last_version").write_bytes(content)
+    with pytest.raises(ModelRefused, match=r"^churn/last_version: expected the highest version number"):
+        store.publish("churn", built)
+    assert store.versions("churn") == [1]
 
 
 def test_an_empty_or_missing_store_holds_nothing(store: ModelStore) -> None:
@@ -194,6 +227,17 @@ def test_what_no_model_can_be_called_is_invalid(store: ModelStore, reference: st
             read(reference)
 
 
+def test_the_longest_names_and_numbers_are_taken(store: ModelStore) -> None:
+    name = "a" + "z" * 62
+    assert store.publish(name, lambda version: built(version, name)).manifest.name == name
+    assert store.set_alias(name, name, 1) == 0
+    assert parse_reference(f"{name}@{name}") == Reference(name, None, name)
+    assert parse_reference("churn@" + "9" * 18) == Reference("churn", 10**18 - 1, None)
+    for reference in (f"{name}z", f"churn@{name}z", "churn@" + "9" * 19):
+        with pytest.raises(NameInvalid):
+            parse_reference(reference)
+
+
 def test_references_are_parsed_without_a_store() -> None:
     assert parse_reference("churn") == Reference("churn", None, "champion")
     assert parse_reference("churn@12") == Reference("churn", 12, None)
@@ -245,7 +289,7 @@ store.ModelStore(root).publish("churn", again)
 """
 
 
-@pytest.mark.parametrize("last", [1, 3, 5])
+@pytest.mark.parametrize("last", [1, 3, 5, 6])
 def test_a_writer_killed_at_any_file_leaves_the_store_as_it_was(store: ModelStore, last: int) -> None:
     before = store.publish("churn", built)
     command = [sys.executable, "-c", _PUBLISH_AND_DIE, str(store.root), str(last)]
