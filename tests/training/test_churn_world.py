@@ -13,6 +13,7 @@ from staunch_features.views.file import load_label, load_view
 from staunch_local.simulation.ceiling import true_ceiling
 from staunch_local.simulation.world import write_world
 from staunch_model_store.store import ModelStore
+from staunch_training.evaluate import auc
 from staunch_training.split import DateCounts
 from staunch_training.train import TrainReport, TrainSettings, train
 
@@ -25,7 +26,7 @@ def report(database_factory: Callable[..., Any], tmp_path_factory: pytest.TempPa
     database = database_factory()
 
     async def ceiling(as_of: datetime, horizon_days: int) -> float:
-        return (await true_ceiling(database.owner_url, as_of, horizon_days)).auc
+        return (await true_ceiling(database.owner_url, as_of, horizon_days, auc)).auc
 
     async def run() -> TrainReport:
         await write_world(database.owner_url, customers=CUSTOMERS, seed=7, until=UNTIL)

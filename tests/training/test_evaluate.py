@@ -37,6 +37,17 @@ def test_auc_counts_ties_half(pairs: list[tuple[bool, int]]) -> None:
         assert np.isnan(auc(labels, scores))
 
 
+@given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2, max_size=30))
+def test_the_area_counts_pairs_in_the_right_order(rows: list[tuple[int, bool]]) -> None:
+    scores, positive = (np.array(column) for column in zip(*rows, strict=True))
+    above, below = scores[positive], scores[~positive]
+    if not len(above) or not len(below):
+        assert np.isnan(auc(positive.astype(np.float64), scores))
+        return
+    pairs = [(a > b) + (a == b) / 2 for a in above for b in below]
+    assert auc(positive.astype(np.float64), scores) == pytest.approx(np.mean(pairs))
+
+
 def test_the_lift_counts_the_best_tenth() -> None:
     labels = np.r_[np.ones(10), np.zeros(90)]
     found = evaluate(labels, np.linspace(1, 0, 100), np.arange(100), resamples=1).values

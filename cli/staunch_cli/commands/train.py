@@ -165,10 +165,11 @@ async def train_settings(
     """
     from staunch_local.simulation.ceiling import true_ceiling
     from staunch_sql import LABELS_FOLDER
+    from staunch_training.evaluate import auc
     from staunch_training.train import TrainSettings
 
     async def ceiling(as_of: datetime, horizon_days: int) -> float:
-        return (await true_ceiling(urls.owner, as_of, horizon_days)).auc
+        return (await true_ceiling(urls.owner, as_of, horizon_days, auc)).auc
 
     end = await end_of_world(urls, view, label, _STATEMENT_TIMEOUT_S)
     until = _until(arguments.until, end) if arguments.until else end

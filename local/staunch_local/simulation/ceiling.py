@@ -1,18 +1,23 @@
 """How well the best of all models could do: the AUC of the true hazard of the simulated world."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 import numpy as np
 
 import staunch_sql
 from staunch_features.postgres.connection import opened
-from staunch_local.simulation.background.clock import Bools, Floats
+from staunch_local.simulation.background.clock import Floats
+
+Auc: TypeAlias = Callable[[Floats, Floats], float]
+"""The area under the ROC curve of labels (rows,) of 0 and 1 and scores (rows,), both float64."""
 
 
 @dataclass(frozen=True)
 class Ceiling:
-    """What can be told of who leaves, by one who knows all that the simulation knows.
+    """What can be said of who leaves, by one who knows all that the simulation knows.
 
     Attributes:
         as_of: The time.
@@ -32,13 +37,16 @@ class Ceiling:
     auc_known: float
 
 
-async def true_ceiling(owner_url: str, as_of: datetime, horizon_days: int) -> Ceiling:
+async def true_ceiling(owner_url: str, as_of: datetime, horizon_days: int, auc: Auc) -> Ceiling:
     """Measures the true hazard of a simulated world against who left.
+
+    The area is handed in, so that a model and its ceiling are measured by one function.
 
     Args:
         owner_url: URL of the role that owns the tables; no other sees the hazards.
         as_of: The time, at least `horizon_days` before the world's `until`. With a zone.
         horizon_days: Days in which to leave.
+        auc: What measures models, `staunch_training.evaluate.auc`.
 
     Raises:
         ValueError: Nobody left, or nobody stayed, so that there is no AUC.
@@ -47,33 +55,10 @@ async def true_ceiling(owner_url: str, as_of: datetime, horizon_days: int) -> Ce
     async with opened(owner_url) as connection:
         end = as_of + timedelta(days=horizon_days)
         row = await connection.fetchrow(staunch_sql.query("simulation/outcomes"), as_of, end)
+    # An aggregate over no rows is null: nobody was there.
     columns = [[] if row is None or column is None else column for column in (row or ())]
-    risks, known, left = (np.array(column) for column in columns)
-    left = left.astype(np.bool_)
-    return Ceiling(
-        as_of,
-        horizon_days,
-        len(left),
-        int(left.sum()),
-        area_under_curve(risks, left),
-        area_under_curve(known, left),
-    )
-
-
-def area_under_curve(scores: Floats, positive: Bools) -> float:
-    """Returns the area under the ROC curve: how often a positive has the higher score, a tie counting half.
-
-    Args:
-        scores: Float64, shape (rows,).
-        positive: Bool, shape (rows,).
-
-    Raises:
-        ValueError: There are no positives, or nothing else.
-    """
-    positives = int(positive.sum())
-    negatives = len(positive) - positives
-    if not positives or not negatives:
-        raise ValueError(f"expected some who left and some who stayed, got {positives} and {negatives}")
-    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(count) - (count - 1) / 2)[place]
-    return float((rank[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    summed, known, left = (np.array(column, dtype=np.float64) for column in columns)
+    count, leavers = len(left), int(left.sum())
+    if not 0 < leavers < count:
+        raise ValueError(f"expected some who left and some who stayed, got {leavers} and {count - leavers}")
+    return Ceiling(as_of, horizon_days, count, leavers, auc(left, summed), auc(left, known))
