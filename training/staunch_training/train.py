@@ -163,13 +163,12 @@ async def _read(
     reader_url: str, view: FeatureView, label: LabelText, settings: TrainSettings, progress: Progress
 ) -> Dataset:
     """Plans the dates, tells them, and reads the rows."""
-    database, slow = Database(reader_url, size=1), list[str]()
+    database, slow = Database(reader_url, size=1), tuple[str, ...]()
     try:
         source = FeatureSource(database, view)
         signature = await source.signature(TIMEOUT_S)
         check_horizon(signature, label)
-        advice = await index_advice(database, view, signature, label, timeout_s=TIMEOUT_S)
-        slow = [each.note for each in advice if each.whole]
+        slow = await index_advice(database, view, signature, label, timeout_s=TIMEOUT_S)
         plan = None
         if signature.uses_as_of:
             plan, lines = await _plan(database, view, label, settings)

@@ -195,12 +195,11 @@ async def _summarise_in_time(
     from staunch_features.views.sql_errors import in_time
 
     signature = await FeatureSource(pool, view).signature(timeout_s)
-    advice = await index_advice(pool, view, signature, label, timeout_s=timeout_s)
-    whole = [each.note for each in advice if each.whole]
+    read_whole = await index_advice(pool, view, signature, label, timeout_s=timeout_s)
     span = await data_span(pool, view, datetime.now(UTC)) if as_of else None
-    for note in [*whole, *shown_early(span, label, as_of)]:
+    for note in [*read_whole, *shown_early(span, label, as_of)]:
         _warn(note)
-    with in_time(view, timeout_s, whole):
+    with in_time(view, timeout_s, read_whole):
         ids, drawn = await draw_in_time(pool, view, as_of, timeout_s=timeout_s)
         for note in too_slow(len(ids), drawn, BUDGET_S):
             _warn(note)

@@ -83,22 +83,21 @@ async def check_view(  # noqa: PLR0913 - what `staunch view check` asks, by name
     source = FeatureSource(database, view)
     signature = await source.signature(timeout_s)
     moment = (as_of or now) if signature.uses_as_of else None
-    indexes = await index_advice(database, view, signature, label, timeout_s=timeout_s)
-    whole = [each.note for each in indexes if each.whole]
-    for note in whole:
+    read_whole = await index_advice(database, view, signature, label, timeout_s=timeout_s)
+    for note in read_whole:
         report(note)
     limits = _Limits(until or now, timeout_s, budget_s)
-    with in_time(view, timeout_s, whole):
+    with in_time(view, timeout_s, read_whole):
         tried = await _try(database, source, label, moment, limits)
         found = await _found(database, source, tried, limits)
     if label is not None:
-        with in_time(label, timeout_s, whole):
+        with in_time(label, timeout_s, read_whole):
             found = replace(found, label=await _label(source, label, tried, limits))
     return replace(
         found,
         errors=(*found.errors, *_errors(found, label, tried, limits.until)),
         advice=(
-            *(each.note for each in indexes),
+            *read_whole,
             *found.advice,
             *_advice(found, label, tried, limits.until),
             *too_slow(len(tried.ids), tried.drawn, budget_s),

@@ -21,20 +21,18 @@ class Table:
     Attributes:
         schema: Its schema's name.
         name: Its name.
-        whole: The name in SQL, with the schema, of the table whose partition it is, or its own.
+        root: The name in SQL, with the schema, of the table whose partition it is, or its own.
         kind: PostgreSQL's letter for what it is.
         rows: About how many rows it holds; 0 where nobody counts, as for a view.
         columns: Its columns in their order.
-        varchars: Those of type varchar, whose indexes find a text without a cast.
     """
 
     schema: str
     name: str
-    whole: str
+    root: str
     kind: str
     rows: float
     columns: tuple[str, ...]
-    varchars: frozenset[str]
 
     @property
     def sql(self) -> str:
@@ -56,11 +54,10 @@ async def find_table(connection: Connection, name: str, *, timeout_s: float) -> 
     return Table(
         row["schema"],
         row["name"],
-        row["whole"],
+        row["root"],
         row["kind"],
         row["rows"],
         tuple(row["columns"]),
-        frozenset(row["varchars"]),
     )
 
 

@@ -1,7 +1,7 @@
 """What the planner says of a statement without running it."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from staunch_features.postgres.connection import Connection
@@ -73,12 +73,19 @@ def strings_in(plan: Any) -> Iterator[str]:
         yield from strings_in(part)
 
 
+def nodes_in(plan: Any) -> Iterator[Mapping[str, Any]]:
+    """Lists the nodes of a plan, from the top."""
+    if isinstance(plan, dict) and "Node Type" in plan:
+        yield plan
+    for part in _parts(plan):
+        yield from nodes_in(part)
+
+
 def tables_in(plan: Any) -> Iterator[str]:
     """Lists the tables that a plan reads, with their schemas, each as often as it is read."""
-    if isinstance(plan, dict) and "Relation Name" in plan:
-        yield f"{plan['Schema']}.{plan['Relation Name']}"
-    for part in _parts(plan):
-        yield from tables_in(part)
+    for node in nodes_in(plan):
+        if "Relation Name" in node:
+            yield f"{node['Schema']}.{node['Relation Name']}"
 
 
 def _parts(plan: Any) -> Iterable[Any]:

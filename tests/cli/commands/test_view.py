@@ -45,7 +45,9 @@ LEFT JOIN cdnow.purchases AS p
   ON p.customer_id = u.id AND p.bought_on > $3::timestamptz AND p.bought_on <= $4::timestamptz
 GROUP BY u.id
 """
-_INDEX = "CREATE INDEX ON cdnow.purchases (customer_id, bought_on) INCLUDE (dollars)"
+_READ_WHOLE = re.compile(
+    r"cdnow\.purchases has about [\d,]+ rows and is read whole by each call: an index on .*"
+)
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +84,11 @@ def staunch(cdnow, tmp_path, monkeypatch, capsys):
     return run
 
 
-def test_check_names_the_index_first_and_the_date_on_which_the_rows_end(staunch):
+def test_check_names_the_table_read_whole_first_and_the_date_on_which_the_rows_end(staunch):
     code, out, err = staunch("view", "check", "cdnow")
     assert code == 0
-    assert err == f"staunch: cdnow.purchases is read whole for each id: {_INDEX}\n"
-    assert f"advice: cdnow.purchases is read whole for each id: {_INDEX}\n" in out
+    assert re.fullmatch(f"staunch: {_READ_WHOLE.pattern}\n", err)
+    assert re.search(f"^advice: {_READ_WHOLE.pattern}$", out, re.MULTILINE)
     assert re.search(r"advice: the last row is of 1998-06-\d\d .*: train with --until 1998-0", out)
 
 
@@ -95,32 +97,29 @@ def test_show_warns_of_labels_where_the_rows_have_ended_and_gives_a_date(staunch
     assert "label true for 100.0%" in out
     as_of = re.search(r"the last row is of .*: show labels with --as-of (1998-\d\d-\d\d)\n", err)
     assert as_of is not None
-    assert f"staunch: cdnow.purchases is read whole for each id: {_INDEX}\n" in err
+    assert re.search(f"^staunch: {_READ_WHOLE.pattern}$", err, re.MULTILINE)
     _, out, err = staunch("view", "show", "cdnow", "--as-of", as_of[1])
     assert "label true for 100.0%" not in out
     assert "the last row" not in err
 
 
-def test_what_does_not_answer_in_time_is_told_with_its_file_and_the_index(staunch, tmp_path):
+def test_what_does_not_answer_in_time_is_told_with_its_file_and_the_table_read_whole(staunch, tmp_path):
     file = tmp_path / "features/cdnow.sql"
     sleeps = "sum(dollars + (SELECT count(*) FROM generate_series(1, 1000000000) AS n WHERE n > dollars))"
     file.write_text(file.read_text().replace("sum(dollars)", sleeps))
     for action in ("check", "show"):
         code, _, err = staunch("view", action, "cdnow", "--as-of", "1998-05-01", "--timeout", "1")
         assert code == 1
-        assert (
-            f"staunch: {file}: expected an answer within 1 s, got none; cdnow.purchases is read whole" in err
-        )
-        assert err.rstrip().endswith(_INDEX)
+        assert f"staunch: {file}: expected an answer within 1 s, got none; cdnow.purchases has about" in err
+        assert _READ_WHOLE.search(err.splitlines()[-1])
 
 
-def test_train_names_the_index_before_it_reads_and_the_rows_of_each_date(staunch):
+def test_train_names_the_table_read_whole_before_it_reads_and_the_rows_of_each_date(staunch):
     code, out, _ = staunch("train", "--view", "cdnow", "--until", "1998-06-30", "--learner", "xgboost")
     assert code == 0
     lines = [line.strip() for line in out.splitlines()]
-    assert lines.index(f"advice: cdnow.purchases is read whole for each id: {_INDEX}") < lines.index(
-        "reading labels"
-    )
+    (advice,) = [line for line in lines if re.fullmatch(f"advice: {_READ_WHOLE.pattern}", line)]
+    assert lines.index(advice) < lines.index("reading labels")
     assert [
         line for line in lines if re.match(r"test as of 1998-\d\d-\d\d: \d+ rows, label true for \d+, ", line)
     ]

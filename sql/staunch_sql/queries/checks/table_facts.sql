@@ -1,6 +1,6 @@
 -- Says of a table how it is called, of which table it is a part, about how many rows it has and which columns.
 SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
-       format('%I.%I', wn.nspname, w.relname)::text AS whole,
+       format('%I.%I', rn.nspname, r.relname)::text AS root,
        -- As the planner counts: what the last ANALYZE found on a page, times the pages that there are by now.
        (CASE WHEN c.relkind NOT IN ('r', 'm') THEN greatest(c.reltuples, 0)
              WHEN c.relpages > 0 AND c.reltuples >= 0
@@ -8,11 +8,9 @@ SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS ki
              ELSE pg_relation_size(c.oid) / 50 END)::float8 AS rows,
        ARRAY(SELECT a.attname FROM pg_catalog.pg_attribute AS a
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-             ORDER BY a.attnum)::text[] AS columns,
-       ARRAY(SELECT a.attname FROM pg_catalog.pg_attribute AS a
-             WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.atttypid = 'varchar'::regtype)::text[] AS varchars
+             ORDER BY a.attnum)::text[] AS columns
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_class AS w ON w.oid = coalesce(pg_partition_root(c.oid), c.oid)
-JOIN pg_catalog.pg_namespace AS wn ON wn.oid = w.relnamespace
+JOIN pg_catalog.pg_class AS r ON r.oid = coalesce(pg_partition_root(c.oid), c.oid)
+JOIN pg_catalog.pg_namespace AS rn ON rn.oid = r.relnamespace
 WHERE c.oid = to_regclass($1::text)
