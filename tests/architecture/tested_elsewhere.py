@@ -55,7 +55,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "local/simulation/test_growth.py",
         "the same draws at each start",
     ),
-    "staunch_local.simulation.background.fees": (_HAZARD, "what leaving costs, in the hazard it lowers"),
     "staunch_local.simulation.background.market": (
         "local/simulation/test_world_docs.py",
         "the figures of the page",
@@ -69,7 +68,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "local/simulation/rows/test_binary_copy.py",
         "columns, types",
     ),
-    "staunch_local.simulation.ceiling": (_HAZARD, "the best area under the curve, from known hazards"),
     "staunch_local.simulation.life.billing": (_HISTORIES, "bills, payments and refunds as rows"),
     "staunch_local.simulation.life.block": (
         "local/simulation/test_growth.py",
@@ -135,12 +133,15 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "files whole, cut off and taken up again",
     ),
     "staunch_cli.printing.view_report": ("cli/commands/test_view.py", "the report of each view"),
-    "staunch_cli.shared.calling": ("cli/commands/test_predict.py", "address, deadline and model of a call"),
+    "staunch_cli.shared.client": (
+        "cli/commands/test_predict.py",
+        "the server that is away, wrong or of no answer",
+    ),
+    "staunch_cli.shared.simulated_world": ("cli/commands/test_train.py", "where a world's rows end"),
+    "staunch_cli.shared.view_lookup": ("cli/commands/test_view.py", "where views are looked for"),
     "staunch_cli.shared.database": ("cli/commands/test_run.py", "the state folder, held by one"),
     "staunch_cli.shared.errors": ("cli/commands/test_score.py", "files that cannot be read or written"),
     "staunch_cli.shared.serving": ("cli/commands/test_run.py", "serves until it is told to stop"),
-    "staunch_cli.shared.settings_flags": ("cli/test_main.py", "each setting as a flag"),
-    "staunch_cli.shared.views": ("cli/commands/test_view.py", "where views are looked for"),
     "tools.schema": ("sql/test_schema.py", "the committed dump against a migrated database"),
 }
 """By module: the test file below tests/, and what there holds the module."""
