@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from staunch_features.postgres.connection import connect
+from tests.harness.waiting import until
+
+from staunch_features.postgres.connection import connect, opened
+from staunch_local.postgres.cluster import SUPERUSER
 from staunch_local.postgres.server import EmbeddedPostgres
 
 FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
@@ -36,17 +39,52 @@ class DatabaseFactory(Protocol):
 
 
 @contextmanager
-def own_postgres(name: str, **settings: str) -> Iterator[EmbeddedPostgres]:
-    """Runs a PostgreSQL of its own for the block, in a folder that is removed afterwards."""
+def own_folder(name: str) -> Iterator[Path]:
+    """Makes a folder that PostgreSQL's own user can reach, for the block."""
     folder = Path(tempfile.mkdtemp(prefix=f"staunch-{name}-"))
     folder.chmod(0o755)
-    server = EmbeddedPostgres(folder, settings=FORGETFUL | settings)
-    server.start()
     try:
-        yield server
+        yield folder
     finally:
-        server.stop()
         shutil.rmtree(folder)
+
+
+@contextmanager
+def own_postgres(name: str, **settings: str) -> Iterator[EmbeddedPostgres]:
+    """Runs a PostgreSQL of its own for the block."""
+    with own_folder(name) as folder:
+        server = EmbeddedPostgres(folder, settings=FORGETFUL | settings)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+async def count_connections(server: EmbeddedPostgres, condition: str = "true") -> int:
+    """Returns how many client connections a server has beside the one that counts."""
+    sql = (
+        "SELECT count(*) FROM pg_stat_activity"
+        f" WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND {condition}"
+    )
+    async with opened(server.url_for("postgres", SUPERUSER)) as watcher:
+        return int(await watcher.fetchval(sql))
+
+
+async def until_connections(
+    server: EmbeddedPostgres, expected: int, condition: str = "true", patience_s: float = 5
+) -> None:
+    """Waits until a server has so many connections beside the one that counts."""
+    counted: list[int] = []
+
+    async def reached() -> bool:
+        counted.append(await count_connections(server, condition))
+        return counted[-1] == expected
+
+    try:
+        await until(reached, patience_s)
+    except TimeoutError:
+        raise AssertionError(f"expected {expected} connections, there are {counted}") from None
 
 
 def execute(url: str, sql: str) -> None:

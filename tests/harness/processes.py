@@ -8,10 +8,9 @@ from pathlib import Path
 
 
 @contextmanager
-def frozen(pid: int | None) -> Iterator[None]:
-    """Stops a process and its children by SIGSTOP for the block; children that end meanwhile are let go."""
-    assert pid is not None, "expected a process that runs"
-    pids = [pid, *children(pid)]
+def frozen(pid: int | None, *, alone: bool = False) -> Iterator[None]:
+    """Stops a process, unless alone its children too, by SIGSTOP for the block; what ends meanwhile may."""
+    pids = family(pid)[: 1 if alone else None]
     for one in pids:
         with suppress(ProcessLookupError):
             os.kill(one, signal.SIGSTOP)
@@ -23,6 +22,7 @@ def frozen(pid: int | None) -> Iterator[None]:
                 os.kill(one, signal.SIGCONT)
 
 
-def children(pid: int) -> list[int]:
-    """Returns the process ids of a process's children, whatever process groups they have."""
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def family(pid: int | None) -> list[int]:
+    """Returns a process's id and its children's, whatever process groups they have."""
+    assert pid is not None, "expected a process that runs"
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]

@@ -7,15 +7,13 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.harness.databases import DatabaseFactory, TestDatabase, execute, own_postgres
 from tests.server.harness.outages import Fragile
-from tests.server.harness.running import Locked, Publish, Running, Serve, publish_small_model, start_server
-from tests.server.harness.shell import TRANSPORTS, Shell, StartShell, start_shell
+from tests.server.harness.running import Locked, Publish, Serve
+from tests.server.harness.shell import TRANSPORTS, StartShell
 from tests.server.small_models import TABLE
 
 from staunch_features.postgres.connection import connect
@@ -32,13 +30,7 @@ def transport_name(request: pytest.FixtureRequest) -> str:
 async def shell(transport_name: str) -> AsyncIterator[StartShell]:
     """Starts guarded shells: `await shell(predict=..., batch=..., max_calls=...)`; closes them at the end."""
     async with AsyncExitStack() as stack:
-
-        async def start(*handlers: Any, **options: Any) -> Shell:
-            started = await start_shell(TRANSPORTS[transport_name], *handlers, **options)
-            stack.push_async_callback(started.close)
-            return started
-
-        yield start
+        yield StartShell(stack, TRANSPORTS[transport_name])
 
 
 @pytest.fixture(scope="session")
@@ -73,18 +65,14 @@ def store(tmp_path: Path) -> ModelStore:
 @pytest.fixture
 def publish(store: ModelStore) -> Publish:
     """Publishes a small model: `publish("churn", base=0.0, id_type="int64", alias="champion", ...)`."""
-    return partial(publish_small_model, store)
+    return Publish(store)
 
 
 @pytest.fixture
 async def serve(people: TestDatabase, store: ModelStore) -> AsyncIterator[Serve]:
     """Starts servers of the store on the people: `await serve(max_batch_rows=4)`; drains them at the end."""
     async with AsyncExitStack() as stack:
-
-        async def start(**settings: Any) -> Running:
-            return await start_server(stack, store, people.reader_url, **settings)
-
-        yield start
+        yield Serve(stack, store, people.reader_url)
 
 
 @pytest.fixture(scope="session")

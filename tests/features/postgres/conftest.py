@@ -1,21 +1,18 @@
 """A PostgreSQL of the tests' own, to be stopped, frozen and killed."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.harness.databases import own_folder
 
 from staunch_local.postgres.server import EmbeddedPostgres
 
 
 @pytest.fixture(scope="module")
 def _folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="staunch-outage-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+    with own_folder("outage") as folder:
+        yield folder
 
 
 @pytest.fixture

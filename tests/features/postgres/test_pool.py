@@ -8,12 +8,8 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
-from tests.features.postgres.outages import (
-    count_connections,
-    frozen,
-    processes,
-    until_connections,
-)
+from tests.harness.databases import count_connections, until_connections
+from tests.harness.processes import family, frozen
 
 from staunch_features.errors import DatabaseUnavailable
 from staunch_features.postgres import pool as database_module
@@ -225,7 +221,7 @@ async def test_a_database_that_dies_during_a_query_is_unavailable(server, pool):
 
 async def test_a_killed_database_is_unavailable_and_recovers(server, pool):
     assert await _answer(pool) == 42
-    for pid in processes(server):
+    for pid in family(server.pid):
         os.kill(pid, signal.SIGKILL)
     with pytest.raises(DatabaseUnavailable):
         await _answer(pool)
@@ -236,7 +232,7 @@ async def test_a_killed_database_is_unavailable_and_recovers(server, pool):
 
 async def test_no_call_waits_for_a_frozen_database_longer_than_its_timeout(server, pool):
     await asyncio.gather(*(_answer(pool) for _ in range(2)))
-    with frozen(server):
+    with frozen(server.pid):
         for _ in range(3):
             started = time.monotonic()
             results = await asyncio.gather(*(_answer(pool, 0.3) for _ in range(8)), return_exceptions=True)
@@ -250,7 +246,7 @@ async def test_the_end_of_a_transaction_waits_for_no_frozen_database(server, poo
     async with pool.connection(5) as connection:
         transaction = connection.transaction()
         await transaction.start()
-        with frozen(server):
+        with frozen(server.pid):
             with pytest.raises(TimeoutError):
                 await connection.fetchval("SELECT 42", timeout=0.2)
             started = time.monotonic()
@@ -263,7 +259,7 @@ async def test_the_end_of_a_transaction_waits_for_no_frozen_database(server, poo
 
 async def test_a_frozen_database_is_left_with_no_connection_and_recovers_by_itself(server, pool):
     await asyncio.gather(*(_answer(pool) for _ in range(3)))
-    with frozen(server):
+    with frozen(server.pid):
         for _ in range(5):
             await asyncio.gather(*(_answer(pool, 0.2) for _ in range(8)), return_exceptions=True)
     await asyncio.gather(*(_answer(pool) for _ in range(10)))
@@ -275,12 +271,9 @@ async def test_a_frozen_database_is_left_with_no_connection_and_recovers_by_itse
 
 async def test_only_the_postmaster_frozen_stops_new_connections_alone(server, pool):
     assert await _answer(pool) == 42
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
+    with frozen(server.pid, alone=True):
         assert await _answer(pool, 1) == 42
         async with pool.connection(1):
             with pytest.raises(DatabaseUnavailable, match="did not answer within"):
                 await _answer(pool, 0.2)
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
     assert await _answer(pool) == 42

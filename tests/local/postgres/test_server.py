@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.harness.databases import own_folder
+from tests.harness.processes import frozen
 
 from staunch_features.errors import DatabaseUnavailable, EmbeddedPostgresError
 from staunch_features.postgres.connection import connect
@@ -50,9 +52,8 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def _used() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="staunch-used-"))
-    yield folder
-    shutil.rmtree(folder)
+    with own_folder("used") as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -294,10 +295,10 @@ def test_a_stale_pid_file_that_names_another_program_harms_neither(embedded, use
 def test_a_frozen_server_can_be_stopped(embedded, used):
     server = embedded(used)
     server.start()
-    os.kill(server.pid, signal.SIGSTOP)
-    started = time.monotonic()
-    server.stop()
-    assert time.monotonic() - started < 5
+    with frozen(server.pid, alone=True):
+        started = time.monotonic()
+        server.stop()
+        assert time.monotonic() - started < 5
 
 
 @_AS_ROOT

@@ -2,10 +2,10 @@
 
 from contextlib import AbstractContextManager
 
+from tests.harness.databases import count_connections
 from tests.harness.processes import frozen
 
-from staunch_features.postgres.connection import connect
-from staunch_local.postgres.cluster import DATABASE, READER, SUPERUSER
+from staunch_local.postgres.cluster import READER
 from staunch_local.postgres.server import EmbeddedPostgres
 
 
@@ -30,8 +30,4 @@ class Fragile:
 
     async def connections(self, condition: str = "true") -> int:
         """Returns how many connections it holds of the reader's."""
-        connection = await connect(self.server.url_for(DATABASE, SUPERUSER))
-        sql = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{READER}' AND {condition}"
-        count = int(await connection.fetchval(sql))
-        await connection.close()
-        return count
+        return await count_connections(self.server, f"usename = '{READER}' AND {condition}")

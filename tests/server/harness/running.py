@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from grpc import aio
 from prometheus_client import CollectorRegistry
@@ -32,15 +32,11 @@ class Running:
     stop: Callable[[], Awaitable[None]]
 
 
-class Serve(Protocol):
-    """Starts real servers, which are drained at the end of the test."""
+@dataclass(frozen=True)
+class Publish:
+    """Publishes small models in a store: `publish("churn", base=0.0, id_type="int64", ...)`."""
 
-    async def __call__(self, **settings: Any) -> Running:
-        """Starts one of the test's store on the people; `settings` replace those."""
-
-
-class Publish(Protocol):
-    """Publishes small models in the test's store."""
+    store: ModelStore
 
     def __call__(
         self,
@@ -66,39 +62,32 @@ class Publish(Protocol):
             text: Replaces the view's SQL text.
             changes: Replace fields of the manifest.
         """
+        trees = small_trees(base)
+        files = small_files(trees, text or view_text(id_type, uses_as_of=uses_as_of), explainer=explainer)
+        fields = {"base_value": trees.base_value()} | changes
+
+        def build(version: int) -> tuple[Manifest, dict[str, bytes]]:
+            return small_manifest(name, version, id_type, uses_as_of=uses_as_of, **fields), files
+
+        stored = self.store.publish(name, build)
+        if alias is not None:
+            self.store.set_alias(name, alias, stored.manifest.version)
+        return stored
 
 
-def publish_small_model(
-    store: ModelStore,
-    name: str = "churn",
-    *,
-    base: float = 0.0,
-    id_type: str = "int64",
-    uses_as_of: bool = True,
-    alias: str | None = "champion",
-    explainer: bool = True,
-    text: str | None = None,
-    **changes: Any,
-) -> StoredVersion:
-    """Publishes a version of a small model; see `Publish`."""
-    trees = small_trees(base)
-    files = small_files(trees, text or view_text(id_type, uses_as_of=uses_as_of), explainer=explainer)
-    fields = {"base_value": trees.base_value()} | changes
+@dataclass(frozen=True)
+class Serve:
+    """Starts real servers of a store on a database; they end with the stack."""
 
-    def build(version: int) -> tuple[Manifest, dict[str, bytes]]:
-        return small_manifest(name, version, id_type, uses_as_of=uses_as_of, **fields), files
+    stack: AsyncExitStack
+    store: ModelStore
+    url: str
 
-    stored = store.publish(name, build)
-    if alias is not None:
-        store.set_alias(name, alias, stored.manifest.version)
-    return stored
-
-
-async def start_server(stack: AsyncExitStack, store: ModelStore, url: str, **settings: Any) -> Running:
-    """Starts a server of a store on a database; it ends with the stack, or by its `stop`."""
-    usual = {"port": 0, "store": store.root, "database_reader_url": url, "drain_s": 5.0}
-    own = await stack.enter_async_context(AsyncExitStack())
-    server = await own.enter_async_context(serving(load_settings(usual | settings), CollectorRegistry()))
-    channel = aio.insecure_channel(f"127.0.0.1:{server.port}", options=OWN_CONNECTION)
-    own.push_async_callback(channel.close)
-    return Running(server, channel, PredictionServiceStub(channel), ModelServiceStub(channel), own.aclose)
+    async def __call__(self, **settings: Any) -> Running:
+        """Starts a server on a free port; `settings` replace the usual ones."""
+        usual = {"port": 0, "store": self.store.root, "database_reader_url": self.url, "drain_s": 5.0}
+        own = await self.stack.enter_async_context(AsyncExitStack())
+        server = await own.enter_async_context(serving(load_settings(usual | settings), CollectorRegistry()))
+        channel = aio.insecure_channel(f"127.0.0.1:{server.port}", options=OWN_CONNECTION)
+        own.push_async_callback(channel.close)
+        return Running(server, channel, PredictionServiceStub(channel), ModelServiceStub(channel), own.aclose)

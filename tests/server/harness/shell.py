@@ -1,8 +1,9 @@
 """The guard around two handlers on a real transport, without database or model."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from grpc import aio
 from prometheus_client import CollectorRegistry
@@ -50,11 +51,6 @@ class Shell:
         """Returns the error that Predict answers with."""
         return await failure(self.predict(request, **options))
 
-    async def close(self) -> None:
-        """Closes the channel, then the transport."""
-        await self.channel.close()
-        await self.transport.stop(0)
-
 
 async def _half(request: pb.PredictRequest, call: Call) -> pb.PredictResponse:
     return pb.PredictResponse(probability=0.5)
@@ -68,8 +64,12 @@ async def _echo(
         yield pb.BatchPredictResponse(customer_ids=request.customer_ids)
 
 
-class StartShell(Protocol):
-    """Starts guarded shells, which are closed at the end of the test."""
+@dataclass(frozen=True)
+class StartShell:
+    """Starts guarded shells on a transport; they end with the stack."""
+
+    stack: AsyncExitStack
+    transport: type[AioTransport]
 
     async def __call__(
         self,
@@ -81,30 +81,18 @@ class StartShell(Protocol):
         connections: ConnectionLimits = USUAL_LIMITS,
         **limits: Any,
     ) -> Shell:
-        """Starts one around the handlers; `limits` are the guard's."""
-
-
-async def start_shell(
-    transport: type[AioTransport],
-    predict: Predict = _half,
-    batch: Batch = _echo,
-    *,
-    reflects: bool = False,
-    keeps_deadline: bool = False,
-    connections: ConnectionLimits = USUAL_LIMITS,
-    **limits: Any,
-) -> Shell:
-    """Starts the guard around two handlers on a transport of this kind, on a free port of loopback."""
-    metrics = Metrics(CollectorRegistry())
-    usual = {"max_calls": 64, "max_streams": 8, "default_deadline_s": 5.0, "stream_idle_s": 60.0}
-    guard = Guard(metrics, **(usual | limits))
-    service = Service(
-        SERVICE,
-        unary={"Predict": guard.unary(pb.PredictRequest, predict, keeps_deadline=keeps_deadline)},
-        streams={"BatchPredict": guard.stream(pb.BatchPredictRequest, batch)},
-    )
-    carrying = transport([service], host="127.0.0.1", port=0, reflects=reflects, limits=connections)
-    port = await carrying.start()
-    return Shell(
-        guard, metrics, carrying, port, aio.insecure_channel(f"127.0.0.1:{port}", options=OWN_CONNECTION)
-    )
+        """Starts the guard around two handlers on a free port of loopback; `limits` are the guard's."""
+        metrics = Metrics(CollectorRegistry())
+        usual = {"max_calls": 64, "max_streams": 8, "default_deadline_s": 5.0, "stream_idle_s": 60.0}
+        guard = Guard(metrics, **(usual | limits))
+        service = Service(
+            SERVICE,
+            unary={"Predict": guard.unary(pb.PredictRequest, predict, keeps_deadline=keeps_deadline)},
+            streams={"BatchPredict": guard.stream(pb.BatchPredictRequest, batch)},
+        )
+        transport = self.transport([service], host="127.0.0.1", port=0, reflects=reflects, limits=connections)
+        port = await transport.start()
+        self.stack.push_async_callback(transport.stop, 0)
+        channel = aio.insecure_channel(f"127.0.0.1:{port}", options=OWN_CONNECTION)
+        self.stack.push_async_callback(channel.close)
+        return Shell(guard, metrics, transport, port, channel)

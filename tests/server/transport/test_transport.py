@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 import socket
 import sys
 from typing import Any
@@ -13,6 +12,7 @@ from google.protobuf import descriptor_pb2
 from grpc import aio
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
+from tests.harness.processes import frozen
 from tests.harness.waiting import until
 from tests.server.harness.shell import StartShell
 
@@ -240,8 +240,8 @@ async def test_the_stream_of_a_client_that_vanished_does_not_count_for_ever(
         assert client.stdout is not None
         assert await client.stdout.readline() == b"open\n"
         assert server.guard.streams == 1
-        client.send_signal(signal.SIGSTOP)
-        await until(lambda: server.guard.streams == 0)
+        with frozen(client.pid):
+            await until(lambda: server.guard.streams == 0)
     finally:
         client.kill()
         await client.communicate()
