@@ -1,5 +1,6 @@
 """The docs are true: what they name exists, and what exists is named."""
 
+import ast
 import re
 import tomllib
 from collections.abc import Iterator
@@ -113,3 +114,14 @@ def test_files_named_in_the_notes_for_contributors_are_there() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     named = set(re.findall(r"`((?:[\w.-]+/)+[\w.-]*)`", text)) - {"server/staunch_server/access/"}
     assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_what_a_package_says_of_its_files_is_true() -> None:
+    wrong = {
+        f"{init.relative_to(ROOT)} names {name}"
+        for top in PACKAGES.values()
+        for init in top.rglob("__init__.py")
+        for name in re.findall(r"`(\w+\.py)`", ast.get_docstring(ast.parse(init.read_text())) or "")
+        if not (init.parent / name).is_file()
+    }
+    assert wrong == set()

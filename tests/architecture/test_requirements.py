@@ -21,6 +21,11 @@ def test_there_are_locks():
     assert {lock.name for lock in LOCKS} == {"dev.txt", "run.txt", "serve.txt", "stubs.txt"}
 
 
+def test_the_folder_holds_locks_and_what_they_are_made_of_only():
+    assert {path.suffix for path in LOCKS[0].parent.iterdir()} == {".in", ".txt"}
+    assert {path.stem for path in LOCKS[0].parent.glob("*.in")} <= {lock.stem for lock in LOCKS}
+
+
 @pytest.mark.parametrize(
     "lock", [lock for lock in LOCKS if lock.name not in APART], ids=lambda lock: lock.name
 )

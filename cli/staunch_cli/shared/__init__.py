@@ -1,1 +1,1 @@
-"""What several commands need: the database, the server to call, settings, views."""
+"""What several commands need: typed arguments, settings as flags, the database, the server to call, views."""
