@@ -43,7 +43,8 @@ version such as `churn@3`. A histogram `x` is three series, `x_bucket`, `x_sum` 
 
 The supervisor adds two of its own: `staunch_workers_ready` (gauge, workers that answer) and
 `staunch_worker_restarts_total` (counter, workers started again). Counters and histograms go on when a worker
-dies and is started again; they begin anew with the server.
+dies and is started again; they begin anew with the server, and those of one worker when a file of it in
+`metrics/` of the state folder is damaged: the server says so and renames the file.
 
 What to look at first: the rate of `staunch_calls_total` by `code`, the 99th percentile of
 `staunch_call_seconds`, and `staunch_sql_seconds` against it, since the database is most of a call.

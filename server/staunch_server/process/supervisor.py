@@ -69,10 +69,14 @@ def reserve(host: str, port: int, setting: str) -> socket.socket:
 
 
 class Worker:
-    """One worker process and what its supervisor knows of it."""
+    """One worker, through all its lives: its process, and what the supervisor knows of it.
 
-    def __init__(self, index: int) -> None:
-        self.index = index
+    Args:
+        number: Its place among the workers, from 0; kept when its process dies and is started again.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
         self.process: asyncio.subprocess.Process | None = None
         self.ready = asyncio.Event()
         self.serves: dict[str, str] = {}
@@ -150,14 +154,14 @@ class Supervisor:
     Args:
         settings: The settings that every worker gets as its environment.
         metrics_folder: Where the workers leave their metrics; emptied at the start.
-        say: Prints a line for whoever watches.
+        report: Prints a line for whoever watches.
     """
 
     def __init__(self, settings: Settings, metrics_folder: Path, report: Callable[[str], None]) -> None:
         self._settings = settings
-        self._metrics = WorkerMetrics(metrics_folder)
+        self._metrics = WorkerMetrics(metrics_folder, report)
         self._report = report
-        self._workers = [Worker(index) for index in range(settings.workers)]
+        self._workers = [Worker(number) for number in range(settings.workers)]
         self._stopping = asyncio.Event()
         self._own = CollectorRegistry()
         self._restarts = Counter("staunch_worker_restarts", "Workers started again.", registry=self._own)
@@ -226,26 +230,24 @@ class Supervisor:
         while not self._stopping.is_set():
             started = time.monotonic()
             try:
-                ended = f"ended with {await worker.run(self._environment())}"
+                ended = f"ended with {await worker.run(self._environment(worker))}"
             except OSError as error:
                 ended = f"could not be started ({error})"
-            self._bury(worker)
+            self._forget(worker)
             if self._stopping.is_set():
                 return
             pause = FIRST_BACK_OFF_S if time.monotonic() - started > SETTLED_S else pause
-            self._report(f"worker {worker.index} {ended}; starting it again in {pause:.1f} s")
+            self._report(f"worker {worker.number} {ended}; starting it again in {pause:.1f} s")
             self._restarts.inc()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
             pause = min(2 * pause, LONGEST_BACK_OFF_S)
 
-    def _bury(self, worker: Worker) -> None:
-        if worker.process is None:
-            return
+    def _forget(self, worker: Worker) -> None:
         try:
-            self._metrics.bury(worker.process.pid)
+            self._metrics.worker_died(worker.number)
         except OSError as error:
-            self._report(f"the metrics of worker {worker.index} stay in its files: {error}")
+            self._report(f"the gauges of worker {worker.number} stay as it left them: {error}")
 
     async def _drain(self, keeping: list[asyncio.Task[None]]) -> None:
         """Waits for the workers to drain, and kills those that do not end."""
@@ -257,12 +259,13 @@ class Supervisor:
             self._report("a worker did not end in time and was killed")
             await asyncio.wait(late)
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, worker: Worker) -> dict[str, str]:
         return (
             dict(os.environ)
             | self._settings.environment()
             | {
                 "STAUNCH_SUPERVISED": "1",
+                "STAUNCH_WORKER": str(worker.number),
                 "PROMETHEUS_MULTIPROC_DIR": str(self._metrics.folder),
                 "OMP_NUM_THREADS": "1",
             }

@@ -1,7 +1,8 @@
 """One serving process: `python -m staunch_server.process.worker` serves until SIGTERM.
 
-Under the supervisor (STAUNCH_SUPERVISED=1) it shares the port and says through STAUNCH_READY_FD that it
-answers; alone it serves its own /metrics and /healthz.
+Under the supervisor (STAUNCH_SUPERVISED=1) it shares the port, says through STAUNCH_READY_FD that it answers
+and writes its metrics into the files of its number (STAUNCH_WORKER) in PROMETHEUS_MULTIPROC_DIR; alone it
+serves its own /metrics and /healthz.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from staunch_server.models.registry import Registry
 from staunch_server.process.http import listen, serve_metrics
 from staunch_server.process.server import Server, logged, serving
+from staunch_server.process.worker_metrics import write_as
 from staunch_server.settings import Settings, SettingsError, load_settings, refuse_open_bind
 
 _LOG = logging.getLogger("staunch.worker")
@@ -40,6 +42,8 @@ def main() -> int:
 
 async def _serve(settings: Settings) -> None:
     supervised = os.environ.get("STAUNCH_SUPERVISED") == "1"
+    if "STAUNCH_WORKER" in os.environ:  # before the first metric is made
+        write_as(int(os.environ["STAUNCH_WORKER"]))
     collector = CollectorRegistry()
     stopping = asyncio.Event()
     async with AsyncExitStack() as stack:

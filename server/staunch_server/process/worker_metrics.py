@@ -1,33 +1,47 @@
-"""The metrics that workers leave in files: those of the living one by one, those of the dead in one pair."""
+"""The metrics that workers leave in files, by prometheus-client's multiprocess mode.
+
+A file belongs to a worker's number and not to its process id: a worker that is started again goes on in the
+files of its predecessor, so no count is lost with a life, and no life leaves a file behind.
+"""
 
 import shutil
 import struct
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from prometheus_client import Metric
+from prometheus_client import Metric, values
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-_SUMMED = ("counter", "histogram")
-"""The kinds whose values outlive a worker; those of our gauges end with it."""
+_USED = struct.Struct("i")  # what each file begins with: how many of its bytes are in use
+_HEADER_BYTES = 8
+_DAMAGE = (OSError, RuntimeError, ValueError, TypeError, AttributeError, struct.error)
+"""What prometheus-client raises on the way through a damaged file: it checks little."""
+
+
+def write_as(worker_number: int) -> None:
+    """Has every metric that is made from now on write into the files of this worker.
+
+    A metric looks `values.ValueClass` up when it is made. At its import prometheus-client puts there, if
+    PROMETHEUS_MULTIPROC_DIR is set, one that names its files by the process id.
+    """
+    values.ValueClass = values.MultiProcessValue(lambda: worker_number)  # type: ignore[no-untyped-call]
 
 
 class WorkerMetrics(Collector):
-    """Adds up the files of a folder that prometheus-client's multiprocess mode writes.
-
-    Without `bury` a worker that dies again and again leaves files for every scrape to read; with them removed
-    the counters would go back.
+    """Adds up what all workers counted, dead or alive.
 
     Args:
-        folder: Where the workers leave their files.
+        folder: Where the workers leave their files; no other server may have it.
+        report: Takes a line when a file is set aside.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, report: Callable[[str], None]) -> None:
         self.folder = folder
-        self._burying = threading.Lock()  # A scrape is a thread's, and must not see a value in two files.
+        self._report = report
+        self._reading = threading.Lock()  # A scrape is a thread's: no file may go while it reads.
 
     def clear(self) -> None:
         """Makes the folder, empty."""
@@ -35,34 +49,46 @@ class WorkerMetrics(Collector):
         self.folder.mkdir(parents=True)
 
     def collect(self) -> Iterable[Metric]:
-        """Reads what all workers counted, dead or alive."""
-        with self._burying:
-            files = [str(file) for file in self.folder.glob("*.db")]
-            return list(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]
+        """Reads the files; one that is damaged is set aside first."""
+        with self._reading:
+            return list(MultiProcessCollector.merge(self._sound_files()))  # type: ignore[no-untyped-call]
 
-    def bury(self, pid: int) -> None:
-        """Adds what a dead worker counted to what all the dead did, and removes its files; OSError."""
-        with self._burying:
-            mark_process_dead(pid, path=str(self.folder))  # type: ignore[no-untyped-call]
-            for kind in _SUMMED:
-                left = self.folder / f"{kind}_{pid}.db"
-                if left.exists():
-                    _add(left, self.folder / f"{kind}_dead.db")
-                    left.unlink()
+    def worker_died(self, number: int) -> None:
+        """Makes the files fit for the next life of a worker; to be called before that begins.
+
+        What its gauges said ends with it. A damaged file is set aside, or the successor would die of it too.
+
+        Raises:
+            OSError: A file can be neither removed nor renamed.
+        """
+        with self._reading:
+            mark_process_dead(number, path=str(self.folder))  # type: ignore[no-untyped-call]
+            self._sound_files()
+
+    def _sound_files(self) -> list[str]:
+        """Sets the damaged files aside and returns the others; one that has just been made is empty."""
+        files = [file for file in sorted(self.folder.glob("*.db")) if file.stat().st_size > 0]
+        # Looked at twice, since a worker may have been writing into it at the first look.
+        damaged = [file for file in files if not _is_sound(file) and not _is_sound(file)]
+        for file in damaged:
+            file.replace(file.with_name(f"{file.name}.damaged"))
+            self._report(f"{file} is damaged, so its counts begin anew; it was renamed to .db.damaged")
+        return [str(file) for file in files if file not in damaged]
 
 
-def _add(file: Path, to: Path) -> None:
-    total = MmapedDict(str(to))  # type: ignore[no-untyped-call]
-    for key, value in _values(file):
-        sum_so_far, _ = total.read_value(key)  # type: ignore[no-untyped-call]
-        total.write_value(key, sum_so_far + value, 0.0)  # type: ignore[no-untyped-call]
-    total.close()  # type: ignore[no-untyped-call]
-
-
-def _values(file: Path) -> Iterator[tuple[str, float]]:
-    """The values of a file, up to where it is damaged: its writer may have been killed in the middle."""
+def _is_sound(file: Path) -> bool:
+    """Whether a scrape can read the file, and a worker that is started again can go on in it."""
     try:
-        for key, value, _, _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
-            yield key, value
-    except (RuntimeError, struct.error, UnicodeDecodeError):
-        return
+        with file.open("rb") as opened:
+            (used,) = _USED.unpack(opened.read(_USED.size))
+        if used != 0 and not _HEADER_BYTES <= used <= file.stat().st_size:
+            return False
+        last = 0
+        for *_, position in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
+            if position <= last:  # A negative length leads back, and would be followed for ever.
+                return False
+            last = position
+        MultiProcessCollector.merge([str(file)])  # type: ignore[no-untyped-call]
+    except _DAMAGE:
+        return False
+    return True

@@ -10,7 +10,7 @@ import sys
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import pytest
 from grpc import aio
@@ -64,11 +64,9 @@ class Supervised:
 
 
 @pytest.fixture
-async def supervised(tmp_path: Any, people: TestDatabase, publish: Publish) -> AsyncIterator[Supervised]:
-    """A real `staunch serve` with two workers, on a database of our own and two versions."""
-    publish()
-    publish(base=1.0, alias="candidate")
-    environment = {
+def environment(tmp_path: Path, people: TestDatabase) -> dict[str, str]:
+    """The settings of a server with two workers, on free ports."""
+    return {
         "STAUNCH_DATABASE_READER_URL": people.reader_url,
         "STAUNCH_STATE_FOLDER": str(tmp_path),
         "STAUNCH_WORKERS": "2",
@@ -77,6 +75,13 @@ async def supervised(tmp_path: Any, people: TestDatabase, publish: Publish) -> A
         # So that only the signal can move the other worker in time.
         "STAUNCH_STORE_POLL_S": "3600",
     }
+
+
+@pytest.fixture
+async def supervised(environment: dict[str, str], publish: Publish) -> AsyncIterator[Supervised]:
+    """A real `staunch serve` with two workers, on a database of our own and two versions."""
+    publish()
+    publish(base=1.0, alias="candidate")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "staunch_cli.main", "serve",
         env=os.environ | environment, stdout=asyncio.subprocess.PIPE, start_new_session=True,
@@ -154,7 +159,7 @@ async def test_a_killed_worker_is_started_again_while_the_other_answers(supervis
 
 
 async def test_workers_that_die_again_and_again_leave_their_counts_and_no_heap_of_files(
-    supervised: Supervised, tmp_path: Any
+    supervised: Supervised, tmp_path: Path
 ):
     counted: list[float] = []
 
@@ -172,7 +177,47 @@ async def test_workers_that_die_again_and_again_leave_their_counts_and_no_heap_o
     assert counted == sorted(counted)
     assert counted[-1] == 30
     kept = [file.name for file in (tmp_path / "metrics").glob("*.db") if not file.name.startswith("gauge")]
-    assert len(kept) <= 2 * 3  # of two workers and of all the dead
+    assert sorted(kept) == ["counter_0.db", "counter_1.db", "histogram_0.db", "histogram_1.db"]
+
+
+async def test_a_damaged_file_of_metrics_stops_neither_the_page_nor_the_worker(
+    supervised: Supervised, tmp_path: Path
+):
+    await supervised.version()
+    for number in (0, 1):
+        with (tmp_path / "metrics" / f"counter_{number}.db").open("r+b") as file:
+            file.write(b"\xff\xff\xff\x7f")
+    assert "staunch_calls_total{" not in supervised.scrape()
+    os.kill(supervised.workers()[0], signal.SIGKILL)
+
+    async def two_again() -> bool:
+        said = supervised.scrape()
+        return "staunch_worker_restarts_total 1.0" in said and "staunch_workers_ready 2.0" in said
+
+    await _soon(two_again)
+
+    async def counts_again() -> bool:
+        await supervised.version()
+        return "staunch_calls_total{" in supervised.scrape()
+
+    await _soon(counts_again)
+
+
+async def test_a_second_server_on_the_same_folder_is_refused_and_counts_go_on(
+    supervised: Supervised, tmp_path: Path, environment: dict[str, str]
+):
+    await supervised.version()
+    before = sorted((tmp_path / "metrics").iterdir())
+    second = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "staunch_cli.main", "serve",
+        env=os.environ | environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, errors = await asyncio.wait_for(second.communicate(), 60)
+    assert second.returncode == 1
+    assert errors.decode().startswith(f"staunch: another staunch runs in {tmp_path}: stop it, or choose")
+    assert out == b""
+    assert sorted((tmp_path / "metrics").iterdir()) == before
+    assert "staunch_calls_total{" in supervised.scrape()
 
 
 async def test_a_reload_while_a_worker_starts_does_not_end_it(supervised: Supervised):
@@ -188,7 +233,7 @@ async def test_a_reload_while_a_worker_starts_does_not_end_it(supervised: Superv
     assert "staunch_worker_restarts_total 1.0" in supervised.scrape()
 
 
-async def test_a_worker_that_is_told_to_end_while_it_is_started_ends(people: TestDatabase, tmp_path: Any):
+async def test_a_worker_that_is_told_to_end_while_it_is_started_ends(people: TestDatabase, tmp_path: Path):
     worker = Worker(0)
     worker.end(signal.SIGTERM)
     settings = {"STAUNCH_DATABASE_READER_URL": people.reader_url, "STAUNCH_STATE_FOLDER": str(tmp_path)}
@@ -197,7 +242,9 @@ async def test_a_worker_that_is_told_to_end_while_it_is_started_ends(people: Tes
         assert await worker.run(os.environ | settings | ports) == -signal.SIGTERM
 
 
-async def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path: Any, monkeypatch: pytest.MonkeyPatch):
+async def test_a_worker_that_cannot_be_started_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no_python"))
     monkeypatch.setattr("shutil.which", lambda _name: None)
     said: list[str] = []

@@ -293,7 +293,7 @@ async def test_a_supervised_worker_leaves_its_metrics_in_the_folder(
 ) -> None:
     folder = tmp_path / "metrics"
     folder.mkdir()
-    one = await worker(SUPERVISED="1", inherited={"PROMETHEUS_MULTIPROC_DIR": str(folder)})
+    one = await worker(SUPERVISED="1", WORKER="7", inherited={"PROMETHEUS_MULTIPROC_DIR": str(folder)})
     await call_everything(one.channel)
     await asyncio.wait_for(told_to_reload.wait(), 5)
     collector = CollectorRegistry()
@@ -304,6 +304,7 @@ async def test_a_supervised_worker_leaves_its_metrics_in_the_folder(
     assert collector.get_sample_value("staunch_pool_connections_max", {"pool": "batch"}) == 2
     infos = [s for family in collector.collect() for s in family.samples if s.name == "staunch_model_info"]
     assert [s.labels["state"] for s in infos if s.value == 1] == ["READY"]
+    assert {file.stem.rpartition("_")[2] for file in folder.iterdir()} == {"7"}
 
 
 async def test_a_supervised_worker_leaves_ctrl_c_and_metrics_to_its_supervisor(worker: Any) -> None:
