@@ -3,7 +3,7 @@
 PYTHON_BIN := .venv/bin/python
 export OMP_NUM_THREADS = 1
 
-.PHONY: help run test check format stubs lock schema docs clean
+.PHONY: help run test mutate check format stubs lock schema docs clean
 
 help: ## Lists the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -15,6 +15,10 @@ run: ## Serves on 127.0.0.1:50051; the first run makes database, world and model
 test: ## Runs every test. A part: make test ARGS="tests/features -x".
 	@sh scripts/install dev
 	@$(PYTHON_BIN) -m pytest -q -n 2 --dist loadfile $(ARGS)
+
+mutate: ## Changes a room's code N times, in a copy, and asks its tests: make mutate ROOM=model_store N=100 SEED=1 JOBS=2.
+	@sh scripts/install dev
+	@$(PYTHON_BIN) -m tools.mutate $(ROOM) $(N) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2) $(ARGS)
 
 check: ## Lints, checks types, the contract, the stubs and the scripts.
 	@sh scripts/install dev

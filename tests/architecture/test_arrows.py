@@ -127,7 +127,8 @@ def test_no_tool_and_no_benchmark_imports_another():
         for module in modules()
         if package(module) in PROGRAMS
         for found in needs(module)
-        if package(found) in PROGRAMS
+        # A program of several modules has a folder of its own.
+        if package(found) in PROGRAMS and found.split(".")[:2] != module.split(".")[:2]
     }
     assert wrong == set()
 

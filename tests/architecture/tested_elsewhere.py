@@ -5,6 +5,7 @@ from collections.abc import Mapping
 _CHECK = "features/checks/test_check.py"
 _HISTORIES = "local/simulation/rows/test_rows.py"
 _HAZARD = "local/simulation/life/test_hazard.py"
+_MUTATE = "tools/test_mutate.py"
 _EXPLAINER = "training/onnx/test_explainer.py"
 _LIVE = "server/services/test_predict.py"
 
@@ -142,6 +143,11 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "staunch_cli.shared.database": ("cli/commands/test_run.py", "the state folder, held by one"),
     "staunch_cli.shared.errors": ("cli/commands/test_score.py", "files that cannot be read or written"),
     "staunch_cli.shared.serving": ("cli/commands/test_run.py", "serves until it is told to stop"),
+    "tools.mutate.__main__": (_MUTATE, "the command and what it prints"),
+    "tools.mutate.copies": (_MUTATE, "the copy runs, and the tree stays as it was"),
+    "tools.mutate.cover": (_MUTATE, "the tests that kill, found"),
+    "tools.mutate.coverage_contexts": (_MUTATE, "the tests that pass, counted"),
+    "tools.mutate.mutants": (_MUTATE, "what is drawn and what is left alone"),
     "tools.schema": ("sql/test_schema.py", "the committed dump against a migrated database"),
 }
 """By module: the test file below tests/, and what there holds the module."""

@@ -1,0 +1,200 @@
+"""Runs mutants of a room against the tests of its mirror: `make mutate ROOM=model_store N=100`.
+
+Everything happens in copies of the tree, whose packages stand before the installed ones. One run of the
+mirror under coverage finds which tests run which lines; then each mutant drawn meets those tests, the
+quickest file first, until one fails. A test that fails without a mutant is left out and named.
+"""
+
+import argparse
+import difflib
+import re
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from tools.mutate.copies import Copy
+from tools.mutate.cover import Cover, file_of, measure
+from tools.mutate.mutants import Mutant, draw, mutants_of, mutated
+
+ROOT = Path(__file__).parents[2]
+
+# Rooms whose promises are proved elsewhere than in their mirror alone.
+_ALSO_PROVED_BY = {
+    "model_store": ("tests/training/onnx",),
+    "server/services": ("tests/server/live",),
+    "server/models": ("tests/server/live",),
+    "server/transport": ("tests/server/live",),
+}
+_NOT_FOUND = 4  # pytest's exit code where a mutant changed the names of the tests
+_START_LIMIT_S = 60.0  # over the tests' own time, times three: the machine may be busy
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one mutant.
+
+    Attributes:
+        mutant: The change that was made.
+        outcome: `killed`, `timed out` or `survived`.
+        by: The test that failed, if one did.
+    """
+
+    mutant: Mutant
+    outcome: str
+    by: str = ""
+
+
+def sources_of(root: Path, room: str) -> list[Path]:
+    """Returns the files of a room or module (`model_store`, `server/models/served`), relative to the root.
+
+    Raises:
+        SystemExit: There is no such room.
+    """
+    top, *inner = room.strip("/").split("/")
+    for package in sorted((root / top).glob("staunch_*")):
+        place = package.joinpath(*inner)
+        found = [place.with_suffix(".py")] if inner and not place.is_dir() else sorted(place.rglob("*.py"))
+        if found and all(path.is_file() for path in found):
+            return [path.relative_to(root) for path in found]
+    raise SystemExit(f"mutate: no room {room!r}: give a folder of the tree, as model_store or server/models")
+
+
+def mirror_of(root: Path, room: str) -> list[str]:
+    """Returns the folders or files of the tests of a room, relative to the root."""
+    parts = room.strip("/").split("/")
+    mirror = Path("tests", *parts)
+    own = [] if (root / mirror).is_dir() else [str(mirror.with_name(f"test_{parts[-1]}.py"))]
+    while not (root / mirror).is_dir():
+        mirror = mirror.parent
+    also = next((more for known, more in _ALSO_PROVED_BY.items() if room.startswith(known)), ())
+    places = [*own, str(mirror), *also]
+    return [place for place in dict.fromkeys(places) if (root / place).exists()]
+
+
+def try_mutant(copy: Copy, mutant: Mutant, cover: Cover, test_limit_s: float) -> Result:
+    """Runs the tests that can notice a mutant until one fails or hangs."""
+    options = ["-m", "pytest", "-x", "-q", "-rfE", "--tb=no", f"--timeout={test_limit_s}"]
+    with copy.changed(mutant):
+        for tests in cover.tests_for(mutant):
+            limit_s = _START_LIMIT_S + 3 * sum(cover.durations_s[test] for test in tests)
+            code, printed = _run_tests(copy, options, tests, limit_s)
+            if code != 0:
+                return _failure(mutant, code, printed)
+    return Result(mutant, "survived")
+
+
+def _run_tests(
+    copy: Copy, options: Sequence[str], tests: Sequence[str], limit_s: float
+) -> tuple[int | None, str]:
+    # Bytecode of a mutant must not outlive it.
+    code, printed = copy.run([*options, *tests], limit_s, PYTHONDONTWRITEBYTECODE="1")
+    if code == _NOT_FOUND:
+        files = dict.fromkeys(file_of(test) for test in tests)
+        code, printed = copy.run([*options, *files], limit_s, PYTHONDONTWRITEBYTECODE="1")
+    return code, printed
+
+
+def _failure(mutant: Mutant, code: int | None, printed: str) -> Result:
+    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - (.*))?$", printed, re.MULTILINE)
+    by, why = (failed[1], failed[2] or "") if failed else (f"exit code {code}", "")
+    timed_out = code is None or why.startswith("Failed: Timeout")
+    return Result(mutant, "timed out" if timed_out else "killed", by)
+
+
+# The command ----------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draws, tries and prints."""
+    asked = _parser().parse_args(arguments)
+    root = Path(asked.root).resolve()
+    texts = {str(path): (root / path).read_text() for path in sources_of(root, asked.room)}
+    every = [mutant for path, text in texts.items() for mutant in mutants_of(path, text)]
+    drawn = draw(every, asked.count, asked.seed)
+    if asked.only:
+        drawn = [mutant for mutant in every if re.search(asked.only, str(mutant))]
+    if asked.list:
+        print(*(_shown(texts, mutant) for mutant in drawn), sep="\n")
+        return
+    print(f"{asked.room}: {len(drawn)} of {len(every)} mutants, seed {asked.seed}", flush=True)
+    results = _try_all(root, asked, drawn)
+    print(_report(asked.room, texts, results))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tools.mutate", description=__doc__.partition("\n")[0])
+    parser.add_argument("room", help="a folder or module: model_store, features/views, server/models/served")
+    parser.add_argument("count", type=int, nargs="?", default=100, help="how many mutants to draw")
+    parser.add_argument("--seed", type=int, default=1, help="what the draw depends on")
+    parser.add_argument("--jobs", type=int, default=2, help="how many are tried at once, at most 2")
+    parser.add_argument("--list", action="store_true", help="shows what is drawn and runs nothing")
+    parser.add_argument(
+        "--only", default="", help="tries the mutants whose name this regular expression finds"
+    )
+    parser.add_argument("--limit", type=float, default=30.0, help="seconds that one test may take")
+    parser.add_argument("--root", default=str(ROOT), help="the tree")
+    return parser
+
+
+def _try_all(root: Path, asked: argparse.Namespace, drawn: Sequence[Mutant]) -> list[Result]:
+    jobs = max(1, min(asked.jobs, 2))
+    with tempfile.TemporaryDirectory(prefix="mutate-") as folder, ThreadPoolExecutor(jobs) as pool:
+        Path(folder).chmod(0o755)
+        copies: SimpleQueue[Copy] = SimpleQueue()
+        cover = _copies(Path(folder), root, asked.room, jobs, copies)
+        printing = threading.Lock()
+
+        def try_one(mutant: Mutant) -> Result:
+            copy = copies.get()
+            try:
+                result = try_mutant(copy, mutant, cover, asked.limit)
+            finally:
+                copies.put(copy)
+            with printing:
+                print(f"{result.outcome:9} {mutant}  <- {result.by}", flush=True)
+            return result
+
+        return list(pool.map(try_one, drawn))
+
+
+def _copies(folder: Path, root: Path, room: str, jobs: int, copies: SimpleQueue[Copy]) -> Cover:
+    first = _copy(folder / "0", root)
+    cover = measure(first, mirror_of(root, room), sources_of(root, room))
+    copies.put(first)
+    for number in range(1, jobs):
+        copies.put(_copy(folder / str(number), first.root))
+    print(f"{len(cover.durations_s)} tests in {sum(cover.durations_s.values()):.0f} s", flush=True)
+    if cover.failed:
+        print("left out, since they fail without a mutant:", *cover.failed, flush=True)
+    return cover
+
+
+def _copy(folder: Path, origin: Path) -> Copy:
+    folder.mkdir()
+    return Copy(folder, origin)
+
+
+def _report(room: str, texts: Mapping[str, str], results: Sequence[Result]) -> str:
+    counts = dict.fromkeys(("killed", "timed out", "survived"), 0)
+    for result in results:
+        counts[result.outcome] += 1
+    share = 100 * (1 - counts["survived"] / len(results)) if results else 100.0
+    row = " | ".join(str(count) for count in (len(results), *counts.values()))
+    head = "| room | drawn | killed | timed out | survived | killed of drawn |\n|---|---|---|---|---|---|"
+    survivors = [_shown(texts, result.mutant) for result in results if result.outcome == "survived"]
+    return "\n".join(["", head, f"| `{room}` | {row} | {share:.0f} % |", "", *survivors])
+
+
+def _shown(texts: Mapping[str, str], mutant: Mutant) -> str:
+    source = texts[mutant.path]
+    before, after = source.splitlines(), mutated(source, mutant).splitlines()
+    changes = list(difflib.unified_diff(before, after, n=0, lineterm=""))[3:]
+    return "\n".join([str(mutant), *(f"    {line}" for line in changes)])
+
+
+if __name__ == "__main__":
+    main()

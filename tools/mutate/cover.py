@@ -1,0 +1,78 @@
+"""Which tests run which lines, and so can notice a mutant."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from coverage import CoverageData
+from tools.mutate.copies import Copy
+from tools.mutate.mutants import Mutant
+
+_MEASURING_LIMIT_S = 1800.0
+
+
+@dataclass(frozen=True)
+class Cover:
+    """Which tests run which lines.
+
+    Attributes:
+        durations_s: How long each test of the mirror took, those excepted that failed.
+        tests_by_line: The tests that run a line, by file and line; "" stands for the imports.
+        failed: The tests that failed without a mutant.
+        places: The folders of the tests, the mirror first.
+    """
+
+    durations_s: Mapping[str, float]
+    tests_by_line: Mapping[str, Mapping[int, Sequence[str]]]
+    failed: Sequence[str]
+    places: Sequence[str]
+
+    def tests_for(self, mutant: Mutant) -> list[list[str]]:
+        """Returns the tests that can notice a mutant, place by place, the quickest file first.
+
+        These are the tests that run its lines, then the others of their files, which may share what the
+        first of them set up. What runs while modules are imported may be noticed by any test.
+        """
+        by_line = self.tests_by_line.get(mutant.path, {})
+        running = {
+            test for line in range(mutant.span[0], mutant.span[2] + 1) for test in by_line.get(line, ())
+        }
+        near = {file_of(test) for test in running if test}
+        costs: dict[str, float] = {}
+        for test, duration_s in self.durations_s.items():
+            costs[file_of(test)] = costs.get(file_of(test), 0.0) + duration_s
+        files = near if near and "" not in running else set(costs)
+
+        def order(test: str) -> tuple[bool, float, str, bool, float]:
+            file = file_of(test)
+            return file not in near, costs[file], file, test not in running, self.durations_s[test]
+
+        chosen = sorted((test for test in self.durations_s if file_of(test) in files), key=order)
+        by_place = [[test for test in chosen if file_of(test).startswith(place)] for place in self.places]
+        return [tests for tests in by_place if tests]
+
+
+def measure(copy: Copy, mirror: Sequence[str], sources: Sequence[Path]) -> Cover:
+    """Runs the mirror once, without a mutant, to learn which tests run which lines.
+
+    Raises:
+        SystemExit: No test passes.
+    """
+    data, times = copy.root / ".coverage", copy.root / ".times"
+    folders = ",".join(sorted({str(copy.root / path.parent) for path in sources}))
+    run = ["-m", "coverage", "run", "--rcfile=/dev/null", f"--data-file={data}", f"--source={folders}"]
+    pytest = ["-m", "pytest", "-q", "--tb=short", "-p", "coverage_contexts", *mirror]
+    code, printed = copy.run([*run, *pytest], _MEASURING_LIMIT_S, MUTATE_TIMES=str(times))
+    if not times.exists() or not json.loads(times.read_text())["passed"]:
+        raise SystemExit(f"mutate: the tests do not pass without a mutant (exit code {code}):\n{printed}")
+    told = json.loads(times.read_text())
+    stored = CoverageData(str(data))
+    stored.read()
+    lines = {str(path): stored.contexts_by_lineno(str(copy.root / path)) for path in sources}
+    return Cover(told["passed"], lines, told["failed"], mirror)
+
+
+def file_of(test: str) -> str:
+    """Returns the file of a test, as pytest names both."""
+    return test.partition("::")[0]
