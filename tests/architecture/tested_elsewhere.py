@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 _CHECK = "features/checks/test_check.py"
 _HISTORIES = "local/simulation/rows/test_rows.py"
-_HAZARD = "local/simulation/life/test_hazard.py"
 _MUTATE = "tools/test_mutate.py"
 _EXPLAINER = "training/onnx/test_explainer.py"
 _LIVE = "server/services/test_predict.py"
