@@ -18,7 +18,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "staunch_features.checks.execution": (_CHECK, "the ways a statement runs, within the whole check"),
     "staunch_features.checks.findings": (_CHECK, "each finding by the view that earns it"),
     "staunch_features.checks.look_ahead": (_CHECK, "values that move with rows of the future"),
-    "staunch_features.checks.notes": (_CHECK, "each note by the view that earns it"),
     "staunch_features.checks.tables": (_CHECK, "the tables a statement reads"),
     "staunch_features.errors": (
         "features/postgres/test_pool.py",

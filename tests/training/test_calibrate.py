@@ -49,6 +49,22 @@ def test_a_score_that_never_varies_gets_no_slope() -> None:
     assert slope[0] == pytest.approx(0.0)
 
 
+def test_a_sure_and_wrong_answer_costs_no_more_than_the_clip_says() -> None:
+    labels = np.array([1.0, 0.0, 1.0, 0.0, 1.0])
+    probabilities = np.array([0.0, 1.0, 1e-300, 1 - 2**-53, 2e-15])
+    losses = log_losses(labels, probabilities)
+    most = -np.log(1e-15)
+    assert losses[:4] == pytest.approx([most, -np.log(1 - (1 - 1e-15)), most, -np.log(1 - (1 - 1e-15))])
+    assert losses[4] == pytest.approx(-np.log(2e-15))
+    assert losses[4] < most
+    assert log_losses(labels, labels) == pytest.approx(np.full(5, 1e-15), rel=0.2)
+
+
+def test_probabilities_are_cut_to_what_a_probability_can_be() -> None:
+    outputs = np.array([-1e-17, 0.0, 0.5, 1.0, 1 + 2**-52])
+    assert FittedCalibration("PROBABILITY").probabilities(outputs).tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
+
+
 def test_calibration_never_changes_the_ranking() -> None:
     fitted = calibrate(SCORES, _answers(0.3 * SCORES), GROUPS, "LOG_ODDS")
     assert (np.argsort(fitted.probabilities(SCORES)) == np.argsort(SCORES)).all()

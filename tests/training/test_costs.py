@@ -16,6 +16,24 @@ def test_the_shipped_costs_give_ordered_bands() -> None:
 
 
 @pytest.mark.parametrize(
+    ("costs", "ok"),
+    [
+        (Costs(8, 1, 0.25, 3, 0.75), False),  # 1/2 and 1/2
+        (Costs(8, 1, 0.25, 3.000001, 0.75), True),
+        (Costs(8, 1, 0.25, 5, 0.75), False),  # 1/2 and 1
+        (Costs(8, 1, 0.25, 4.999999, 0.75), True),
+    ],
+)
+def test_bands_begin_strictly_one_after_the_other_below_certainty(costs: Costs, ok: bool) -> None:
+    if ok:
+        medium, high = costs.thresholds()
+        assert 0 < medium < high < 1
+        return
+    with pytest.raises(TrainingError, match="medium < high"):
+        costs.thresholds()
+
+
+@pytest.mark.parametrize(
     "costs",
     [Costs(offer_saves=0.1), Costs(customer_value_cad=0), Costs(contact_cost_cad=0), Costs(offer_cost_cad=3)],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from staunch_features.views.file import FeatureView, LabelText
-from staunch_training.dataset import Dataset, extract
+from staunch_training.dataset import Dataset, ExtractSettings, extract
 from staunch_training.errors import BadFeatureValue, NotEnoughRows
 from staunch_training.split import SIDES, DateCounts, DatePlan, plan_dates
 
@@ -21,8 +21,9 @@ def _plan(label: LabelText, counts: DateCounts = COUNTS) -> DatePlan:
 async def _extract(
     shop: Any, view: FeatureView, label: LabelText, plan: DatePlan | None, **how: Any
 ) -> Dataset:
-    settings = {"seed": 1, "max_customers": 100_000, "progress": lambda stage, done: None, **how}
-    return await extract(shop.source(view), label, plan, **settings)
+    progress = how.pop("progress", lambda stage, done: None)
+    settings = ExtractSettings(**{"seed": 1, "max_customers": 100_000, "timeout_s": 60, **how})
+    return await extract(shop.source(view), label, plan, settings, progress)
 
 
 async def test_no_customer_and_no_person_is_on_both_sides(shop: Any) -> None:

@@ -95,11 +95,11 @@ def test_intervals_resample_customers_and_not_rows() -> None:
     assert ten.upper - ten.lower == pytest.approx(one.upper - one.lower, rel=1e-6)
 
 
-def test_blocks_of_resamples_are_the_same_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_of_resamples_are_the_same_as_one() -> None:
     labels, probabilities, groups = _rows()
     whole = evaluate(labels, probabilities, groups, resamples=20, seed=2).draws["auc"]
-    monkeypatch.setattr("staunch_training.evaluate._CELLS_PER_BLOCK", 3 * ROWS)
-    assert evaluate(labels, probabilities, groups, resamples=20, seed=2).draws["auc"] == pytest.approx(whole)
+    some = evaluate(labels, probabilities, groups, resamples=20, seed=2, cells_per_block=3 * ROWS)
+    assert some.draws["auc"] == pytest.approx(whole)
 
 
 def test_what_cannot_be_measured_is_left_out() -> None:

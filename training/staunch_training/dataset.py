@@ -18,9 +18,6 @@ from staunch_training.errors import BadFeatureValue, NotEnoughRows
 from staunch_training.split import SIDES, DatePlan, Side, side_of
 from staunch_training.types import Codes, Floats
 
-TIMEOUT_S = 600.0
-"""How long one statement may take, in seconds."""
-
 _CHUNK = 10_000  # ids a statement
 _LARGEST = float(np.finfo(np.float32).max)
 _FEWEST = 2  # rows of each answer on each side: below that no loss can be measured
@@ -54,29 +51,49 @@ class Dataset:
     sides: Mapping[Side, SideRows]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractSettings:
+    """How to read.
+
+    Attributes:
+        seed: Of the sample and of who is on which side.
+        max_customers: A larger population is sampled to this size.
+        timeout_s: How long one statement may take, in seconds.
+    """
+
+    seed: int
+    max_customers: int
+    timeout_s: float
+
+
 async def extract(
     source: FeatureSource,
     label: LabelText,
     plan: DatePlan | None,
-    *,
-    seed: int,
-    max_customers: int,
+    settings: ExtractSettings,
     progress: Progress,
 ) -> Dataset:
     """Reads labels at every date first, puts each customer on one side, then reads that side's features.
 
-    Rows that are not eligible, or whose label says nothing, are left out. A population larger than
-    `max_customers` is sampled, the same for the same seed. What each date has is told when all is read.
+    Rows that are not eligible, or whose label says nothing, are left out. What each date has is reported when
+    all is read.
+
+    Args:
+        source: Reads the view.
+        label: What is to be foretold.
+        plan: The as-of dates; None for a view without dates.
+        settings: How to read.
+        progress: Called with each stage and how much of it is done.
 
     Raises:
         BadFeatureValue: A feature is infinite or beyond float32, or null where the view says it never is.
         NotEnoughRows: A side has too few rows with or without the label.
         FeatureError: The view or the label is at fault, or the database is away.
     """
-    signature = await source.signature(TIMEOUT_S)
+    signature = await source.signature(settings.timeout_s)
     moments = {side: plan.dates(side) if plan else (None,) for side in SIDES}
-    ids = await _population(source, seed, max_customers)
-    extraction = _Extraction(source, label, moments, seed, progress)
+    ids = await _population(source, settings)
+    extraction = _Extraction(source, label, moments, settings, progress)
     for moment in extraction.known:
         await extraction.read_labels(ids, moment)
     sides = {side: await extraction.rows(side) for side in SIDES}
@@ -96,7 +113,7 @@ class _Extraction:
         source: FeatureSource,
         label: LabelText,
         moments: Mapping[Side, Sequence[datetime | None]],
-        seed: int,
+        settings: ExtractSettings,
         progress: Progress,
     ) -> None:
         self.known: dict[datetime | None, dict[Id, bool]] = {
@@ -107,7 +124,7 @@ class _Extraction:
         self._source = source
         self._label = label
         self._moments = moments
-        self._seed = seed
+        self._settings = settings
         self._progress = progress
         self._steps: Counter[str] = Counter()
 
@@ -115,7 +132,7 @@ class _Extraction:
         """Reads the labels at one moment. What a later moment knows of who is one person holds for all."""
         self._step("reading labels", len(self.known))
         for chunk in _chunks(ids):
-            batch = await self._source.labels(self._label, chunk, moment, timeout_s=TIMEOUT_S)
+            batch = await self._source.labels(self._label, chunk, moment, timeout_s=self._settings.timeout_s)
             for row in np.flatnonzero(batch.known):
                 self.known[moment][chunk[row]] = bool(batch.values[row])
                 self.groups[chunk[row]] = batch.groups[row] or f"id {chunk[row]}"
@@ -132,14 +149,14 @@ class _Extraction:
         )
 
     async def _rows_at(self, side: Side, date: int) -> SideRows:
-        moment = self._moments[side][date]
+        moment, timeout_s = self._moments[side][date], self._settings.timeout_s
         self._step("reading features", sum(map(len, self._moments.values())))
-        ids = [key for key in self.known[moment] if side_of(self.groups[key], self._seed) == side]
+        ids = [key for key in self.known[moment] if side_of(self.groups[key], self._settings.seed) == side]
         kept: list[Id] = []
-        names = [column.name for column in (await self._source.signature(TIMEOUT_S)).features]
+        names = [column.name for column in (await self._source.signature(timeout_s)).features]
         values = [np.empty((0, len(names)))]
         for chunk in _chunks(ids):
-            batch = await self._source.fetch(chunk, moment, timeout_s=TIMEOUT_S)
+            batch = await self._source.fetch(chunk, moment, timeout_s=timeout_s)
             for row, problem in (_too_large(names, batch) | batch.problems).items():
                 raise BadFeatureValue(_hint(self._source, chunk[row], moment, problem))
             kept += [chunk[row] for row in np.flatnonzero(batch.eligible)]
@@ -170,16 +187,16 @@ def _too_large(names: Sequence[str], batch: FeatureBatch) -> dict[int, str]:
     }
 
 
-async def _population(source: FeatureSource, seed: int, most: int) -> list[Id]:
+async def _population(source: FeatureSource, settings: ExtractSettings) -> list[Id]:
     ids = [key async for chunk in source.population(_CHUNK) for key in chunk]
     if not ids:
         raise NotEnoughRows(
             f"expected the population of view {source.view.name} to list ids, got none: see that its SQL "
             "names the right table and that the table is filled"
         )
-    if len(ids) <= most:
+    if len(ids) <= settings.max_customers:
         return ids
-    kept = np.random.default_rng(seed).choice(len(ids), most, replace=False)
+    kept = np.random.default_rng(settings.seed).choice(len(ids), settings.max_customers, replace=False)
     return [ids[place] for place in np.sort(kept)]
 
 

@@ -20,7 +20,9 @@ _SMALLER_IS_BETTER = frozenset({"log_loss", "brier"})
 
 _TOP_SHARE = 0.10  # of the rows, for the lift: what a campaign can usually reach
 _INTERVAL = (2.5, 97.5)  # percentiles
-_CELLS_PER_BLOCK = 2_000_000  # resamples x rows held at a time, 16 MB an array
+
+CELLS_PER_BLOCK = 2_000_000
+"""Resamples x rows held at a time: 16 MB an array."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,12 +44,27 @@ class Evaluation:
 
 
 def evaluate(
-    labels: Floats, probabilities: Floats, groups: Codes, *, resamples: int = 500, seed: int = 0
+    labels: Floats,
+    probabilities: Floats,
+    groups: Codes,
+    *,
+    resamples: int = 500,
+    seed: int = 0,
+    cells_per_block: int = CELLS_PER_BLOCK,
 ) -> Evaluation:
-    """Measures probabilities (n,) against labels (n,) of 0 and 1, resampling the groups (n,) of the rows."""
+    """Measures probabilities on rows, and how sure that is by resampling the rows' groups.
+
+    Args:
+        labels: Float64 (n,) of 0 and 1.
+        probabilities: Float64 (n,).
+        groups: Int64 (n,); rows of one person share a number.
+        resamples: How many times the groups are drawn again.
+        seed: Of the resamples; two models measured with the same one see the same.
+        cells_per_block: How many resamples times rows are held at a time; the measures do not depend on it.
+    """
     scored = _Scored.of(labels, probabilities)
     values = scored.metrics(np.ones((1, len(labels))))
-    draws = [scored.metrics(weights) for weights in _weights(groups, resamples, seed)]
+    draws = [scored.metrics(weights) for weights in _weights(groups, resamples, seed, cells_per_block)]
     # What cannot be measured (the slope of a constant, the AUC of one answer) is left out, never given as
     # NaN.
     known = [name for name in METRICS if np.isfinite(values[name][0])]
@@ -70,12 +87,12 @@ def _metric(name: str, value: float, draws: Floats) -> Metric:
     return Metric(name=name, value=value, lower=float(lower), upper=float(upper))
 
 
-def _weights(groups: Codes, resamples: int, seed: int) -> Iterator[Floats]:
+def _weights(groups: Codes, resamples: int, seed: int, cells_per_block: int) -> Iterator[Floats]:
     """Blocks (m, n) of how often each row is drawn; the groups of one resample are drawn with replacement."""
     codes = np.unique(groups, return_inverse=True)[1]
     count = int(codes.max()) + 1
     rng = np.random.default_rng(seed)
-    block = max(1, _CELLS_PER_BLOCK // max(len(codes), count))
+    block = max(1, cells_per_block // max(len(codes), count))
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
         drawn = rng.multinomial(count, np.full(count, 1 / count), size=size)

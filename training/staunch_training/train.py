@@ -21,7 +21,7 @@ from staunch_features.views.source import FeatureSource
 from staunch_model_store.manifest import Compared, Metric, Split
 from staunch_model_store.store import CHAMPION, ModelStore, StoredVersion
 from staunch_training.costs import Costs
-from staunch_training.dataset import TIMEOUT_S, Dataset, extract
+from staunch_training.dataset import Dataset, ExtractSettings, extract
 from staunch_training.errors import TrainingError
 from staunch_training.leaks import feature_aucs, refuse_leaks
 from staunch_training.learners import LEARNERS, LearnerName
@@ -44,6 +44,7 @@ class TrainSettings:
         learner: The only one to fit; if None all are and the lower log loss on validation picks.
         seed: Of every draw.
         max_customers: A larger population is sampled to this size.
+        timeout_s: How long one statement may take, in seconds.
         leak_limit: The out-of-time AUC from which a single feature is refused.
         allow_leaks: Features that are never refused.
         costs: What the thresholds of the risk bands follow from.
@@ -59,6 +60,7 @@ class TrainSettings:
     learner: LearnerName | None = None
     seed: int = 42
     max_customers: int = 50_000
+    timeout_s: float = 600.0
     leak_limit: float = 0.90
     allow_leaks: frozenset[str] = frozenset()
     costs: Costs = field(default_factory=Costs)
@@ -166,9 +168,9 @@ async def _read(
     database, slow = Database(reader_url, size=1), tuple[str, ...]()
     try:
         source = FeatureSource(database, view)
-        signature = await source.signature(TIMEOUT_S)
+        signature = await source.signature(settings.timeout_s)
         check_horizon(signature, label)
-        slow = await index_advice(database, view, signature, label, timeout_s=TIMEOUT_S)
+        slow = await index_advice(database, view, signature, label, timeout_s=settings.timeout_s)
         plan = None
         if signature.uses_as_of:
             plan, lines = await _plan(database, view, label, settings)
@@ -176,18 +178,15 @@ async def _read(
                 progress(line, 1.0)
         for note in slow:
             progress(f"advice: {note}", 1.0)
-        return await extract(
-            source,
-            label,
-            plan,
-            seed=settings.seed,
-            max_customers=settings.max_customers,
-            progress=progress,
+        how = ExtractSettings(
+            seed=settings.seed, max_customers=settings.max_customers, timeout_s=settings.timeout_s
         )
+        return await extract(source, label, plan, how, progress)
     except TimeoutError as error:
+        limit = f"{settings.timeout_s:g} s"
         raise TrainingError(
-            f"{view.file} or {label.file}: expected every statement to answer within {TIMEOUT_S:g} s, got no "
-            f"answer; {'; '.join(slow) or f'`staunch view check {view.name}` says what it reads'}"
+            f"{view.file} or {label.file}: expected every statement to answer within {limit}, "
+            f"got no answer; {'; '.join(slow) or f'`staunch view check {view.name}` says what it reads'}"
         ) from error
     finally:
         await database.close()

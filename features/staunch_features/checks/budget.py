@@ -16,30 +16,38 @@ BUDGET_S = 3.0
 _GROWTH = 10
 
 
-async def reach(most: int, run: Callable[[int], Awaitable[object]], *, budget_s: float = BUDGET_S) -> int:
+async def ids_within_budget(
+    most: int,
+    run: Callable[[int], Awaitable[object]],
+    *,
+    budget_s: float = BUDGET_S,
+    clock: Callable[[], float] = time.perf_counter,
+) -> int:
     """Finds how many ids are answered for in time, by asking for one, ten, a hundred and so on.
 
     Args:
         most: How many there are.
         run: Asks for so many ids.
         budget_s: How long one call of it may take, in seconds.
+        clock: Tells the time, in seconds.
     """
-    ids, took = 0, 0.0
-    while ids < most:
-        more = min(max(_GROWTH * ids, 1), most)
-        begun = time.perf_counter()
-        await run(more)
-        now = time.perf_counter() - begun
-        each = max((now - took) / (more - ids), 0)
-        ids, took = more, now
-        left = budget_s - took
-        if each * (min(_GROWTH * ids, most) - ids) > left:
-            return _round(ids + max(int(left / each), 0))
+    answered, took_s = 0, 0.0
+    while answered < most:
+        asked = min(max(_GROWTH * answered, 1), most)
+        begun = clock()
+        await run(asked)
+        now_s = clock() - begun
+        # What an id costs is what the last step added: the rest is paid once, however many are asked for.
+        each_s = max((now_s - took_s) / (asked - answered), 0)
+        answered, took_s = asked, now_s
+        left_s = budget_s - took_s
+        if each_s * (min(_GROWTH * answered, most) - answered) > left_s:
+            return _rounded_down(answered + max(int(left_s / each_s), 0))
     return most
 
 
-def _round(count: int) -> int:
-    """Down to one digit and noughts: what comes after them is chance."""
+def _rounded_down(count: int) -> int:
+    """Keeps the first digit: those after it are chance."""
     unit: int = 10 ** (len(str(count)) - 1)
     return count // unit * unit
 
@@ -76,4 +84,4 @@ async def draw_in_time(
     async def run(count: int) -> None:
         await source.fetch(ids[:count], moment, timeout_s=timeout_s)
 
-    return ids[: await reach(len(ids), run, budget_s=budget_s)], len(ids)
+    return ids[: await ids_within_budget(len(ids), run, budget_s=budget_s)], len(ids)

@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 import numpy as np
 
 import staunch_sql
-from staunch_features.checks.budget import BUDGET_S, draw_in_time, reach
+from staunch_features.checks.budget import BUDGET_S, draw_in_time, ids_within_budget
 from staunch_features.checks.data_span import Span, data_span
 from staunch_features.checks.execution import Scan, explain
 from staunch_features.checks.findings import ColumnCheck, LabelCheck, Timing, ViewCheck
-from staunch_features.checks.index_advice import BIG_TABLE_ROWS, index_advice
+from staunch_features.checks.index_advice import index_advice
 from staunch_features.checks.look_ahead import Probe, probe_tables
 from staunch_features.checks.notes import (
     broken_at_either,
@@ -31,6 +31,7 @@ from staunch_features.checks.notes import (
     not_tried,
     reach_of,
     too_slow,
+    vacuum_advice,
     windows,
 )
 from staunch_features.checks.tables import find_table
@@ -254,7 +255,7 @@ async def _label(source: FeatureSource, label: LabelText, tried: _Tried, limits:
     async def run(count: int) -> LabelBatch:
         return await source.labels(label, ids[:count], moment, timeout_s=limits.timeout_s)
 
-    asked = await reach(len(ids), run, budget_s=limits.budget_s)
+    asked = await ids_within_budget(len(ids), run, budget_s=limits.budget_s)
     labels = await run(asked)
     return LabelCheck(moment, asked, int(labels.known.sum()), int(labels.values.sum()))
 
@@ -285,10 +286,5 @@ async def _undecided(
 
 
 async def _vacuum(connection: Connection, scan: Scan, timeout_s: float) -> list[str]:
-    """Says which index answers only with the help of its table."""
-    if scan.kind != "Index Only Scan" or scan.heap_fetches <= scan.rows / 10:
-        return []
     table = await find_table(connection, scan.table, timeout_s=timeout_s)
-    if table is None or table.rows < BIG_TABLE_ROWS:
-        return []
-    return [f"{scan.table}: {scan.heap_fetches} of {scan.rows} rows came from the table itself: VACUUM it"]
+    return [] if table is None else list(vacuum_advice(scan, table.rows))

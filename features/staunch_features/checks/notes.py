@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 
 from staunch_features.checks.data_span import Span
+from staunch_features.checks.execution import Scan
 from staunch_features.checks.findings import LabelCheck
+from staunch_features.checks.index_advice import BIG_TABLE_ROWS
 from staunch_features.checks.look_ahead import Probe
 from staunch_features.errors import ViewError
 from staunch_features.views.file import FeatureView, LabelText, header_line
@@ -170,6 +172,17 @@ def too_slow(tried: int, drawn: int, budget_s: float) -> Iterator[str]:
             f"only {tried:,} of {drawn:,} sampled ids were tried: more at once would take longer than "
             f"{budget_s:g} s"
         )
+
+
+def vacuum_advice(scan: Scan, table_rows: float) -> Iterator[str]:
+    """Says which index of a big table answers only with the help of its table.
+
+    An index-only scan looks a row up in the table where no VACUUM has marked its page since it was written.
+    Some pages always are fresh: up to a tenth of the rows is nothing to speak of.
+    """
+    fresh = 10 * scan.heap_fetches > scan.rows
+    if scan.kind == "Index Only Scan" and fresh and table_rows >= BIG_TABLE_ROWS:
+        yield f"{scan.table}: {scan.heap_fetches} of {scan.rows} rows came from the table itself: VACUUM it"
 
 
 def reach_of(label: LabelText) -> timedelta:

@@ -33,7 +33,9 @@ from staunch_local.postgres.memory import shared_buffers
 _START_S = 60.0  # crash recovery of a big world included
 _STOP_S = 30.0  # the last checkpoint included
 _POLL_S = 0.01
-_LOG_LIMIT_BYTES = 10_000_000
+
+LOG_LIMIT_BYTES = 10_000_000
+"""A log that is longer when the server starts begins anew."""
 
 # What we ask of the server beyond its defaults. Two cores and a laptop's memory in mind.
 _SETTINGS: Mapping[str, str] = MappingProxyType(
@@ -162,7 +164,7 @@ class EmbeddedPostgres:
         wanted = {"shared_buffers": shared_buffers(self._data), **self._settings}
         settings = [f"--{name}={value}" for name, value in wanted.items()]
         server = [binaries.path("postgres"), "-D", str(self._data), f"--port={self._port}", *settings]
-        with self._open_log() as log:
+        with open_log(self.folder / "log") as log:
             return subprocess.Popen(
                 [*words, *server],
                 stdin=subprocess.DEVNULL,
@@ -192,11 +194,6 @@ class EmbeddedPostgres:
     def _gone(self) -> bool:
         return not self.running
 
-    def _open_log(self) -> BinaryIO:
-        file = self.folder / "log"
-        too_long = file.exists() and file.stat().st_size > _LOG_LIMIT_BYTES
-        return file.open("wb" if too_long else "ab")
-
     def _log_tail(self) -> str:
         lines = (self.folder / "log").read_text(errors="replace").splitlines()
         return " / ".join(lines[-6:])
@@ -221,6 +218,12 @@ def _locked(file: Path) -> BinaryIO:
             f"expected {file.parent} to be free, but another Staunch runs its PostgreSQL there; stop that one"
         ) from error
     return lock
+
+
+def open_log(file: Path) -> BinaryIO:
+    """Opens a log to be written on at its end; one of more than LOG_LIMIT_BYTES is emptied."""
+    too_long = file.exists() and file.stat().st_size > LOG_LIMIT_BYTES
+    return file.open("wb" if too_long else "ab")
 
 
 # The port ---------------------------------------------------------------------------------------

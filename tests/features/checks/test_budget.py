@@ -1,23 +1,23 @@
 """How many ids are asked for: more and more while the time allows."""
 
-import asyncio
-
 import pytest
 
-from staunch_features.checks.budget import draw_in_time, reach
+from staunch_features.checks.budget import draw_in_time, ids_within_budget
 
 
 async def asked(
     most: int, *, fixed_s: float = 0.0, each_s: float = 0.0, budget_s: float
 ) -> tuple[int, list[int]]:
-    """What `reach` comes to for an answer that takes so long, and what it asked for."""
+    """How many ids are found for an answer that takes so long by a clock of ours, and what was asked for."""
     counts: list[int] = []
+    now_s = 0.0
 
     async def run(count: int) -> None:
+        nonlocal now_s
         counts.append(count)
-        await asyncio.sleep(fixed_s + each_s * count)
+        now_s += fixed_s + each_s * count
 
-    return await reach(most, run, budget_s=budget_s), counts
+    return await ids_within_budget(most, run, budget_s=budget_s, clock=lambda: now_s), counts
 
 
 async def test_a_fast_answer_is_asked_of_all():
@@ -34,6 +34,17 @@ async def test_what_takes_longer_for_each_stops_before_the_time_is_over():
     assert counts == [1, 10, 100]
     assert 100 <= reached <= 130
     assert reached % 100 == 0
+
+
+async def test_what_an_id_costs_is_what_more_of_them_add_and_not_its_share_of_the_whole():
+    # 1/16 s for any number, and 1/1024 s an id: after 100 ids 0.84 s remain, enough for 860 more.
+    assert await asked(10_000, fixed_s=2**-4, each_s=2**-10, budget_s=1) == (900, [1, 10, 100])
+
+
+@pytest.mark.parametrize(("budget_s", "counts"), [(1.0, [1, 10, 64]), (1.0 - 2**-20, [1, 10])])
+async def test_the_next_step_is_taken_if_it_fits_to_the_last_moment(budget_s, counts):
+    # 64 ids take 64/64 s.
+    assert await asked(64, each_s=2**-6, budget_s=budget_s) == (64 if len(counts) == 3 else 60, counts)
 
 
 async def test_one_that_takes_too_long_alone_is_asked_of_one():

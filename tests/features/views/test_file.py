@@ -136,7 +136,21 @@ def test_a_feature_with_a_table_of_its_own_in_the_header_has_its_line():
     assert caught.value.line == 9
 
 
-@pytest.mark.parametrize("days", ["-1", '"90"', "true", "1.5", "1000000000"])
+@pytest.mark.parametrize("days", [0, 36_500])
+def test_a_window_has_from_no_days_to_a_hundred_years(days):
+    label = LABEL
+    for key, value in (("horizon_days", 90), ("gap_days", 7), ("observation_days", 365)):
+        label = label.replace(f"{key} = {value}", f"{key} = {days}")
+    parsed = parse_label("clients", label, "clients.sql")
+    assert (parsed.horizon_days, parsed.gap_days, parsed.observation_days) == (days, days, days)
+
+
+def test_the_longest_name_is_taken(tmp_path):
+    (tmp_path / ("a" * 63 + ".sql")).write_text(HEADER + STATEMENT)
+    assert load_view("a" * 63, [tmp_path]).name == "a" * 63
+
+
+@pytest.mark.parametrize("days", ["-1", '"90"', "true", "1.5", "36501", "1000000000"])
 def test_a_label_with_a_wrong_window_is_refused(days):
     with pytest.raises(ViewError, match="whole number of days") as caught:
         parse_label("clients", LABEL.replace("horizon_days = 90", f"horizon_days = {days}"), "clients.sql")

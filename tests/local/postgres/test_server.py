@@ -24,7 +24,7 @@ from staunch_features.postgres.migrations import migrate
 from staunch_local.postgres import binaries as postgres_binaries
 from staunch_local.postgres.binaries import find_binaries
 from staunch_local.postgres.cluster import OWNER, READER, SUPERUSER
-from staunch_local.postgres.server import EmbeddedPostgres
+from staunch_local.postgres.server import EmbeddedPostgres, open_log
 from staunch_sql import Migration
 
 _QUICK = {"fsync": "off", "shared_buffers": "16MB"}
@@ -373,6 +373,16 @@ def test_a_server_that_ends_while_starting_says_why(used):
     with pytest.raises(EmbeddedPostgresError, match="shared_buffers"):
         server.start()
     assert not server.running
+
+
+@pytest.mark.parametrize(("size", "kept"), [(10_000_000, 10_000_000), (10_000_001, 0)])
+def test_a_log_of_more_than_10_mb_begins_anew(tmp_path, size, kept):
+    log = tmp_path / "log"
+    with open_log(log) as new:
+        new.truncate(size)
+    with open_log(log) as again:
+        again.write(b"ready\n")
+    assert log.stat().st_size == kept + 6
 
 
 # Where the programs come from ---------------------------------------------------------------------

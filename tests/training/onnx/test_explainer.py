@@ -14,14 +14,16 @@ from sklearn.ensemble import RandomForestClassifier
 from tests.model_store.model_examples import FEATURES, Fitted, booster, forest, on_the_edges, shap_in_float64
 
 from staunch_training.onnx import explainer as onnx_explainer
+from staunch_training.onnx.explainer import TABLE_HEIGHT
 from staunch_training.trees import TreeEnsemble
 from staunch_training.types import Floats
 
 
-def explain(trees: TreeEnsemble, rows: Floats) -> Floats:
+def explain(trees: TreeEnsemble, rows: Floats, table_height: int = TABLE_HEIGHT) -> Floats:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(onnx_explainer.export(trees), options)
+    graph = onnx_explainer.export(trees, table_height=table_height)
+    session = onnxruntime.InferenceSession(graph, options)
     return session.run(None, {"features": rows})[0]  # type: ignore[no-any-return]
 
 
@@ -84,11 +86,10 @@ def test_contributions_are_the_shapley_values_by_definition(fitted: Fitted) -> N
     assert np.abs(explain(fitted.trees, rows) - expected).max() <= 1e-12
 
 
-def test_tables_and_levels_agree(monkeypatch: pytest.MonkeyPatch, fitted: Fitted) -> None:
+def test_tables_and_levels_agree(fitted: Fitted) -> None:
     rows = on_the_edges(fitted.trees, 100)
     some = explain(fitted.trees, rows)
-    monkeypatch.setattr(onnx_explainer, "TABLE_HEIGHT", 0)
-    assert np.abs(explain(fitted.trees, rows) - some).max() <= 1e-12
+    assert np.abs(explain(fitted.trees, rows, table_height=0) - some).max() <= 1e-12
 
 
 def test_calibration_scales_contributions() -> None:

@@ -29,17 +29,21 @@ TABLE_HEIGHT = 6
 """Trees up to this height become tables; a level more doubles those, to 1 MB a tree of height 7."""
 
 
-def export(trees: TreeEnsemble) -> bytes:
+def export(trees: TreeEnsemble, *, table_height: int = TABLE_HEIGHT) -> bytes:
     """Writes the graph: float64 `features` (rows, features) -> `contributions` (rows, features).
 
     Contributions and `trees.base_value()` add up to `trees.margin`. NaN is missing.
+
+    Args:
+        trees: The ensemble.
+        table_height: Up to which height trees become tables; higher ones go by levels.
 
     Returns:
         The serialized ModelProto.
     """
     graph = GraphBuilder()
     asked = _both_ways(graph)
-    shallow = trees.heights()[trees.roots] <= TABLE_HEIGHT
+    shallow = trees.heights()[trees.roots] <= table_height
     parts = [
         method.add(graph, asked, replace(trees, roots=trees.roots[chosen]))
         for method, chosen in ((explainer_tables, shallow), (explainer_levels, ~shallow))

@@ -1,0 +1,104 @@
+"""At which figures exactly a view is advised."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from staunch_features.checks.data_span import Span
+from staunch_features.checks.execution import Scan
+from staunch_features.checks.findings import LabelCheck
+from staunch_features.checks.notes import (
+    ends_early,
+    label_advice,
+    label_errors,
+    reach_of,
+    shown_early,
+    too_slow,
+    vacuum_advice,
+    windows,
+)
+from staunch_features.views.file import FeatureDoc
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def label(clients):
+    """A label that looks 90 days ahead after 7, over 9 days of observation."""
+    return clients.label("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("heap_fetches", "kind", "table_rows", "is_told"),
+    [
+        (11, "Index Only Scan", 10_000, True),
+        (10, "Index Only Scan", 10_000, False),
+        (11, "Index Only Scan", 9_999, False),
+        (11, "Index Scan", 10_000, False),
+    ],
+)
+def test_vacuum_is_advised_for_big_tables_from_a_tenth_of_the_rows_on(
+    heap_fetches, kind, table_rows, is_told
+):
+    scan = Scan("shop.orders", kind, "orders_pkey", 100, heap_fetches)
+    notes = list(vacuum_advice(scan, table_rows))
+    assert notes == ["shop.orders: 11 of 100 rows came from the table itself: VACUUM it"] * is_told
+
+
+def test_a_label_without_answers_is_wrong_from_the_moment_its_window_has_closed(label):
+    check = LabelCheck(NOON, 5, 0, 0)
+    closed = NOON + timedelta(days=97)
+    assert closed == NOON + reach_of(label)
+    (error,) = label_errors(label, check, closed)
+    assert "got none for the 5 tried" in str(error)
+    assert label_errors(label, check, closed - timedelta(microseconds=1)) == []
+    assert label_errors(label, replace(check, known=1), closed) == []
+    assert label_errors(label, replace(check, rows=0), closed) == []
+
+
+@pytest.mark.parametrize(("known", "true", "count"), [(5, 0, 1), (5, 1, 0), (5, 4, 0), (5, 5, 1), (0, 0, 1)])
+def test_a_label_is_advised_on_if_one_answer_is_missing(label, known, true, count):
+    assert len(list(label_advice(label, LabelCheck(NOON, 5, known, true)))) == count
+
+
+@pytest.mark.parametrize(
+    ("window", "declared"),
+    [("9 days", None), ("217 hours", 10), ("2 weeks", 14), ("1 month", 30), ("1 year", 365)],
+)
+def test_a_window_is_longer_from_the_first_hour_on(clients, label, window, declared):
+    view = clients.view()
+    view = replace(view, features={"a": FeatureDoc("", "A.", (), window, "never")})
+    notes = list(windows(view, label))
+    assert [note.partition("declare ")[2].partition(",")[0] for note in notes] == (
+        [] if declared is None else [str(declared)]
+    )
+
+
+def test_fewer_ids_than_drawn_are_told(label):
+    assert list(too_slow(10_000, 10_000, 3.0)) == []
+    (note,) = too_slow(9_999, 10_000, 3.0)
+    assert note.startswith("only 9,999 of 10,000 sampled ids were tried")
+
+
+@pytest.mark.parametrize(
+    ("horizon_days", "quiet"),
+    [(90, timedelta(days=9)), (10, timedelta(days=1)), (11, timedelta(days=1.1)), (1, timedelta(days=1))],
+)
+def test_rows_end_early_beyond_a_tenth_of_the_horizon_and_a_day(label, horizon_days, quiet):
+    label = replace(label, horizon_days=horizon_days, gap_days=0)
+    span = Span(NOON - timedelta(days=400), NOON)
+    assert list(ends_early(span, label, NOON + quiet)) == []
+    (note,) = ends_early(span, label, NOON + quiet + timedelta(microseconds=1))
+    assert note.endswith("train with --until 2026-01-02")
+    shown_at = NOON + quiet - reach_of(label)
+    assert list(shown_early(span, label, shown_at)) == []
+    (note,) = shown_early(span, label, shown_at + timedelta(microseconds=1))
+    assert f"--as-of {datetime(2026, 1, 2, tzinfo=UTC) - reach_of(label):%Y-%m-%d}" in note
+
+
+def test_nothing_is_said_of_what_is_not_known(label):
+    assert list(ends_early(None, label, NOON)) == []
+    assert list(shown_early(Span(NOON, NOON), label, None)) == []
+    assert np.isfinite(reach_of(label).total_seconds())
