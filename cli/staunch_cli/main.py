@@ -71,10 +71,15 @@ EXTRAS: Mapping[str, frozenset[str]] = {
 """The modules that only an extra of ours brings, by the extra: what is absent is named with its cure."""
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Runs one sub-command and gives the exit code: 0 done, 1 failed, 2 misused, 130 interrupted."""
+def main(words: Sequence[str] | None = None, commands: Mapping[str, Command] = COMMANDS) -> int:
+    """Runs one sub-command and returns the exit code: 0 done, 1 failed, 2 misused, 130 interrupted.
+
+    Args:
+        words: What was typed after `staunch`; None for the words of this process.
+        commands: The sub-commands by name.
+    """
     words = sys.argv[1:] if words is None else words
-    parsed = command_parser(words[0] if words else "").parse_args(words)
+    parsed = command_parser(words[0] if words else "", commands).parse_args(words)
     try:
         code: int = parsed.handler(parsed)
         sys.stdout.flush()
@@ -85,7 +90,7 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # the outermost guard; what it does not know it raises again
-        line = _in_a_line(error)
+        line = _message_for_user(error)
         if line is None:
             raise
         print(f"staunch: {line}", file=sys.stderr)
@@ -93,16 +98,16 @@ def main(words: Sequence[str] | None = None) -> int:
     return code
 
 
-def _in_a_line(error: Exception) -> str | None:
+def _message_for_user(error: Exception) -> str | None:
     """What a user needs to know of an error; None if that is the traceback."""
     if isinstance(error, ModuleNotFoundError):
         module = (error.name or "").partition(".")[0]
         extras = (extra for extra, modules in EXTRAS.items() if module in modules)
-        return next((_without(module, extra) for extra in extras), None)
+        return next((_missing_extra(module, extra) for extra in extras), None)
     return str(error) if is_expected(error) else None
 
 
-def _without(module: str, extra: str) -> str:
+def _missing_extra(module: str, extra: str) -> str:
     cure = f"pip install 'staunch-server[{extra}]'"
     return f"{module} is not installed: this command needs the extra `{extra}`, {cure}"
 
@@ -113,16 +118,16 @@ def is_expected(error: BaseException) -> bool:
     return bool(names & EXPECTED) or (isinstance(error, OSError) and error.filename is not None)
 
 
-def command_parser(chosen: str) -> ArgumentParser:
+def command_parser(chosen: str, commands: Mapping[str, Command] = COMMANDS) -> ArgumentParser:
     """Builds the tree; only the chosen branch is imported and complete."""
     parser = ArgumentParser(prog="staunch", description="Churn scores by customer id, with exact reasons.")
     parser.add_argument("--version", action="version", version=f"staunch {version('staunch-server')}")
-    branches = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, command in COMMANDS.items():
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, command in commands.items():
         if name == chosen:
-            import_module(command.module).add(branches)
+            import_module(command.module).add(subparsers)
         else:
-            branches.add_parser(name, help=command.summary, add_help=False)
+            subparsers.add_parser(name, help=command.summary, add_help=False)
     return parser
 
 

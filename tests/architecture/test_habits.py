@@ -32,7 +32,6 @@ NOUNS = {"A", "Row"}
 
 UNCOMMENTED = {
     "staunch._batch.__init__": "one field a line, named for what it holds",
-    "staunch_cli.commands.view.add": "one flag after the other, each with its help text",
     "staunch_features.checks.check.check_view": "the checks one after the other, each named",
     "staunch_features.checks.check._try": "one error after the other, each with its hint",
     "staunch_features.checks.summary.summarise": "one figure a line",

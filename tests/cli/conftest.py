@@ -3,23 +3,30 @@
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from tests.cli.command_process import Command
 from tests.client.conftest import Toy, ToyServer
+from tests.harness.databases import DatabaseFactory, in_own_loop
 
 from staunch_cli.main import main
+from staunch_cli.shared.database import DatabaseUrls
+from staunch_local.simulation.world import write_world
 
 CUSTOMERS = 1500
 """Enough to train on, few enough to simulate in a second or two."""
+
+WORLD_UNTIL = datetime(2026, 11, 1, tzinfo=UTC)
+"""Where the rows of `simulated_world` end."""
 
 Start = Callable[..., Command]
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a command said."""
+class CommandResult:
+    """How a command ended and what it printed."""
 
     code: int
     out: str
@@ -29,35 +36,47 @@ class Told:
 @pytest.fixture
 def server() -> Iterator[ToyServer]:
     """A toy server of the test's own."""
-    made = ToyServer()
-    yield made
-    made.toy.released.set()
-    made.stop()
+    started = ToyServer()
+    yield started
+    started.toy.released.set()
+    started.stop()
 
 
 @pytest.fixture
 def toy(server: ToyServer) -> Toy:
-    """What the server is told and has seen."""
+    """What the server is to answer and has seen."""
     return server.toy
 
 
 @pytest.fixture
 def staunch(
     server: ToyServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Told]:
+) -> Callable[..., CommandResult]:
     """Runs the command with words; it finds the toy server by STAUNCH_SERVER."""
     monkeypatch.setenv("STAUNCH_SERVER", server.target)
 
-    def run(*words: object) -> Told:
+    def run(*words: object) -> CommandResult:
         capsys.readouterr()
         try:
             code = main([str(word) for word in words])
-        except SystemExit as left:
-            code = int(left.code or 0)
-        said = capsys.readouterr()
-        return Told(code, said.out, said.err)
+        except SystemExit as exited:
+            code = int(exited.code or 0)
+        captured = capsys.readouterr()
+        return CommandResult(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def simulated_world(database_factory: DatabaseFactory) -> DatabaseUrls:
+    """A database with a small simulated world; whoever writes to it leaves the world's own tables alone."""
+    database = database_factory()
+    in_own_loop(_write_world(database.owner_url))
+    return DatabaseUrls(database.owner_url, database.reader_url)
+
+
+async def _write_world(owner_url: str) -> None:
+    await write_world(owner_url, customers=300, seed=7, until=WORLD_UNTIL)
 
 
 @pytest.fixture
@@ -72,7 +91,7 @@ def start(state_folder: Path) -> Iterator[Start]:
     """Starts commands on the state folder, on free ports; what still runs at the end is killed."""
     started: list[Command] = []
 
-    def begin(*arguments: str, **environment: str) -> Command:
+    def start_command(*arguments: str, **environment: str) -> Command:
         defaults = {
             "STAUNCH_STATE_FOLDER": str(state_folder),
             "STAUNCH_PORT": "0",
@@ -84,6 +103,6 @@ def start(state_folder: Path) -> Iterator[Start]:
         started.append(command)
         return command
 
-    yield begin
+    yield start_command
     for command in started:
         command.close()

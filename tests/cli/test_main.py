@@ -9,17 +9,22 @@ from pathlib import Path
 import pytest
 from grpc import StatusCode
 
-from staunch_cli.main import COMMANDS, EXPECTED, EXTRAS
+from staunch_cli.main import COMMANDS, EXPECTED, EXTRAS, Command, main
 
 HEAVY = ("grpc", "numpy", "pydantic", "asyncpg", "onnxruntime", "sklearn", "tqdm", "pyarrow")
 
 
+def fail(how: str) -> int:
+    """Runs a command that fails, as `tests/cli/failing_command.py` says."""
+    return main(["fail", how], {"fail": Command("tests.cli.failing_command", "fails")})
+
+
 def test_help_lists_every_command(staunch):
-    told = staunch("--help")
-    assert told.code == 0
+    result = staunch("--help")
+    assert result.code == 0
     for name, command in COMMANDS.items():
-        assert name in told.out
-        assert command.summary in told.out
+        assert name in result.out
+        assert command.summary in result.out
 
 
 def test_help_and_the_commands_of_a_caller_load_nothing_heavy():
@@ -34,9 +39,9 @@ def test_help_and_the_commands_of_a_caller_load_nothing_heavy():
 
 @pytest.mark.parametrize("words", [[], ["dance"], ["predict"], ["predict", "42", "--dance"]])
 def test_misuse_is_exit_code_2_with_a_usage_line(staunch, words):
-    told = staunch(*words)
-    assert told.code == 2
-    assert "usage: staunch" in told.err
+    result = staunch(*words)
+    assert result.code == 2
+    assert "usage: staunch" in result.err
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
@@ -47,42 +52,35 @@ def test_every_expected_exception_exists(name):
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_shows_its_help(staunch, name):
-    told = staunch(name, "--help")
-    assert told.code == 0
-    assert f"usage: staunch {name}" in told.out
+    result = staunch(name, "--help")
+    assert result.code == 0
+    assert f"usage: staunch {name}" in result.out
 
 
 def test_a_refusal_is_one_line_and_exit_code_1(staunch, toy):
     toy.script.append(toy.failing(StatusCode.NOT_FOUND, "CUSTOMER_NOT_FOUND"))
-    told = staunch("predict", 42)
-    assert (told.code, told.out) == (1, "")
-    assert told.err == "staunch: CUSTOMER_NOT_FOUND: as told\n"
+    result = staunch("predict", 42)
+    assert (result.code, result.out) == (1, "")
+    assert result.err == "staunch: CUSTOMER_NOT_FOUND: as told\n"
 
 
 def test_no_server_is_one_line_that_says_what_to_do(staunch):
-    told = staunch("predict", 42, "--server", "127.0.0.1:1", "--timeout", "2")
-    assert told.code == 1
-    assert told.err.startswith("staunch: nothing answers at 127.0.0.1:1: start it with `staunch run`")
-    assert told.err.count("\n") == 1
+    result = staunch("predict", 42, "--server", "127.0.0.1:1", "--timeout", "2")
+    assert result.code == 1
+    assert result.err.startswith("staunch: nothing answers at 127.0.0.1:1: start it with `staunch run`")
+    assert result.err.count("\n") == 1
 
 
-def test_what_was_not_expected_keeps_its_traceback(staunch, monkeypatch):
-    monkeypatch.setattr("staunch_cli.commands.predict.headline", lambda *_: 1 / 0)
+def test_what_was_not_expected_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
-        staunch("predict", 42)
+        fail("ZeroDivisionError")
 
 
 @pytest.mark.parametrize(("module", "extra"), [("matplotlib", "train"), ("faker", "local")])
-def test_a_package_of_an_absent_extra_is_one_line_that_names_the_extra(staunch, monkeypatch, module, extra):
+def test_a_package_of_an_absent_extra_is_one_line_that_names_the_extra(capsys, monkeypatch, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
-
-    def needs_it(*_args):
-        import_module(module)
-
-    monkeypatch.setattr("staunch_cli.commands.predict.headline", needs_it)
-    told = staunch("predict", 42)
-    assert told.code == 1
-    assert told.err == (
+    assert fail(module) == 1
+    assert capsys.readouterr().err == (
         f"staunch: {module} is not installed: this command needs the extra `{extra}`, "
         f"pip install 'staunch-server[{extra}]'\n"
     )
@@ -97,27 +95,27 @@ def test_the_named_extras_are_declared_and_their_modules_are_not_always_there():
         assert not any(module in " ".join(declared["dependencies"]) for module in modules - {"onnx"})
 
 
-def test_a_module_that_is_missing_for_another_reason_keeps_its_traceback(staunch, monkeypatch):
-    monkeypatch.setattr("staunch_cli.commands.predict.headline", lambda *_: import_module("staunch_nowhere"))
+def test_a_module_that_is_missing_for_another_reason_keeps_its_traceback():
     with pytest.raises(ModuleNotFoundError):
-        staunch("predict", 42)
+        fail("staunch_nowhere")
 
 
-def test_ctrl_c_is_exit_code_130_and_silent(staunch, monkeypatch):
-    def interrupt(*_args):
-        raise KeyboardInterrupt
+def test_ctrl_c_is_exit_code_130_and_silent(capsys):
+    assert (fail("KeyboardInterrupt"), capsys.readouterr().err) == (130, "")
 
-    monkeypatch.setattr("staunch_cli.commands.predict.headline", interrupt)
-    assert (staunch("predict", 42).code, staunch("predict", 42).err) == (130, "")
+
+def test_what_is_done_is_exit_code_0(staunch):
+    assert staunch("predict", 42).code == 0
+    assert fail("json") == 0
 
 
 def test_a_reader_that_leaves_ends_the_command_quietly(server):
     words = f"{sys.executable} -m staunch_cli.main models list --server {server.target}"
-    told = subprocess.run(
+    result = subprocess.run(
         ["/bin/sh", "-c", f"{{ {words}; echo code $? >&2; }} | true"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "Traceback" not in told.stderr
-    assert "Exception ignored" not in told.stderr
+    assert "Traceback" not in result.stderr
+    assert "Exception ignored" not in result.stderr

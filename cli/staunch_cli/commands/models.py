@@ -4,7 +4,7 @@ from argparse import ArgumentParser, _SubParsersAction
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from staunch_cli.printing import display
+from staunch_cli.printing import formatting
 from staunch_cli.shared.arguments import Handler
 from staunch_cli.shared.call_arguments import ServerArguments, add_server
 from staunch_cli.shared.client import connected_client
@@ -49,34 +49,34 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     parser = subparsers.add_parser("models", description="Lists and shows models, moves aliases, reloads.")
     add_server(parser)
     parser.set_defaults(handler=Handler(ListArguments, run_list))
-    branches = parser.add_subparsers(metavar="ACTION")
+    actions = parser.add_subparsers(metavar="ACTION")
 
-    listing = branches.add_parser("list", help="list the versions in the store")
-    listing.add_argument("name", nargs="?", default="", help="of this model only")
-    listing.set_defaults(handler=Handler(ListArguments, run_list))
+    list_parser = actions.add_parser("list", help="list the versions in the store")
+    list_parser.add_argument("name", nargs="?", default="", help="of this model only")
+    list_parser.set_defaults(handler=Handler(ListArguments, run_list))
 
-    showing = branches.add_parser("show", help="show one version in full")
-    showing.add_argument("model", nargs="?", default="", help='"churn", "churn@3" or "churn@champion"')
-    showing.set_defaults(handler=Handler(ShowArguments, run_show))
+    show_parser = actions.add_parser("show", help="show one version in full")
+    show_parser.add_argument("model", nargs="?", default="", help='"churn", "churn@3" or "churn@champion"')
+    show_parser.set_defaults(handler=Handler(ShowArguments, run_show))
 
-    alias = branches.add_parser("alias", help="point an alias at a version, which is verified first")
-    alias.add_argument("name", help="the model")
-    alias.add_argument("alias", help='the alias, for example "champion"')
-    alias.add_argument("version", type=int, help="the version it shall point at")
-    alias.add_argument(
+    alias_parser = actions.add_parser("alias", help="point an alias at a version, which is verified first")
+    alias_parser.add_argument("name", help="the model")
+    alias_parser.add_argument("alias", help='the alias, for example "champion"')
+    alias_parser.add_argument("version", type=int, help="the version it shall point at")
+    alias_parser.add_argument(
         "--expect", type=int, metavar="VERSION", help="fail if it does not point there now (0: nowhere)"
     )
-    alias.set_defaults(handler=Handler(AliasArguments, run_alias))
+    alias_parser.set_defaults(handler=Handler(AliasArguments, run_alias))
 
-    reloading = branches.add_parser("reload", help="read the store again")
-    reloading.set_defaults(handler=Handler(ServerArguments, run_reload))
+    reload_parser = actions.add_parser("reload", help="read the store again")
+    reload_parser.set_defaults(handler=Handler(ServerArguments, run_reload))
 
 
 def run_list(arguments: ListArguments) -> int:
     """Prints a line for each version."""
     with connected_client(arguments) as client:
-        found = client.list_models(arguments.name)
-    print(_versions(found) if found else "no models; publish one with `staunch train`")
+        models = client.list_models(arguments.name)
+    print(_versions(models) if models else "no models; publish one with `staunch train`")
     return 0
 
 
@@ -84,12 +84,14 @@ def run_show(arguments: ShowArguments) -> int:
     """Prints one version: what it is, how good it is, what it looks at."""
     with connected_client(arguments) as client:
         model = client.get_model(arguments.model)
-    print(display.facts(_facts(model)))
+    print(formatting.facts(_facts(model)))
     if model.metrics:
-        print(f"\n{display.table(('metric', 'value', '95 % interval'), [_metric(m) for m in model.metrics])}")
+        print(
+            f"\n{formatting.table(('metric', 'value', '95 % interval'), [_metric(m) for m in model.metrics])}"
+        )
     if model.features:
         rows = [(f.name, f.unit, f.description) for f in model.features]
-        print(f"\n{display.table(('feature', 'unit', 'description'), rows)}")
+        print(f"\n{formatting.table(('feature', 'unit', 'description'), rows)}")
     return 0
 
 
@@ -114,10 +116,10 @@ def run_reload(arguments: ServerArguments) -> int:
 
 def _versions(models: "list[Model]") -> str:
     rows = [
-        (str(m.reference), m.state, ", ".join(m.aliases), display.time(m.create_time), _problem(m))
+        (str(m.reference), m.state, ", ".join(m.aliases), formatting.utc_time(m.create_time), _problem(m))
         for m in models
     ]
-    return display.table(("model", "state", "aliases", "published", ""), rows)
+    return formatting.table(("model", "state", "aliases", "published", ""), rows)
 
 
 def _problem(model: "Model") -> str:
@@ -131,7 +133,7 @@ def _facts(model: "Model") -> list[tuple[str, str]]:
         ("aliases", ", ".join(model.aliases)),
         ("state", str(model.state)),
         ("problem", _problem(model)),
-        ("published", display.time(model.create_time)),
+        ("published", formatting.utc_time(model.create_time)),
         ("view", f"{model.view}, keyed by {model.id_type}"),
         ("view digest", model.view_digest),
         ("features digest", model.features_digest),

@@ -2,17 +2,13 @@
 
 import json
 from argparse import ArgumentParser, _SubParsersAction
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-from staunch_cli.printing import display
+from staunch_cli.printing import formatting
+from staunch_cli.printing.prediction import as_json, headline
 from staunch_cli.shared.arguments import Handler
 from staunch_cli.shared.call_arguments import CustomerArguments, ServerArguments, add_customer, add_server
 from staunch_cli.shared.client import connected_client
-
-if TYPE_CHECKING:
-    from staunch import Prediction
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ def run(arguments: PredictArguments) -> int:
     """Prints the score."""
     customer, overrides = arguments.customer, dict(arguments.overrides)
     with connected_client(arguments, customer) as client:
-        made = client.predict(
+        prediction = client.predict(
             customer,
             overrides=overrides,
             model=arguments.model,
@@ -45,39 +41,14 @@ def run(arguments: PredictArguments) -> int:
             include_features=arguments.features,
         )
     if arguments.json:
-        print(json.dumps(as_json(customer, made, overrides)))
+        print(json.dumps(as_json(customer, prediction, overrides)))
         return 0
-    print(display.facts(headline(customer, made, overrides)))
-    if made.features is not None:
+    print(formatting.facts(headline(customer, prediction, overrides)))
+    if prediction.features is not None:
         print()
-        print(display.facts([(name, display.number(value)) for name, value in made.features.items()]))
+        print(
+            formatting.facts(
+                [(name, formatting.number(value)) for name, value in prediction.features.items()]
+            )
+        )
     return 0
-
-
-def headline(
-    customer: int | str, made: "Prediction", overrides: Mapping[str, float | None]
-) -> list[tuple[str, str]]:
-    """Gives the facts about one score, for people; what was set by hand is one of them."""
-    band = "" if made.risk_band == "unspecified" else f"  {made.risk_band} risk"
-    return [
-        ("customer", str(customer)),
-        ("probability", f"{made.probability:.4f}{band}"),
-        ("model", str(made.model)),
-        ("as of", display.time(made.as_of)),
-        ("set by you", ", ".join(f"{name} = {display.number(value)}" for name, value in overrides.items())),
-    ]
-
-
-def as_json(customer: int | str, made: "Prediction", overrides: Mapping[str, float | None]) -> dict[str, Any]:
-    """Gives the facts about one score, for programs."""
-    facts: dict[str, Any] = {
-        "customer": customer,
-        "probability": made.probability,
-        "risk_band": str(made.risk_band),
-        "model": str(made.model),
-        "model_digest": made.model.digest,
-        "as_of": display.time(made.as_of) or None,
-    }
-    if overrides:
-        facts["overrides"] = dict(overrides)
-    return facts if made.features is None else {**facts, "features": made.features}

@@ -13,9 +13,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from staunch_cli.commands.migrate import migrate_now
+from staunch_cli.printing.progress import print_step
 from staunch_cli.shared.arguments import Handler
 from staunch_cli.shared.database import DatabaseUrls
-from staunch_cli.shared.serving import holds_models, print_step, serve_until_stopped
+from staunch_cli.shared.serving import holds_models, serve_until_stopped
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
 from staunch_server.process.supervisor import bound_to_us
 from staunch_server.settings import Settings
@@ -37,23 +38,23 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
 
 def run(arguments: SettingsArguments) -> int:
     """Makes what is missing, then serves until Ctrl-C."""
-    return serve_until_stopped(arguments.load_settings(), _prepare)
+    return serve_until_stopped(arguments.load_settings(), _make_what_is_missing)
 
 
-def _prepare(settings: Settings, urls: DatabaseUrls) -> None:
+def _make_what_is_missing(settings: Settings, urls: DatabaseUrls) -> None:
     """Makes tables, world and model where they are missing; on a database that is not ours only as told."""
     if not urls.embedded:
-        asyncio.run(_reach(urls))
+        asyncio.run(_check_connections(urls))
     else:
         applied = asyncio.run(migrate_now(urls.owner))
         print_step("tables", f"{', '.join(applied)} applied" if applied else "up to date")
     if urls.embedded or settings.simulate:
-        _step(settings, "world", "simulate")
+        _run_step(settings, "world", "simulate")
     if not holds_models(settings):
-        _step(settings, "model", "train", "--view", settings.default_model)
+        _run_step(settings, "model", "train", "--view", settings.default_model)
 
 
-async def _reach(urls: DatabaseUrls) -> None:
+async def _check_connections(urls: DatabaseUrls) -> None:
     """Raises FeatureError if one of the roles cannot connect, or if the database is too old."""
     from staunch_features.postgres.connection import connect
 
@@ -62,18 +63,18 @@ async def _reach(urls: DatabaseUrls) -> None:
         await connection.close()
 
 
-def _step(settings: Settings, title: str, *command: str) -> None:
+def _run_step(settings: Settings, title: str, *command: str) -> None:
     """Runs a command of ours to its end; it prints its own progress, and dies with us.
 
     Raises:
         StepFailed: The command ended with an error.
     """
     print_step(title, f"staunch {' '.join(command)}")
-    words = [*bound_to_us(signal.SIGKILL), sys.executable, "-m", "staunch_cli.main", *command]
+    command_line = [*bound_to_us(signal.SIGKILL), sys.executable, "-m", "staunch_cli.main", *command]
     environment = os.environ | settings.environment() | {"OMP_NUM_THREADS": "1"}
     # A process group of its own: Ctrl-C reaches us alone, and we end the step, so that it shows no traceback.
     code = subprocess.run(
-        words, env=environment, stdin=subprocess.DEVNULL, check=False, process_group=0
+        command_line, env=environment, stdin=subprocess.DEVNULL, check=False, process_group=0
     ).returncode
     if code != 0:
         raise StepFailed(f"`staunch {' '.join(command)}` ended with {code}; what it said stands above")

@@ -11,13 +11,14 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, _SubParsersAction
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, aclosing, contextmanager, nullcontext
+from contextlib import ExitStack, aclosing, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from staunch_cli.printing import display
+from staunch_cli.printing import formatting
+from staunch_cli.printing.progress import ProgressLine
 from staunch_cli.printing.score_files import ErrorFile, ScoreFile, errors_path, open_scores
 from staunch_cli.shared.arguments import Handler, file_ending
 from staunch_cli.shared.call_arguments import ModelArguments, ServerArguments, add_model, add_server
@@ -92,35 +93,44 @@ class Tally:
         scored: How many have a score.
         outside: How many candidates are not in the population.
         failed: How many have none, by reason.
-        last: Any score, for the model and the moment.
-        dated: Whether the view takes an as-of time.
+        last_score: Any score, for the model and the moment.
+        uses_as_of: Whether the view takes an as-of time.
     """
 
     scored: int = 0
     outside: int = 0
     failed: Counter[str] = field(default_factory=Counter)
-    last: "Score | None" = None
-    dated: bool = True
+    last_score: "Score | None" = None
+    uses_as_of: bool = True
+
+    @property
+    def done(self) -> int:
+        """How many customers have been answered for."""
+        return self.scored + self.outside + self.failed.total()
 
     def summary(self, out: Path, as_of: datetime | None) -> str:
         """Says it in a line or three; `as_of` is the moment that was asked for."""
-        by = f" by {self.last.model}" if self.last else ""
-        when = f" as of {display.time(self.last.as_of)}" if self.last and self.last.as_of else ""
+        by = f" by {self.last_score.model}" if self.last_score else ""
+        when = (
+            f" as of {formatting.utc_time(self.last_score.as_of)}"
+            if self.last_score and self.last_score.as_of
+            else ""
+        )
         lines = [f"{out}: {self.scored:,} customers scored{by}{when}"]
         if self.outside and self.scored:
             lines.append(f"{self.outside:,} candidates were not eligible then")
         elif self.outside:
-            lines.append(self._nobody(as_of))
+            lines.append(self._why_nobody(as_of))
         if self.failed:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.failed.most_common())
             lines.append(f"{errors_path(out)}: {self.failed.total():,} have no score ({reasons})")
         return "\n".join(lines)
 
-    def _nobody(self, as_of: datetime | None) -> str:
+    def _why_nobody(self, as_of: datetime | None) -> str:
         """Why there is no score although nothing failed: above all, rows that end long before now."""
-        if not self.dated:
+        if not self.uses_as_of:
             return f"none of {self.outside:,} candidates is eligible: see what _eligible of the view asks for"
-        when = f"as of {display.time(as_of)}" if as_of else "as of now"
+        when = f"as of {formatting.utc_time(as_of)}" if as_of else "as of now"
         return (
             f"none of {self.outside:,} candidates was eligible {when}: if your rows end in the past, give a "
             "moment at which they had not ended with --as-of; else see what _eligible of the view asks for"
@@ -141,28 +151,35 @@ async def _score(arguments: ScoreArguments) -> Tally:
 async def _score_with(client: "AsyncClient", model: "Model", arguments: ScoreArguments) -> Tally:
     """Pulls ids, streams them and writes what comes back."""
     with ExitStack() as stack:
-        numbers = model.id_type == "int64"
-        scores = stack.enter_context(open_scores(arguments.out, numbers=numbers))
+        numeric_ids = model.id_type == "int64"
+        scores = stack.enter_context(open_scores(arguments.out, numeric_ids=numeric_ids))
         errors = stack.enter_context(ErrorFile(errors_path(arguments.out)))
+        customers: Iterable[int | str]
+        total: int | None
         if arguments.ids:
-            lines = stack.enter_context(_lines(arguments.ids))
-            customers: Iterable[int | str] = _ids(lines, numbers, errors)
-            total = None if arguments.ids == "-" else _count(arguments.ids)
+            lines = stack.enter_context(_open_lines(arguments.ids))
+            customers = _read_ids(lines, numeric_ids, errors)
+            # Standard input can be read but once, so that nobody knows yet how many there will be.
+            total = None if arguments.ids == "-" else _count_ids(arguments.ids)
         else:
-            customers = found = await _population(model, arguments)
-            total = len(found)
-        advance = stack.enter_context(_progress(total))
-        dated = json.loads(model.manifest_json).get("uses_as_of", True)
-        tally = Tally(failed=errors.reasons, dated=dated)
+            customers = population = await _population(model, arguments)
+            total = len(population)
+        show_done = stack.enter_context(_progress(total))
+        uses_as_of = json.loads(model.manifest_json).get("uses_as_of", True)
+        tally = Tally(failed=errors.reasons, uses_as_of=uses_as_of)
         batch = client.batch_predict(
             customers, model=str(model.reference), as_of=arguments.as_of, chunk_size=arguments.chunk_rows
         )
+        show_done(0)
         async with aclosing(batch) as rows:
             async for row in rows:
                 _write(row, scores, errors, tally, population=not arguments.ids)
-                advance(1)
-        errors.keep()
-        scores.keep()
+                if tally.done % arguments.chunk_rows == 0:
+                    show_done(tally.done)
+        show_done(tally.done)
+        # The scores last: while they are not there, the run has not ended.
+        errors.commit()
+        scores.commit()
     return tally
 
 
@@ -174,14 +191,14 @@ def _write(
     if not isinstance(row, RowError):
         scores.add(row)
         tally.scored += 1
-        tally.last = row
+        tally.last_score = row
     elif population and row.reason in NOT_IN_POPULATION:
         tally.outside += 1
     else:
-        errors.add(row.customer, row.code.name, row.reason, row.message or _meaning(row.reason))
+        errors.add(row.customer, row.code.name, row.reason, row.message or _reason_meaning(row.reason))
 
 
-def _meaning(reason: str) -> str:
+def _reason_meaning(reason: str) -> str:
     """What a reason says of a row; nothing for one that only a newer server knows."""
     from staunch_server.errors import Reason
 
@@ -206,13 +223,13 @@ async def _population(model: "Model", arguments: ScoreArguments) -> list[int | s
             await pool.close()
 
 
-def _ids(lines: Iterable[str], numbers: bool, errors: ErrorFile) -> Iterator[int | str]:
+def _read_ids(lines: Iterable[str], numeric_ids: bool, errors: ErrorFile) -> Iterator[int | str]:
     """Reads ids line by line; what is no id goes to the errors at once."""
     for line in lines:
         text = line.strip()
         if not text:
             continue
-        if not numbers:
+        if not numeric_ids:
             yield text
         elif _NUMBER.fullmatch(text):
             yield int(text)
@@ -221,7 +238,7 @@ def _ids(lines: Iterable[str], numbers: bool, errors: ErrorFile) -> Iterator[int
 
 
 @contextmanager
-def _lines(name: str) -> Iterator[Iterable[str]]:
+def _open_lines(name: str) -> Iterator[Iterable[str]]:
     try:
         file = sys.stdin if name == "-" else Path(name).open(encoding="utf-8")  # noqa: SIM115 -- closed below
     except OSError as error:
@@ -233,21 +250,19 @@ def _lines(name: str) -> Iterator[Iterable[str]]:
         raise CommandError(f"expected {name} to be text in UTF-8, got other bytes: {error}") from error
 
 
-def _count(name: str) -> int:
-    with _lines(name) as lines:
+def _count_ids(name: str) -> int:
+    with _open_lines(name) as lines:
         return sum(1 for line in lines if line.strip())
 
 
 @contextmanager
-def _progress(total: int | None) -> Iterator[Callable[[int], object]]:
-    """Shows a bar on a terminal, and nothing elsewhere or without the extra `score`."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        yield lambda _rows: None
-        return
-    with tqdm(total=total, unit=" customers", unit_scale=True, disable=None, file=sys.stderr) as bar:
-        yield bar.update
+def _progress(total: int | None) -> Iterator[Callable[[int], None]]:
+    """Shows on the error stream how many are done, as a share of the total if that is known."""
+    with closing(ProgressLine(sys.stderr)) as line:
+        if total is None:
+            yield lambda done: line.count("scoring", done)
+        else:
+            yield lambda done: line("scoring", done / total if total else 1.0)
 
 
 def _chunk_rows(text: str) -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from staunch_features.postgres.pool import Database
     from staunch_features.views.file import FeatureView, LabelText
 
-_Found = TypeVar("_Found")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -58,48 +58,60 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     """Registers `staunch view` and its actions."""
     parser = subparsers.add_parser("view", description="Checks and shows feature views.")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    check = actions.add_parser(
+    _add_check(actions)
+    _add_show(actions)
+    _add_plot(actions)
+
+
+def _add_check(actions: "_SubParsersAction[ArgumentParser]") -> None:
+    parser = actions.add_parser(
         "check",
         help="run it, time it, look for what it must not see",
         description="Checks a feature view, and its label if there is one, on the rows of the database: "
         "columns, nulls, plan, time, and that it sees nothing from after its as-of time.",
     )
-    check.add_argument("--plan", action="store_true", help="print the whole plan of the database too")
-    _add_view(check)
-    check.set_defaults(handler=Handler(CheckArguments, run_check))
-    show = actions.add_parser(
+    parser.add_argument("--plan", action="store_true", help="print the whole plan of the database too")
+    _add_view(parser)
+    parser.set_defaults(handler=Handler(CheckArguments, run_check))
+
+
+def _add_show(actions: "_SubParsersAction[ArgumentParser]") -> None:
+    parser = actions.add_parser(
         "show",
         help="each feature: meaning, spread, how the label goes with it",
         description="Prints each feature with its unit, source, window and what null means, a sketch of its "
         "spread, and the share of true labels from its least values to its greatest.",
     )
-    _add_view(show)
-    show.set_defaults(handler=Handler(ViewArguments, run_show))
-    plot = actions.add_parser("plot", help="the same as a picture", description="Draws what `show` prints.")
-    plot.add_argument(
+    _add_view(parser)
+    parser.set_defaults(handler=Handler(ViewArguments, run_show))
+
+
+def _add_plot(actions: "_SubParsersAction[ArgumentParser]") -> None:
+    parser = actions.add_parser("plot", help="the same as a picture", description="Draws what `show` prints.")
+    parser.add_argument(
         "--out",
         type=file_ending(".png", ".svg", ".pdf"),
         metavar="FILE",
         help=".png, .svg or .pdf (default: NAME.png)",
     )
-    _add_view(plot)
-    plot.set_defaults(handler=Handler(PlotArguments, run_plot))
+    _add_view(parser)
+    parser.set_defaults(handler=Handler(PlotArguments, run_plot))
 
 
 def run_check(arguments: CheckArguments) -> int:
     """Prints what was found; 1 if something must be mended before the view is used."""
     from staunch_cli.printing.view_report import report
 
-    found = _run(_check(arguments))
-    print(report(found, plan=arguments.plan))
-    return 1 if found.errors else 0
+    view_check = _run_async(_check(arguments))
+    print(report(view_check, plan=arguments.plan))
+    return 1 if view_check.errors else 0
 
 
 def run_show(arguments: ViewArguments) -> int:
     """Prints the features."""
     from staunch_features.checks.summary import describe
 
-    print(describe(_run(_summarise(arguments))), end="")
+    print(describe(_run_async(_summarise(arguments))), end="")
     return 0
 
 
@@ -108,12 +120,12 @@ def run_plot(arguments: PlotArguments) -> int:
     from staunch_cli.printing.view_plot import plot
 
     out = arguments.out or Path(f"{arguments.name}.png")
-    plot(_run(_summarise(arguments)), out)
+    plot(_run_async(_summarise(arguments)), out)
     print(out)
     return 0
 
 
-def _run(work: Coroutine[None, None, _Found]) -> _Found:
+def _run_async(work: Coroutine[None, None, _Result]) -> _Result:
     try:
         return asyncio.run(work)
     except OverflowError as error:
@@ -143,7 +155,7 @@ async def _check(arguments: ViewArguments) -> "ViewCheck":
     from staunch_features.checks.check import check_view
     from staunch_features.postgres.pool import Database
 
-    view, label = _texts(arguments)
+    view, label = _load_view_and_label(arguments)
     with database(arguments.load_settings()) as urls:
         pool = Database(urls.reader, size=1)
         try:
@@ -165,7 +177,7 @@ async def _summarise(arguments: ViewArguments) -> "ViewSummary":
     from staunch_features.postgres.pool import Database
     from staunch_features.views.source import FeatureSource
 
-    view, label = _texts(arguments)
+    view, label = _load_view_and_label(arguments)
     with database(arguments.load_settings()) as urls:
         pool = Database(urls.reader, size=1)
         try:
@@ -197,6 +209,7 @@ async def _summarise_in_time(
     signature = await FeatureSource(pool, view).signature(timeout_s)
     read_whole = await index_advice(pool, view, signature, label, timeout_s=timeout_s)
     span = await data_span(pool, view, datetime.now(UTC)) if as_of else None
+    # Before the rows are read: a table that is read whole is why the reading may take as long as it is let.
     for note in [*read_whole, *shown_early(span, label, as_of)]:
         _warn(note)
     with in_time(view, timeout_s, read_whole):
@@ -218,7 +231,7 @@ def _last_known(label: "LabelText | None", end_of_rows: datetime | None) -> date
     return (end - reach).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _texts(arguments: ViewArguments) -> "tuple[FeatureView, LabelText | None]":
+def _load_view_and_label(arguments: ViewArguments) -> "tuple[FeatureView, LabelText | None]":
     """The view and the label of its name; a view alone can be checked before its label is written."""
     from staunch_features.views.file import load_label, load_view
 

@@ -1,4 +1,4 @@
-"""The files of `staunch score`: written beside their place, and moved there when complete."""
+"""The files of `staunch score`: written beside their target, and moved there when complete."""
 
 import csv
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from staunch_cli.printing import display
+from staunch_cli.printing import formatting
 from staunch_cli.shared.errors import CommandError, cannot_write
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def errors_path(out: Path) -> Path:
 
 
 class ScoreFile(Protocol):
-    """Takes scores, and becomes the file when it is kept; leaving the block without that leaves no trace."""
+    """Takes scores, and becomes the file by `commit`; leaving the block without that leaves no trace."""
 
     def __enter__(self) -> Self:
         """Begins the file."""
@@ -33,36 +33,36 @@ class ScoreFile(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Removes what was not kept."""
+        """Removes what was not committed."""
 
     def add(self, score: "Score") -> None:
         """Writes one row."""
 
-    def keep(self) -> None:
+    def commit(self) -> None:
         """Completes the file and moves it to its place."""
 
 
-def open_scores(out: Path, *, numbers: bool) -> ScoreFile:
-    """Chooses the format by the file's ending; `numbers` says whether the ids are numbers.
+def open_scores(out: Path, *, numeric_ids: bool) -> ScoreFile:
+    """Chooses the format by the file's ending; `numeric_ids` says whether the ids are numbers.
 
     Raises:
         CommandError: Parquet needs a package that is not installed.
     """
-    return _ParquetScores(out, numbers=numbers) if out.suffix == ".parquet" else _CsvScores(out)
+    return _ParquetScores(out, numeric_ids=numeric_ids) if out.suffix == ".parquet" else _CsvScores(out)
 
 
-class _Pending:
+class _PendingFile:
     """A file that is written under another name in the same folder until it is complete."""
 
-    def __init__(self, place: Path) -> None:
-        self._place = place
-        self.path = place.with_name(f".{place.name}.{os.getpid()}.part")
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self.path = target.with_name(f".{target.name}.{os.getpid()}.part")
 
     def __enter__(self) -> Self:
         try:
             self.open()
         except OSError as error:
-            raise cannot_write(self._place, error) from error
+            raise cannot_write(self._target, error) from error
         return self
 
     def __exit__(
@@ -79,18 +79,18 @@ class _Pending:
         """Closes the file, as often as asked."""
         raise NotImplementedError
 
-    def keep(self) -> None:
+    def commit(self) -> None:
         """Closes the file, makes sure that it is on the disk, and moves it to its place."""
         self.close()
         with self.path.open("rb") as written:
             os.fsync(written.fileno())
         try:
-            self.path.replace(self._place)
+            self.path.replace(self._target)
         except OSError as error:
-            raise cannot_write(self._place, error) from error
+            raise cannot_write(self._target, error) from error
 
 
-class _CsvFile(_Pending):
+class _CsvFile(_PendingFile):
     columns: tuple[str, ...]
 
     def open(self) -> None:
@@ -115,7 +115,7 @@ class _CsvScores(_CsvFile):
                 repr(score.probability),
                 score.risk_band.value,
                 str(score.model),
-                display.time(score.as_of),
+                formatting.utc_time(score.as_of),
             )
         )
 
@@ -129,8 +129,8 @@ class ErrorFile(_CsvFile):
 
     columns = ERROR_COLUMNS
 
-    def __init__(self, place: Path) -> None:
-        super().__init__(place)
+    def __init__(self, target: Path) -> None:
+        super().__init__(target)
         self.reasons: Counter[str] = Counter()
 
     def add(self, customer: int | str, code: str, reason: str, message: str) -> None:
@@ -138,17 +138,17 @@ class ErrorFile(_CsvFile):
         self._rows.writerow((customer, code, reason, message))
         self.reasons[reason] += 1
 
-    def keep(self) -> None:
+    def commit(self) -> None:
         """Moves the file to its place, or removes one that an earlier run left there."""
         if self.reasons:
-            super().keep()
+            super().commit()
         else:
-            self._place.unlink(missing_ok=True)
+            self._target.unlink(missing_ok=True)
 
 
-class _ParquetScores(_Pending):
-    def __init__(self, place: Path, *, numbers: bool) -> None:
-        super().__init__(place)
+class _ParquetScores(_PendingFile):
+    def __init__(self, target: Path, *, numeric_ids: bool) -> None:
+        super().__init__(target)
         try:
             import pyarrow
             import pyarrow.parquet
@@ -158,14 +158,14 @@ class _ParquetScores(_Pending):
             ) from error
         self._arrow: Any = pyarrow
         self._parquet: Any = pyarrow.parquet
-        kinds = (
-            pyarrow.int64() if numbers else pyarrow.string(),
+        types = (
+            pyarrow.int64() if numeric_ids else pyarrow.string(),
             pyarrow.float64(),
             pyarrow.string(),
             pyarrow.string(),
             pyarrow.timestamp("us", tz="UTC"),
         )
-        self._schema = pyarrow.schema(list(zip(COLUMNS, kinds, strict=True)))
+        self._schema = pyarrow.schema(list(zip(COLUMNS, types, strict=True)))
         self._rows: list[tuple[Any, ...]] = []
 
     def open(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from staunch_cli.printing import display
+from staunch_cli.printing import formatting
 from staunch_cli.shared.errors import cannot_write
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ def _draw(panel: Any, feature: "FeatureSummary", share: float | None) -> None:
 def _beyond(feature: "FeatureSummary") -> str:
     """How far the rows reach that lie beyond the limits; empty if none does."""
     (low, high), least, most = feature.limits, feature.quantiles[0], feature.quantiles[-1]
-    first = f"first bar: from {display.quantity(least, '')}" if least < low else ""
-    last = f"last bar: to {display.quantity(most, '')}" if most > high else ""
+    first = f"first bar: from {formatting.quantity(least, '')}" if least < low else ""
+    last = f"last bar: to {formatting.quantity(most, '')}" if most > high else ""
     return ", ".join(filter(None, (first, last)))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from staunch_cli.printing import display
+from staunch_cli.printing import formatting
 
 if TYPE_CHECKING:
     from staunch_features.checks.execution import Scan
@@ -20,8 +20,8 @@ def report(found: "ViewCheck", *, plan: bool) -> str:
         plan: Whether the database's whole plan is shown too.
     """
     parts = [
-        display.facts(_facts(found)),
-        display.table(("feature", "type", "unit", "nulls"), [_column(column) for column in found.columns]),
+        formatting.facts(_facts(found)),
+        formatting.table(("feature", "type", "unit", "nulls"), [_column(column) for column in found.columns]),
         "\n".join(_reading(found)),
         *([found.plan.text] if plan else []),
         "\n".join(_look_ahead(found)),
@@ -37,7 +37,7 @@ def _facts(found: "ViewCheck") -> list[tuple[str, str]]:
         ("view", f"{found.view.name}, {found.view.file}"),
         ("", found.view.description),
         ("key", f"{_KEYS[signature.id_type]}, column {signature.id_column}"),
-        ("as of", display.time(found.as_of) or "none: the view takes no as-of time"),
+        ("as of", formatting.utc_time(found.as_of) or "none: the view takes no as-of time"),
         ("rows", f"{found.found:,} found for the ids tried{eligible}"),
         ("label", _label(found.label)),
     ]

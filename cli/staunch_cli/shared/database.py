@@ -37,7 +37,7 @@ class DatabaseUrls:
 
 
 @contextlib.contextmanager
-def hold(folder: Path) -> Iterator[None]:
+def state_folder_lock(folder: Path) -> Iterator[None]:
     """Holds the state folder while the block runs, our process id in its `lock`; a kill -9 lets go of it.
 
     Raises:
@@ -56,7 +56,7 @@ def hold(folder: Path) -> Iterator[None]:
         yield
 
 
-def external(settings: Settings) -> DatabaseUrls | None:
+def external_urls(settings: Settings) -> DatabaseUrls | None:
     """The database that the settings name, or None: then the embedded one serves."""
     owner = settings.database_url or settings.database_reader_url
     reader = settings.reader_url
@@ -66,7 +66,7 @@ def external(settings: Settings) -> DatabaseUrls | None:
 
 
 @contextlib.contextmanager
-def embedded(settings: Settings) -> Iterator[tuple[DatabaseUrls, "EmbeddedPostgres"]]:
+def embedded_database(settings: Settings) -> Iterator[tuple[DatabaseUrls, "EmbeddedPostgres"]]:
     """Runs the embedded PostgreSQL while the block runs, and gives it too; the state folder must be held.
 
     The addresses stand in `database.json` meanwhile, so that other commands find them.
@@ -75,13 +75,13 @@ def embedded(settings: Settings) -> Iterator[tuple[DatabaseUrls, "EmbeddedPostgr
 
     postgres = EmbeddedPostgres(settings.state_folder / "postgres")
     postgres.start()
-    published = settings.state_folder / "database.json"
+    address_file = settings.state_folder / "database.json"
     try:
         urls = DatabaseUrls(postgres.owner_url, postgres.reader_url, embedded=True)
-        _write_private(published, json.dumps(asdict(urls)))
+        _write_private(address_file, json.dumps(asdict(urls)))
         yield urls, postgres
     finally:
-        published.unlink(missing_ok=True)
+        address_file.unlink(missing_ok=True)
         postgres.stop()
 
 
@@ -94,20 +94,20 @@ def database(settings: Settings) -> Iterator[DatabaseUrls]:
     Raises:
         StateFolderBusy: Another command is just starting or ending the embedded database.
     """
-    named = external(settings)
-    if named is not None:
-        yield named
+    external = external_urls(settings)
+    if external is not None:
+        yield external
         return
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(hold(settings.state_folder))
+            stack.enter_context(state_folder_lock(settings.state_folder))
         except StateFolderBusy:
-            yield _published(settings.state_folder)
+            yield _running_urls(settings.state_folder)
             return
-        yield stack.enter_context(embedded(settings))[0]
+        yield stack.enter_context(embedded_database(settings))[0]
 
 
-def _published(folder: Path) -> DatabaseUrls:
+def _running_urls(folder: Path) -> DatabaseUrls:
     try:
         return DatabaseUrls(**json.loads((folder / "database.json").read_text()))
     except FileNotFoundError:

@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from staunch_cli.shared.database import DatabaseUrls, embedded, external, hold
+from staunch_cli.printing.progress import print_step
+from staunch_cli.shared.database import DatabaseUrls, embedded_database, external_urls, state_folder_lock
 from staunch_features.errors import EmbeddedPostgresError
 from staunch_server.process.http import listen
 from staunch_server.process.supervisor import PortTaken, Supervisor, reserve
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 
     from staunch_local.postgres.server import EmbeddedPostgres
 
-POSTGRES_LOOK_S = 1.0
-"""How often a running server looks whether its embedded PostgreSQL still lives."""
-
+_POSTGRES_CHECK_INTERVAL_S = 1.0  # how soon a dead embedded PostgreSQL is noticed
 
 Prepare = Callable[[Settings, DatabaseUrls], None]
 """Makes what a server needs, once the database is there and before the workers start."""
@@ -33,7 +32,7 @@ def serve_until_stopped(settings: Settings, prepare: Prepare | None = None) -> i
     """
     refuse_open_bind(settings)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _ports(settings) as (grpc, metrics), hold(settings.state_folder):
+    with _ports(settings) as (grpc, metrics), state_folder_lock(settings.state_folder):
         settings = settings.model_copy(update={"port": grpc.getsockname()[1]})
         with _database(settings) as (urls, postgres):
             settings = _connected(settings, urls)
@@ -51,34 +50,34 @@ def _ports(settings: Settings) -> Iterator[tuple["socket.socket", "socket.socket
     Raises:
         PortTaken: One of them cannot be had, or both: a second server meets them together.
     """
-    taken = []
+    errors = []
     with contextlib.ExitStack() as stack:
         try:
             grpc = stack.enter_context(reserve(settings.host, settings.port, "--port"))
         except PortTaken as error:
-            taken.append(str(error))
+            errors.append(str(error))
         try:
             metrics = stack.enter_context(listen(settings.metrics_host, settings.metrics_port))
         except OSError as error:
             why = str(error.strerror).partition(" (while")[0]  # Python adds the address once more
-            taken.append(
+            errors.append(
                 f"cannot use {settings.metrics_host}:{settings.metrics_port} for metrics ({why}): "
                 "stop what runs there or choose another with --metrics-port"
             )
-        if taken:
-            raise PortTaken("; ".join(taken))
+        if errors:
+            raise PortTaken("; ".join(errors))
         yield grpc, metrics
 
 
 @contextlib.contextmanager
 def _database(settings: Settings) -> Iterator[tuple[DatabaseUrls, "EmbeddedPostgres | None"]]:
-    named = external(settings)
-    if named is not None:
-        yield named, None
+    external = external_urls(settings)
+    if external is not None:
+        yield external, None
         return
     started = time.monotonic()
     print_step("database", f"starting PostgreSQL in {settings.state_folder / 'postgres'}")
-    with embedded(settings) as (urls, postgres):
+    with embedded_database(settings) as (urls, postgres):
         print_step("", f"ready in {time.monotonic() - started:.1f} s")
         yield urls, postgres
 
@@ -100,11 +99,23 @@ async def _supervise(
     settings: Settings, metrics: "socket.socket", urls: DatabaseUrls, postgres: "EmbeddedPostgres | None"
 ) -> None:
     """Runs the workers until told to stop, and keeps the embedded PostgreSQL alive beside them."""
+    from staunch_cli.printing.server_summary import server_summary
+
     started = time.monotonic()
 
     async def announce(supervisor: Supervisor) -> None:
+        # Not before the workers answer, so that every call that the summary shows works at once.
         print_step("server", f"ready in {time.monotonic() - started:.1f} s\n")
-        print(_block(settings, metrics.getsockname()[1], supervisor.serves, urls), flush=True)
+        print(
+            server_summary(
+                settings,
+                metrics.getsockname()[1],
+                supervisor.serves,
+                embedded=urls.embedded,
+                has_models=holds_models(settings),
+            ),
+            flush=True,
+        )
 
     supervisor = Supervisor(
         settings, settings.state_folder / "metrics", lambda line: print_step("server", line)
@@ -123,7 +134,7 @@ async def _keep_alive(postgres: "EmbeddedPostgres") -> None:
     It is started from this thread, since the kernel ends a child when the thread that made it ends.
     """
     while True:
-        await asyncio.sleep(POSTGRES_LOOK_S)
+        await asyncio.sleep(_POSTGRES_CHECK_INTERVAL_S)
         if postgres.running:
             continue
         print_step("database", "PostgreSQL is gone; starting it again")
@@ -131,30 +142,3 @@ async def _keep_alive(postgres: "EmbeddedPostgres") -> None:
             postgres.start()
         except EmbeddedPostgresError as error:
             print_step("database", str(error))
-
-
-def _block(settings: Settings, metrics_port: int, serves: Mapping[str, str], urls: DatabaseUrls) -> str:
-    """What is served and how to call it."""
-    from staunch_cli.printing.how_to_call import how_to_call, staunch_command
-
-    refused = "those of the store cannot answer, see above"
-    none = refused if holds_models(settings) else "publish one with `staunch train`"
-    named = (f"{name} ({aliases.replace(',', ', ')})" for name, aliases in serves.items())
-    models = ", ".join(named) or f"no model yet: {none}"
-    calls = "\n".join(f"  {line}" for line in how_to_call(settings, serves))
-    kind = "embedded" if urls.embedded else "yours"
-    return f"""\
-Staunch serves {models}
-
-  gRPC      {settings.host}:{settings.port}  (reflection {"on" if settings.reflects else "off"}, no TLS)
-  metrics   http://{settings.metrics_host}:{metrics_port}/metrics
-  database  {kind}; {staunch_command()} and STAUNCH_* settings find it by themselves
-
-{calls}
-
-Ctrl-C stops {"server and database" if urls.embedded else "the server"}."""
-
-
-def print_step(title: str, text: str) -> None:
-    """Prints one line of progress at once."""
-    print(f"{title:<9} {text}", flush=True)

@@ -6,8 +6,10 @@ from argparse import ArgumentParser, _ArgumentGroup
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
-from staunch_server.settings import Settings, load_settings
+if TYPE_CHECKING:
+    from staunch_server.settings import Settings
 
 DATABASE_SETTINGS = ("database_url", "database_reader_url", "state_folder")
 """The settings that say where the database is: what every command that needs it takes as flags."""
@@ -19,8 +21,10 @@ class SettingsArguments:
 
     settings: Sequence[tuple[str, str | bool]]
 
-    def load_settings(self) -> Settings:
+    def load_settings(self) -> "Settings":
         """Reads the settings, flags first; raises SettingsError for a value that cannot be."""
+        from staunch_server.settings import load_settings
+
         return load_settings(dict(self.settings))
 
 
@@ -29,6 +33,8 @@ def add_settings(parser: ArgumentParser, *names: str) -> None:
 
     A flag that is not given leaves its field to the environment, the file or the default.
     """
+    from staunch_server.settings import Settings
+
     group = parser.add_argument_group("settings", "also as STAUNCH_*; see docs/settings.md")
     for name in names or Settings.model_fields:
         description = Settings.model_fields[name].description or ""
@@ -37,6 +43,8 @@ def add_settings(parser: ArgumentParser, *names: str) -> None:
 
 def add_setting(group: _ArgumentGroup, name: str, flag: str, help_text: str) -> None:
     """Adds one flag that sets the field `name` of `Settings`."""
+    from staunch_server.settings import Settings
+
     annotation = Settings.model_fields[name].annotation
     # All these flags fill one list of pairs, so that a command's dataclass has one field for them.
     if annotation is bool:

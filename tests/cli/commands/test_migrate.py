@@ -25,18 +25,18 @@ async def waiting(request, start, database) -> AsyncIterator:
         STAUNCH_DATABASE_URL=database.owner_url,
         STAUNCH_DATABASE_READER_URL=database.reader_url,
     )
-    told = f"waiting until another `staunch {request.param}` on this database is done"
-    await asyncio.to_thread(command.wait_for, told)
-    yield command, holder, told
+    notice = f"waiting until another `staunch {request.param}` on this database is done"
+    await asyncio.to_thread(command.wait_for, notice)
+    yield command, holder, notice
     await holder.close()
 
 
 async def test_a_command_that_waits_says_so_once_and_does_its_work_after(waiting):
-    command, holder, told = waiting
+    command, holder, notice = waiting
     await asyncio.sleep(1.5)
     await holder.close()
     assert await asyncio.to_thread(command.process.wait, 60) == 0
-    assert command.output.count(told) == 1
+    assert command.output.count(notice) == 1
     assert "up to date" in command.output or "5 customers until 2026-11-01 written" in command.output
 
 

@@ -4,13 +4,13 @@ from grpc import StatusCode
 
 
 def test_alone_it_lists_every_version(staunch):
-    told = staunch("models")
-    assert [line.split()[:2] for line in told.out.splitlines()[1:]] == [
+    result = staunch("models")
+    assert [line.split()[:2] for line in result.out.splitlines()[1:]] == [
         ["churn@3", "ready"],
         ["churn@2", "ready"],
         ["churn@1", "ready"],
     ]
-    assert told.out == staunch("models", "list").out
+    assert result.out == staunch("models", "list").out
 
 
 def test_list_takes_a_name(staunch, toy):
@@ -19,21 +19,21 @@ def test_list_takes_a_name(staunch, toy):
 
 
 def test_show_tells_what_it_is_how_good_and_what_it_looks_at(staunch):
-    told = staunch("models", "show", "churn@3")
+    result = staunch("models", "show", "churn@3")
     for line in ("churn@3", "champion", "90 days", "auc", "0.8200 to 0.8600", "Age in whole years."):
-        assert line in told.out
+        assert line in result.out
 
 
 def test_alias_moves_and_tells_where_it_pointed(staunch, toy):
-    told = staunch("models", "alias", "churn", "champion", 3, "--expect", 2)
-    assert told.out == "churn@champion points at churn@3, before at version 2\n"
+    result = staunch("models", "alias", "churn", "champion", 3, "--expect", 2)
+    assert result.out == "churn@champion points at churn@3, before at version 2\n"
     assert toy.seen[0].expected_version == 2
 
 
 def test_an_alias_that_moved_meanwhile_fails(staunch, toy):
     toy.script.append(toy.failing(StatusCode.ABORTED, "ALIAS_MOVED"))
-    told = staunch("models", "alias", "churn", "champion", 3, "--expect", 1)
-    assert (told.code, told.err) == (1, "staunch: ALIAS_MOVED: as told\n")
+    result = staunch("models", "alias", "churn", "champion", 3, "--expect", 1)
+    assert (result.code, result.err) == (1, "staunch: ALIAS_MOVED: as told\n")
 
 
 def test_reload_tells_what_changed(staunch):

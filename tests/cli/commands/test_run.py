@@ -70,7 +70,7 @@ def test_a_second_start_says_the_port_is_taken_and_touches_nothing(start, tmp_pa
             STAUNCH_STATE_FOLDER=str(tmp_path / "other"),
         )
         assert third.process.wait(30) == 1
-        # As for whoever starts a second server: both ports are taken, and both are told.
+        # As for whoever starts a second server: both ports are taken, and both are reported.
         taken = {"STAUNCH_PORT": str(port), "STAUNCH_METRICS_PORT": str(port)}
         fourth = start("serve", **taken, STAUNCH_STATE_FOLDER=str(tmp_path / "other"))
         assert fourth.process.wait(30) == 1

@@ -37,9 +37,9 @@ def ids(tmp_path):
 
 
 def test_listed_ids_are_scored_with_model_and_moment(staunch, ids, out):
-    told = staunch("score", "--out", out, "--ids", ids(*range(1, 7)))
-    assert told.code == 0
-    assert "6 customers scored by churn@3 as of 2023-11-14T22:13:20.123456Z" in told.out
+    result = staunch("score", "--out", out, "--ids", ids(*range(1, 7)))
+    assert result.code == 0
+    assert "6 customers scored by churn@3 as of 2023-11-14T22:13:20.123456Z" in result.out
     assert rows_of(out)[4] == {
         "customer": "5",
         "probability": "0.005",
@@ -50,7 +50,7 @@ def test_listed_ids_are_scored_with_model_and_moment(staunch, ids, out):
 
 
 def test_rows_without_a_score_stand_in_a_second_file(staunch, ids, out, tmp_path):
-    told = staunch("score", "--out", out, "--ids", ids(1, 7, "x", "", 10**30, -1))
+    result = staunch("score", "--out", out, "--ids", ids(1, 7, "x", "", 10**30, -1))
     assert [row["customer"] for row in rows_of(out)] == ["1"]
     failed = {row["customer"]: row["reason"] for row in rows_of(tmp_path / "scores.errors.csv")}
     assert failed == {
@@ -59,17 +59,19 @@ def test_rows_without_a_score_stand_in_a_second_file(staunch, ids, out, tmp_path
         str(10**30): "CUSTOMER_ID_INVALID",
         "-1": "CUSTOMER_ID_INVALID",
     }
-    assert "4 have no score (3 CUSTOMER_ID_INVALID, 1 CUSTOMER_NOT_FOUND)" in told.out
+    assert "4 have no score (3 CUSTOMER_ID_INVALID, 1 CUSTOMER_NOT_FOUND)" in result.out
 
 
 def test_every_row_without_a_score_says_why_in_words(staunch, toy, ids, out, tmp_path):
     """The server's own words where it has some, else what its reason means."""
-    told = pb.BatchPredictError(index=1, code=9, reason="MODEL_REFUSED", message="feature a is null; mend it")
+    worded = pb.BatchPredictError(
+        index=1, code=9, reason="MODEL_REFUSED", message="feature a is null; mend it"
+    )
     newer = pb.BatchPredictError(index=2, code=9, reason="OF_A_NEWER_SERVER")
 
     def answer(_stream, _index, request, _context):
         made = scored(request)
-        made.errors.extend([told, newer])
+        made.errors.extend([worded, newer])
         return made
 
     toy.on_chunk = answer
@@ -97,8 +99,8 @@ def test_a_run_that_fails_leaves_the_old_file_and_no_other(staunch, toy, ids, ou
     toy.on_chunk = lambda _s, index, _r, context: (
         context.abort(StatusCode.FAILED_PRECONDITION, "gone") if index else None
     )
-    told = staunch("score", "--out", out, "--ids", ids(*range(1, 30)), "--chunk-rows", 10)
-    assert told.code == 1
+    result = staunch("score", "--out", out, "--ids", ids(*range(1, 30)), "--chunk-rows", 10)
+    assert result.code == 1
     assert out.read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ids.txt", "scores.csv"]
 
@@ -151,10 +153,10 @@ def test_files_that_cannot_be_are_refused(staunch, ids, tmp_path, words, code, s
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "latin.txt").write_bytes(b"1\n\xe9\n")
     names = {"ids": ids(1), "tmp": tmp_path}
-    told = staunch("score", *[word.format(**names) for word in words])
-    assert told.code == code
-    assert says.format(**names) in told.err
-    assert ".part" not in told.err
+    result = staunch("score", *[word.format(**names) for word in words])
+    assert result.code == code
+    assert says.format(**names) in result.err
+    assert ".part" not in result.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.csv", "ids.txt", "latin.txt"]
 
 
@@ -180,15 +182,15 @@ def test_without_ids_the_whole_population_is_scored_and_who_is_outside_is_counte
 ):
     toy.view_digest = f"sha256:{SHIPPED.sha256}"
     asyncio.run(_insert_customers(database.owner_url, 30))
-    told = staunch("score", "--out", out, "--database-reader-url", database.reader_url)
-    assert told.code == 0, told.err
+    result = staunch("score", "--out", out, "--database-reader-url", database.reader_url)
+    assert result.code == 0, result.err
     assert [int(row["customer"]) for row in rows_of(out)] == [i for i in range(1, 31) if i % 7]
-    assert "4 candidates were not eligible then" in told.out
+    assert "4 candidates were not eligible then" in result.out
     assert not (tmp_path / "scores.errors.csv").exists()
 
 
 @pytest.mark.parametrize(
-    ("words", "manifest", "told"),
+    ("words", "manifest", "summary"),
     [
         ([], b"{}", "none of 3 candidates was eligible as of now: if your rows end in the past, give"),
         (
@@ -200,7 +202,7 @@ def test_without_ids_the_whole_population_is_scored_and_who_is_outside_is_counte
     ],
 )
 def test_a_population_of_which_nobody_is_scored_says_why_and_is_exit_code_1(
-    staunch, toy, database, out, words, manifest, told
+    staunch, toy, database, out, words, manifest, summary
 ):
     def nobody(_stream, _index, request, _context):
         made = scored(request)
@@ -210,10 +212,10 @@ def test_a_population_of_which_nobody_is_scored_says_why_and_is_exit_code_1(
 
     toy.view_digest, toy.manifest, toy.on_chunk = f"sha256:{SHIPPED.sha256}", manifest, nobody
     asyncio.run(_insert_customers(database.owner_url, 3))
-    said = staunch("score", "--out", out, "--database-reader-url", database.reader_url, *words)
-    assert said.code == 1
-    assert f"{out}: 0 customers scored\n{told}" in said.out
-    assert ("--as-of" in said.out) == (manifest == b"{}")
+    result = staunch("score", "--out", out, "--database-reader-url", database.reader_url, *words)
+    assert result.code == 1
+    assert f"{out}: 0 customers scored\n{summary}" in result.out
+    assert ("--as-of" in result.out) == (manifest == b"{}")
 
 
 def test_the_population_is_that_of_the_served_version_and_not_of_the_file_as_it_stands(
@@ -234,20 +236,20 @@ def test_the_population_is_that_of_the_served_version_and_not_of_the_file_as_it_
                 files,
             ),
         )
-    told = staunch(
+    result = staunch(
         "score", "--out", out, "--database-reader-url", database.reader_url, "--store", tmp_path / "models"
     )
-    assert told.code == 0, told.err
+    assert result.code == 0, result.err
     assert [int(row["customer"]) for row in rows_of(out)] == [1, 2, 3]
 
 
 def test_a_version_whose_text_is_not_here_is_not_scored_by_another(staunch, toy, database, out, tmp_path):
     toy.view_digest = "sha256:" + "0" * 64
-    told = staunch(
+    result = staunch(
         "score", "--out", out, "--database-reader-url", database.reader_url, "--store", tmp_path / "models"
     )
-    assert (told.code, told.err.count("\n")) == (1, 1)
-    assert "the text that churn@3 was trained with is not here" in told.err
-    assert "--store" in told.err
-    assert "--ids" in told.err
+    assert (result.code, result.err.count("\n")) == (1, 1)
+    assert "the text that churn@3 was trained with is not here" in result.err
+    assert "--store" in result.err
+    assert "--ids" in result.err
     assert not out.exists()

@@ -1,12 +1,12 @@
 """`staunch train`: what a simulated world in the database has to say to a training, and to which."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.cli.conftest import WORLD_UNTIL
+from tests.harness.databases import in_own_loop
 
 import staunch_sql
 from staunch_cli.commands.train import TrainArguments, train_settings
@@ -15,9 +15,7 @@ from staunch_cli.shared.database import DatabaseUrls
 from staunch_cli.shared.errors import CommandError
 from staunch_features.postgres.connection import connect
 from staunch_features.views.file import load_label, load_view, parse_label, parse_view
-from staunch_local.simulation.world import write_world
 
-UNTIL = datetime(2026, 11, 1, tzinfo=UTC)
 SHIPPED = load_label("churn", [staunch_sql.LABELS_FOLDER])
 MINE = replace(SHIPPED, file=str(Path("views") / "labels" / "churn.sql"))
 CHURN = load_view("churn", [staunch_sql.FEATURES_FOLDER])
@@ -43,13 +41,9 @@ _WORLDLY = "EXISTS (SELECT FROM staunch.customers WHERE customer_id = id) AS lef
 
 
 @pytest.fixture(scope="module")
-def world(database_factory) -> DatabaseUrls:
-    database = database_factory()
-    with ThreadPoolExecutor(1) as thread:
-        work = write_world(database.owner_url, customers=300, seed=7, until=UNTIL)
-        thread.submit(asyncio.run, work).result()
-        thread.submit(asyncio.run, _open_hotel(database.owner_url)).result()
-    return DatabaseUrls(database.owner_url, database.reader_url)
+def world(simulated_world: DatabaseUrls) -> DatabaseUrls:
+    in_own_loop(_open_hotel(simulated_world.owner))
+    return simulated_world
 
 
 async def _open_hotel(owner_url: str) -> None:
@@ -68,7 +62,7 @@ def _arguments(*words: str) -> TrainArguments:
 async def test_the_true_hazard_is_asked_for_the_label_that_it_is_the_hazard_of(world, label, known):
     settings = await train_settings(_arguments(), world, CHURN, label)
     assert (settings.ceiling is not None) == known
-    assert settings.until == UNTIL
+    assert settings.until == WORLD_UNTIL
 
 
 async def test_a_date_given_goes_before_the_end_of_the_world(world):
@@ -78,11 +72,11 @@ async def test_a_date_given_goes_before_the_end_of_the_world(world):
 
 async def test_a_date_that_has_not_come_yet_is_refused_unless_the_world_knows_it(world):
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
-    after = max(tomorrow, (UNTIL + timedelta(days=1)).date())
+    after = max(tomorrow, (WORLD_UNTIL + timedelta(days=1)).date())
     with pytest.raises(CommandError, match=rf"expected --until to be today, .* got {after}: the outcome of"):
         await train_settings(_arguments("--until", f"{after}"), world, CHURN, SHIPPED)
-    settings = await train_settings(_arguments("--until", f"{UNTIL:%Y-%m-%d}"), world, CHURN, SHIPPED)
-    assert settings.until == UNTIL
+    settings = await train_settings(_arguments("--until", f"{WORLD_UNTIL:%Y-%m-%d}"), world, CHURN, SHIPPED)
+    assert settings.until == WORLD_UNTIL
 
 
 async def test_without_a_world_rows_end_now_and_nobody_knows_the_ceiling(database):
@@ -94,7 +88,7 @@ async def test_without_a_world_rows_end_now_and_nobody_knows_the_ceiling(databas
 
 @pytest.mark.parametrize(
     ("label", "until"),
-    [(_LABEL, None), (_LABEL.replace("came_at < $3::timestamptz AS left FROM", _WORLDLY), UNTIL)],
+    [(_LABEL, None), (_LABEL.replace("came_at < $3::timestamptz AS left FROM", _WORLDLY), WORLD_UNTIL)],
     ids=["its own", "the world's"],
 )
 async def test_rows_end_with_the_world_only_for_a_view_or_label_that_reads_it(world, label, until):

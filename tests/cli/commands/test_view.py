@@ -78,8 +78,8 @@ def staunch(cdnow, tmp_path, monkeypatch, capsys):
 
     def run(*words: str) -> tuple[int, str, str]:
         code = main(words)
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
 
     return run
 
@@ -103,7 +103,7 @@ def test_show_warns_of_labels_where_the_rows_have_ended_and_gives_a_date(staunch
     assert "the last row" not in err
 
 
-def test_what_does_not_answer_in_time_is_told_with_its_file_and_the_table_read_whole(staunch, tmp_path):
+def test_what_does_not_answer_in_time_is_reported_with_its_file_and_the_table_read_whole(staunch, tmp_path):
     file = tmp_path / "features/cdnow.sql"
     sleeps = "sum(dollars + (SELECT count(*) FROM generate_series(1, 1000000000) AS n WHERE n > dollars))"
     file.write_text(file.read_text().replace("sum(dollars)", sleeps))

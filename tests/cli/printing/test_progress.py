@@ -40,7 +40,7 @@ def test_a_stage_moves_on_a_terminal_and_news_have_no_percentage(stream, printed
     assert stream.getvalue().replace(" " * 10, " ") == printed.replace("|", "")
 
 
-def test_where_no_line_can_move_a_long_stage_is_told_every_ten_seconds():
+def test_where_no_line_can_move_a_long_stage_is_shown_every_ten_seconds():
     stream, clock = io.StringIO(), Clock()
     progress = ProgressLine(stream, clock)
     for second in range(0, 50, 5):

@@ -1,4 +1,4 @@
-"""Pictures of a view: what is cut off is said, and ticks say what they are."""
+"""Pictures of a view: what is cut off is shown, and ticks say what they are."""
 
 import re
 from datetime import UTC, datetime
@@ -53,7 +53,7 @@ def drawn(tmp_path: Path, found: ViewSummary) -> str:
 
 
 @pytest.mark.parametrize(
-    ("quantiles", "told"),
+    ("quantiles", "note"),
     [
         ((0.0, 2.0, 5.0, 8.0, 10.0), ""),
         ((0.0, 2.0, 5.0, 8.0, 13952.0), "last bar: to 13,952"),
@@ -61,10 +61,10 @@ def drawn(tmp_path: Path, found: ViewSummary) -> str:
         ((-3.0, 2.0, 5.0, 8.0, 99.0), "first bar: from -3, last bar: to 99"),
     ],
 )
-def test_rows_that_an_outer_bar_gathers_are_told(tmp_path, quantiles, told):
+def test_rows_that_an_outer_bar_gathers_are_shown(tmp_path, quantiles, note):
     texts = drawn(tmp_path, summary(quantiles))
-    assert f"<!-- {told} -->" in texts or not told
-    assert ("bar:" in texts) == bool(told)
+    assert f"<!-- {note} -->" in texts or not note
+    assert ("bar:" in texts) == bool(note)
 
 
 def test_a_tick_of_two_and_a_half_percent_says_so(tmp_path):

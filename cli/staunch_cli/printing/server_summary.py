@@ -1,0 +1,39 @@
+"""What a server that has started tells the person who started it."""
+
+from collections.abc import Mapping
+
+from staunch_cli.printing.how_to_call import how_to_call, staunch_command
+from staunch_server.settings import Settings
+
+
+def server_summary(
+    settings: Settings, metrics_port: int, serves: Mapping[str, str], *, embedded: bool, has_models: bool
+) -> str:
+    """Returns what is served, where, and how to call it.
+
+    Args:
+        settings: Where the server and its models are.
+        metrics_port: The port of /metrics.
+        serves: The versions that answer, and their aliases, as `how_to_call` takes them.
+        embedded: Whether the database is ours and ends with the server.
+        has_models: Whether the store has versions that should answer.
+    """
+    kind = "embedded" if embedded else "yours"
+    calls = "\n".join(f"  {line}" for line in how_to_call(settings, serves))
+    return f"""\
+Staunch serves {_models(serves, has_models=has_models)}
+
+  gRPC      {settings.host}:{settings.port}  (reflection {"on" if settings.reflects else "off"}, no TLS)
+  metrics   http://{settings.metrics_host}:{metrics_port}/metrics
+  database  {kind}; {staunch_command()} and STAUNCH_* settings find it by themselves
+
+{calls}
+
+Ctrl-C stops {"server and database" if embedded else "the server"}."""
+
+
+def _models(serves: Mapping[str, str], *, has_models: bool) -> str:
+    if serves:
+        return ", ".join(f"{name} ({aliases.replace(',', ', ')})" for name, aliases in serves.items())
+    hint = "those of the store cannot answer, see above" if has_models else "publish one with `staunch train`"
+    return f"no model yet: {hint}"

@@ -1,0 +1,33 @@
+"""`staunch explain`: a bar for each contribution, or JSON that adds up."""
+
+import json
+
+import pytest
+
+
+def test_explain_draws_a_bar_for_each_contribution(staunch):
+    lines = staunch("explain", 42).out.splitlines()
+    raises = next(line for line in lines if "tickets_open" in line)
+    lowers = next(line for line in lines if "income*" in line)
+    assert raises.split("│")[1].strip() == "█" * len(raises.split("│")[1])
+    assert raises.index("│") == lowers.index("│")
+    assert lowers.split("│")[0].endswith("█")
+    assert any("7 others" in line for line in lines)
+    assert "\033" not in "".join(lines)
+
+
+def test_explain_asks_for_the_top_contributions_only(staunch, toy):
+    staunch("explain", 42)
+    staunch("explain", 42, "--top", 0)
+    asked = [request for request in toy.seen if type(request).__name__ == "ExplainRequest"]
+    assert [request.max_contributions for request in asked] == [10, 0]
+
+
+def test_explain_in_json_adds_up(staunch):
+    result = json.loads(staunch("explain", 42, "--json").out)
+    total = (
+        result["base_value"]
+        + sum(part["contribution"] for part in result["contributions"])
+        + result["remainder"]
+    )
+    assert total == pytest.approx(result["output_value"])
