@@ -1,6 +1,7 @@
 """`staunch migrate`: brings the tables of the database up to date."""
 
 import asyncio
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from staunch_cli.printing.progress import ProgressLine
@@ -33,10 +34,7 @@ async def migrate_now(owner_url: str) -> list[str]:
     from staunch_features.postgres.connection import opened
     from staunch_features.postgres.migrations import migrate
 
-    progress = ProgressLine()
-    try:
+    with closing(ProgressLine()) as progress:
         async with opened(owner_url) as connection:
             applied = await migrate(connection, progress=progress)
-    finally:
-        progress.close()
     return [f"{migration.version:04d}_{migration.name}" for migration in applied]

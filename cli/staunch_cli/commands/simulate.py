@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -47,8 +48,8 @@ def run(arguments: SimulateArguments) -> int:
     from staunch_local.simulation.world import WorldSettings, write_world
 
     settings = arguments.load_settings()
-    started, progress = time.monotonic(), ProgressLine()
-    with database(settings) as urls:
+    started = time.monotonic()
+    with database(settings) as urls, closing(ProgressLine()) as progress:
         report = asyncio.run(
             write_world(
                 urls.owner,
@@ -59,7 +60,6 @@ def run(arguments: SimulateArguments) -> int:
                 settings=WorldSettings(arguments.drift_from) if arguments.drift_from else None,
             )
         )
-    progress.close()
     print(f"{MARGIN}{report}, {time.monotonic() - started:.1f} s")
     return 0
 

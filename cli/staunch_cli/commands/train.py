@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time
 from functools import partial
@@ -129,10 +130,10 @@ async def _train(arguments: TrainArguments, urls: DatabaseUrls) -> "TrainReport"
     from staunch_model_store.store import ModelStore
     from staunch_training.train import train
 
-    settings, progress = arguments.load_settings(), ProgressLine()
-    try:
-        label = load_label(arguments.view, label_folders(settings))
-        view = load_view(arguments.view, feature_folders(settings))
+    settings = arguments.load_settings()
+    label = load_label(arguments.view, label_folders(settings))
+    view = load_view(arguments.view, feature_folders(settings))
+    with closing(ProgressLine()) as progress:
         return await train(
             urls.reader,
             view,
@@ -141,8 +142,6 @@ async def _train(arguments: TrainArguments, urls: DatabaseUrls) -> "TrainReport"
             await train_settings(arguments, urls, view, label),
             progress,
         )
-    finally:
-        progress.close()
 
 
 def _until(day: date, end: datetime | None) -> datetime:

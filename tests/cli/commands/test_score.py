@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import io
 
 import pyarrow.parquet
 import pytest
@@ -14,6 +15,11 @@ from staunch_features.postgres.connection import connect
 from staunch_features.views.file import load_view, parse_view
 from staunch_model_store.store import ModelStore
 from staunch_sql import FEATURES_FOLDER
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def rows_of(path):
@@ -84,6 +90,26 @@ def test_every_row_without_a_score_says_why_in_words(staunch, toy, ids, out, tmp
     }
 
 
+@pytest.mark.parametrize(
+    ("source", "last"), [("file", "scoring 100%"), ("-", "scoring 5")], ids=["of a file", "of standard input"]
+)
+def test_on_a_terminal_what_is_done_moves(staunch, ids, out, monkeypatch, source, last):
+    """Lines of no id are done too. Of standard input nobody knows how much there is."""
+    words = ("score", "--out", out, "--chunk-rows", 2, "--ids")
+    lines = ids(1, 2, 3, 7, "x")
+    monkeypatch.setattr("sys.stdin", lines.open())
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    assert staunch(*words, lines if source == "file" else source).code == 0
+    shown = [line.strip() for line in terminal.getvalue().split("\r")]
+    assert shown[-1] == last
+    assert len(shown) == 5  # nothing before the first, then 0, 2, 4 and 5 customers
+
+
+def test_where_no_line_moves_a_short_run_says_that_it_scores_and_no_more(staunch, ids, out):
+    assert staunch("score", "--out", out, "--ids", ids(*range(1, 7))).err.split() == ["scoring"]
+
+
 def test_not_one_score_is_exit_code_1(staunch, ids, out):
     assert staunch("score", "--out", out, "--ids", ids(7, 14)).code == 1
 
@@ -120,8 +146,6 @@ def test_parquet_without_a_single_row_can_be_read(staunch, ids, tmp_path):
 
 
 def test_ids_may_come_from_standard_input(staunch, out, monkeypatch, tmp_path):
-    import io
-
     monkeypatch.setattr("sys.stdin", io.StringIO("1\n2\n"))
     staunch("score", "--out", out, "--ids", "-")
     assert len(rows_of(out)) == 2

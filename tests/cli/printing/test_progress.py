@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from staunch_cli.printing.progress import ProgressLine
+from staunch_cli.printing.progress import MARGIN, ProgressLine, print_step
 
 
 class Terminal(io.StringIO):
@@ -38,6 +38,27 @@ def test_a_stage_moves_on_a_terminal_and_news_have_no_percentage(stream, printed
         progress(stage, done)
     progress.close()
     assert stream.getvalue().replace(" " * 10, " ") == printed.replace("|", "")
+
+
+@pytest.mark.parametrize(
+    ("stream", "printed"),
+    [
+        (Terminal(), "\r scoring 0|\r scoring 1,500|\r scoring 12,345|\n"),
+        (io.StringIO(), " scoring\n"),
+    ],
+)
+def test_where_nobody_knows_how_many_there_are_the_done_are_counted(stream, printed):
+    progress = ProgressLine(stream)
+    for number in (0, 1500, 12345):
+        progress.count("scoring", number)
+    progress.close()
+    assert stream.getvalue().replace(" " * 10, " ") == printed.replace("|", "")
+
+
+def test_a_step_has_a_title_as_wide_as_the_margin(capsys):
+    print_step("database", "starts")
+    print_step("", "goes on")
+    assert capsys.readouterr().out == f"database  starts\n{MARGIN}goes on\n"
 
 
 def test_where_no_line_can_move_a_long_stage_is_shown_every_ten_seconds():
