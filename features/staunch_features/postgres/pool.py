@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from staunch_features.errors import DatabaseUnavailable
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.connection import (
     FAILURES,
     SETTLE_S,
@@ -80,14 +81,14 @@ class Database:
         await asyncio.gather(*map(hang_up, idle), *self._settling)
 
     async def _acquire(self, timeout_s: float) -> Connection:
-        give_up_at = asyncio.get_running_loop().time() + timeout_s
+        deadline = Deadline.after(timeout_s)
         await self._take_slot(timeout_s)
         try:
             while self._idle:
                 connection = self._idle.pop()  # the one used last: its plans are warm
                 if not connection.is_closed():
                     return connection
-            left_s = max(give_up_at - asyncio.get_running_loop().time(), 0)
+            left_s = max(deadline.left(), 0)
             return await connect(
                 self._url, timeout_s=left_s, read_only=self._read_only, statement_timeout_s=_UNSAID_S
             )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import staunch_sql
 from staunch_features.errors import RowsNotUnique, ViewError
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.signature import SQL_TYPES, check_label, read_signature
@@ -101,17 +102,17 @@ class FeatureSource:
             DatabaseUnavailable: The database is away.
             TimeoutError: The rows did not come in time.
         """
-        deadline = asyncio.get_running_loop().time() + timeout_s
+        deadline = Deadline.after(timeout_s)
         signature = await self.signature(timeout_s)
         if as_of is not None and not signature.uses_as_of:
             raise ValueError(f"expected no as-of time: view {self.view.name} has none, got {as_of}")
-        async with self._database.connection(_left(deadline)) as connection:
+        async with self._database.connection(_time_left(deadline)) as connection:
             arguments: list[Any] = [_in_key_order(ids)]
             if signature.uses_as_of:
                 as_of = as_of or datetime.now(UTC)
                 arguments.append(as_of)
             with view_errors(self.view, self._sql):
-                rows = await connection.fetch(self._sql, *arguments, timeout=_left(deadline))
+                rows = await connection.fetch(self._sql, *arguments, timeout=_time_left(deadline))
         returned, matrix = rows[0]
         return _unpack(self.view, signature, ids, as_of, returned or [], matrix, self._never)
 
@@ -183,12 +184,12 @@ def _in_key_order(ids: Sequence[Id]) -> list[Id]:
     return sorted(cast("set[int]", set(ids)))  # one type or the other, never both
 
 
-def _left(deadline: float) -> float:
-    """Returns the seconds until a deadline of the event loop's clock, or raises TimeoutError."""
-    left = deadline - asyncio.get_running_loop().time()
-    if left <= 0:
+def _time_left(deadline: Deadline) -> float:
+    """Returns the seconds left, or raises TimeoutError: a query that cannot end in time is not sent."""
+    left_s = deadline.left()
+    if left_s <= 0:
         raise TimeoutError("the time for reading features was over before the query was sent")
-    return left
+    return left_s
 
 
 def _pack(view: FeatureView, signature: ViewSignature) -> str:

@@ -1,0 +1,23 @@
+"""Until when a call may take, and what is kept back of its time so that our answer still arrives."""
+
+from staunch_features.postgres import deadlines
+
+Deadline = deadlines.Deadline
+"""A moment until when something may take: the same for the guard and for the database's connections."""
+
+# gRPC rounds a deadline up by as much as 1 % on its way, and the answer has to travel back: 30 ms and 1.5 % of
+# the time, at most a tenth of it.
+_RESERVE_S = 0.03
+_RESERVE_SHARE = 0.015
+_RESERVE_MOST = 0.1
+
+
+def answer_by(caller: Deadline) -> Deadline:
+    """When to have answered, a little before the caller gives up and learns nothing.
+
+    This is the one place where time is kept back; whoever is given the result may use all of it.
+    """
+    left_s = caller.left()
+    if left_s <= 0:
+        return caller
+    return caller.keep(min(_RESERVE_MOST, _RESERVE_S / left_s + _RESERVE_SHARE))

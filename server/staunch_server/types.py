@@ -1,0 +1,60 @@
+"""The values that pass from one station of a prediction to the next."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from staunch_features.views import types as view_types
+
+Id = view_types.Id
+"""A bigint, or a text or uuid key, in canonical form."""
+
+Floats = NDArray[np.float64]
+"""Numbers; the shape stands where they are named, and NaN is null."""
+
+Overrides = tuple[tuple[int, float], ...]
+"""Columns to replace in a live row, and their values; NaN is null."""
+
+
+class Version(NamedTuple):
+    """One version of a model; as text "churn@3"."""
+
+    name: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.number}"
+
+
+class Alias(NamedTuple):
+    """An alias of a model; as text "churn@champion"."""
+
+    name: str
+    alias: str
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.alias}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What became of one caller's customer.
+
+    Attributes:
+        found: Whether the view has a row.
+        eligible: Whether the row belongs to the population; only such rows are scored.
+        problem: Why an eligible row was not scored; empty if it was.
+        as_of: The moment it was read as of, UTC.
+        values: Float64 (features,), overrides applied, NaN is null.
+        probability: 0 to 1; NaN if not scored.
+    """
+
+    found: bool
+    eligible: bool
+    problem: str
+    as_of: datetime
+    values: Floats
+    probability: float = float("nan")
