@@ -5,8 +5,8 @@ from staunch_features.postgres import deadlines
 Deadline = deadlines.Deadline
 """A moment until when something may take: the same for the guard and for the database's connections."""
 
-# gRPC rounds a deadline up by as much as 1 % on its way, and the answer has to travel back: 30 ms and 1.5 % of
-# the time, at most a tenth of it.
+# gRPC rounds a deadline up by as much as 1 % on its way, and the answer has to travel back: 30 ms and 1.5 %
+# of the time, at most a tenth of it.
 _RESERVE_S = 0.03
 _RESERVE_SHARE = 0.015
 _RESERVE_MOST = 0.1

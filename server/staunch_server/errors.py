@@ -39,11 +39,15 @@ class Code(enum.IntEnum):
     UNAVAILABLE = 14
 
 
+@enum.unique
 class Reason(enum.Enum):
     """Every ErrorInfo reason: its status code, when it is given, and after how many seconds to try again."""
 
     SUBJECT_MISSING = (Code.INVALID_ARGUMENT, "The request names neither an id, a key nor features.")
-    CUSTOMER_ID_INVALID = (Code.INVALID_ARGUMENT, "An id is below 1; a key is not 1 to 64 bytes, or no uuid.")
+    CUSTOMER_ID_INVALID = (
+        Code.INVALID_ARGUMENT,
+        "An id is below 1; or a key is empty, longer than 64 bytes, or not a uuid where keys are uuids.",
+    )
     ID_TYPE_MISMATCH = (Code.INVALID_ARGUMENT, "An id is given where the view wants a key, or the other way.")
     FEATURE_UNKNOWN = (Code.INVALID_ARGUMENT, "A feature is named that the model does not have.")
     FEATURE_MISSING = (Code.INVALID_ARGUMENT, "A feature of the model is absent from the given set.")

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from staunch_server.events import CallEnded, LoadEnded, VersionChanged
+
 CALL_SECONDS = (
     0.0005,
     0.001,
@@ -180,25 +182,30 @@ class Metrics:
         """Says what runs: our version, Python's, the transport."""
         self.build_info.labels(version, platform.python_version(), transport).set(1)
 
-    def call_ended(self, method: str, code: str, reason: str, model: str, seconds: float) -> None:
-        """Counts a call that ended and how long it took.
-
-        Args:
-            method: Full method name.
-            code: Status code name, "OK" for an answer.
-            reason: ErrorInfo reason, "" for an answer.
-            model: "name@version" that answered, "" if none did.
-            seconds: From the message's arrival to the answer.
-        """
-        key = (method, code + reason, model)
+    def call_ended(self, event: CallEnded) -> None:
+        """Counts a call that ended and how long it took."""
+        code, model = event.code.name, event.model
+        reason = "" if event.refusal is None else event.refusal.reason.name
+        key = (event.method, code + reason, model)
         counter = self._calls.get(key)
         if counter is None:
-            counter = self._calls[key] = self.calls.labels(method, code, reason, model)
+            counter = self._calls[key] = self.calls.labels(event.method, code, reason, model)
         counter.inc()
-        histogram = self._seconds.get((method, model))
+        histogram = self._seconds.get((event.method, model))
         if histogram is None:
-            histogram = self._seconds[method, model] = self.call_seconds.labels(method, model)
-        histogram.observe(seconds)
+            histogram = self._seconds[event.method, model] = self.call_seconds.labels(event.method, model)
+        histogram.observe(event.seconds)
+
+    def version_changed(self, event: VersionChanged) -> None:
+        """Shows a version's present state: 1 for it, 0 for the one that it left."""
+        for status, value in ((event.before, 0), (event.after, 1)):
+            if status.state != "STORED":  # what is only stored is no news of this process
+                name, number = event.version
+                self.model_info.labels(name, str(number), status.digest, status.state).set(value)
+
+    def load_ended(self, event: LoadEnded) -> None:
+        """Counts an attempt to load a version."""
+        self.model_loads.labels(event.version.name, str(event.version.number), event.outcome).inc()
 
     def model(self, name: str) -> ModelMetrics:
         """The children of one version, "churn@3"; made once."""

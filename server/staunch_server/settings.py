@@ -102,6 +102,15 @@ class Settings(BaseSettings):
     store_poll_s: float = Field(
         1.0, gt=0, le=3600, description="Seconds between looks for moved aliases and at views that fail."
     )
+    view_check_s: float = Field(
+        2.0, gt=0, le=3600, description="Seconds that the database may take to prepare a view."
+    )
+    view_look_s: float = Field(
+        10.0,
+        ge=0,
+        le=3600,
+        description="Seconds that a view may go unread before it is run for nobody, to see whether it works.",
+    )
     drain_wait_s: float = Field(
         0.0, ge=0, le=3600, description="Seconds from NOT_SERVING to refusing; above a balancer's interval."
     )

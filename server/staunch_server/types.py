@@ -1,8 +1,9 @@
 """The values that pass from one station of a prediction to the next."""
 
+import enum
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,3 +59,29 @@ class Row:
     as_of: datetime
     values: Floats
     probability: float = float("nan")
+
+
+class RiskBand(enum.IntEnum):
+    """The class of action of a probability."""
+
+    UNSPECIFIED = 0
+    LOW = 1
+    MEDIUM = 2
+    HIGH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class VersionStatus:
+    """What a process does with a version, in words.
+
+    Attributes:
+        state: READY answers; REFUSED answers with an error, for the version or its view is unfit.
+        reason: The ErrorInfo reason of a refused version, else empty.
+        message: What is wrong with it and how to mend it, else empty.
+        digest: Of the manifest in memory, `sha256:` and hex; empty if it is not loaded.
+    """
+
+    state: Literal["STORED", "LOADING", "READY", "REFUSED"] = "STORED"
+    reason: str = ""
+    message: str = ""
+    digest: str = ""

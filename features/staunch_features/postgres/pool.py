@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from staunch_features.errors import DatabaseUnavailable
-from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.connection import (
     FAILURES,
     SETTLE_S,
@@ -17,6 +16,7 @@ from staunch_features.postgres.connection import (
     outages_of,
     place,
 )
+from staunch_features.postgres.deadlines import Deadline
 
 _UNSAID_S = 5.0  # for what takes no timeout of its own: BEGIN, ROLLBACK, the end of a cancelled query
 

@@ -1,6 +1,5 @@
 """From ids and a moment to a matrix of features, by one SQL statement."""
 
-import asyncio
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence

@@ -1,7 +1,6 @@
 """Keeps one customer whose data make a view fail (a division by zero, two rows) from failing the others."""
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
@@ -9,17 +8,21 @@ import numpy as np
 from staunch_features.errors import RowsNotUnique, ViewError
 from staunch_features.views.source import FeatureSource
 from staunch_features.views.types import FeatureBatch
-from staunch_server.models.coalescer import Id
+from staunch_server.deadlines import Deadline
+from staunch_server.types import Id
 
-# A lone bad id among 10,000 is found with 28 queries; a view that fails for many is not worth many more.
-_MOST_QUERIES = 64
+MOST_QUERIES = 64
+"""The most queries beyond the first that one batch is worth.
+
+A lone bad id among 10,000 is found with 28; a view that fails for many is not worth many more.
+"""
 
 # Class 22 of SQLSTATE, data exception: what the values of a row do, and not the text.
 _DATA_EXCEPTION = "22"
 
 
 async def fetch(
-    source: FeatureSource, ids: Sequence[Id], as_of: datetime | None, *, deadline: float
+    source: FeatureSource, ids: Sequence[Id], as_of: datetime | None, *, deadline: Deadline
 ) -> FeatureBatch:
     """Reads rows as `FeatureSource.fetch` does; an id whose data it fails on becomes a problem row.
 
@@ -27,32 +30,39 @@ async def fetch(
         source: Of the view.
         ids: Canonical ids, in any order, duplicates allowed.
         as_of: The moment, UTC; None for a view without one.
-        deadline: Monotonic seconds until when the queries may take together.
+        deadline: Until when the queries may take together.
 
     Raises:
         ViewError: The text is at fault, or it fails for more ids than could be told apart.
         DatabaseUnavailable, TimeoutError: As `FeatureSource.fetch`.
     """
-    return await _fetch(source, ids, as_of, deadline, iter(range(_MOST_QUERIES)))
+    return await _Search(source, as_of, deadline).fetch(ids)
 
 
-async def _fetch(
-    source: FeatureSource, ids: Sequence[Id], as_of: datetime | None, deadline: float, queries: Iterator[int]
-) -> FeatureBatch:
-    try:
-        return await source.fetch(ids, as_of, timeout_s=deadline - time.monotonic())
-    except ViewError as error:
-        if not ids or next(queries, None) is None or not is_data_error(error):
-            raise
-        if len(ids) == 1:
-            return _problem(source, as_of, error)
-    half = len(ids) // 2
-    parts = [await _fetch(source, part, as_of, deadline, queries) for part in (ids[:half], ids[half:])]
-    return _joined(parts[0], parts[1])
+class _Search:
+    """Halves a batch that fails until the ids that it fails on stand alone."""
+
+    def __init__(self, source: FeatureSource, as_of: datetime | None, deadline: Deadline) -> None:
+        self._source = source
+        self._as_of = as_of
+        self._deadline = deadline
+        self._queries_left = MOST_QUERIES
+
+    async def fetch(self, ids: Sequence[Id]) -> FeatureBatch:
+        try:
+            return await self._source.fetch(ids, self._as_of, timeout_s=self._deadline.left())
+        except ViewError as error:
+            if not ids or not is_data_error(error) or self._queries_left == 0:
+                raise
+            self._queries_left -= 1
+            if len(ids) == 1:
+                return _problem(self._source, self._as_of, error)
+        half = len(ids) // 2
+        return _joined(await self.fetch(ids[:half]), await self.fetch(ids[half:]))
 
 
 def is_data_error(error: ViewError) -> bool:
-    """Whether a view failed on the values of rows, and not by its text or its tables."""
+    """Returns whether a view failed on the values of rows, and not by its text or its tables."""
     sqlstate = str(getattr(error.__cause__, "sqlstate", ""))
     return isinstance(error, RowsNotUnique) or sqlstate.startswith(_DATA_EXCEPTION)
 

@@ -5,107 +5,43 @@ built: one query in flight and at most 32 rows a batch serve most calls a second
 """
 
 import asyncio
-import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from itertools import islice
 
 from staunch_features.errors import DatabaseUnavailable
+from staunch_features.views.types import FeatureBatch
+from staunch_model_store.model import Scores
+from staunch_server.deadlines import Deadline
 from staunch_server.metrics import ModelMetrics
+from staunch_server.types import Floats, Id, Overrides, Row
 
-Id = int | str
-"""A bigint, or a text or uuid key, in canonical form."""
+SILENCE_S = 0.1
+"""After so many seconds without an answer it is the database that is late, and not the caller's deadline that
+is short: a healthy one answers in milliseconds."""
 
-Overrides = tuple[tuple[int, float], ...]
-"""Columns to replace in a live row, and their values; NaN is null."""
+Read = Callable[[Sequence[Id], datetime, Deadline], Awaitable[FeatureBatch]]
+"""Reads the rows of distinct ids as of a moment."""
 
-# A healthy database answers in milliseconds, so a query that has been silent for this long is not the
-# caller's short deadline but the database's fault.
-_SILENCE_S = 0.1
-
-# What is kept back of a caller's time so that our answer still arrives: 5 %, at most 50 ms.
-_RESERVE_SHARE = 0.05
-_RESERVE_MAX_S = 0.05
-
-
-class Rows(Protocol):
-    """What a read gives: `staunch_features.views.source.FeatureBatch`."""
-
-    @property
-    def values(self) -> NDArray[np.float64]:
-        """Features, float64 (n, features), NaN is null."""
-
-    @property
-    def found(self) -> NDArray[np.bool_]:
-        """Whether there is a row, bool (n,)."""
-
-    @property
-    def eligible(self) -> NDArray[np.bool_]:
-        """Whether the row belongs to the population, bool (n,)."""
-
-    @property
-    def problems(self) -> dict[int, str]:
-        """Row index to why an eligible row must not be scored."""
-
-
-class Scores(Protocol):
-    """What a run of the model gives: `staunch_model_store.model.Scores`."""
-
-    @property
-    def margins(self) -> NDArray[np.float64]:
-        """The model's own output, float64 (n,)."""
-
-    @property
-    def probabilities(self) -> NDArray[np.float64]:
-        """Calibrated probabilities, float64 (n,)."""
-
-
-Read = Callable[[Sequence[Id], datetime, float], Awaitable[Rows]]
-"""Reads the rows of distinct ids as of a moment within so many seconds."""
-
-Score = Callable[[NDArray[np.float64]], Awaitable[Scores]]
+Score = Callable[[Floats], Awaitable[Scores]]
 """Scores float64 (n, features)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What became of one caller's customer.
-
-    Attributes:
-        found: Whether the view has a row.
-        eligible: Whether the row belongs to the population; only such rows are scored.
-        problem: Why an eligible row was not scored; empty if it was.
-        as_of: The moment it was read as of, UTC.
-        values: Float64 (features,), overrides applied, NaN is null.
-        probability: 0 to 1; NaN if not scored.
-    """
-
-    found: bool
-    eligible: bool
-    problem: str
-    as_of: datetime
-    values: NDArray[np.float64]
-    probability: float = float("nan")
 
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
-    """A caller: whom it asks for, until when (monotonic seconds), and where its row goes."""
+    """A caller: whom it asks for, until when, and where its row goes."""
 
     id: Id
     as_of: datetime | None
     overrides: Overrides
-    give_up_at: float
+    deadline: Deadline
     row: asyncio.Future[Row]
     since: float = field(default_factory=time.monotonic)
 
     def waits(self) -> bool:
-        return not self.row.done() and self.give_up_at > time.monotonic()
+        return not self.row.done() and self.deadline.left() > 0
 
 
 @dataclass(slots=True, eq=False)
@@ -139,13 +75,18 @@ class Coalescer:
         self._metrics = metrics
         self._max_rows = max_rows
         self._timeout_s = timeout_s
+        # In order of arrival; a dict, so that one who leaves is found at once.
         self._queue: dict[_Waiter, None] = {}
         self._flight: _Batch | None = None
         # When the first query was sent that the database has not answered since; None if it owes us nothing.
         self._silent_since: float | None = None
 
     async def row(
-        self, id_: Id, as_of: datetime | None = None, overrides: Overrides = (), deadline: float | None = None
+        self,
+        id_: Id,
+        as_of: datetime | None = None,
+        overrides: Overrides = (),
+        deadline: Deadline | None = None,
     ) -> Row:
         """Reads and scores one customer.
 
@@ -153,7 +94,7 @@ class Coalescer:
             id_: Whom.
             as_of: The moment, UTC; None is when the query is sent.
             overrides: Columns to replace before scoring.
-            deadline: On the clock of `time.monotonic()`, seconds; None if there is none.
+            deadline: Until when there is an answer, a row or an error; None for as long as a query may take.
 
         Raises:
             DatabaseUnavailable: The database is away or did not answer in time.
@@ -161,10 +102,9 @@ class Coalescer:
             ViewError: The view is at fault.
         """
         loop = asyncio.get_running_loop()
-        now = time.monotonic()
-        until = give_up_at(now, now + self._timeout_s if deadline is None else deadline)
-        waiter = _Waiter(id_, as_of, overrides, until, loop.create_future(), now)
-        timer = loop.call_later(max(0.0, until - now), self._give_up, waiter)
+        deadline = deadline or Deadline.after(self._timeout_s)
+        waiter = _Waiter(id_, as_of, overrides, deadline, loop.create_future())
+        timer = loop.call_later(max(0.0, deadline.left()), self._give_up, waiter)
         self._queue[waiter] = None
         self._launch()
         try:
@@ -188,6 +128,7 @@ class Coalescer:
                 waiter.row.set_exception(self._too_late() if isinstance(error, TimeoutError) else error)
         self._flight = None
         if not self._queue:
+            # Nobody waits, so nothing is owed: the next query's silence begins with that query.
             self._silent_since = None
         self._launch()
 
@@ -198,7 +139,7 @@ class Coalescer:
     def _too_late(self) -> Exception:
         """Says why a caller's time ended: a silent database, or a deadline too short for any answer."""
         silent_s = 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
-        if silent_s >= _SILENCE_S:
+        if silent_s >= SILENCE_S:
             return DatabaseUnavailable(
                 f"expected rows from the database, got none for {silent_s:.3f} s; try again later"
             )
@@ -217,9 +158,10 @@ class Coalescer:
         """Takes the callers that wait for the same moment as the first of them, in order of arrival."""
         for gone in [waiter for waiter in self._queue if not waiter.waits()]:
             del self._queue[gone]
-        first = next(iter(self._queue), None)
-        same = (waiter for waiter in self._queue if first is not None and waiter.as_of == first.as_of)
-        taken = list(itertools.islice(same, self._max_rows))
+        if not self._queue:
+            return []
+        moment = next(iter(self._queue)).as_of
+        taken = list(islice((w for w in self._queue if w.as_of == moment), self._max_rows))
         for waiter in taken:
             del self._queue[waiter]
         return taken
@@ -234,20 +176,20 @@ class Coalescer:
         places = {id_: place for place, id_ in enumerate(ids)}
         await self._answer([(w, places[w.id]) for w in waiters if w.waits()], rows, as_of)
 
-    async def _ask(self, ids: list[Id], as_of: datetime, waiters: list[_Waiter]) -> Rows:
+    async def _ask(self, ids: list[Id], as_of: datetime, waiters: list[_Waiter]) -> FeatureBatch:
         """Reads the rows within the time of the caller who waits longest."""
         sent_at = time.monotonic()
         self._silent_since = self._silent_since or sent_at
         self._metrics.joined_rows.observe(len(waiters))
         for waiter in waiters:
             self._metrics.queue_seconds.observe(sent_at - waiter.since)
-        longest_s = max(waiter.give_up_at for waiter in waiters) - sent_at
-        rows = await self._read(ids, as_of, min(self._timeout_s, longest_s))
+        latest = max((waiter.deadline for waiter in waiters), key=lambda deadline: deadline.at)
+        rows = await self._read(ids, as_of, latest.within(self._timeout_s))
         self._silent_since = None
         self._metrics.sql_seconds.observe(time.monotonic() - sent_at)
         return rows
 
-    async def _answer(self, asked: list[tuple[_Waiter, int]], rows: Rows, as_of: datetime) -> None:
+    async def _answer(self, asked: list[tuple[_Waiter, int]], rows: FeatureBatch, as_of: datetime) -> None:
         """Scores the rows of those who still wait, and gives each their own."""
         scored = [(w, place) for w, place in asked if rows.eligible[place] and place not in rows.problems]
         values = _overridden(rows.values[[place for _, place in scored]], [w.overrides for w, _ in scored])
@@ -267,14 +209,9 @@ def _give(waiter: _Waiter, row: Row) -> None:
         waiter.row.set_result(row)
 
 
-def _overridden(values: NDArray[np.float64], overrides: Sequence[Overrides]) -> NDArray[np.float64]:
+def _overridden(values: Floats, overrides: Sequence[Overrides]) -> Floats:
     """Replaces columns of the rows in place, each row by its own overrides."""
     for row, changes in zip(values, overrides, strict=True):
         for column, value in changes:
             row[column] = value
     return values
-
-
-def give_up_at(now: float, deadline: float) -> float:
-    """When to stop waiting so that the answer still arrives by the deadline; all in monotonic seconds."""
-    return deadline - min(_RESERVE_MAX_S, _RESERVE_SHARE * max(0.0, deadline - now))

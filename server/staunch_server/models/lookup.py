@@ -1,4 +1,4 @@
-"""What a request's `model` means, and how what is wrong with a version is said to callers."""
+"""What a request's `model` means, and how callers are told what is wrong with a version."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,17 +7,12 @@ from staunch_features.errors import ViewError
 from staunch_model_store.errors import ModelNotFound, ModelRefused, ModelStoreError, NameInvalid
 from staunch_model_store.store import ModelStore
 from staunch_server.errors import Reason, Refusal, Resource, Violation, refusal_of
-from staunch_server.models.aliases import Version
-
-
-def text(version: Version) -> str:
-    """A version as "churn@3"."""
-    return f"{version[0]}@{version[1]}"
+from staunch_server.types import Version
 
 
 def resource(version: Version) -> Resource:
-    """A version as errors name it."""
-    return Resource("model", text(version))
+    """Returns a version as errors name it."""
+    return Resource("model", str(version))
 
 
 @contextmanager
@@ -26,7 +21,7 @@ def about(version: Version) -> Iterator[None]:
     try:
         yield
     except (ModelStoreError, ViewError) as error:
-        if (refusal := refusal_of(error, text(version))) is None:
+        if (refusal := refusal_of(error, str(version))) is None:
             raise
         raise refusal from error
 
@@ -40,7 +35,7 @@ def find(store: ModelStore, default_model: str, model: str) -> Version:
     """
     wanted = model or default_model
     try:
-        return store.resolve(wanted)
+        return Version(*store.resolve(wanted))
     except NameInvalid as error:
         violation = Violation("model", "expected name, name@version or name@alias")
         raise Refusal(Reason.FIELD_INVALID, f"model: {error}.", [violation]) from error

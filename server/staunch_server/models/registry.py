@@ -3,30 +3,22 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
-from staunch.v1.model_service_pb2 import (
-    MODEL_STATE_LOADING,
-    MODEL_STATE_READY,
-    MODEL_STATE_REFUSED,
-    MODEL_STATE_STORED,
-)
 from staunch_features.errors import DatabaseUnavailable, FeatureError, ViewError
 from staunch_model_store.errors import ModelRefused, ModelStoreError
 from staunch_model_store.model import LoadedModel
-from staunch_model_store.store import CHAMPION, ModelStore, StoredVersion, parse_reference
+from staunch_model_store.store import ModelStore, StoredVersion, parse_reference
+from staunch_server.deadlines import Deadline
 from staunch_server.errors import Reason, Refusal, refusal_of
-from staunch_server.metrics import Metrics
-from staunch_server.models.aliases import Alias, Complaints, Pointing, Version, digest, read_pointing
-from staunch_server.models.coalescer import give_up_at
-from staunch_server.models.lookup import about, find, resource, text
-from staunch_server.models.served import Databases, Served
-from staunch_server.models.version import State, StateMetric, refused
-
-# How long the database may take to prepare a view; a healthy one needs milliseconds.
-_CHECK_S = 2.0
-
-# How long a view may go unread before it is run for nobody, to see whether it still works.
-_LOOK_S = 10.0
+from staunch_server.events import Events, LoadEnded
+from staunch_server.models import answers
+from staunch_server.models.aliases import Target, Targets, digest, read_targets
+from staunch_server.models.lookup import about, find, resource
+from staunch_server.models.problems import Problems
+from staunch_server.models.served import MakeServed, Served
+from staunch_server.models.version import Failing, Loading, Ready, Record, Refused, State, Stored
+from staunch_server.types import Alias, Version, VersionStatus
 
 
 class Registry:
@@ -37,47 +29,46 @@ class Registry:
     version whose view fails has the place, so that each call gets the view's own error, and answers as soon
     as the tables are mended.
 
+    Here are the disk, the threads and the lock; `version.Record` says which state a version may be in, and
+    `answers` decides which name answers by what.
+
     Args:
         store: Where the versions are.
-        databases: Where their views are read.
-        metrics: Of the process.
+        make_served: Makes what answers of a proven model.
+        events: Where it is told what became of versions and loads.
         default_model: The name that answers a request which names none.
-        max_batch_rows: Most calls that share a query.
-        query_timeout_s: Seconds that such a query may take.
         named_versions: Most versions kept only because a request named them.
+        check_s: Seconds that the database may take to prepare a view; a healthy one needs milliseconds.
+        look_s: Seconds that a view may go unread before it is run for nobody.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root's parts, by name
         self,
         store: ModelStore,
-        databases: Databases,
-        metrics: Metrics,
+        make_served: MakeServed,
+        events: Events,
         *,
         default_model: str,
-        max_batch_rows: int,
-        query_timeout_s: float,
         named_versions: int,
+        check_s: float,
+        look_s: float,
     ) -> None:
         self.store = store
-        self._databases = databases
-        self._metrics = metrics
+        self._make_served = make_served
+        self._events = events
         self.default_model = default_model
-        self._max_batch_rows = max_batch_rows
-        self._query_timeout_s = query_timeout_s
         self._named_versions = named_versions
-        self._loaded: dict[Version, Served] = {}
-        # Not in memory: what the load of a version said, and what its view did when it was let go.
-        self._refused: dict[Version, Exception] = {}
-        self._unfit: dict[Version, Exception] = {}
-        self._loading: dict[Version, asyncio.Task[Served]] = {}
-        self._named: set[Version] = set()
+        self.check_s = check_s
+        self.look_s = look_s
+        self._records: dict[Version, Record] = {}
+        self._targets: Targets = {}
         self._aliases: dict[Alias, Served] = {}
-        self._pointing: Pointing = {}
         self._answering: dict[str, Served] = {}
+        # One at a time changes what answers: two that interleaved could each undo half of the other's work.
         self._changing = asyncio.Lock()
+        # Whether something could not be done that time may heal: the database or the disk was away.
         self._unfinished = False
-        self._complaints = Complaints()
-        self._metric = StateMetric(metrics.model_info)
+        self._problems = Problems()
         self._callbacks: list[Callable[[], None]] = []
 
     def on_change(self, callback: Callable[[], None]) -> None:
@@ -85,36 +76,27 @@ class Registry:
         self._callbacks.append(callback)
 
     def ready(self) -> list[str]:
-        """The versions that answer, "churn@1", sorted."""
-        return sorted({served.name for served in self._answering.values() if served.trouble is None})
+        """Returns the versions that answer, "churn@1", sorted."""
+        failing = {id(r.served) for r in self._records.values() if isinstance(r.state, Failing)}
+        return sorted({served.name for served in self._answering.values() if id(served) not in failing})
 
     def verified(self) -> bool:
-        """Whether a version was loaded and proven; what its view does in the database is another matter."""
+        """Returns whether a version was loaded and proven; what its view does now is another matter."""
         return bool(self._answering)
 
     def answers_for(self, name: str) -> list[str]:
-        """The aliases of a version, "churn@1", sorted."""
-        return sorted(alias for (_, alias), served in self._aliases.items() if served.name == name)
+        """Returns the aliases of a version, "churn@1", sorted."""
+        return sorted(alias.alias for alias, served in self._aliases.items() if served.name == name)
 
     def held(self, version: Version) -> Served | None:
-        """The version in memory, if it is."""
-        return self._loaded.get(version)
+        """Returns the version in memory, if it is."""
+        record = self._records.get(version)
+        return None if record is None else record.served
 
-    def state(self, version: Version) -> State:
-        """What this process does with a version of the store."""
-        served = self._loaded.get(version)
-        if served is not None and served.trouble is not None:
-            return refused(served.trouble, served.reference.digest)
-        if served is not None:
-            return State(MODEL_STATE_READY, digest=served.reference.digest)
-        if version in self._loading:
-            return State(MODEL_STATE_LOADING)
-        error = self._refused.get(version) or self._unfit.get(version)
-        return State(MODEL_STATE_STORED) if error is None else refused(error)
-
-    async def start(self) -> None:
-        """Loads what aliases point at; a version that fails, or a database that is away, stops nothing."""
-        await self.reload()
+    def status(self, version: Version) -> VersionStatus:
+        """Returns what this process does with a version of the store."""
+        record = self._records.get(version)
+        return VersionStatus() if record is None else record.status()
 
     async def reload(self) -> list[Version]:
         """Reads the store again, tries again what was refused, lets go of versions that requests named.
@@ -123,16 +105,14 @@ class Registry:
             The versions whose state changed, sorted.
         """
         async with self._changing:
-            before = self._states()
-            self._named.clear()
-            self._refused.clear()
-            self._unfit.clear()
-            await self._follow(await self._read_pointing())
-            await self._try_again(v for v, state in before.items() if state.state == MODEL_STATE_REFUSED)
-            after = self._states()
-        stored = State(MODEL_STATE_STORED)
-        changed = {v for v in before | after if before.get(v, stored) != after.get(v, stored)}
-        return sorted(changed)
+            before = self._statuses()
+            for record in self._records.values():
+                record.named = False
+            await self._follow(await self._read_targets())
+            await self._try_again(v for v, status in before.items() if status.state == "REFUSED")
+            after = self._statuses()
+        stored = VersionStatus()
+        return sorted(v for v in before | after if before.get(v, stored) != after.get(v, stored))
 
     async def watch(self, poll_s: float) -> None:
         """Follows aliases moved by others and views that break or are mended, and ends what a database that
@@ -143,18 +123,18 @@ class Registry:
         """
         while True:
             await asyncio.sleep(poll_s)
-            pointing = await self._read_pointing()
-            if self._unfinished or pointing != self._pointing:
+            targets = await self._read_targets()
+            if self._unfinished or targets != self._targets:
                 async with self._changing:
-                    await self._follow(pointing)
+                    await self._follow(targets)
             await self._look_at_views()
 
-    async def resolve(self, model: str, deadline: float | None) -> Served:
+    async def resolve(self, model: str, deadline: Deadline) -> Served:
         """Finds the version that "name", "name@version", "name@alias" or "" means, loading it if need be.
 
         Args:
             model: As in PredictRequest.
-            deadline: Monotonic seconds, until when a load may be waited for; None for the query's timeout.
+            deadline: Until when a load may be waited for.
 
         Raises:
             Refusal: FIELD_INVALID, MODEL_NOT_FOUND, MODEL_NOT_READY, MODEL_NOT_LOADED, MODEL_REFUSED.
@@ -163,11 +143,12 @@ class Registry:
         if served is not None:
             return served
         version = await self.stored(model)
-        if (error := self._refused.get(version)) is not None:
-            raise Refusal(Reason.MODEL_REFUSED, str(error), resource=resource(version))
-        if version in self._loaded:
-            return self._loaded[version]
-        self._admit(version, model)
+        record = self._record(version)
+        if isinstance(record.state, Refused):
+            raise Refusal(Reason.MODEL_REFUSED, str(record.state.error), resource=resource(version))
+        if record.served is not None:
+            return record.served
+        self._admit(record, model)
         return await self._await_load(version, deadline)
 
     async def stored(self, model: str) -> Version:
@@ -194,186 +175,190 @@ class Registry:
                     manifest = await asyncio.to_thread(digest, self.store, version)
                     served = await self._verified(version, manifest)
                 previous = await asyncio.to_thread(self.store.set_alias, name, alias, number, expected)
-                self._aliases[name, alias] = served
-                self._pointing = {**self._pointing, (name, alias): (number, manifest)}
+                self._aliases[Alias(name, alias)] = served
+                self._targets = {**self._targets, Alias(name, alias): Target(number, manifest)}
             finally:
                 self._settle()
         return previous
 
-    async def _follow(self, pointing: Pointing) -> None:
+    async def _follow(self, targets: Targets) -> None:
         """Verifies what aliases point at and lets it answer; where that fails, the version before stays."""
         self._unfinished = False
-        for version, manifest in {(name, to[0]): to[1] for (name, _), to in pointing.items()}.items():
+        digests = {Version(alias.name, target.number): target.digest for alias, target in targets.items()}
+        for version, manifest in digests.items():
             await self._verify(version, manifest)
-        answers = {alias: self._choose(alias, (alias[0], to[0])) for alias, to in pointing.items()}
-        self._aliases = {alias: served for alias, served in answers.items() if served is not None}
-        self._pointing = pointing
+        self._aliases = answers.by_alias(targets, self._loaded(), self._aliases)
+        self._targets = targets
         self._settle()
 
     async def _verify(self, version: Version, manifest: str) -> None:
-        """Loads and checks a version; whatever is wrong with it is told, and is no trouble of the others."""
+        """Loads and checks a version; what is wrong with one is logged, and no concern of the others."""
         try:
             await self._verified(version, manifest)
         except (ModelStoreError, ViewError) as error:
-            self._complaints.log(text(version), f"refused: {error}")
+            self._problems.report(str(version), f"refused: {error}")
         except FeatureError as error:  # The database is away, or not one we can use yet.
             self._unfinished = True
-            self._complaints.log(text(version), f"its view could not be checked yet: {error}")
+            self._problems.report(str(version), f"its view could not be checked yet: {error}")
         except Exception as error:  # A disk's bad moment, or a mistake of ours: the others are served.
             self._unfinished = True
-            self._complaints.log(text(version), f"could not be loaded yet: {error!r}")
+            self._problems.report(str(version), f"could not be loaded yet: {error!r}")
         else:
-            self._complaints.over(text(version))
+            self._problems.solved(str(version))
 
     async def _try_again(self, versions: Iterable[Version]) -> None:
         """Verifies what was refused and answers nothing, so that what is said of it is true; keeps none."""
         for version in versions:
-            if version not in self._loaded and version not in self._refused:
+            record = self._record(version)
+            if record.served is None and not isinstance(record.state, Loading):
                 await self._verify(version, manifest="")
         self._settle()
 
     async def _verified(self, version: Version, manifest: str) -> Served:
         """Loads a version unless these very bytes are loaded, and compares it with the database's view."""
-        served = self._loaded.get(version)
-        if served is None or served.reference.digest != manifest:
+        served = self.held(version)
+        if served is None or served.digest != manifest:
             served = await asyncio.shield(self._load(version))
+        deadline = Deadline.after(self.check_s)
         try:
-            async with asyncio.timeout(_CHECK_S):
-                await served.check(_CHECK_S)
-                if served.trouble is not None:
-                    await served.look(_CHECK_S)
+            async with deadline.timeout():
+                await served.view.check(deadline)
+                if isinstance(self._record(version).state, Failing):
+                    await served.view.look(deadline)
         except TimeoutError as error:
-            message = f"{served.name}: expected its view to answer within {_CHECK_S:g} s; try again later"
+            message = f"{version}: expected its view to answer within {self.check_s:g} s; try again later"
             raise DatabaseUnavailable(message) from error
         return served
 
     async def _look_at_views(self) -> None:
-        """Runs the views that are in trouble, and those that nobody has asked for some seconds."""
-        for served in sorted(self._loaded.values(), key=lambda served: served.looked_at):
-            if served.trouble is None and time.monotonic() - served.looked_at < _LOOK_S:
+        """Runs the views that fail, and those that nobody has asked for some seconds."""
+        records = [record for record in self._records.values() if record.served is not None]
+        for record in sorted(records, key=_looked_at):
+            served = record.served
+            if served is None or not self._is_due(record, served):  # or it was let go meanwhile
                 continue
             try:
-                await served.look(_CHECK_S)
+                await served.view.look(Deadline.after(self.check_s))
             except ViewError:
-                continue  # It is in trouble, and has said so.
+                continue  # Its state says so by now.
             except (FeatureError, TimeoutError):
                 return  # The database is away: the other views would only wait in vain as well.
 
-    def _trouble_changed(self, version: Version) -> None:
-        """Says in log and metric that a view broke, or works again."""
-        served = self._loaded.get(version)
-        if served is not None and served.trouble is not None:
-            self._complaints.log(text(version), f"refused: {served.trouble}")
-        else:
-            self._complaints.over(text(version))
-            self._unfinished = True  # An alias that points here may be waiting for it.
-        self._metric.show(self._states())
+    def _is_due(self, record: Record, served: Served) -> bool:
+        unread_s = time.monotonic() - served.view.looked_at
+        return isinstance(record.state, Failing) or unread_s >= self.look_s
 
-    def _choose(self, alias: Alias, version: Version) -> Served | None:
-        """What answers for an alias: its target once that is checked, else what answered before, if any."""
-        target, before = self._loaded.get(version), self._aliases.get(alias)
-        return before if target is None or (before is not None and not target.checked) else target
+    def _view_ran(self, served: Served, error: ViewError | None) -> None:
+        """Takes down that a view broke, or works again; nothing if its version has been replaced since."""
+        record = self._records.get(served.version)
+        if record is None or not record.view_ran(served, error):
+            return
+        if error is not None:
+            self._problems.report(str(record.version), f"refused: {error}")
+        else:
+            self._problems.solved(str(record.version))
+            self._unfinished = True  # An alias that points here may be waiting for it.
 
     def _load(self, version: Version) -> asyncio.Task[Served]:
         """Begins to load a version, or joins the load in progress."""
-        task = self._loading.get(version)
-        if task is None:
-            task = self._loading[version] = asyncio.create_task(self._prove(version))
-            task.add_done_callback(lambda ended: self._load_ended(version, ended))
-            self._metric.show(self._states())
+        record = self._record(version)
+        if isinstance(record.state, Loading):
+            return record.state.task
+        answering = record.state if isinstance(record.state, Ready | Failing) else None
+        task = asyncio.create_task(self._prove(version))
+        record.become(Loading(task, answering))
+        task.add_done_callback(partial(self._load_ended, record))
         return task
 
     async def _prove(self, version: Version) -> Served:
         """Reads a version and runs its golden rows in a thread, so that calls go on meanwhile."""
         stored, model = await asyncio.to_thread(_read_and_prove, self.store, version)
-        return Served(
-            model,
-            stored,
-            self._databases,
-            self._metrics.model(text(version)),
-            max_batch_rows=self._max_batch_rows,
-            query_timeout_s=self._query_timeout_s,
-            on_trouble=lambda: self._trouble_changed(version),
-        )
+        served = self._make_served(model, stored)
+        served.view.on_outcome = partial(self._view_ran, served)
+        return served
 
-    def _load_ended(self, version: Version, task: asyncio.Task[Served]) -> None:
+    def _load_ended(self, record: Record, task: asyncio.Task[Served]) -> None:
         """Keeps what a load gave; runs before whoever waits for it goes on."""
-        del self._loading[version]
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is None:
-            self._loaded[version] = task.result()
-            self._refused.pop(version, None)
-            self._unfit.pop(version, None)
+            record.become(Ready(task.result()))
         else:
-            self._named.discard(version)
-            if isinstance(error, (ModelRefused, ViewError)) and version not in self._loaded:
-                self._refused[version] = error
-        self._metrics.model_loads.labels(version[0], str(version[1]), _outcome(error)).inc()
+            record.named = False
+            record.become(_after_failed_load(record.state, error))
+        self._events.load_ended.emit(LoadEnded(record.version, _outcome(error)))
         self._announce()
 
-    async def _read_pointing(self) -> Pointing:
-        return await asyncio.to_thread(read_pointing, self.store, self._pointing, self._complaints)
+    async def _read_targets(self) -> Targets:
+        return await asyncio.to_thread(read_targets, self.store, self._targets, self._problems)
 
-    def _admit(self, version: Version, model: str) -> None:
+    def _admit(self, record: Record, model: str) -> None:
         """Counts a version that a request names by number; what an alias points at is not limited."""
-        if parse_reference(model or self.default_model).alias is not None or version in self._named:
+        if parse_reference(model or self.default_model).alias is not None or record.named:
             return
-        if len(self._named - self._pointed()) >= self._named_versions:
+        named = {each.version for each in self._records.values() if each.named}
+        if len(named - answers.pointed_at(self._targets)) >= self._named_versions:
             raise Refusal(
                 Reason.MODEL_NOT_LOADED,
-                f"{text(version)} is stored and not loaded, and this server holds all of the "
+                f"{record.version} is stored and not loaded, and this server holds all of the "
                 f"{self._named_versions} versions it keeps for requests that name one; point an alias at it "
                 "with SetAlias, or let go of the others with ReloadModels.",
-                resource=resource(version),
+                resource=resource(record.version),
             )
-        self._named.add(version)
+        record.named = True
 
-    async def _await_load(self, version: Version, deadline: float | None) -> Served:
-        now = time.monotonic()
-        until = give_up_at(now, now + self._query_timeout_s if deadline is None else deadline)
+    async def _await_load(self, version: Version, deadline: Deadline) -> Served:
         try:
-            async with asyncio.timeout(until - now):
+            async with deadline.timeout():
                 with about(version):
                     return await asyncio.shield(self._load(version))
         except TimeoutError as error:
-            message = f"{text(version)} is still being verified; try again a little later."
+            message = f"{version} is still being verified; try again a little later."
             raise Refusal(Reason.MODEL_NOT_READY, message, resource=resource(version)) from error
 
     def _settle(self) -> None:
         """Lets go of the versions that neither an alias nor a request needs."""
-        answering = {id(served) for served in self._aliases.values()}
-        needed = self._pointed() | self._named
-        for version, served in list(self._loaded.items()):
-            if version not in needed and id(served) not in answering:
-                del self._loaded[version]
-                if served.trouble is not None:
-                    self._unfit[version] = served.trouble
+        named = {record.version for record in self._records.values() if record.named}
+        for version in answers.unneeded(self._loaded(), self._targets, named, self._aliases):
+            self._records[version].let_go()
+        for record in [each for each in self._records.values() if each.is_forgettable]:
+            del self._records[record.version]
         self._announce()
-
-    def _pointed(self) -> set[Version]:
-        return {(name, to[0]) for (name, _), to in self._pointing.items()}
 
     def _announce(self) -> None:
         """Says what answers now, to requests and to whoever asked to be called back."""
-        self._answering = {served.name: served for served in self._loaded.values()}
-        for (name, alias), served in self._aliases.items():
-            self._answering[f"{name}@{alias}"] = served
-            if alias == CHAMPION:
-                self._answering[name] = served
-        if self.default_model in self._answering:
-            self._answering[""] = self._answering[self.default_model]
-        self._metric.show(self._states())
+        self._answering = answers.by_name(self._loaded(), self._aliases, self.default_model)
         for callback in self._callbacks:
             callback()
 
-    def _states(self) -> dict[Version, State]:
-        known = self._loaded.keys() | self._loading.keys() | self._refused.keys() | self._unfit.keys()
-        return {version: self.state(version) for version in known}
+    def _record(self, version: Version) -> Record:
+        record = self._records.get(version)
+        if record is None:
+            record = self._records[version] = Record(version, self._events.version_changed.emit)
+        return record
+
+    def _loaded(self) -> dict[Version, Served]:
+        served = {version: record.served for version, record in self._records.items()}
+        return {version: one for version, one in served.items() if one is not None}
+
+    def _statuses(self) -> dict[Version, VersionStatus]:
+        return {version: record.status() for version, record in self._records.items()}
 
 
 def _read_and_prove(store: ModelStore, version: Version) -> tuple[StoredVersion, LoadedModel]:
     stored = store.read(*version)
     return stored, LoadedModel.load(stored)
+
+
+def _after_failed_load(loading: State, error: BaseException) -> State:
+    """The state after a load that gave nothing: an older load goes on answering, if there is one."""
+    if isinstance(loading, Loading) and loading.before is not None:
+        return loading.before
+    # Only what is wrong with the version itself is kept: a disk's bad moment passes.
+    return Refused(error) if isinstance(error, ModelRefused | ViewError) else Stored()
+
+
+def _looked_at(record: Record) -> float:
+    return record.served.view.looked_at if record.served is not None else 0.0
 
 
 def _outcome(error: BaseException | None) -> str:

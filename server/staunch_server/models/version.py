@@ -1,58 +1,175 @@
-"""What a process says about a version of the store."""
+"""What this process knows of one version: a record with a state, and which state may follow which."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias
 
-from prometheus_client import Gauge
-
-from staunch.v1.model_service_pb2 import (
-    MODEL_STATE_LOADING,
-    MODEL_STATE_READY,
-    MODEL_STATE_REFUSED,
-    ModelState,
-)
+from staunch_features.errors import ViewError
 from staunch_server.errors import Reason
-from staunch_server.models.aliases import Version
-
-_SHOWN = {MODEL_STATE_LOADING: "LOADING", MODEL_STATE_READY: "READY", MODEL_STATE_REFUSED: "REFUSED"}
+from staunch_server.events import VersionChanged
+from staunch_server.models.served import Served
+from staunch_server.types import Version, VersionStatus
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """What this process does with a version; why it is refused and how to mend it, if it is.
+class Stored:
+    """On the disk and not in memory.
 
     Attributes:
-        state: The proto's state.
-        reason: The ErrorInfo reason of a refused version.
-        message: What is wrong with it and how to mend it.
-        digest: Of the manifest in memory; empty if it is not loaded.
+        error: Why its view failed when it was let go, if it did; it is tried again when it is asked for.
     """
 
-    state: ModelState.ValueType
-    reason: str = ""
-    message: str = ""
-    digest: str = ""
+    error: ViewError | None = None
 
 
-def refused(error: Exception, digest: str = "") -> State:
-    """The state of a version that answers nothing because of an error, whose text says how to mend it."""
-    return State(MODEL_STATE_REFUSED, Reason.MODEL_REFUSED.name, str(error), digest)
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """In memory, proven, and its view worked when it last ran or has not run yet."""
+
+    served: Served
 
 
-class StateMetric:
-    """Keeps the metric of each version's state: 1 for the present one, 0 for those that it left."""
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """In memory and proven, but its view fails: calls go on asking, each gets its own error.
 
-    def __init__(self, gauge: Gauge) -> None:
-        self._gauge = gauge
-        self._shown: set[tuple[str, str, str, str]] = set()
+    Attributes:
+        served: The version.
+        error: What the view said when it last ran.
+    """
 
-    def show(self, states: Mapping[Version, State]) -> None:
-        """Sets it to the states of the versions that are loaded, loading or refused."""
-        shown = {
-            (name, str(number), state.digest, _SHOWN[state.state]) for (name, number), state in states.items()
-        }
-        for labels in self._shown - shown:
-            self._gauge.labels(*labels).set(0)
-        for labels in shown - self._shown:
-            self._gauge.labels(*labels).set(1)
-        self._shown = shown
+    served: Served
+    error: ViewError
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """Being read and proven.
+
+    Attributes:
+        task: Gives the served version.
+        before: The same number as it was loaded from older files; it answers until the load ends.
+    """
+
+    task: "asyncio.Task[Served]"
+    before: Ready | Failing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Its files are not what they should be: nothing is loaded until the store is read again.
+
+    Attributes:
+        error: Why; its text says how to mend it.
+    """
+
+    error: Exception
+
+
+State: TypeAlias = Stored | Loading | Ready | Failing | Refused
+
+FOLLOWERS: Mapping[type[State], tuple[type[State], ...]] = MappingProxyType(
+    {
+        Stored: (Loading,),
+        Loading: (Ready, Failing, Refused, Stored, Loading),
+        Ready: (Failing, Loading, Stored),
+        Failing: (Ready, Failing, Loading, Stored),
+        Refused: (Loading,),
+    }
+)
+"""Which state may follow which; `Record` draws it."""
+
+
+class Record:
+    """One version of the store in this process.
+
+    The states and what leads from one to the next::
+
+        Stored ──────▶ Loading ──────▶ Ready ◀─── its view ───▶ Failing
+          ▲   asked for   │   proven     │                         │
+          │               │              └── nothing needs it ─────┤
+          │               │                  new files: Loading    │
+          ├── disk away ──┤                                        │
+          │               ▼                                        │
+          │            Refused ── the store is read again ──▶ Loading
+          └────────────────────────────────────────────────────────┘
+
+    A load that fails while an older load of the same number answers leaves that one answering.
+
+    Args:
+        version: Which.
+        on_change: Called after each change that can be seen in the status.
+
+    Attributes:
+        version: Which.
+        named: Whether it is kept only because a request named it.
+    """
+
+    def __init__(self, version: Version, on_change: Callable[[VersionChanged], None]) -> None:
+        self.version = version
+        self.named = False
+        self._on_change = on_change
+        self._state: State = Stored()
+
+    @property
+    def state(self) -> State:
+        """Where the version stands."""
+        return self._state
+
+    def become(self, state: State) -> None:
+        """Goes on to another state; AssertionError if it may not follow, for then we have made a mistake."""
+        assert type(state) in FOLLOWERS[type(self._state)], f"{self.version}: {self._state} -> {state}"
+        before, self._state = self.status(), state
+        if before != self.status():
+            self._on_change(VersionChanged(self.version, before, self.status()))
+
+    def view_ran(self, served: Served, error: ViewError | None) -> bool:
+        """Takes down what the view of a served version did; returns whether that is news of this version."""
+        if self.served is not served:
+            return False
+        loading = self._state if isinstance(self._state, Loading) else None
+        before = loading.before if loading else self._state
+        after = Ready(served) if error is None else Failing(served, error)
+        if isinstance(before, Ready) and error is None:
+            return False
+        if isinstance(before, Failing) and str(before.error) == str(error):
+            return False
+        self.become(Loading(loading.task, after) if loading else after)
+        return True
+
+    def let_go(self) -> None:
+        """Leaves memory; what its view said last is remembered, since it may still be so."""
+        if isinstance(self._state, Loading):  # only the older load goes: somebody waits for this one
+            self.become(Loading(self._state.task))
+        else:
+            self.become(Stored(self._state.error if isinstance(self._state, Failing) else None))
+
+    @property
+    def served(self) -> Served | None:
+        """What answers for it: also while new files of it are read, and while its view fails."""
+        state = self._state.before if isinstance(self._state, Loading) else self._state
+        return state.served if isinstance(state, Ready | Failing) else None
+
+    @property
+    def is_forgettable(self) -> bool:
+        """Whether nothing is known of it that the store does not say."""
+        return not self.named and self._state == Stored()
+
+    def status(self) -> VersionStatus:
+        """Returns the state in words."""
+        state = self._state
+        if isinstance(state, Loading):
+            if state.before is None:
+                return VersionStatus("LOADING")
+            state = state.before
+        if isinstance(state, Ready):
+            return VersionStatus("READY", digest=state.served.digest)
+        if isinstance(state, Failing):
+            return _refused(state.error, state.served.digest)
+        return VersionStatus() if state.error is None else _refused(state.error)
+
+
+def _refused(error: Exception, digest: str = "") -> VersionStatus:
+    return VersionStatus("REFUSED", Reason.MODEL_REFUSED.name, str(error), digest)

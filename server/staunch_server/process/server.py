@@ -13,33 +13,38 @@ from prometheus_client import CollectorRegistry
 
 from staunch.v1 import model_service_pb2, prediction_service_pb2
 from staunch_features.postgres.pool import Database
-from staunch_model_store.store import ModelStore
+from staunch_model_store.model import LoadedModel
+from staunch_model_store.store import ModelStore, StoredVersion
+from staunch_server.events import Events
 from staunch_server.metrics import Metrics
 from staunch_server.models.registry import Registry
-from staunch_server.models.served import Databases
-from staunch_server.services.batch_predict import BatchPredictor
-from staunch_server.services.explain import Explainer
+from staunch_server.models.served import MakeServed, Served, view_of
+from staunch_server.models.view_health import CheckedView, Databases
+from staunch_server.services.batch_predict import BatchPredictServicer
+from staunch_server.services.explain import ExplainServicer
 from staunch_server.services.models import ModelServicer, signal_supervisor
-from staunch_server.services.predict import Predictor
+from staunch_server.services.predict import PredictServicer
 from staunch_server.settings import Settings, SettingsError
+from staunch_server.telemetry.call_log import CallLog
 from staunch_server.transport.aio import AioTransport
 from staunch_server.transport.guard import Guard
 from staunch_server.transport.seam import ConnectionLimits, Service, Transport
+from staunch_server.types import Version
 
 PREDICTION_SERVICE: str = prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name
 MODEL_SERVICE: str = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
 
 _FLUSH_S = 0.5  # what the library needs to send the last answers; watchers of the health stay until its end
 _SAMPLE_S = 1.0
-_AGAIN_S = 1.0
 _LOG = logging.getLogger("staunch.worker")
 
 
 class Server:
-    """The parts of one serving process; `serving` makes, starts and stops one.
+    """The parts of one serving process, made here and nowhere else; `serving` makes, starts and stops one.
 
     Attributes:
         metrics: Of this process.
+        events: What happens in it; whoever wants to hear of it subscribes.
         databases: The readers' pools.
         registry: The models.
         guard: Before every call.
@@ -55,19 +60,20 @@ class Server:
         self._changed = asyncio.Event()
         self.port = 0
         self.metrics = Metrics(collector)
+        self.events = observed_by(self.metrics)
         self.metrics.set_build(version("staunch-server"), settings.transport)
         self.databases = _databases(settings)
         self.registry = Registry(
             ModelStore(settings.model_folder),
-            self.databases,
-            self.metrics,
+            _served_maker(settings, self.databases, self.metrics),
+            self.events,
             default_model=settings.default_model,
-            max_batch_rows=settings.max_batch_rows,
-            query_timeout_s=settings.default_deadline_s,
             named_versions=settings.named_versions,
+            check_s=settings.view_check_s,
+            look_s=settings.view_look_s,
         )
         self.guard = Guard(
-            self.metrics,
+            self.events,
             max_calls=settings.max_calls,
             max_streams=settings.max_streams,
             default_deadline_s=settings.default_deadline_s,
@@ -92,7 +98,7 @@ class Server:
         """
         self.port = await self.transport.start()
         self.registry.on_change(self._changed.set)
-        await self.registry.start()
+        await self.registry.reload()
         await self._report_health()
 
     async def follow_registry(self) -> None:
@@ -146,9 +152,19 @@ class Server:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, collector: CollectorRegistry, *, shared_port: bool = False
+    settings: Settings,
+    collector: CollectorRegistry,
+    *,
+    shared_port: bool = False,
+    again_s: float = 1.0,
 ) -> AsyncIterator[Server]:
-    """A started server for the block; afterwards calls are drained first and the pools closed last.
+    """Gives a started server for the block; afterwards calls are drained first and the pools closed last.
+
+    Args:
+        settings: Of the server.
+        collector: Where its metrics are registered.
+        shared_port: Whether other processes may listen on the same port.
+        again_s: Seconds after which work beside the calls begins again that failed.
 
     Raises:
         OSError: The port cannot be bound.
@@ -160,8 +176,36 @@ async def serving(
         await server.start()
         watch = partial(server.registry.watch, settings.store_poll_s)
         for work in (server.follow_registry, watch, server.sample):
-            stack.push_async_callback(_cancelled, asyncio.create_task(_kept_up(work)))
+            stack.push_async_callback(_cancelled, asyncio.create_task(_kept_up(work, again_s)))
         yield server
+
+
+def observed_by(metrics: Metrics) -> Events:
+    """Returns the events of a process with all who listen to them."""
+    events, log = Events(), CallLog()
+    events.call_ended.subscribe(metrics.call_ended)
+    events.call_ended.subscribe(log.call_ended)
+    events.version_changed.subscribe(metrics.version_changed)
+    events.load_ended.subscribe(metrics.load_ended)
+    return events
+
+
+def _served_maker(settings: Settings, databases: Databases, metrics: Metrics) -> MakeServed:
+    """What the registry makes served versions by: it need not know database, metrics or limits."""
+
+    def make(model: LoadedModel, stored: StoredVersion) -> Served:
+        view = CheckedView(view_of(stored), stored.manifest, databases)
+        version = Version(stored.manifest.name, stored.manifest.version)
+        return Served(
+            model,
+            stored,
+            view,
+            metrics.model(str(version)),
+            max_batch_rows=settings.max_batch_rows,
+            query_timeout_s=settings.default_deadline_s,
+        )
+
+    return make
 
 
 def _databases(settings: Settings) -> Databases:
@@ -178,7 +222,7 @@ def _databases(settings: Settings) -> Databases:
 
 
 def _services(guard: Guard, registry: Registry, settings: Settings) -> list[Service]:
-    batch = BatchPredictor(
+    batch = BatchPredictServicer(
         registry, connections=settings.batch_connections, timeout_s=settings.batch_timeout_s
     )
     models = ModelServicer(registry, announce=signal_supervisor)
@@ -187,9 +231,11 @@ def _services(guard: Guard, registry: Registry, settings: Settings) -> list[Serv
         PREDICTION_SERVICE,
         unary={
             "Predict": guard.unary(
-                prediction_pb.PredictRequest, Predictor(registry).predict, keeps_deadline=True
+                prediction_pb.PredictRequest, PredictServicer(registry).predict, keeps_deadline=True
             ),
-            "Explain": guard.unary(prediction_pb.ExplainRequest, Explainer(registry).explain),
+            "Explain": guard.unary(
+                prediction_pb.ExplainRequest, ExplainServicer(registry).explain, keeps_deadline=True
+            ),
         },
         streams={"BatchPredict": guard.stream(prediction_pb.BatchPredictRequest, batch.batch_predict)},
     )
@@ -234,11 +280,11 @@ def _transport_kind(name: str) -> Callable[..., Transport]:
     return NativeTransport
 
 
-async def _kept_up(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def _kept_up(work: Callable[[], Coroutine[Any, Any, None]], again_s: float) -> None:
     """Does for ever what is done beside the calls; should it fail, the log says so and it begins again."""
     while True:
         await logged(work())
-        await asyncio.sleep(_AGAIN_S)
+        await asyncio.sleep(again_s)
 
 
 async def logged(work: Coroutine[Any, Any, Any]) -> None:

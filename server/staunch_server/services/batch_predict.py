@@ -3,8 +3,6 @@
 import asyncio
 import itertools
 import logging
-import math
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,12 +15,14 @@ from staunch.v1.prediction_service_pb2 import BatchPredictError, BatchPredictReq
 from staunch_features.errors import DatabaseUnavailable, FeatureError
 from staunch_features.views.types import FeatureBatch
 from staunch_model_store.errors import ModelStoreError
+from staunch_server.deadlines import Deadline
 from staunch_server.errors import Reason, Refusal, Violation, clip, refusal_of
-from staunch_server.models.coalescer import Id
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
-from staunch_server.services import request as subject
+from staunch_server.services.answer import reference, risk_band, timestamp
+from staunch_server.services.request import customer, id_type_mismatch, moment, utc
 from staunch_server.transport.seam import Call
+from staunch_server.types import Id
 
 MAX_CHUNK_ROWS = 10_000
 """The most ids or keys of a chunk."""
@@ -47,17 +47,17 @@ class _Stream:
         as_of: The moment, UTC.
         model: The first message's model, as it was written.
         asked: The first message's time, or None.
-        deadline: Monotonic seconds, or None.
+        deadline: The caller's, or None.
     """
 
     served: Served
     as_of: datetime
     model: str
     asked: datetime | None
-    deadline: float | None
+    deadline: Deadline | None
 
 
-class BatchPredictor:
+class BatchPredictServicer:
     """Answers BatchPredict on connections of its own, so that a long stream starves no Predict.
 
     Args:
@@ -119,11 +119,11 @@ class BatchPredictor:
             answers.put_nowait(None)
 
     async def _open(self, message: BatchPredictRequest, call: Call) -> _Stream:
-        served = await self._registry.resolve(message.model, call.deadline)
+        served = await self._registry.resolve(message.model, call.deadline or Deadline.after(self._timeout_s))
         call.model = served.name
         given = message.HasField("as_of_time")
-        as_of = subject.moment(served, message.as_of_time) if given else None
-        asked = subject.utc(message.as_of_time) if given else None
+        as_of = moment(served, message.as_of_time) if given else None
+        asked = utc(message.as_of_time) if given else None
         return _Stream(served, as_of or datetime.now(UTC), message.model, asked, call.deadline)
 
     async def _answer(
@@ -144,9 +144,9 @@ class BatchPredictor:
                 raise
             response.errors.append(_error(refusal.reason, message=refusal.message))
         if stream is not None:  # Only malformed messages come before there is one.
-            response.model.CopyFrom(stream.served.reference)
+            response.model.CopyFrom(reference(stream.served))
             if stream.served.manifest.uses_as_of:
-                response.as_of_time.CopyFrom(subject.timestamp(stream.as_of))
+                response.as_of_time.CopyFrom(timestamp(stream.as_of))
         return response
 
     async def _fill(
@@ -169,16 +169,17 @@ class BatchPredictor:
         served.count(scored=len(raw) - len(errors), failed=len(errors))
         answers = probabilities.tolist()
         response.probabilities.extend(answers)
-        response.risk_bands.extend(map(served.band, answers))
+        response.risk_bands.extend(risk_band(served, probability) for probability in answers)
         response.errors.extend(errors[place] for place in sorted(errors))
 
     async def _fetch(self, stream: _Stream, ids: Sequence[Id]) -> FeatureBatch:
         async with self._turns:
-            left_s = math.inf if stream.deadline is None else stream.deadline - time.monotonic()
+            caller = stream.deadline
+            deadline = Deadline.after(self._timeout_s) if caller is None else caller.within(self._timeout_s)
             try:
-                return await stream.served.read_chunk(ids, stream.as_of, min(self._timeout_s, left_s))
+                return await stream.served.read_chunk(ids, stream.as_of, deadline)
             except TimeoutError as error:
-                if left_s <= self._timeout_s:
+                if deadline == caller:  # the stream's time is over, which is no fault of the database
                     raise
                 message = f"expected a chunk's rows within {self._timeout_s:g} s, got none"
                 raise DatabaseUnavailable(message) from error
@@ -190,7 +191,7 @@ def _refuse_change(stream: _Stream, message: BatchPredictRequest) -> None:
     if message.model not in ("", stream.model, served.name):
         text = f"Expected model {served.name} or none, got {message.model[:80]!r}; begin a new stream for it."
         raise Refusal(Reason.MODEL_CHANGED_IN_STREAM, text, [Violation("model", "differs from the first")])
-    if message.HasField("as_of_time") and subject.utc(message.as_of_time) not in (stream.asked, stream.as_of):
+    if message.HasField("as_of_time") and utc(message.as_of_time) not in (stream.asked, stream.as_of):
         text = f"Expected as_of_time {stream.as_of.isoformat()} or none; begin a new stream for another."
         raise Refusal(Reason.MODEL_CHANGED_IN_STREAM, text, [Violation("as_of_time", "differs")])
 
@@ -206,7 +207,7 @@ def _subjects(served: Served, message: BatchPredictRequest) -> Sequence[Id]:
     wanted = given.pop(field)
     for other, values in given.items():
         if values:
-            raise subject.id_type_mismatch(id_type, other)
+            raise id_type_mismatch(id_type, other)
     if not wanted:
         text = f"Expected 1 to {MAX_CHUNK_ROWS} {field}, got none."
         raise Refusal(Reason.CHUNK_EMPTY, text, [Violation(field, "is empty")])
@@ -222,7 +223,7 @@ def _canonical(id_type: str, raw: Sequence[Id]) -> tuple[list[Id], NDArray[np.bo
     valid = np.ones(len(raw), dtype=np.bool_)
     for place, one in enumerate(raw):
         try:
-            ids.append(subject.customer(id_type, one, "customer"))
+            ids.append(customer(id_type, one, "customer"))
         except Refusal:
             valid[place] = False
     return ids, valid

@@ -16,12 +16,11 @@ from staunch_model_store import model
 from staunch_server.errors import Reason, Refusal, Resource, Violation
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
-from staunch_server.services import request as subject
-from staunch_server.services.predict import Answer, answer, respond
+from staunch_server.services.answer import Answer, answer, respond, set_value
 from staunch_server.transport.seam import Call
 
 
-class Explainer:
+class ExplainServicer:
     """Answers Explain.
 
     Args:
@@ -38,11 +37,12 @@ class Explainer:
             Refusal: By the reason table.
             DatabaseUnavailable, TimeoutError, ViewError, ModelStoreError: As the guard maps them.
         """
-        served = await self._registry.resolve(request.model, call.deadline)
+        served = await self._registry.resolve(request.model, call.answer_by())
         call.model = served.name
         _refuse_unexplainable(served, request)
         answered = await answer(served, request, call)
-        explained = await served.explain(answered.values)
+        async with call.answer_by().timeout():
+            explained = await served.explain(answered.values)
         return ExplainResponse(
             prediction=respond(served, answered, include=request.include_features),
             explanation=_explanation(served, answered, explained, request),
@@ -89,5 +89,5 @@ def _explanation(
 
 def _contribution(name: str, value: np.float64, part: float, request: ExplainRequest) -> FeatureContribution:
     contribution = FeatureContribution(feature=name, contribution=part, overridden=name in request.overrides)
-    subject.set_value(contribution.value, float(value))
+    set_value(contribution.value, float(value))
     return contribution

@@ -17,6 +17,7 @@ from staunch.v1.model_service_pb2 import (
     ListModelsResponse,
     Metric,
     Model,
+    ModelState,
     ReloadModelsRequest,
     ReloadModelsResponse,
     SetAliasRequest,
@@ -26,10 +27,10 @@ from staunch.v1.prediction_service_pb2 import OutputSpace
 from staunch_model_store.errors import AliasMoved, ModelRefused
 from staunch_model_store.manifest import EXPLAINER_ONNX, NAME, Manifest
 from staunch_server.errors import Reason, Refusal, Resource, Violation
-from staunch_server.models.aliases import Version
 from staunch_server.models.registry import Registry
-from staunch_server.services import request as subject
+from staunch_server.services.answer import timestamp
 from staunch_server.transport.seam import Call
+from staunch_server.types import Version
 
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 1000
 """Versions on a page where the request says nothing, and at most."""
@@ -89,7 +90,7 @@ class ModelServicer:
             DatabaseUnavailable: Its view could not be checked; nothing was changed.
         """
         _refuse_fields(request)
-        version = (request.name, request.version)
+        version = Version(request.name, request.version)
         await self._registry.stored(f"{request.name}@{request.version}")
         expected = request.expected_version if request.HasField("expected_version") else None
         try:
@@ -113,17 +114,17 @@ class ModelServicer:
 
     def _versions(self, name: str) -> list[Version]:
         names = [name] if name else self._store.names()
-        return [(each, number) for each in names for number in self._store.versions(each)]
+        return [Version(each, number) for each in names for number in self._store.versions(each)]
 
     async def _model(self, version: Version, *, full: bool = False) -> Model:
         """Describes a version; of one with an unreadable manifest only its name and the trouble."""
-        state, held = self._registry.state(version), self._registry.held(version)
+        status, held = self._registry.status(version), self._registry.held(version)
         model = Model(
             name=version[0],
             version=version[1],
-            state=state.state,
-            state_reason=state.reason,
-            state_message=state.message,
+            state=ModelState.Value(f"MODEL_STATE_{status.state}"),
+            state_reason=status.reason,
+            state_message=status.message,
         )
         try:
             model.aliases.extend(await asyncio.to_thread(self._aliases, version))
@@ -144,7 +145,7 @@ def _describe(model: Model, raw: bytes, *, full: bool) -> None:
     """Fills in what the manifest says; raises ModelRefused if it is not readable."""
     manifest = Manifest.parse(raw)
     model.digest = _DIGEST + hashlib.sha256(raw).hexdigest()
-    model.create_time.CopyFrom(subject.timestamp(manifest.create_time))
+    model.create_time.CopyFrom(timestamp(manifest.create_time))
     model.view = manifest.view
     model.id_type = IdType.Value(f"ID_TYPE_{manifest.id_type.upper()}")
     model.view_digest = _DIGEST + manifest.view_sha256
@@ -214,7 +215,7 @@ def _token(last: Version) -> str:
 def _parse_token(token: str) -> Version:
     try:
         name, _, number = base64.urlsafe_b64decode(token.encode()).decode().partition("@")
-        return name, int(number)
+        return Version(name, int(number))
     except ValueError as error:  # binascii.Error and UnicodeError are ValueErrors too.
         message = "Expected a page_token that ListModels gave, got another text; begin with an empty one."
         raise Refusal(Reason.FIELD_INVALID, message, [Violation("page_token", "is not ours")]) from error

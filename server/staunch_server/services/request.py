@@ -7,14 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
-from numpy.typing import NDArray
 
 from staunch.v1.prediction_service_pb2 import ExplainRequest, FeatureValue, PredictRequest
 from staunch_features.views.signature import MAX_KEY_BYTES
 from staunch_features.views.source import canonical_id
 from staunch_server.errors import Reason, Refusal, Violation, clip
-from staunch_server.models.coalescer import Id, Overrides
 from staunch_server.models.served import Served
+from staunch_server.types import Floats, Id, Overrides
 
 CLOCK_SKEW_S = 5.0
 """How far ahead of our clock an as-of time may be, in seconds; it then means now."""
@@ -51,7 +50,7 @@ def live(served: Served, request: PredictRequest | ExplainRequest) -> Live:
     return Live(id_, as_of(served, request), overrides(served, request.overrides))
 
 
-def given(served: Served, request: PredictRequest | ExplainRequest) -> NDArray[np.float64]:
+def given(served: Served, request: PredictRequest | ExplainRequest) -> Floats:
     """Reads the complete features that a request gives: float64 (features,), NaN is null.
 
     Raises:
@@ -150,18 +149,6 @@ def utc(stamp: Timestamp) -> datetime:
         message = f"Expected a time in the years 1 to 9999, got {stamp.seconds} s and {stamp.nanos} ns."
         raise Refusal(Reason.FIELD_INVALID, message, [Violation("as_of_time", "is no valid Timestamp")])
     return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
-
-
-def timestamp(when: datetime) -> Timestamp:
-    """A datetime as a Timestamp, exact to the microsecond."""
-    since = when - _EPOCH
-    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
-
-
-def set_value(message: FeatureValue, value: float) -> None:
-    """Sets a value; NaN stays without a kind, which is null."""
-    if not math.isnan(value):
-        message.number = value
 
 
 def _columns(served: Served, values: Mapping[str, FeatureValue], field: str) -> Iterator[tuple[int, float]]:

@@ -4,7 +4,6 @@ Handlers take and give bytes, so that malformed ones reach the guard; the librar
 name our classes.
 """
 
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -16,6 +15,7 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from staunch_server.deadlines import Deadline
 from staunch_server.transport.seam import (
     MAX_MESSAGE_BYTES,
     USUAL_LIMITS,
@@ -178,7 +178,7 @@ def _stream(method: StreamMethod, path: str) -> Callable[..., Any]:
 
 def _call(path: str, context: Context) -> Call:
     remaining = context.time_remaining()
-    deadline = None if remaining is None or remaining > _NO_DEADLINE_S else time.monotonic() + remaining
+    deadline = None if remaining is None or remaining > _NO_DEADLINE_S else Deadline.after(remaining)
     metadata = cast(Metadata, context.invocation_metadata() or ())
     return Call(path, metadata, context.peer(), deadline)
 

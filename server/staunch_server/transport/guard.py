@@ -1,35 +1,34 @@
 """The one guard between the transport and the servicers.
 
-It parses, limits, keeps deadlines, turns every error into a status with one ErrorInfo, counts and logs. There
-is one of it and no interceptor, since each of those costs some percent of a call.
+It parses, limits, keeps deadlines and turns every error into a status with one ErrorInfo; metrics and the log
+hear of each call that ended. There is one of it and no interceptor, since each of those costs some percent of
+a call.
 """
 
 import asyncio
-import itertools
-import logging
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, nullcontext
-from typing import Protocol, Self, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
 from google.protobuf.message import DecodeError
 
+from staunch_server.deadlines import Deadline, answer_by
 from staunch_server.errors import Code, Reason, Refusal, refusal_of, status
-from staunch_server.metrics import Metrics
+from staunch_server.events import CallEnded, Events
 from staunch_server.transport.seam import Call, Failure, StreamMethod, UnaryMethod
 
 MAX_UNARY_BYTES = 256 * 1024
 """The largest unary request; the transport's own limit is that of a stream's messages."""
 
-_SHORTEST_S = 0.001
-_MARGIN_S = 0.03
-_MARGIN_SHARE = 0.015  # gRPC rounds a deadline up by as much as 1 % on its way
-_MARGIN_MOST = 0.1
-_LOG_EVERY_S = 1.0
+SHORTEST_S = 0.001
+"""A call that arrives with less time than this is refused: nothing could be answered in it."""
+
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
-_LOG = logging.getLogger("staunch.calls")
+_POLL_S = 0.01
 
 
 class ProtoMessage(Protocol):
@@ -48,36 +47,66 @@ UnaryHandler = Callable[[Request, Call], Awaitable[ProtoMessage]]
 StreamHandler = Callable[[AsyncIterator[Request | Refusal], Call], AsyncGenerator[ProtoMessage, None]]
 
 
+@dataclass(slots=True)
+class Visit(Generic[Request]):
+    """One unary message on its way in.
+
+    Attributes:
+        raw: The bytes as they came.
+        call: The call that brought them.
+        request_type: What they should be.
+        request: What they are, once they have passed `parse`.
+    """
+
+    raw: bytes
+    call: Call
+    request_type: type[Request]
+    request: Request = field(init=False)
+
+
+Station: TypeAlias = Callable[[Visit[Any]], None]
+"""What a message passes on its way to the servicer; it raises a Refusal to end the call there."""
+
+
 class Guard:
     """Wraps servicers' methods into functions from bytes to bytes.
 
     Args:
-        metrics: Where calls are counted.
+        events: Where it is told that a call ended.
         max_calls: Unary calls in progress; one more is refused as OVERLOADED.
         max_streams: Streams in progress; one more is refused as OVERLOADED.
         default_deadline_s: Seconds that a unary call without a deadline may take.
         stream_idle_s: Seconds that the caller of a stream may be silent while we owe it no answer; 0 is for
             ever. Else a client that lives and does nothing holds its place among max_streams.
+        access: Who calls, and whether they may: what is asked before a word of theirs is read.
     """
 
     def __init__(
         self,
-        metrics: Metrics,
+        events: Events,
         *,
         max_calls: int,
         max_streams: int,
         default_deadline_s: float,
         stream_idle_s: float,
+        access: Sequence[Station] = (),
     ) -> None:
-        self._metrics = metrics
+        self._events = events
         self._max_calls = max_calls
         self._max_streams = max_streams
         self._default_deadline_s = default_deadline_s
         self._stream_idle_s = stream_idle_s
+        # The way in: every unary message passes these in this order, then the servicer's method.
+        self._way_in: Sequence[Station] = (
+            refuse_oversized,  # by its length alone
+            *access,
+            parse,
+            self._keep_time,
+            self._find_room,
+        )
         self._draining = False
         self._reading: set[asyncio.Timeout] = set()
-        self._last_logged: dict[Reason, float] = {}
-        self._ids = (f"{secrets.token_hex(6)}-{number:x}" for number in itertools.count())
+        self._made_ids = 0
         self.calls = 0
         """Unary calls in progress."""
         self.streams = 0
@@ -86,7 +115,7 @@ class Guard:
     def unary(
         self, request_type: type[Request], handler: UnaryHandler[Request], *, keeps_deadline: bool = False
     ) -> UnaryMethod:
-        """The guarded form of `async def handler(request, call) -> response`.
+        """Returns the guarded form of `async def handler(request, call) -> response`.
 
         Args:
             request_type: The message that the method takes.
@@ -98,31 +127,30 @@ class Guard:
         async def answer(raw: bytes, call: Call) -> bytes:
             started = self._begin(call)
             try:
-                _refuse_large(raw)
-                request = _parsed(request_type, raw)
-                deadline = self._answer_by(call, started)
-                self._admit(self.calls, self._max_calls, "calls")
+                visit = Visit(raw, call, request_type)
+                for station in self._way_in:
+                    station(visit)
                 self.calls += 1
                 try:
-                    async with nullcontext() if keeps_deadline else asyncio.timeout_at(deadline):
-                        response = await handler(request, call)
+                    async with nullcontext() if keeps_deadline else self._deadline(call).timeout():
+                        response = await handler(visit.request, call)
                 finally:
                     self.calls -= 1
                 encoded = response.SerializeToString()
             except asyncio.CancelledError:
-                self._count(call, started, Code.CANCELLED)
+                self._ended(call, started, Code.CANCELLED)
                 raise
             except (
                 Exception
             ) as error:  # The outermost guard: whatever comes, the caller gets a status of ours.
                 raise self._failed(error, call, started) from error
-            self._count(call, started, Code.OK)
+            self._ended(call, started, Code.OK)
             return encoded
 
         return answer
 
     def stream(self, request_type: type[Request], handler: StreamHandler[Request]) -> StreamMethod:
-        """The guarded form of an async generator `handler(requests, call)` of responses.
+        """Returns the guarded form of an async generator `handler(requests, call)` of responses.
 
         The handler's iterator gives a Refusal in the place of a malformed message, and ends when the caller
         closes or when the server drains; in the latter case the call ends as DRAINING after the last answer.
@@ -136,13 +164,13 @@ class Guard:
                     async for encoded in responses:
                         yield encoded
             except (asyncio.CancelledError, GeneratorExit):
-                self._count(call, started, Code.CANCELLED)
+                self._ended(call, started, Code.CANCELLED)
                 raise
             except (
                 Exception
             ) as error:  # The outermost guard: whatever comes, the caller gets a status of ours.
                 raise self._failed(error, call, started) from error
-            self._count(call, started, Code.OK)
+            self._ended(call, started, Code.OK)
 
         return answer
 
@@ -155,11 +183,11 @@ class Guard:
 
     async def idle(self, timeout_s: float) -> bool:
         """Waits at most timeout_s seconds for the calls in progress to end; True if none is left."""
-        end = time.monotonic() + timeout_s
+        deadline = Deadline.after(timeout_s)
         while self.calls or self.streams:
-            if time.monotonic() >= end:
+            if deadline.left() <= 0:
                 return False
-            await asyncio.sleep(0.01)  # Looked at, not signalled: a signal would cost every call.
+            await asyncio.sleep(_POLL_S)  # Looked at, not signalled: a signal would cost every call.
         return True
 
     async def _streamed(
@@ -174,7 +202,7 @@ class Guard:
         if first is None:
             self._refuse_if_draining()
             return
-        self._admit(self.streams, self._max_streams, "streams")
+        self._refuse_beyond(self.streams, self._max_streams, "streams")
         self.streams += 1
         try:
             async with aclosing(handler(self._requests(request_type, first, raw, turn), call)) as responses:
@@ -220,24 +248,28 @@ class Guard:
     def _begin(self, call: Call) -> float:
         call.request_id = _metadatum(call, "x-request-id")
         if not _REQUEST_ID.fullmatch(call.request_id):
-            call.request_id = next(self._ids)
+            self._made_ids += 1
+            call.request_id = f"{secrets.token_hex(6)}-{self._made_ids:x}"
         call.trailing.append(("x-request-id", call.request_id))
         return time.monotonic()
 
-    def _answer_by(self, call: Call, now: float) -> float:
-        """Sets and returns the moment to answer by: a little before the caller gives up, learning nothing."""
+    def _keep_time(self, visit: Visit[Any]) -> None:
+        """Sets until when to answer: a little before the caller gives up, or our own default."""
+        call = visit.call
         if call.deadline is None:
-            call.deadline = now + self._default_deadline_s
-            return call.deadline
-        remaining = call.deadline - now
-        if remaining < _SHORTEST_S:
+            call.deadline = Deadline.after(self._default_deadline_s)
+            return
+        if call.deadline.left() < SHORTEST_S:
             raise Refusal(
                 Reason.DEADLINE_EXCEEDED, "The deadline was over, or nearly, when the call arrived."
             )
-        call.deadline -= min(remaining * _MARGIN_MOST, _MARGIN_S + remaining * _MARGIN_SHARE)
-        return call.deadline
+        call.deadline = answer_by(call.deadline)
 
-    def _admit(self, in_progress: int, most: int, kind: str) -> None:
+    def _find_room(self, visit: Visit[Any]) -> None:
+        """Refuses a call beyond those that we take at once."""
+        self._refuse_beyond(self.calls, self._max_calls, "calls")
+
+    def _refuse_beyond(self, in_progress: int, most: int, kind: str) -> None:
         self._refuse_if_draining()
         if in_progress >= most:
             raise Refusal(
@@ -249,30 +281,46 @@ class Guard:
         if self._draining:
             raise Refusal(Reason.DRAINING, "This server is stopping; try again, another one answers.")
 
-    def _count(self, call: Call, started: float, code: Code, reason: str = "") -> None:
+    def _deadline(self, call: Call) -> Deadline:
+        return call.deadline or Deadline.after(self._default_deadline_s)
+
+    def _ended(
+        self,
+        call: Call,
+        started: float,
+        code: Code,
+        refusal: Refusal | None = None,
+        error: Exception | None = None,
+    ) -> None:
         seconds = time.monotonic() - started
-        self._metrics.call_ended(call.method, code.name, reason, call.model, seconds)
+        traceparent = _metadatum(call, "traceparent") if error is not None else ""
+        self._events.call_ended.emit(
+            CallEnded(call.method, call.request_id, call.model, code, seconds, refusal, error, traceparent)
+        )
 
     def _failed(self, error: Exception, call: Call, started: float) -> Failure:
+        """Makes the failure that the caller gets; of an unforeseen error only the id of the incident."""
         refusal = refusal_of(error, call.model)
-        if refusal is None:
-            refusal = _incident(error, call)
-        else:
-            self._log(refusal, call)
-        self._count(call, started, refusal.code, refusal.reason.name)
+        unforeseen = error if refusal is None else None
+        refusal = refusal or _incident()
+        self._ended(call, started, refusal.code, refusal, unforeseen)
         rich = status(refusal)
         return Failure(refusal.code, rich.message, rich.SerializeToString())
 
-    def _log(self, refusal: Refusal, call: Call) -> None:
-        """Logs callers' mistakes as DEBUG, what an operator can mend as WARNING once a second a reason."""
-        if refusal.code not in (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED):
-            _LOG.debug("%s request %s: %s", call.method, call.request_id, refusal)
-            return
-        now = time.monotonic()
-        if now - self._last_logged.get(refusal.reason, -_LOG_EVERY_S) >= _LOG_EVERY_S:
-            self._last_logged[refusal.reason] = now
-            cause = f" ({refusal.__cause__!r})" if refusal.__cause__ else ""
-            _LOG.warning("%s request %s: %s%s", call.method, call.request_id, refusal, cause)
+
+def refuse_oversized(visit: Visit[Any]) -> None:
+    """Refuses a message above `MAX_UNARY_BYTES`."""
+    if len(visit.raw) > MAX_UNARY_BYTES:
+        raise Refusal(
+            Reason.MESSAGE_TOO_LARGE,
+            f"Expected at most {MAX_UNARY_BYTES} bytes, got {len(visit.raw)}; "
+            "use BatchPredict for many customers.",
+        )
+
+
+def parse(visit: Visit[Any]) -> None:
+    """Reads the bytes as the message that the method takes."""
+    visit.request = _parsed(visit.request_type, visit.raw)
 
 
 class _Turn:
@@ -306,25 +354,17 @@ def _parsed(request_type: type[Request], raw: bytes) -> Request:
         return request_type.FromString(raw)
     except DecodeError:
         name = request_type.__name__
-        message = f"Expected the bytes of a staunch.v1.{name}, got {len(raw)} bytes that are none."
+        message = (
+            f"Expected the bytes of a staunch.v1.{name}, got {len(raw)} bytes that cannot be read as one."
+        )
         raise Refusal(Reason.MALFORMED_MESSAGE, message) from None
 
 
-def _refuse_large(raw: bytes) -> None:
-    if len(raw) > MAX_UNARY_BYTES:
-        raise Refusal(
-            Reason.MESSAGE_TOO_LARGE,
-            f"Expected at most {MAX_UNARY_BYTES} bytes, got {len(raw)}; use BatchPredict for many customers.",
-        )
-
-
-def _incident(error: Exception, call: Call) -> Refusal:
-    """Logs an unforeseen error under a new id; the caller learns the id and nothing else."""
-    incident = secrets.token_hex(8)
-    trace = _metadatum(call, "traceparent")
-    _LOG.error("incident %s: %s request %s %s", incident, call.method, call.request_id, trace, exc_info=error)
-    message = f"Something unforeseen happened; the server's log has it as incident {incident}."
-    return Refusal(Reason.INTERNAL, message, metadata={"incident_id": incident})
+def _incident() -> Refusal:
+    """What the caller is told of an unforeseen error: the id under which the log has it, and nothing else."""
+    incident_id = secrets.token_hex(8)
+    message = f"Something unforeseen happened; the server's log has it as incident {incident_id}."
+    return Refusal(Reason.INTERNAL, message, metadata={"incident_id": incident_id})
 
 
 def _metadatum(call: Call, key: str) -> str:

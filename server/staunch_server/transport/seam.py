@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from staunch_server.deadlines import Deadline
+
 Metadata = Sequence[tuple[str, str | bytes]]
 """Pairs of lower-case key and value; values are bytes where the key ends in "-bin"."""
 
@@ -20,7 +22,7 @@ class Call:
         method: The full name, "/staunch.v1.PredictionService/Predict".
         metadata: What the caller sent beside the message.
         peer: The caller's address, as the transport writes it.
-        deadline: The caller's, on the clock of `time.monotonic()` in seconds; None if there is none.
+        deadline: Until when the caller waits, if it said so; the guard makes it the time to have answered by.
         trailing: Sent after the answer or the error; the guard puts "x-request-id" there.
         request_id: The caller's x-request-id, or one that the guard made.
         model: The version that answers, "churn@3"; servicers set it, metrics and logs read it.
@@ -29,10 +31,15 @@ class Call:
     method: str
     metadata: Metadata
     peer: str
-    deadline: float | None
+    deadline: Deadline | None
     trailing: list[tuple[str, str | bytes]] = field(default_factory=list)
     request_id: str = ""
     model: str = ""
+
+    def answer_by(self) -> Deadline:
+        """Returns the deadline of a unary call, which the guard sets if the caller gave none."""
+        assert self.deadline is not None, "the guard sets it before a servicer sees the call"
+        return self.deadline
 
 
 @dataclass(eq=False)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,12 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from staunch_features.errors import DatabaseUnavailable
+from staunch_features.views.types import FeatureBatch
+from staunch_model_store.model import Scores
+from staunch_server.deadlines import Deadline, answer_by
 from staunch_server.metrics import Metrics
-from staunch_server.models.coalescer import Coalescer, Id, Row
+from staunch_server.models.coalescer import Coalescer
+from staunch_server.types import Id, Row
 
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -36,26 +39,28 @@ class Backend:
     ineligible: set[Id] = field(default_factory=set)
     broken: set[Id] = field(default_factory=set)
 
-    async def read(self, ids: Sequence[Id], as_of: datetime, timeout_s: float) -> Any:
+    async def read(self, ids: Sequence[Id], as_of: datetime, deadline: Deadline) -> FeatureBatch:
         self.queries.append((list(ids), as_of))
         try:
-            async with asyncio.timeout(timeout_s):
+            async with deadline.timeout():
                 await self.gate.wait()
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, TimeoutError):
+            # Ended before its answer: by nobody waiting any more, or by the same moment as a deadline.
             self.cancelled += 1
             raise
         if self.fails is not None:
             raise self.fails
-        return SimpleNamespace(
+        return FeatureBatch(
             values=np.array([[float(i), 2.0 * float(i)] for i in ids]),
             found=np.array([i not in self.missing for i in ids]),
             eligible=np.array([i not in self.missing | self.ineligible for i in ids]),
+            as_of=as_of,
             problems={place: "is null" for place, i in enumerate(ids) if i in self.broken},
         )
 
-    async def score(self, values: NDArray[np.float64]) -> Any:
+    async def score(self, values: NDArray[np.float64]) -> Scores:
         self.runs.append(values)
-        return SimpleNamespace(margins=values.sum(axis=1), probabilities=values.sum(axis=1))
+        return Scores(margins=values.sum(axis=1), probabilities=values.sum(axis=1))
 
 
 @pytest.fixture
@@ -238,7 +243,7 @@ async def test_a_late_call_is_dropped_before_the_query(
     backend: Backend, coalescer: Callable[..., Coalescer]
 ) -> None:
     made = coalescer()
-    tasks = await ask_during_flight(made, made.row(2, deadline=time.monotonic() + 0.02), made.row(3))
+    tasks = await ask_during_flight(made, made.row(2, deadline=Deadline.after(0.02)), made.row(3))
     with pytest.raises(TimeoutError):
         await tasks[1]
     backend.gate.set()
@@ -281,7 +286,7 @@ async def test_a_deadline_too_short_for_a_healthy_database_is_the_callers(
     backend: Backend, coalescer: Callable[..., Coalescer]
 ) -> None:
     with pytest.raises(TimeoutError, match="more time"):
-        await coalescer().row(1, deadline=time.monotonic() + 0.03)
+        await coalescer().row(1, deadline=Deadline.after(0.03))
     await settle()
     assert backend.cancelled == 1
 
@@ -290,11 +295,11 @@ async def test_a_silent_database_is_unavailable_before_the_callers_deadline(
     backend: Backend, coalescer: Callable[..., Coalescer]
 ) -> None:
     made = coalescer()
-    deadline = time.monotonic() + 0.3
-    tasks = await ask_during_flight(made, made.row(2, deadline=deadline))
+    caller = Deadline.after(0.3)
+    tasks = await ask_during_flight(made, made.row(2, deadline=answer_by(caller)))
     with pytest.raises(DatabaseUnavailable, match="expected rows"):
         await tasks[1]
-    assert time.monotonic() < deadline
+    assert caller.left() > 0
     tasks[0].cancel()
 
 
@@ -303,7 +308,7 @@ async def test_callers_queued_behind_a_silent_database_hear_that_it_is_unavailab
 ) -> None:
     made = coalescer(max_rows=1)
     until = time.monotonic() + 0.3
-    asked = [made.row(i, deadline=until + i / 100) for i in range(6)]
+    asked = [made.row(i, deadline=Deadline(until + i / 100)) for i in range(6)]
     outcomes = await asyncio.gather(*asked, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {DatabaseUnavailable}
     await settle()  # callers hear first, then the query that was theirs ends
@@ -314,7 +319,7 @@ async def test_a_query_that_takes_too_long_while_the_caller_has_time_is_unavaila
     coalescer: Callable[..., Coalescer],
 ) -> None:
     with pytest.raises(DatabaseUnavailable):
-        await coalescer(timeout_s=0.2).row(1, deadline=time.monotonic() + 60)
+        await coalescer(timeout_s=0.2).row(1, deadline=Deadline.after(60))
 
 
 async def test_a_caller_without_a_deadline_waits_no_longer_than_a_query_may_take(

@@ -14,6 +14,7 @@ from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore
+from staunch_server.types import Version
 
 MISFIT = view_text().replace("people.b,", "people.b AS c,")
 
@@ -116,7 +117,7 @@ async def test_a_refused_version_that_left_the_store_is_forgotten(
     await failure(predict(live, "churn@2"))
     (store.root / "churn" / "versions" / "2").rename(store.root / "gone")
     assert await reload(live) == {}
-    assert live.server.registry.state(("churn", 2)).state == mpb.MODEL_STATE_STORED
+    assert live.server.registry.status(Version("churn", 2)).state == "STORED"
     assert (await failure(predict(live, "churn@2"))).reason == "MODEL_NOT_FOUND"
 
 

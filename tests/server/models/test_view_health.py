@@ -17,7 +17,6 @@ from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_features.postgres.connection import opened
 from staunch_model_store.store import ModelStore
-from staunch_server.models import registry
 
 WITHOUT_B = view_text().replace("people.b,", "people.a AS b,")
 BREAK, MEND = "ALTER TABLE public.people RENAME b TO c", "ALTER TABLE public.people RENAME c TO b"
@@ -124,10 +123,8 @@ async def test_a_stream_finds_a_broken_view_out_too(live: Running, changing: Cha
     assert (await state(live, "churn@1"))[0] == mpb.MODEL_STATE_REFUSED
 
 
-async def test_a_broken_view_is_found_out_without_a_call(
-    live: Running, changing: Changing, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(registry, "_LOOK_S", 0.1)
+async def test_a_broken_view_is_found_out_without_a_call(live: Running, changing: Changing) -> None:
+    live.server.registry.look_s = 0.1
     await changing(BREAK)
     await until(lambda: shown(live, "churn") == {"REFUSED"})
     assert shown(live, "spend") == {"READY"}
@@ -221,9 +218,9 @@ ILL = (mpb.MODEL_STATE_REFUSED, "FAILED_PRECONDITION", {"REFUSED"})
 
 
 async def test_of_three_views_two_break_and_are_mended_and_state_and_metric_follow(
-    three: Running, changing: Changing, monkeypatch: pytest.MonkeyPatch
+    three: Running, changing: Changing
 ) -> None:
-    monkeypatch.setattr(registry, "_LOOK_S", 0.5)
+    three.server.registry.look_s = 0.5
     assert await states(three) == {"churn": ILL, "spend": WELL, "visits": WELL}
     assert three.server.registry.ready() == ["spend@1", "visits@1"]
     await changing("ALTER TABLE public.spend ALTER b TYPE text USING 'b' || b")
@@ -303,10 +300,10 @@ async def _answered_by(live: Running, version: int) -> bool:
 
 
 async def test_a_view_whose_table_is_locked_keeps_no_other_from_being_found_mended(
-    three: Running, changing: Changing, monkeypatch: pytest.MonkeyPatch
+    three: Running, changing: Changing
 ) -> None:
-    monkeypatch.setattr(registry, "_LOOK_S", 0.0)
-    monkeypatch.setattr(registry, "_CHECK_S", 0.2)
+    three.server.registry.look_s = 0.0
+    three.server.registry.check_s = 0.2
     async with changing.holding("LOCK TABLE public.spend"):
         await changing("ALTER TABLE public.visits RENAME b TO c")
         await until(lambda: shown(three, "visits") == {"REFUSED"})

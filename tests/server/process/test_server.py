@@ -15,9 +15,7 @@ from tests.server.harness.running import Publish, Running, Serve
 from staunch.v1 import model_service_pb2, prediction_service_pb2
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_model_store.store import ModelStore
-from staunch_server.models import aliases as pointers
-from staunch_server.models import registry
-from staunch_server.process import server as server_module
+from staunch_server.models import aliases, registry
 from staunch_server.process.server import Server
 from staunch_server.settings import SettingsError, load_settings
 
@@ -138,9 +136,8 @@ async def test_what_runs_beside_the_calls_begins_again_after_an_unforeseen_failu
     publish: Publish, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else one odd moment of the disk would end the following of aliases until somebody restarts."""
-    monkeypatch.setattr(server_module, "_AGAIN_S", 0.01)
     publish()
-    running = await serve(store_poll_s=0.02)
+    running = await serve(store_poll_s=0.02, again_s=0.01)
     failed = 0
 
     def fails_twice(*arguments: Any) -> Any:
@@ -148,9 +145,9 @@ async def test_what_runs_beside_the_calls_begins_again_after_an_unforeseen_failu
         failed += 1
         if failed <= 2:
             raise RuntimeError("unforeseen")
-        return pointers.read_pointing(*arguments)
+        return aliases.read_targets(*arguments)
 
-    monkeypatch.setattr(registry, "read_pointing", fails_twice)
+    monkeypatch.setattr(registry, "read_targets", fails_twice)
     publish()
     await until(lambda: running.server.registry.ready() == ["churn@2"])
     assert failed > 2

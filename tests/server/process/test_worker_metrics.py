@@ -18,12 +18,14 @@ from staunch_server.process.worker_metrics import WorkerMetrics
 LIFE = """
 import os, signal, sys
 from prometheus_client import CollectorRegistry
+from staunch_server.errors import Code
+from staunch_server.events import CallEnded
 from staunch_server.metrics import Metrics
 from staunch_server.process.worker_metrics import write_as
 write_as(int(sys.argv[1]))
 metrics = Metrics(CollectorRegistry())
 for seconds in (0.001, 0.2, 7.0):
-    metrics.call_ended("/Predict", "OK", "", "churn@1", seconds)
+    metrics.call_ended(CallEnded("/Predict", "r1", "churn@1", Code.OK, seconds))
 metrics.set_build("1", "aio")
 metrics.connections_max.labels("batch").set(2)
 if sys.argv[2] == "killed":

@@ -25,7 +25,7 @@ from tests.server.small_models import (
 from staunch import AsyncClient, Score
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_server.errors import Refusal
-from staunch_server.services.batch_predict import ROW_MESSAGE_BYTES, BatchPredictor
+from staunch_server.services.batch_predict import ROW_MESSAGE_BYTES, BatchPredictServicer
 from staunch_server.transport.seam import Call
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -283,7 +283,7 @@ async def test_no_more_than_two_chunks_are_in_flight_before_an_answer_is_taken(
             taken.append(i)
             yield ids_of(i)
 
-    predictor = BatchPredictor(live.server.registry, connections=2, timeout_s=5)
+    predictor = BatchPredictServicer(live.server.registry, connections=2, timeout_s=5)
     answers = predictor.batch_predict(requests(), Call("BatchPredict", [], "", None))
     first = await anext(answers)
     await asyncio.sleep(0.05)

@@ -180,7 +180,7 @@ async def test_a_handler_sees_a_monotonic_deadline_of_its_own(shell: StartShell)
     left: list[float] = []
 
     async def measuring(request: Any, call: Any) -> pb.PredictResponse:
-        left.append(call.deadline - asyncio.get_running_loop().time())
+        left.append(call.answer_by().left())
         return pb.PredictResponse()
 
     server = await shell(predict=measuring, default_deadline_s=5.0)

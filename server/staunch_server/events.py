@@ -1,0 +1,86 @@
+"""What happens in a serving process that others want to hear of: metrics, the log, and what comes after them.
+
+Whoever makes something happen emits an event and knows no listener; the composition root subscribes them.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from staunch_server.errors import Code, Refusal
+from staunch_server.types import Version, VersionStatus
+
+_LOG = logging.getLogger("staunch.events")
+
+Event = TypeVar("Event")
+
+
+class Signal(Generic[Event]):
+    """One kind of event and who listens to it (the observer pattern)."""
+
+    def __init__(self) -> None:
+        self._listeners: tuple[Callable[[Event], None], ...] = ()
+
+    def subscribe(self, listener: Callable[[Event], None]) -> None:
+        """Calls the listener with each event from now on, after those that subscribed before it."""
+        self._listeners = (*self._listeners, listener)
+
+    def emit(self, event: Event) -> None:
+        """Tells all listeners; one that fails is logged, and neither stops the others nor what happened."""
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:  # A listener's mistake must not cost a caller the answer.
+                _LOG.exception("a listener of %s failed", type(event).__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """A call ended, well or not.
+
+    Attributes:
+        method: The full method name.
+        request_id: The caller's, or one that we made.
+        model: The version that answered or was to, "churn@3"; empty if it never came to that.
+        code: The status code; CANCELLED if the caller went away.
+        seconds: From the message's arrival to its answer.
+        refusal: Why there was no answer; None if there was one, or the caller went away.
+        error: What nobody foresaw, if that is the reason; `refusal` then holds its incident id.
+        traceparent: As the caller sent it; empty if it did not.
+    """
+
+    method: str
+    request_id: str
+    model: str
+    code: Code
+    seconds: float
+    refusal: Refusal | None = None
+    error: BaseException | None = None
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionChanged:
+    """What this process does with a version of the store changed."""
+
+    version: Version
+    before: VersionStatus
+    after: VersionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class LoadEnded:
+    """An attempt to load a version ended: `outcome` is "ready" or the reason by which it failed."""
+
+    version: Version
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Every signal of one serving process."""
+
+    call_ended: Signal[CallEnded] = field(default_factory=Signal)
+    version_changed: Signal[VersionChanged] = field(default_factory=Signal)
+    load_ended: Signal[LoadEnded] = field(default_factory=Signal)

@@ -1,0 +1,1 @@
+"""What a serving process tells its operators beside metrics."""
