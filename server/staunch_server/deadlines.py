@@ -1,9 +1,7 @@
 """Until when a call may take, and what is kept back of its time so that our answer still arrives."""
 
-from staunch_features.postgres import deadlines
-
-Deadline = deadlines.Deadline
-"""A moment until when something may take: the same for the guard and for the database's connections."""
+# The same class for the guard and for the database's connections: who says "until" means one clock.
+from staunch_features.postgres.deadlines import Deadline as Deadline
 
 # gRPC rounds a deadline up by as much as 1 % on its way, and the answer has to travel back: 30 ms and 1.5 %
 # of the time, at most a tenth of it.

@@ -8,9 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from staunch_features.views import types as view_types
-
-Id = view_types.Id
+Id = int | str
 """A bigint, or a text or uuid key, in canonical form."""
 
 Floats = NDArray[np.float64]

@@ -22,7 +22,7 @@ PACKAGES: Mapping[str, Path] = {
 PROGRAMS: Mapping[str, Path] = {"tools": ROOT / "tools", "bench": ROOT / "bench"}
 """What we run from the tree and ship in no wheel."""
 
-_SERVER_LEAVES = {f"staunch_server.{leaf}" for leaf in ("errors", "metrics", "types", "deadlines")}
+_SERVER_LEAVES = {f"staunch_server.{leaf}" for leaf in ("errors", "events", "metrics", "types", "deadlines")}
 _BESIDE_THE_GUARD = {*_SERVER_LEAVES, "staunch_server.settings"}
 
 _FEW: Mapping[str, set[str]] = {
@@ -30,7 +30,12 @@ _FEW: Mapping[str, set[str]] = {
     "staunch": {"staunch.v1"},
     "staunch_sql": set(),
     "staunch_features.errors": set(),
-    "staunch_features.postgres": {"staunch_features.errors", "staunch_sql"},
+    "staunch_features.postgres.deadlines": set(),
+    "staunch_features.postgres": {
+        "staunch_features.errors",
+        "staunch_features.postgres.deadlines",
+        "staunch_sql",
+    },
     "staunch_features.views": {"staunch_features.postgres"},
     "staunch_features.checks": {"staunch_features.views"},
     "staunch_local.postgres": {"staunch_features.errors", "staunch_sql"},
@@ -42,8 +47,11 @@ _FEW: Mapping[str, set[str]] = {
     "staunch_model_store": {"staunch_model_store.errors"},
     "staunch_training": {"staunch_features.checks", "staunch_model_store"},
     "staunch_server.types": set(),
-    "staunch_server.deadlines": set(),
-    "staunch_server.metrics": set(),
+    # The server and the database have one clock.
+    "staunch_server.deadlines": {"staunch_features.postgres.deadlines"},
+    # Metrics listen to events; whoever makes something happen knows the events and no listener.
+    "staunch_server.events": {"staunch_server.errors", "staunch_server.types"},
+    "staunch_server.metrics": {"staunch_server.events"},
     # Of the store only the pattern of a model's name, so that a setting and a folder agree on it.
     "staunch_server.settings": {"staunch_model_store"},
     "staunch_server.errors": {"staunch_features.errors", "staunch_model_store.errors"},
@@ -52,8 +60,7 @@ _FEW: Mapping[str, set[str]] = {
     "staunch_server.access": _BESIDE_THE_GUARD,
     "staunch_server.admission": _BESIDE_THE_GUARD,
     "staunch_server.telemetry": _BESIDE_THE_GUARD,
-    # The contract too: a batch writes the tail that all its answers share.
-    "staunch_server.models": {*_SERVER_LEAVES, "staunch_features.views", "staunch_model_store", "staunch.v1"},
+    "staunch_server.models": {*_SERVER_LEAVES, "staunch_features.views", "staunch_model_store"},
     "staunch_server.services": {"staunch_server.models", "staunch_server.transport.seam", "staunch.v1"},
 }
 
@@ -69,7 +76,7 @@ ARROWS: Mapping[str, set[str]] = {
 """Each room and the rooms that it may import, as the plan of the house draws them. An arrow is transitive:
 who may import a room may import what that room may. A module lies in the room of the longest prefix."""
 
-TO_COME = {f"staunch_server.{room}" for room in ("access", "admission", "telemetry", "types", "deadlines")}
+TO_COME = {f"staunch_server.{room}" for room in ("access", "admission")}
 """Rooms whose place is kept and whose first module is still to be written."""
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -42,7 +42,6 @@ UNCOMMENTED = {
     "staunch_training.train._read": "one date after the other",
     "staunch_server.metrics._define_steps": "one metric a line, each with its help text",
     "staunch_server.metrics._define_state": "one metric a line, each with its help text",
-    "staunch_server.models.served.__init__": "one field a line",
     "staunch_server.process.http._handler": "one address after the other",
     "staunch_server.process.server._services": "one method a line",
     "staunch_server.process.server.__init__": "one part a line",

@@ -7,9 +7,8 @@ from staunch_features.errors import ViewError
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, header_line
 from staunch_features.views.signature import MAX_KEY_BYTES, SQL_TYPES
-from staunch_features.views.source import canonical_id
 from staunch_features.views.sql_errors import view_errors
-from staunch_features.views.types import Id
+from staunch_features.views.types import Id, canonical_id
 
 SAMPLE_IDS = 10_000
 """How many ids speak for all."""

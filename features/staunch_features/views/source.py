@@ -1,6 +1,5 @@
 """From ids and a moment to a matrix of features, by one SQL statement."""
 
-import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,30 +23,6 @@ from staunch_features.views.types import FeatureBatch, Id, LabelBatch, ViewSigna
 # element its length and its eight bytes, all big-endian (PostgreSQL: src/backend/utils/adt/arrayfuncs.c).
 _MATRIX_HEAD_BYTES = 28
 _ELEMENT = np.dtype([("length", ">i4"), ("value", ">f8")])
-
-
-def canonical_id(id_type: str, raw: Id) -> Id:
-    """Returns an id in the one form in which the database gives it back.
-
-    Args:
-        id_type: `int64`, `text` or `uuid`.
-        raw: What the caller gave.
-
-    Raises:
-        ValueError: It is no id of that type.
-    """
-    if id_type == "int64":
-        if isinstance(raw, int) and 1 <= raw < 2**63:
-            return raw
-        raise ValueError(f"expected an id from 1 to 2^63 - 1, got {raw!r}")
-    if not isinstance(raw, str) or not raw or "\0" in raw:
-        raise ValueError(f"expected a key of one or more characters without NUL, got {raw!r}")
-    if id_type == "text":
-        return raw
-    try:
-        return str(uuid.UUID(raw))
-    except ValueError:
-        raise ValueError(f"expected a uuid, got {raw!r}") from None
 
 
 class FeatureSource:

@@ -53,7 +53,7 @@ class Served:
         coalescer: Joins calls of one customer.
     """
 
-    def __init__(  # noqa: PLR0913 - the composition root's parts, by name
+    def __init__(
         self,
         model: LoadedModel,
         stored: StoredVersion,

@@ -1,4 +1,4 @@
-"""From a request's subject to a score, and from a score to the messages that answer."""
+"""From a score to the messages that answer."""
 
 import math
 from dataclasses import dataclass
@@ -11,18 +11,13 @@ from staunch.v1.prediction_service_pb2 import (
     RISK_BAND_LOW,
     RISK_BAND_MEDIUM,
     RISK_BAND_UNSPECIFIED,
-    ExplainRequest,
     FeatureValue,
     ModelReference,
-    PredictRequest,
     PredictResponse,
     RiskBand,
 )
-from staunch_server.errors import Reason, Refusal, Resource
 from staunch_server.models.served import Served
-from staunch_server.services.request import given, live
-from staunch_server.transport.seam import Call
-from staunch_server.types import Floats, Id, Row
+from staunch_server.types import Floats
 
 # By the number of `types.RiskBand`.
 _BANDS = (RISK_BAND_UNSPECIFIED, RISK_BAND_LOW, RISK_BAND_MEDIUM, RISK_BAND_HIGH)
@@ -45,23 +40,6 @@ class Answer:
     as_of: datetime | None
 
 
-async def answer(served: Served, request: PredictRequest | ExplainRequest, call: Call) -> Answer:
-    """Scores what a request asks about: given features as they are, a customer through the coalescer.
-
-    Raises:
-        Refusal: By the reason table.
-    """
-    if request.WhichOneof("subject") == "features":
-        values = given(served, request)
-        scores = await served.score(values[None])
-        served.count(scored=1, failed=0)
-        return Answer(values, float(scores.probabilities[0]), None)
-    asked = live(served, request)
-    row = await served.coalescer.row(asked.id, asked.as_of, asked.overrides, call.answer_by())
-    _refuse_unscored(served, asked.id, row)
-    return Answer(row.values, row.probability, row.as_of if served.manifest.uses_as_of else None)
-
-
 def respond(served: Served, answered: Answer, *, include: bool) -> PredictResponse:
     """Returns the message of a score; include adds the values it was computed from."""
     response = PredictResponse(
@@ -75,26 +53,6 @@ def respond(served: Served, answered: Answer, *, include: bool) -> PredictRespon
             # Reading a key of a proto map makes it, without a kind: null.
             set_value(response.features[name], value)
     return response
-
-
-def _refuse_unscored(served: Served, id_: Id, row: Row) -> None:
-    """Raises what a row without a score means; nothing if it has one."""
-    if row.found and row.eligible and not row.problem:
-        return
-    customer = Resource("customer", str(id_))
-    when = f"at {row.as_of.isoformat()}" if served.manifest.uses_as_of else "now"
-    if not row.found:
-        message = f"Expected a customer that the view knows {when}, got {id_}; look the id up."
-        raise Refusal(Reason.CUSTOMER_NOT_FOUND, message, resource=customer)
-    if not row.eligible:
-        moment = "ask for an as_of_time at which it is, or " if served.manifest.uses_as_of else ""
-        message = (
-            f"Expected a customer who is eligible {when}, got {id_}, for whom _eligible of the view "
-            f"{served.manifest.view} is not true; {moment}leave them out."
-        )
-        raise Refusal(Reason.CUSTOMER_NOT_ELIGIBLE, message, resource=customer)
-    if row.problem:
-        raise served.view_error(f"for {id_} {when}, {row.problem}")
 
 
 def risk_band(served: Served, probability: float) -> RiskBand.ValueType:

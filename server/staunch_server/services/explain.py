@@ -16,7 +16,8 @@ from staunch_model_store import model
 from staunch_server.errors import Reason, Refusal, Resource, Violation
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
-from staunch_server.services.answer import Answer, answer, respond, set_value
+from staunch_server.services.answer import Answer, respond, set_value
+from staunch_server.services.predict import score
 from staunch_server.transport.seam import Call
 
 
@@ -40,7 +41,7 @@ class ExplainServicer:
         served = await self._registry.resolve(request.model, call.answer_by())
         call.model = served.name
         _refuse_unexplainable(served, request)
-        answered = await answer(served, request, call)
+        answered = await score(served, request, call)
         async with call.answer_by().timeout():
             explained = await served.explain(answered.values)
         return ExplainResponse(

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from staunch.v1.prediction_service_pb2 import ExplainRequest, FeatureValue, PredictRequest
 from staunch_features.views.signature import MAX_KEY_BYTES
-from staunch_features.views.source import canonical_id
+from staunch_features.views.types import canonical_id
 from staunch_server.errors import Reason, Refusal, Violation, clip
 from staunch_server.models.served import Served
 from staunch_server.types import Floats, Id, Overrides

@@ -15,7 +15,8 @@ from tests.features.churn.reference import features
 
 from staunch_features.errors import DatabaseUnavailable, ViewError
 from staunch_features.postgres.pool import Database
-from staunch_features.views.source import FeatureSource, canonical_id
+from staunch_features.views.source import FeatureSource
+from staunch_features.views.types import canonical_id
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 KEYS = {
