@@ -87,7 +87,9 @@ class Serve:
         """Starts a server on a free port; `settings` replace the usual ones."""
         usual = {"port": 0, "store": self.store.root, "database_reader_url": self.url, "drain_s": 5.0}
         own = await self.stack.enter_async_context(AsyncExitStack())
-        server = await own.enter_async_context(serving(load_settings(usual | settings), CollectorRegistry(), again_s=again_s))
+        server = await own.enter_async_context(
+            serving(load_settings(usual | settings), CollectorRegistry(), again_s=again_s)
+        )
         channel = aio.insecure_channel(f"127.0.0.1:{server.port}", options=OWN_CONNECTION)
         own.push_async_callback(channel.close)
         return Running(server, channel, PredictionServiceStub(channel), ModelServiceStub(channel), own.aclose)
