@@ -10,10 +10,10 @@ from staunch_server.deadlines import Deadline, answer_by
 
 
 @given(st.floats(0.01, 3600))
-def test_the_reserve_is_30_ms_and_a_share_but_never_more_than_a_tenth(seconds: float) -> None:
+def test_the_reserve_is_50_ms_and_2_percent_but_never_more_than_15_percent(seconds: float) -> None:
     caller = Deadline.after(seconds)
     reserve = caller.at - answer_by(caller).at
-    expected = min(0.1 * seconds, 0.03 + 0.015 * seconds)
+    expected = min(0.15 * seconds, 0.05 + 0.02 * seconds)
     assert reserve == pytest.approx(expected, rel=0.05, abs=0.002)
 
 
