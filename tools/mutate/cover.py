@@ -1,6 +1,7 @@
 """Which tests run which lines, and so can notice a mutant."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +22,14 @@ class Cover:
         tests_by_line: The tests that run a line, by file and line; "" stands for the imports.
         failed: The tests that failed without a mutant.
         places: The folders of the tests, the mirror first.
+        libraries: The modules of others that the tests load.
     """
 
     durations_s: Mapping[str, float]
     tests_by_line: Mapping[str, Mapping[int, Sequence[str]]]
     failed: Sequence[str]
     places: Sequence[str]
+    libraries: Sequence[str]
 
     def tests_for(self, mutant: Mutant) -> list[list[str]]:
         """Returns the tests that can notice a mutant, place by place, the quickest file first.
@@ -59,18 +62,18 @@ def measure(copy: Copy, mirror: Sequence[str], sources: Sequence[Path]) -> Cover
     Raises:
         SystemExit: No test passes.
     """
-    data, times = copy.root / ".coverage", copy.root / ".times"
-    folders = ",".join(sorted({str(copy.root / path.parent) for path in sources}))
-    run = ["-m", "coverage", "run", "--rcfile=/dev/null", f"--data-file={data}", f"--source={folders}"]
-    pytest = ["-m", "pytest", "-q", "--tb=short", "-p", "coverage_contexts", *mirror]
-    code, printed = copy.run([*run, *pytest], _MEASURING_LIMIT_S, MUTATE_TIMES=str(times))
-    if not times.exists() or not json.loads(times.read_text())["passed"]:
+    lines, found = copy.root / ".lines", copy.root / ".found"
+    folders = os.pathsep.join(sorted({str(copy.root / path.parent) for path in sources}))
+    arguments = ["-q", "--tb=short", "-p", "coverage_contexts", *mirror]
+    variables = {"MUTATE_SOURCES": folders, "MUTATE_LINES": str(lines), "MUTATE_FOUND": str(found)}
+    code, printed = copy.pytest(arguments, _MEASURING_LIMIT_S, **variables)
+    told = json.loads(found.read_text()) if found.exists() else {"passed": {}}
+    if not told["passed"]:
         raise SystemExit(f"mutate: the tests do not pass without a mutant (exit code {code}):\n{printed}")
-    told = json.loads(times.read_text())
-    stored = CoverageData(str(data))
+    stored = CoverageData(str(lines))
     stored.read()
-    lines = {str(path): stored.contexts_by_lineno(str(copy.root / path)) for path in sources}
-    return Cover(told["passed"], lines, told["failed"], mirror)
+    by_line = {str(path): stored.contexts_by_lineno(str(copy.root / path)) for path in sources}
+    return Cover(told["passed"], by_line, told["failed"], mirror, told["libraries"])
 
 
 def file_of(test: str) -> str:

@@ -1,11 +1,12 @@
-"""A pytest plugin for `tools.mutate`: which test ran a line, how long it took, whether it passed.
+"""A pytest plugin for `make mutate`: which test runs which line, how long it takes, whether it passes.
 
-Loaded by `-p coverage_contexts` under `coverage run`, in the processes of the tests; it imports nothing of
-ours. What is found is written to the file that `MUTATE_TIMES` names.
+Loaded by `-p coverage_contexts` in the process of the tests, before anything of ours. `MUTATE_SOURCES` names
+the folders whose lines count; `MUTATE_FOUND` and `MUTATE_LINES` the files for what is found.
 """
 
 import json
 import os
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from time import perf_counter
@@ -13,6 +14,15 @@ from time import perf_counter
 import pytest
 from coverage import Coverage
 
+_PYTESTS_OWN = ("pytest", "_pytest", "coverage", "xdist", "execnet", "faker", "_hypothesis")
+_NOT_BEFORE_A_FORK = ("grpc", "pygrpc_native")  # they keep threads and locks
+
+_coverage = Coverage(
+    data_file=os.environ["MUTATE_LINES"],
+    config_file=False,
+    source=os.environ["MUTATE_SOURCES"].split(os.pathsep),
+)
+_coverage.start()
 _durations_s: dict[str, float] = {}
 _failed: set[str] = set()
 
@@ -20,16 +30,13 @@ _failed: set[str] = set()
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Names the test to coverage while it runs, its fixtures included."""
-    coverage = Coverage.current()
     began = perf_counter()
-    if coverage:
-        coverage.switch_context(item.nodeid)
+    _coverage.switch_context(item.nodeid)
     try:
         return (yield)
     finally:
         _durations_s[item.nodeid] = perf_counter() - began
-        if coverage:
-            coverage.switch_context("")
+        _coverage.switch_context("")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -39,6 +46,16 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish() -> None:
-    """Writes the seconds of each test that passed."""
+    """Writes the seconds of each test that passed, and the libraries that were loaded."""
+    _coverage.stop()
+    _coverage.save()
     passed = {name: seconds for name, seconds in _durations_s.items() if name not in _failed}
-    Path(os.environ["MUTATE_TIMES"]).write_text(json.dumps({"passed": passed, "failed": sorted(_failed)}))
+    found = {"passed": passed, "failed": sorted(_failed), "libraries": sorted(_libraries())}
+    Path(os.environ["MUTATE_FOUND"]).write_text(json.dumps(found))
+
+
+def _libraries() -> Generator[str, None, None]:
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None) or ""
+        if "site-packages" in file and not name.startswith((*_PYTESTS_OWN, *_NOT_BEFORE_A_FORK)):
+            yield name
