@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,11 @@ def test_a_published_version_is_read_back_with_its_files(store: ModelStore) -> N
     assert read.files == FILES
     assert read.digest.startswith("sha256:")
     assert read.manifest.files["card.html"].size_bytes == 3
+
+
+def test_another_user_can_read_a_published_version_and_nobody_else_change_it(store: ModelStore) -> None:
+    store.publish("churn", built)
+    assert stat.S_IMODE(folder(store).stat().st_mode) == 0o755
 
 
 def test_versions_count_on_and_are_listed_newest_first(store: ModelStore) -> None:
