@@ -57,7 +57,12 @@ def unavailable(error: BaseException) -> bool:
 
 
 async def connect(
-    url: str, *, timeout_s: float = 5, read_only: bool = False, statement_timeout_s: float | None = None
+    url: str,
+    *,
+    timeout_s: float = 5,
+    read_only: bool = False,
+    statement_timeout_s: float | None = None,
+    minimum_major: int = MINIMUM_MAJOR,
 ) -> Connection:
     """Opens a connection set up as all of ours are: UTC, a fixed search path, generic plans, no JIT.
 
@@ -67,10 +72,11 @@ async def connect(
         read_only: Whether transactions may only read.
         statement_timeout_s: How long a statement may take that is given no timeout of its own; None is
             for ever.
+        minimum_major: The oldest PostgreSQL to accept.
 
     Raises:
         DatabaseUnavailable: It cannot be reached in time, or refuses us.
-        DatabaseTooOld: The server is older than PostgreSQL 15.
+        DatabaseTooOld: The server is older than `minimum_major`.
     """
     settings = {**_SETTINGS, "default_transaction_read_only": "on" if read_only else "off"}
     try:
@@ -96,7 +102,7 @@ async def connect(
             f"cannot connect to {place(url)}: {error}; see that it runs, and that its URL, "
             "postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE, is right"
         ) from error
-    await _check_version(connection, url)
+    _check_version(connection, url, minimum_major)
     return connection
 
 
@@ -131,12 +137,12 @@ def outages_of(url: str) -> Iterator[None]:
         raise DatabaseUnavailable(f"{place(url)} went away or cannot serve now: {error}") from error
 
 
-async def _check_version(connection: Connection, url: str) -> None:
+def _check_version(connection: Connection, url: str, minimum_major: int) -> None:
     major = connection.get_server_version().major
-    if major < MINIMUM_MAJOR:
+    if major < minimum_major:
         connection.terminate()
         raise DatabaseTooOld(
-            f"{place(url)} is PostgreSQL {major}: expected {MINIMUM_MAJOR} or newer; "
+            f"{place(url)} is PostgreSQL {major}: expected {minimum_major} or newer; "
             "upgrade it, or name a newer one in STAUNCH_DATABASE_URL"
         )
 

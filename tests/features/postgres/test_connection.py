@@ -1,30 +1,45 @@
 """How connections are set up, and what their failures mean, with a real server."""
 
+import asyncio
+import contextlib
 import traceback
 
 import asyncpg
 import pytest
+from tests.harness.processes import frozen
+from tests.harness.waiting import until
 
 from staunch_features.errors import DatabaseTooOld, DatabaseUnavailable
-from staunch_features.postgres import connection as connection_module
-from staunch_features.postgres.connection import connect, opened, unavailable
+from staunch_features.postgres.connection import MINIMUM_MAJOR, SETTLE_S, connect, opened, unavailable
 from staunch_local.postgres.cluster import SUPERUSER
+from staunch_local.postgres.server import EmbeddedPostgres
 
 
-async def test_every_connection_has_our_settings(server):
+async def test_every_connection_has_our_settings(server: EmbeddedPostgres) -> None:
     connection = await connect(server.reader_url, read_only=True)
     names = ["TimeZone", "search_path", "jit", "plan_cache_mode", "max_parallel_workers_per_gather"]
     values = [await connection.fetchval(f"SHOW {name}") for name in [*names, "default_transaction_read_only"]]
     assert values == ["UTC", "staunch, public", "off", "force_generic_plan", "0", "on"]
+    assert await connection.fetchval("SHOW application_name") == "staunch"
+    assert await connection.fetchval("SHOW client_connection_check_interval") == "1s"
     await connection.close()
 
 
-async def test_a_server_that_is_too_old_is_refused_in_one_line(server, monkeypatch):
-    monkeypatch.setattr(connection_module, "MINIMUM_MAJOR", 99)
+async def test_a_server_that_is_too_old_is_refused_in_one_line(server: EmbeddedPostgres) -> None:
+    connection = await connect(server.reader_url)
+    major = connection.get_server_version().major
+    await connection.close()
+    just_new_enough = await connect(server.reader_url, minimum_major=major)
+    await just_new_enough.close()
     with pytest.raises(
-        DatabaseTooOld, match=r"^the database at \S+ is PostgreSQL \d+: expected 99 or newer; upgrade"
+        DatabaseTooOld,
+        match=rf"^the database at \S+ is PostgreSQL {major}: expected {major + 1} or newer; upgrade",
     ):
-        await connect(server.reader_url)
+        await connect(server.reader_url, minimum_major=major + 1)
+
+
+def test_postgresql_15_is_the_oldest_that_we_take() -> None:
+    assert MINIMUM_MAJOR == 15
 
 
 @pytest.mark.parametrize(
@@ -40,7 +55,7 @@ async def test_a_server_that_is_too_old_is_refused_in_one_line(server, monkeypat
         "postgresql://127.0.0.1:1/staunch?user=someone&password=hush",
     ],
 )
-async def test_an_unreachable_database_is_named_without_its_password(url):
+async def test_an_unreachable_database_is_named_without_its_password(url: str) -> None:
     with pytest.raises(DatabaseUnavailable) as caught:
         await connect(url, timeout_s=2)
     told = "".join(traceback.format_exception(caught.value)).partition("DatabaseUnavailable:")[2]
@@ -48,14 +63,14 @@ async def test_an_unreachable_database_is_named_without_its_password(url):
     assert "staunch" in told
 
 
-async def test_a_wrong_password_is_told_without_the_password(server):
+async def test_a_wrong_password_is_told_without_the_password(server: EmbeddedPostgres) -> None:
     url = server.reader_url.replace("staunch_reader:", "staunch_reader:not")
     with pytest.raises(DatabaseUnavailable, match="password authentication failed") as caught:
         await connect(url)
     assert url not in str(caught.value)
 
 
-def test_what_means_that_the_database_is_away():
+def test_what_means_that_the_database_is_away() -> None:
     away = [
         ConnectionRefusedError(),
         asyncpg.ConnectionDoesNotExistError(),
@@ -68,6 +83,9 @@ def test_what_means_that_the_database_is_away():
         asyncpg.QueryCanceledError(),  # by an operator or a time limit of the server's
         asyncpg.LockNotAvailableError(),
         asyncpg.IdleInTransactionSessionTimeoutError(),
+        asyncpg.InterfaceError("connection is closed"),
+        asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress"),
+        DatabaseUnavailable(),
     ]
     here = [
         TimeoutError(),
@@ -76,13 +94,74 @@ def test_what_means_that_the_database_is_away():
         asyncpg.StatementTooComplexError(),
         asyncpg.DataCorruptedError(),
         asyncpg.InterfaceError("wrong argument"),
+        asyncpg.InternalClientError("unexpected message"),
+        DatabaseTooOld(),
         ValueError(),
     ]
     assert all(map(unavailable, away))
     assert not any(map(unavailable, here))
 
 
-async def test_a_database_that_dies_during_long_work_is_unavailable_and_no_traceback(server):
+def _with_code(code: str | None) -> asyncpg.PostgresError:
+    error = asyncpg.PostgresError("as the server words it")
+    error.sqlstate = code
+    return error
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("08000", "08P01", "40001", "40P01", "53000", "53400", "57014", "57P05", "58000", "58P01"),
+        *("25P03", "25P04", "55P03"),
+    ],
+)
+def test_a_code_that_blames_the_server_or_the_moment_means_away(code: str) -> None:
+    assert unavailable(_with_code(code))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("0A000", "09000", "39000", "42501", "42P01", "54001", "56000", "XX001"),
+        *("25000", "25006", "25P01", "25P02", "55000", "55006", "55P02", "55P04", "P0001", "", None),
+    ],
+)
+def test_a_code_that_blames_the_statement_or_its_data_does_not(code: str | None) -> None:
+    assert not unavailable(_with_code(code))
+
+
+@pytest.mark.parametrize(
+    ("setting", "statement"),
+    [("idle_in_transaction_session_timeout", None), ("transaction_timeout", "SELECT pg_sleep(30)")],
+)
+async def test_a_transaction_over_the_servers_limit_is_unavailable(
+    server: EmbeddedPostgres, setting: str, statement: str | None
+) -> None:
+    async def work() -> None:
+        async with opened(server.reader_url) as connection:
+            await connection.execute(f"SET {setting} = '50ms'")
+            await connection.execute("BEGIN")
+            if statement is None:
+                await until(connection.is_closed)
+            await connection.execute(statement or "SELECT 42")
+
+    with pytest.raises(DatabaseUnavailable, match="went away"):
+        await work()
+
+
+async def test_nobody_waits_long_for_the_goodbye_of_a_frozen_database(server: EmbeddedPostgres) -> None:
+    async with asyncio.timeout(4 * SETTLE_S):
+        async with opened(server.reader_url) as connection:
+            await connection.fetchval("SELECT 42")
+            thaw = contextlib.ExitStack()
+            thaw.enter_context(frozen(server.pid))
+        assert connection.is_closed()
+    thaw.close()
+
+
+async def test_a_database_that_dies_during_long_work_is_unavailable_and_no_traceback(
+    server: EmbeddedPostgres,
+) -> None:
     async def work() -> None:
         async with opened(server.reader_url) as connection:
             backend = await connection.fetchval("SELECT pg_backend_pid()")

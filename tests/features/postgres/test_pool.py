@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import random
 import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import asyncpg
 import pytest
@@ -12,9 +14,8 @@ from tests.harness.databases import count_connections, until_connections
 from tests.harness.processes import family, frozen
 
 from staunch_features.errors import DatabaseUnavailable
-from staunch_features.postgres import pool as database_module
-from staunch_features.postgres.connection import connect
-from staunch_features.postgres.pool import Database
+from staunch_features.postgres.connection import SETTLE_S, connect
+from staunch_features.postgres.pool import MAX_AGE_S, Database
 from staunch_local.postgres.cluster import SUPERUSER
 from staunch_local.postgres.server import EmbeddedPostgres
 
@@ -40,7 +41,7 @@ async def _backend(pool: Database) -> int:
 # The pool -----------------------------------------------------------------------------------------
 
 
-async def test_an_owner_may_write_and_a_read_only_pool_may_not(server):
+async def test_an_owner_may_write_and_a_read_only_pool_may_not(server: EmbeddedPostgres) -> None:
     owner = await connect(server.owner_url)
     await owner.execute("CREATE TEMPORARY TABLE scratch ()")
     await owner.close()
@@ -51,19 +52,19 @@ async def test_an_owner_may_write_and_a_read_only_pool_may_not(server):
     await pool.close()
 
 
-async def test_nothing_connects_before_it_is_asked(server, pool):
+async def test_nothing_connects_before_it_is_asked(server: EmbeddedPostgres, pool: Database) -> None:
     assert (pool.in_use, pool.size) == (0, 3)
     assert await count_connections(server) == 0
 
 
-async def test_connections_are_reused_and_bounded(server, pool):
+async def test_connections_are_reused_and_bounded(server: EmbeddedPostgres, pool: Database) -> None:
     backends = {await _backend(pool) for _ in range(5)}
     assert len(backends) == 1
     await asyncio.gather(*(_answer(pool) for _ in range(30)))
     assert await count_connections(server) <= 3
 
 
-async def test_a_busy_pool_says_so_in_time(pool):
+async def test_a_busy_pool_says_so_in_time(pool: Database) -> None:
     async with pool.connection(5), pool.connection(5), pool.connection(5):
         assert pool.in_use == 3
         started = time.monotonic()
@@ -73,10 +74,10 @@ async def test_a_busy_pool_says_so_in_time(pool):
     assert pool.in_use == 0
 
 
-async def test_who_gives_up_waiting_takes_no_slot_along(pool):
+async def test_who_gives_up_waiting_takes_no_slot_along(pool: Database) -> None:
     async with pool.connection(5), pool.connection(5), pool.connection(5):
         waiting = [asyncio.create_task(_answer(pool)) for _ in range(5)]
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)  # each comes as far as it can: there is no connection for it
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
@@ -84,7 +85,7 @@ async def test_who_gives_up_waiting_takes_no_slot_along(pool):
         assert pool.in_use == 3
 
 
-async def test_no_pooled_connection_ever_sets_or_resets(server, pool):
+async def test_no_pooled_connection_ever_sets_or_resets(server: EmbeddedPostgres, pool: Database) -> None:
     log = server.folder / "log"
     before = log.stat().st_size
     for _ in range(3):
@@ -100,7 +101,7 @@ async def test_no_pooled_connection_ever_sets_or_resets(server, pool):
     assert all("SELECT 42" in line for line in statements)
 
 
-async def test_an_error_in_sql_keeps_the_connection(pool):
+async def test_an_error_in_sql_keeps_the_connection(pool: Database) -> None:
     backend = await _backend(pool)
     with pytest.raises(asyncpg.UndefinedTableError):
         async with pool.connection(5) as connection:
@@ -108,7 +109,7 @@ async def test_an_error_in_sql_keeps_the_connection(pool):
     assert await _backend(pool) == backend
 
 
-async def test_an_open_transaction_is_not_handed_on(server, pool):
+async def test_an_open_transaction_is_not_handed_on(server: EmbeddedPostgres, pool: Database) -> None:
     backend = await _backend(pool)
     async with pool.connection(5) as connection:
         await connection.execute("BEGIN")
@@ -116,7 +117,9 @@ async def test_an_open_transaction_is_not_handed_on(server, pool):
     await until_connections(server, 1)
 
 
-async def test_cancelling_a_task_cancels_its_query_and_keeps_the_connection(server, pool):
+async def test_cancelling_a_task_cancels_its_query_and_keeps_the_connection(
+    server: EmbeddedPostgres, pool: Database
+) -> None:
     backend = await _backend(pool)
 
     async def sleep() -> None:
@@ -132,7 +135,9 @@ async def test_cancelling_a_task_cancels_its_query_and_keeps_the_connection(serv
     assert await _backend(pool) == backend
 
 
-async def test_a_query_over_its_time_is_a_timeout_and_is_cancelled(server, pool):
+async def test_a_query_over_its_time_is_a_timeout_and_is_cancelled(
+    server: EmbeddedPostgres, pool: Database
+) -> None:
     with pytest.raises(TimeoutError):
         async with pool.connection(5) as connection:
             await connection.fetch("SELECT pg_sleep(30)", timeout=0.1)
@@ -140,7 +145,7 @@ async def test_a_query_over_its_time_is_a_timeout_and_is_cancelled(server, pool)
     assert await _answer(pool) == 42
 
 
-async def test_closing_leaves_no_connection(server, pool):
+async def test_closing_leaves_no_connection(server: EmbeddedPostgres, pool: Database) -> None:
     await asyncio.gather(*(_answer(pool) for _ in range(3)))
     async with pool.connection(5) as lent:
         await pool.close()
@@ -149,10 +154,170 @@ async def test_closing_leaves_no_connection(server, pool):
     await until_connections(server, 0)
 
 
+async def test_a_connection_that_is_given_up_does_not_outlive_its_pool(
+    server: EmbeddedPostgres, pool: Database
+) -> None:
+    with pytest.raises(TimeoutError):
+        async with pool.connection(5) as connection:
+            await connection.fetch("SELECT pg_sleep(30)", timeout=0.1)
+    await pool.close()
+    await until_connections(server, 0)
+
+
+# Ages ---------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """A clock that a test sets, in seconds."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        """Returns what it was set to."""
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands at 0."""
+    return Clock()
+
+
+@pytest.fixture
+async def ageing(server: EmbeddedPostgres, clock: Clock) -> AsyncIterator[Database]:
+    """A pool of eight connections that get as old as they get by default, by the clock."""
+    pool = Database(server.reader_url, size=8, clock=clock)
+    yield pool
+    await pool.close()
+
+
+async def _backends(pool: Database) -> list[int]:
+    """The processes that serve all connections of a pool, lent at once and given back in this order."""
+    async with AsyncExitStack() as stack:
+        lent = [await stack.enter_async_context(pool.connection(5)) for _ in range(pool.size)]
+        pids = [await each.fetchval("SELECT pg_backend_pid()") for each in lent]
+    return pids[::-1]
+
+
+async def test_an_old_connection_works_on_while_lent_and_is_replaced_when_given_back(
+    server: EmbeddedPostgres, clock: Clock, ageing: Database
+) -> None:
+    async with ageing.connection(5) as connection:
+        old = await connection.fetchval("SELECT pg_backend_pid()")
+        clock.now_s = 10 * MAX_AGE_S
+        assert await connection.fetchval("SELECT 42") == 42
+    await until_connections(server, 1, f"pid <> {old}")  # before anybody asks for it
+    await until_connections(server, 1)
+    assert await _backend(ageing) != old
+    assert await count_connections(server) == 1
+
+
+async def test_an_idle_connection_that_is_old_is_not_lent(
+    server: EmbeddedPostgres, clock: Clock, ageing: Database
+) -> None:
+    old = await _backend(ageing)
+    clock.now_s = MAX_AGE_S
+    assert await _backend(ageing) != old
+    await until_connections(server, 1)
+
+
+async def test_connections_of_one_moment_do_not_get_old_in_one_moment(clock: Clock, ageing: Database) -> None:
+    random.seed(8)
+    first = set(await _backends(ageing))
+    clock.now_s = 0.749 * MAX_AGE_S
+    assert set(await _backends(ageing)) == first
+    clock.now_s = 0.875 * MAX_AGE_S
+    assert 1 < len(first.intersection(await _backends(ageing))) < 7
+    clock.now_s = MAX_AGE_S
+    assert first.isdisjoint(await _backends(ageing))
+
+
+def test_half_an_hour_is_the_oldest_that_a_connection_gets() -> None:
+    assert MAX_AGE_S == 30 * 60
+
+
+async def _one_old_one_young(pool: Database, clock: Clock, *, old_first: bool) -> tuple[int, int]:
+    """Gives two connections back, of which only one is old when it is 1,000 s; returns their processes."""
+    async with AsyncExitStack() as last, AsyncExitStack() as first:
+        clock.now_s = 0
+        old = await (first if old_first else last).enter_async_context(pool.connection(5))
+        clock.now_s = 700
+        young = await (last if old_first else first).enter_async_context(pool.connection(5))
+        pids = [await each.fetchval("SELECT pg_backend_pid()") for each in (old, young)]
+    clock.now_s = 1000
+    return pids[0], pids[1]
+
+
+async def test_a_young_idle_connection_is_lent_before_a_new_one_is_opened(
+    server: EmbeddedPostgres, clock: Clock
+) -> None:
+    pool = Database(server.reader_url, size=2, max_age_s=1000, clock=clock)
+    _, young = await _one_old_one_young(pool, clock, old_first=False)
+    assert await _backend(pool) == young
+    await until_connections(server, 1)
+    await pool.close()
+
+
+async def test_an_old_connection_that_nobody_asks_for_is_cut_as_others_are_given_back(
+    server: EmbeddedPostgres, clock: Clock
+) -> None:
+    pool = Database(server.reader_url, size=2, max_age_s=1000, clock=clock)
+    _, young = await _one_old_one_young(pool, clock, old_first=True)
+    assert await _backend(pool) == young
+    await until_connections(server, 1)
+    assert await _backend(pool) == young
+    await pool.close()
+
+
+async def test_a_connection_is_old_at_its_very_age(server: EmbeddedPostgres, clock: Clock) -> None:
+    pool = Database(server.reader_url, size=1, max_age_s=0, clock=clock)
+    backends = [await _backend(pool) for _ in range(3)]
+    assert len(set(backends)) == 3
+    await pool.close()
+    await until_connections(server, 0)
+
+
+async def test_an_old_connection_that_cannot_be_replaced_leaves_its_place_free(
+    server: EmbeddedPostgres, clock: Clock
+) -> None:
+    pool = Database(server.reader_url, size=1, clock=clock)
+    async with pool.connection(5):
+        clock.now_s = MAX_AGE_S
+        server.stop()
+    with pytest.raises(DatabaseUnavailable, match="cannot connect"):
+        await _answer(pool)
+    server.start()
+    assert await _answer(pool) == 42
+    await pool.close()
+
+
+async def test_a_replacement_that_cannot_be_had_in_a_second_is_nobodys_error(
+    server: EmbeddedPostgres, clock: Clock, ageing: Database
+) -> None:
+    assert await _answer(ageing) == 42
+    with frozen(server.pid, alone=True):  # it works on and opens none
+        async with ageing.connection(5):
+            clock.now_s = MAX_AGE_S
+        await asyncio.sleep(0)  # the replacement begins
+        await ageing.close()  # and is waited for
+
+
+async def test_a_replacement_does_not_outlive_its_pool(
+    server: EmbeddedPostgres, clock: Clock, ageing: Database
+) -> None:
+    async with ageing.connection(5):
+        clock.now_s = MAX_AGE_S
+    await asyncio.sleep(0)  # the replacement begins
+    await ageing.close()
+    await until_connections(server, 0)
+
+
 # Outages ------------------------------------------------------------------------------------------
 
 
-async def test_a_pool_starts_without_a_database_and_finds_it_later(server, pool):
+async def test_a_pool_starts_without_a_database_and_finds_it_later(
+    server: EmbeddedPostgres, pool: Database
+) -> None:
     server.stop()
     with pytest.raises(DatabaseUnavailable):
         await _answer(pool)
@@ -160,7 +325,9 @@ async def test_a_pool_starts_without_a_database_and_finds_it_later(server, pool)
     assert await _answer(pool) == 42
 
 
-async def test_a_stopped_database_is_unavailable_at_once_and_recovers(server, pool):
+async def test_a_stopped_database_is_unavailable_at_once_and_recovers(
+    server: EmbeddedPostgres, pool: Database
+) -> None:
     await asyncio.gather(*(_answer(pool) for _ in range(3)))
     server.stop()
     for _ in range(10):
@@ -173,7 +340,7 @@ async def test_a_stopped_database_is_unavailable_at_once_and_recovers(server, po
     assert pool.in_use == 0
 
 
-async def test_a_restart_between_two_queries_is_not_noticed(server, pool):
+async def test_a_restart_between_two_queries_is_not_noticed(server: EmbeddedPostgres, pool: Database) -> None:
     await asyncio.gather(*(_answer(pool) for _ in range(3)))
     server.stop()
     server.start()
@@ -181,18 +348,24 @@ async def test_a_restart_between_two_queries_is_not_noticed(server, pool):
     assert await _answer(pool) == 42
 
 
-async def test_under_load_a_restart_gives_nothing_but_unavailability(server, pool):
-    async def ask(failures: set[type]) -> None:
-        for _ in range(150):
+async def test_under_load_a_restart_gives_nothing_but_unavailability(
+    server: EmbeddedPostgres, pool: Database
+) -> None:
+    failures: set[type] = set()
+    under_load = asyncio.Event()
+
+    async def ask() -> None:
+        for asked in range(150):
             try:
                 assert await _answer(pool) == 42
             except Exception as failure:
                 failures.add(type(failure))
+            if asked == 5:
+                under_load.set()
             await asyncio.sleep(0.001)
 
-    failures: set[type] = set()
-    asking = [asyncio.create_task(ask(failures)) for _ in range(8)]
-    await asyncio.sleep(0.05)
+    asking = [asyncio.create_task(ask()) for _ in range(8)]
+    await under_load.wait()
     await asyncio.to_thread(server.stop)
     server.start()
     await asyncio.gather(*asking)
@@ -201,7 +374,9 @@ async def test_under_load_a_restart_gives_nothing_but_unavailability(server, poo
     assert await count_connections(server) <= 3
 
 
-async def test_a_database_that_dies_during_a_query_is_unavailable(server, pool):
+async def test_a_database_that_dies_during_a_query_is_unavailable(
+    server: EmbeddedPostgres, pool: Database
+) -> None:
     async def sleep() -> None:
         async with pool.connection(5) as connection:
             await connection.execute("SELECT pg_sleep(30)")
@@ -219,7 +394,9 @@ async def test_a_database_that_dies_during_a_query_is_unavailable(server, pool):
     assert await _answer(pool) == 42
 
 
-async def test_a_killed_database_is_unavailable_and_recovers(server, pool):
+async def test_a_killed_database_is_unavailable_and_recovers(
+    server: EmbeddedPostgres, pool: Database
+) -> None:
     assert await _answer(pool) == 42
     for pid in family(server.pid):
         os.kill(pid, signal.SIGKILL)
@@ -230,7 +407,9 @@ async def test_a_killed_database_is_unavailable_and_recovers(server, pool):
     assert await _answer(pool) == 42
 
 
-async def test_no_call_waits_for_a_frozen_database_longer_than_its_timeout(server, pool):
+async def test_no_call_waits_for_a_frozen_database_longer_than_its_timeout(
+    server: EmbeddedPostgres, pool: Database
+) -> None:
     await asyncio.gather(*(_answer(pool) for _ in range(2)))
     with frozen(server.pid):
         for _ in range(3):
@@ -241,8 +420,8 @@ async def test_no_call_waits_for_a_frozen_database_longer_than_its_timeout(serve
     assert await _answer(pool) == 42
 
 
-async def test_the_end_of_a_transaction_waits_for_no_frozen_database(server, pool, monkeypatch):
-    monkeypatch.setattr(database_module, "_UNSAID_S", 0.5)
+async def test_the_end_of_a_transaction_waits_for_no_frozen_database(server: EmbeddedPostgres) -> None:
+    pool = Database(server.reader_url, size=3, default_timeout_s=0.5)
     async with pool.connection(5) as connection:
         transaction = connection.transaction()
         await transaction.start()
@@ -255,9 +434,12 @@ async def test_the_end_of_a_transaction_waits_for_no_frozen_database(server, poo
                     await transaction.rollback()
             assert time.monotonic() - started < 5
     assert await _answer(pool) == 42
+    await pool.close()
 
 
-async def test_a_frozen_database_is_left_with_no_connection_and_recovers_by_itself(server, pool):
+async def test_a_frozen_database_is_left_with_no_connection_and_recovers_by_itself(
+    server: EmbeddedPostgres, pool: Database
+) -> None:
     await asyncio.gather(*(_answer(pool) for _ in range(3)))
     with frozen(server.pid):
         for _ in range(5):
@@ -269,7 +451,23 @@ async def test_a_frozen_database_is_left_with_no_connection_and_recovers_by_itse
     await until_connections(server, 0)
 
 
-async def test_only_the_postmaster_frozen_stops_new_connections_alone(server, pool):
+async def test_a_connection_that_does_not_answer_holds_its_place_no_longer_than_a_second(
+    server: EmbeddedPostgres,
+) -> None:
+    assert SETTLE_S == 1.0
+    pool = Database(server.reader_url, size=1)
+    assert await _answer(pool) == 42
+    with frozen(server.pid):
+        with pytest.raises(TimeoutError):
+            await _answer(pool, 0.1)
+        with pytest.raises(DatabaseUnavailable, match="did not answer within"):  # not: is busy
+            await _answer(pool, 2.5 * SETTLE_S)
+    await pool.close()
+
+
+async def test_only_the_postmaster_frozen_stops_new_connections_alone(
+    server: EmbeddedPostgres, pool: Database
+) -> None:
     assert await _answer(pool) == 42
     with frozen(server.pid, alone=True):
         assert await _answer(pool, 1) == 42
