@@ -9,12 +9,6 @@ _EXPLAINER = "training/onnx/test_explainer.py"
 _LIVE = "server/services/test_predict.py"
 
 TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
-    "staunch._async_client": ("client/test_calls.py", "each method of both clients, one by one"),
-    "staunch._client": ("client/test_calls.py", "each method of both clients, one by one"),
-    "staunch._results": ("client/test_calls.py", "what each method gives back"),
-    "staunch._retry": ("client/test_retries.py", "which calls are sent again, how often and when"),
-    "staunch._settings": ("client/test_retries.py", "the timeout and the policy that both hold"),
-    "staunch._wire": ("client/test_calls.py", "each message from and to Python's values"),
     "staunch_features.checks.execution": (_CHECK, "the ways a statement runs, within the whole check"),
     "staunch_features.checks.findings": (_CHECK, "each finding by the view that earns it"),
     "staunch_features.checks.look_ahead": (_CHECK, "values that move with rows of the future"),

@@ -1,4 +1,4 @@
-"""The command as its tests run it: in this process against a toy server, or as a process of its own."""
+"""The command as its tests run it: in this process against a scripted server, or as a process of its own."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.command_process import Command
-from tests.client.conftest import Toy, ToyServer
+from tests.client.harness.scripted import Scripted, ScriptedServer, in_thread
 from tests.harness.databases import DatabaseFactory, in_own_loop
 
 from staunch_cli.main import main
@@ -34,25 +34,23 @@ class CommandResult:
 
 
 @pytest.fixture
-def server() -> Iterator[ToyServer]:
-    """A toy server of the test's own."""
-    started = ToyServer()
-    yield started
-    started.toy.released.set()
-    started.stop()
+def server() -> Iterator[ScriptedServer]:
+    """The real guard over a scripted service, in a thread of its own."""
+    with in_thread(ScriptedServer()) as started:
+        yield started
 
 
 @pytest.fixture
-def toy(server: ToyServer) -> Toy:
-    """What the server is to answer and has seen."""
-    return server.toy
+def service(server: ScriptedServer) -> Scripted:
+    """What the guard asks: it is told what to answer, and keeps what came."""
+    return server.service
 
 
 @pytest.fixture
 def staunch(
-    server: ToyServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    server: ScriptedServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., CommandResult]:
-    """Runs the command with words; it finds the toy server by STAUNCH_SERVER."""
+    """Runs the command with words; it finds the scripted server by STAUNCH_SERVER."""
     monkeypatch.setenv("STAUNCH_SERVER", server.target)
 
     def run(*words: object) -> CommandResult:

@@ -7,9 +7,9 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from grpc import StatusCode
 
 from staunch_cli.main import COMMANDS, EXPECTED, EXTRAS, Command, main
+from staunch_server.errors import Reason, Refusal
 
 HEAVY = ("grpc", "numpy", "pydantic", "asyncpg", "onnxruntime", "sklearn", "tqdm", "pyarrow")
 
@@ -57,8 +57,8 @@ def test_every_command_shows_its_help(staunch, name):
     assert f"usage: staunch {name}" in result.out
 
 
-def test_a_refusal_is_one_line_and_exit_code_1(staunch, toy):
-    toy.script.append(toy.failing(StatusCode.NOT_FOUND, "CUSTOMER_NOT_FOUND"))
+def test_a_refusal_is_one_line_and_exit_code_1(staunch, service):
+    service.script.append(Refusal(Reason.CUSTOMER_NOT_FOUND, "as told"))
     result = staunch("predict", 42)
     assert (result.code, result.out) == (1, "")
     assert result.err == "staunch: CUSTOMER_NOT_FOUND: as told\n"

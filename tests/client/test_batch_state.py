@@ -2,20 +2,109 @@
 
 from itertools import islice
 
+import pytest
 from grpc import StatusCode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from staunch import RetryPolicy, Unavailable
-from staunch._batch import Batch, StreamBroken
+from staunch import DeadlineExceeded, RetryPolicy, ServerFault, StaunchError, Unavailable
+from staunch._batch import Batch, StreamBroken, StreamSilent
 from staunch._errors import ErrorDetails, make_error
 from staunch.v1 import prediction_service_pb2 as pb
 
+POLICY = RetryPolicy(first_wait_s=1.0, longest_wait_s=64.0, patience_s=100.0)
 EVENTS = st.lists(st.sampled_from(["answer", "away", "fault", "break"]), max_size=60)
 
 
 def ended(code: StatusCode) -> StreamBroken:
     return StreamBroken(make_error(code, "ended", ErrorDetails()))
+
+
+def made(policy: RetryPolicy, now: list[float], customers: int = 1) -> Batch:
+    """A batch with a chunk for each customer, on a clock that the test sets."""
+    batch = Batch(
+        model="", as_of=None, chunk_size=1, chunks_held=customers, policy=policy, clock=lambda: now[0]
+    )
+    for customer in range(1, customers + 1):
+        batch.take([customer])
+    return batch
+
+
+def test_patience_begins_when_waiting_does_and_anew_with_each_answered_chunk():
+    now = [0.0]
+    batch = made(POLICY, now, 2)
+    first, _second = batch.requests()
+    now[0] = 500.0
+    assert batch.patience_left_s() == 100.0
+    now[0] = 530.0
+    assert batch.patience_left_s() == 70.0
+    batch.accept(answer(first, 0, "answer"))
+    now[0] = 900.0
+    assert batch.patience_left_s() == 100.0
+    now[0] = 1001.0
+    assert batch.patience_left_s() == 0.0
+
+
+def test_a_wait_that_ends_with_the_patience_is_not_begun():
+    now = [0.0]
+    batch = made(RetryPolicy(first_wait_s=0.0, longest_wait_s=0.0, patience_s=10.0), now)
+    batch.requests()
+    assert batch.patience_left_s() == 10.0
+    assert batch.broken(ended(StatusCode.UNAVAILABLE)) == 0.0
+    now[0] = 10.0
+    with pytest.raises(Unavailable):
+        batch.broken(ended(StatusCode.UNAVAILABLE))
+
+
+def test_waits_grow_with_failures_in_a_row_and_begin_anew_after_an_answer():
+    batch = made(POLICY, [0.0], 2)
+    for longest in (1.0, 2.0, 4.0):
+        assert longest / 2 <= batch.broken(ended(StatusCode.UNAVAILABLE)) <= longest
+    (first,) = batch.requests()
+    batch.accept(answer(first, 0, "answer"))
+    assert 0.5 <= batch.broken(ended(StatusCode.UNAVAILABLE)) <= 1.0
+
+
+def test_silence_after_a_failure_tells_of_the_failure():
+    batch = made(POLICY, [0.0])
+    with pytest.raises(DeadlineExceeded):
+        batch.broken(StreamSilent())
+    batch.broken(ended(StatusCode.UNAVAILABLE))
+    with pytest.raises(Unavailable, match="ended"):
+        batch.broken(StreamSilent())
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (10_000, 1), (1, 1000)])
+def test_sizes_at_their_borders_are_taken(sizes):
+    Batch(model="", as_of=None, chunk_size=sizes[0], chunks_held=sizes[1], policy=POLICY)
+
+
+@pytest.mark.parametrize("sizes", [(0, 1), (10_001, 1), (1, 0)])
+def test_sizes_beyond_their_borders_are_refused(sizes):
+    with pytest.raises(ValueError, match="expected"):
+        Batch(model="", as_of=None, chunk_size=sizes[0], chunks_held=sizes[1], policy=POLICY)
+
+
+@pytest.mark.parametrize("code", [code for code in StatusCode if code is not StatusCode.OK])
+def test_only_what_the_way_broke_is_taken_up(code):
+    resumed = {StatusCode.UNAVAILABLE, StatusCode.CANCELLED, StatusCode.INTERNAL}
+    batch = made(POLICY, [0.0])
+    if code in resumed:
+        batch.broken(ended(code))
+        return
+    with pytest.raises(StaunchError) as caught:
+        batch.broken(ended(code))
+    assert caught.value.code is code
+
+
+def test_an_answer_that_nobody_asked_for_breaks_the_contract():
+    batch = made(POLICY, [0.0])
+    (request,) = batch.requests()
+    with pytest.raises(ServerFault, match="expected the answer to chunk 0, got 1"):
+        batch.accept(answer(request, 1, "answer"))
+    batch.accept(answer(request, 0, "answer"))
+    with pytest.raises(ServerFault, match="expected the answer to chunk 1"):
+        batch.accept(answer(request, 1, "answer"))
 
 
 def test_after_a_failure_one_chunk_travels_until_it_is_answered():

@@ -3,8 +3,8 @@
 import copy
 
 import pytest
-from google.rpc import error_details_pb2
 from grpc import StatusCode
+from tests.client.harness.toy import failing
 
 import staunch
 from staunch import (
@@ -15,7 +15,10 @@ from staunch import (
     NotFound,
     ServerFault,
     StaunchError,
+    _errors,
 )
+from staunch.v1 import prediction_service_pb2 as pb
+from staunch_server.errors import Reason, Refusal, Resource, Violation
 
 CLASSES = {
     "INVALID_ARGUMENT": "InvalidRequest",
@@ -27,6 +30,7 @@ CLASSES = {
     "RESOURCE_EXHAUSTED": "LimitExceeded",
     "PERMISSION_DENIED": "AccessDenied",
     "UNAUTHENTICATED": "AccessDenied",
+    "UNAVAILABLE": "Unavailable",
     "CANCELLED": "Unavailable",
     "DEADLINE_EXCEEDED": "DeadlineExceeded",
     "INTERNAL": "ServerFault",
@@ -34,42 +38,51 @@ CLASSES = {
     "UNIMPLEMENTED": "ServerFault",
     "DATA_LOSS": "ServerFault",
 }
+ONCE = staunch.RetryPolicy(attempts=1)
 
 
 @pytest.mark.parametrize(("code", "name"), CLASSES.items())
-async def test_each_status_becomes_the_class_of_what_to_do(either, toy, code, name):
-    toy.script.append(toy.failing(StatusCode[code], "SOME_REASON"))
+async def test_each_status_becomes_the_class_of_what_to_do(toy_with, toy, code, name):
+    toy.script.append(failing(StatusCode[code], "SOME_REASON"))
     with pytest.raises(StaunchError) as caught:
-        await either.call("predict", 42)
+        await toy_with(retry=ONCE).call("predict", 42)
     assert type(caught.value) is getattr(staunch, name)
     assert str(caught.value) == "SOME_REASON: as told"
 
 
-async def test_rich_details_are_read(either, toy):
-    bad = error_details_pb2.BadRequest()
-    bad.field_violations.add(field="overrides.age", description="expected a finite number, got nan")
-    toy.script.append(toy.failing(StatusCode.INVALID_ARGUMENT, "FEATURE_NOT_FINITE", None, bad))
+@pytest.mark.parametrize("reason", list(Reason), ids=lambda reason: reason.name)
+async def test_each_reason_of_the_server_becomes_the_class_of_its_status(either_with, service, reason):
+    service.script.append(Refusal(reason, "as told"))
+    with pytest.raises(StaunchError) as caught:
+        await either_with(retry=ONCE).call("predict", 42)
+    assert type(caught.value) is getattr(staunch, CLASSES[reason.code.name])
+    assert (caught.value.reason, caught.value.message) == (reason.name, "as told")
+    assert caught.value.details.retry_after_s == reason.retry_after_s
+
+
+async def test_rich_details_are_read(either, service):
+    violation = Violation("overrides.age", "expected a finite number, got nan")
+    service.script.append(Refusal(Reason.FEATURE_NOT_FINITE, "as told", [violation]))
     with pytest.raises(InvalidRequest) as caught:
-        await either.call("predict", 42)
+        await either.call("predict", 42, metadata={"x-request-id": "r1"})
     details = caught.value.details
     assert details.violations == (FieldViolation("overrides.age", "expected a finite number, got nan"),)
     assert (details.request_id, details.retry_after_s) == ("r1", None)
 
 
-async def test_what_is_missing_is_named(either, toy):
-    missing = error_details_pb2.ResourceInfo(resource_type="customer", resource_name="42")
-    toy.script.append(toy.failing(StatusCode.NOT_FOUND, "CUSTOMER_NOT_FOUND", None, missing))
+async def test_what_is_missing_is_named(either, service):
+    service.script.append(Refusal(Reason.CUSTOMER_NOT_FOUND, "as told", resource=Resource("customer", "42")))
     with pytest.raises(NotFound) as caught:
         await either.call("predict", 42)
     assert (caught.value.details.resource_type, caught.value.details.resource_name) == ("customer", "42")
 
 
-async def test_an_incident_id_reaches_the_caller(either, toy):
-    info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain="staunch", metadata={"incident_id": "abc-1"})
-    toy.script.append(toy.failing(StatusCode.INTERNAL, "INTERNAL", None, info))
+async def test_an_incident_id_reaches_the_caller(either, service):
+    service.script.append(RuntimeError("unforeseen"))
     with pytest.raises(ServerFault) as caught:
         await either.call("predict", 42)
-    assert caught.value.incident_id == "abc-1"
+    assert caught.value.incident_id
+    assert caught.value.incident_id in caught.value.message
 
 
 def test_what_the_server_did_not_send_is_absent_and_what_is_no_number_too():
@@ -79,25 +92,29 @@ def test_what_the_server_did_not_send_is_absent_and_what_is_no_number_too():
     assert Conflict(StatusCode.ABORTED, "moved", newer).current_version is None
 
 
-async def test_damaged_details_leave_code_and_message(either, toy):
+async def test_damaged_details_leave_code_and_message(toy_with, toy):
     def fail(_request, context):
-        context.set_trailing_metadata((("grpc-status-details-bin", b"\xff\xff\xff"),))
+        context.set_trailing_metadata((("grpc-status-details-bin", b"\xff\xff\xff"), ("x-request-id", "r1")))
         context.abort(StatusCode.NOT_FOUND, "plain words")
 
     toy.script.append(fail)
-    with pytest.raises(NotFound, match="NOT_FOUND: plain words"):
-        await either.call("predict", 42)
+    with pytest.raises(NotFound, match="NOT_FOUND: plain words") as caught:
+        await toy_with().call("predict", 42)
+    assert caught.value.details == ErrorDetails(request_id="r1")
 
 
-async def test_the_original_error_is_the_cause(either, toy):
-    toy.script.append(toy.failing(StatusCode.NOT_FOUND))
+async def test_the_original_error_is_the_cause(either, service):
+    service.script.append(Refusal(Reason.CUSTOMER_NOT_FOUND, "as told"))
     with pytest.raises(NotFound) as caught:
         await either.call("predict", 42)
     assert caught.value.__cause__.code() is StatusCode.NOT_FOUND
 
 
-async def test_an_outcome_of_a_newer_server_is_not_guessed(either, toy):
-    toy.script.append(lambda request, _context: type(toy.prediction(request))())
+async def test_an_outcome_of_a_newer_server_is_not_guessed(either, service):
+    async def newer(_request, _call):
+        return pb.PredictResponse()
+
+    service.script.append(newer)
     with pytest.raises(ServerFault, match="update staunch-client"):
         await either.call("predict", 42)
 
@@ -108,7 +125,5 @@ def test_errors_survive_copying():
 
 
 def test_the_tree_in_the_docstring_is_the_tree_in_the_code():
-    from staunch import _errors
-
     for error in StaunchError.__subclasses__():
         assert f"── {error.__name__} " in (_errors.__doc__ or "")

@@ -7,9 +7,11 @@ import subprocess
 import sys
 import tomllib
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.client.harness.scripted import ScriptedServer, in_thread
 
 import staunch
 
@@ -45,6 +47,13 @@ def test_importing_the_stubs_loads_no_client_and_importing_the_package_no_grpc()
         "assert not [name for name in sys.modules if name.startswith('staunch._')]"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    """The guard over a scripted service, for processes of their own to call."""
+    with in_thread(ScriptedServer()) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ def test_explain_draws_a_bar_for_each_contribution(staunch):
     assert "\033" not in "".join(lines)
 
 
-def test_explain_asks_for_the_top_contributions_only(staunch, toy):
+def test_explain_asks_for_the_top_contributions_only(staunch, service):
     staunch("explain", 42)
     staunch("explain", 42, "--top", 0)
-    asked = [request for request in toy.seen if type(request).__name__ == "ExplainRequest"]
+    asked = [request for request in service.seen if type(request).__name__ == "ExplainRequest"]
     assert [request.max_contributions for request in asked] == [10, 0]
 
 

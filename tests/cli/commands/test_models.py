@@ -1,6 +1,6 @@
 """`staunch models`: lists, shows, moves, reloads."""
 
-from grpc import StatusCode
+from staunch_server.errors import Reason, Refusal
 
 
 def test_alone_it_lists_every_version(staunch):
@@ -13,9 +13,9 @@ def test_alone_it_lists_every_version(staunch):
     assert result.out == staunch("models", "list").out
 
 
-def test_list_takes_a_name(staunch, toy):
+def test_list_takes_a_name(staunch, service):
     staunch("models", "list", "churn")
-    assert toy.seen[0].name == "churn"
+    assert service.seen[0].name == "churn"
 
 
 def test_show_tells_what_it_is_how_good_and_what_it_looks_at(staunch):
@@ -24,14 +24,14 @@ def test_show_tells_what_it_is_how_good_and_what_it_looks_at(staunch):
         assert line in result.out
 
 
-def test_alias_moves_and_tells_where_it_pointed(staunch, toy):
+def test_alias_moves_and_tells_where_it_pointed(staunch, service):
     result = staunch("models", "alias", "churn", "champion", 3, "--expect", 2)
     assert result.out == "churn@champion points at churn@3, before at version 2\n"
-    assert toy.seen[0].expected_version == 2
+    assert service.seen[0].expected_version == 2
 
 
-def test_an_alias_that_moved_meanwhile_fails(staunch, toy):
-    toy.script.append(toy.failing(StatusCode.ABORTED, "ALIAS_MOVED"))
+def test_an_alias_that_moved_meanwhile_fails(staunch, service):
+    service.script.append(Refusal(Reason.ALIAS_MOVED, "as told"))
     result = staunch("models", "alias", "churn", "champion", 3, "--expect", 1)
     assert (result.code, result.err) == (1, "staunch: ALIAS_MOVED: as told\n")
 

@@ -19,7 +19,7 @@ def test_predict_shows_the_features_used_when_asked(staunch):
     assert "income  missing" in staunch("predict", 42, "--features").out
 
 
-def test_flags_travel(staunch, toy):
+def test_flags_travel(staunch, service):
     staunch(
         "predict",
         42,
@@ -32,7 +32,7 @@ def test_flags_travel(staunch, toy):
         "--set",
         "income=null",
     )
-    sent = toy.seen[0]
+    sent = service.seen[0]
     assert (sent.customer_id, sent.model, sent.as_of_time.seconds) == (42, "churn@2", 1780272000)
     assert sent.overrides["age"].number == 20.0
     assert not sent.overrides["income"].HasField("kind")
@@ -47,9 +47,9 @@ def test_flags_travel(staunch, toy):
         (["7590-X"], "customer_key", "7590-X"),
     ],
 )
-def test_digits_are_an_id_unless_they_are_said_to_be_a_key(staunch, toy, words, field, value):
+def test_digits_are_an_id_unless_they_are_said_to_be_a_key(staunch, service, words, field, value):
     staunch("predict", *words)
-    assert getattr(toy.seen[0], field) == value
+    assert getattr(service.seen[0], field) == value
 
 
 @pytest.mark.parametrize(
@@ -62,11 +62,11 @@ def test_digits_are_an_id_unless_they_are_said_to_be_a_key(staunch, toy, words, 
         ["42", "--timeout", "0"],
     ],
 )
-def test_flags_that_make_no_sense_are_misuse(staunch, toy, words):
+def test_flags_that_make_no_sense_are_misuse(staunch, service, words):
     result = staunch("predict", *words)
     assert result.code == 2
     assert "expected" in result.err
-    assert toy.seen == []
+    assert service.seen == []
 
 
 def test_json_is_one_object_with_all_digits(staunch):

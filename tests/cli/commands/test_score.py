@@ -6,14 +6,14 @@ import io
 
 import pyarrow.parquet
 import pytest
-from grpc import StatusCode
-from tests.client.conftest import scored
+from tests.client.harness.answers import scored
 from tests.server.small_models import small_files, small_manifest, small_trees
 
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_features.postgres.connection import connect
 from staunch_features.views.file import load_view, parse_view
 from staunch_model_store.store import ModelStore
+from staunch_server.errors import Reason, Refusal
 from staunch_sql import FEATURES_FOLDER
 
 
@@ -68,19 +68,19 @@ def test_rows_without_a_score_stand_in_a_second_file(staunch, ids, out, tmp_path
     assert "4 have no score (3 CUSTOMER_ID_INVALID, 1 CUSTOMER_NOT_FOUND)" in result.out
 
 
-def test_every_row_without_a_score_says_why_in_words(staunch, toy, ids, out, tmp_path):
+def test_every_row_without_a_score_says_why_in_words(staunch, service, ids, out, tmp_path):
     """The server's own words where it has some, else what its reason means."""
     worded = pb.BatchPredictError(
         index=1, code=9, reason="MODEL_REFUSED", message="feature a is null; mend it"
     )
     newer = pb.BatchPredictError(index=2, code=9, reason="OF_A_NEWER_SERVER")
 
-    def answer(_stream, _index, request, _context):
+    def answer(_stream, _index, request):
         made = scored(request)
         made.errors.extend([worded, newer])
         return made
 
-    toy.on_chunk = answer
+    service.on_chunk = answer
     staunch("score", "--out", out, "--ids", ids(7, 1, 2, "x"))
     assert {row["customer"]: row["message"] for row in rows_of(tmp_path / "scores.errors.csv")} == {
         "7": "The view returns no row for the id.",
@@ -120,11 +120,14 @@ def test_the_errors_of_an_earlier_run_do_not_stay(staunch, ids, out, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ids.txt", "scores.csv"]
 
 
-def test_a_run_that_fails_leaves_the_old_file_and_no_other(staunch, toy, ids, out, tmp_path):
+def test_a_run_that_fails_leaves_the_old_file_and_no_other(staunch, service, ids, out, tmp_path):
     out.write_text("old")
-    toy.on_chunk = lambda _s, index, _r, context: (
-        context.abort(StatusCode.FAILED_PRECONDITION, "gone") if index else None
-    )
+
+    def gone(_stream, index, _request):
+        if index:
+            raise Refusal(Reason.MODEL_REFUSED, "gone")
+
+    service.on_chunk = gone
     result = staunch("score", "--out", out, "--ids", ids(*range(1, 30)), "--chunk-rows", 10)
     assert result.code == 1
     assert out.read_text() == "old"
@@ -202,9 +205,9 @@ SHIPPED = load_view("churn", [FEATURES_FOLDER])
 
 
 def test_without_ids_the_whole_population_is_scored_and_who_is_outside_is_counted(
-    staunch, toy, database, out, tmp_path
+    staunch, service, database, out, tmp_path
 ):
-    toy.view_digest = f"sha256:{SHIPPED.sha256}"
+    service.view_digest = f"sha256:{SHIPPED.sha256}"
     asyncio.run(_insert_customers(database.owner_url, 30))
     result = staunch("score", "--out", out, "--database-reader-url", database.reader_url)
     assert result.code == 0, result.err
@@ -226,15 +229,15 @@ def test_without_ids_the_whole_population_is_scored_and_who_is_outside_is_counte
     ],
 )
 def test_a_population_of_which_nobody_is_scored_says_why_and_is_exit_code_1(
-    staunch, toy, database, out, words, manifest, summary
+    staunch, service, database, out, words, manifest, summary
 ):
-    def nobody(_stream, _index, request, _context):
+    def nobody(_stream, _index, request):
         made = scored(request)
         for index in range(len(request.customer_ids)):
             made.errors.add(index=index, code=9, reason="CUSTOMER_NOT_ELIGIBLE")
         return made
 
-    toy.view_digest, toy.manifest, toy.on_chunk = f"sha256:{SHIPPED.sha256}", manifest, nobody
+    service.view_digest, service.manifest, service.on_chunk = f"sha256:{SHIPPED.sha256}", manifest, nobody
     asyncio.run(_insert_customers(database.owner_url, 3))
     result = staunch("score", "--out", out, "--database-reader-url", database.reader_url, *words)
     assert result.code == 1
@@ -243,16 +246,16 @@ def test_a_population_of_which_nobody_is_scored_says_why_and_is_exit_code_1(
 
 
 def test_the_population_is_that_of_the_served_version_and_not_of_the_file_as_it_stands(
-    staunch, toy, database, out, tmp_path
+    staunch, service, database, out, tmp_path
 ):
     """The file may have been edited since; the version carries the text it was trained with."""
     text = SHIPPED.text.replace(
         SHIPPED.population, "SELECT customer_id FROM staunch.customers WHERE customer_id < 4"
     )
-    toy.view_digest = f"sha256:{parse_view('churn', text, 'churn.sql').sha256}"
+    service.view_digest = f"sha256:{parse_view('churn', text, 'churn.sql').sha256}"
     asyncio.run(_insert_customers(database.owner_url, 30))
     store, files = ModelStore(tmp_path / "models"), small_files(small_trees(0.0), text)
-    for _ in range(toy.version):
+    for _ in range(service.version):
         store.publish(
             "churn",
             lambda version: (
@@ -267,8 +270,8 @@ def test_the_population_is_that_of_the_served_version_and_not_of_the_file_as_it_
     assert [int(row["customer"]) for row in rows_of(out)] == [1, 2, 3]
 
 
-def test_a_version_whose_text_is_not_here_is_not_scored_by_another(staunch, toy, database, out, tmp_path):
-    toy.view_digest = "sha256:" + "0" * 64
+def test_a_version_whose_text_is_not_here_is_not_scored_by_another(staunch, service, database, out, tmp_path):
+    service.view_digest = "sha256:" + "0" * 64
     result = staunch(
         "score", "--out", out, "--database-reader-url", database.reader_url, "--store", tmp_path / "models"
     )

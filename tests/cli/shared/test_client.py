@@ -14,8 +14,8 @@ def arguments(server) -> ServerArguments:
     return ServerArguments(server.target, 5.0)
 
 
-def test_a_number_that_the_model_takes_for_no_id_is_said_to_be_a_key_perhaps(arguments, toy):
-    toy.script.append(toy.failing(StatusCode.INVALID_ARGUMENT, "ID_TYPE_MISMATCH"))
+def test_a_number_that_the_model_takes_for_no_id_is_said_to_be_a_key_perhaps(arguments, service):
+    service.script.append(service.failing(StatusCode.INVALID_ARGUMENT, "ID_TYPE_MISMATCH"))
     words = "42 was taken for a number, and the ids of this model are keys: add --key"
     with pytest.raises(CommandError, match=words), connected_client(arguments, 42) as client:
         client.predict(42)
@@ -24,8 +24,8 @@ def test_a_number_that_the_model_takes_for_no_id_is_said_to_be_a_key_perhaps(arg
 @pytest.mark.parametrize(
     ("customer", "reason"), [("42", "ID_TYPE_MISMATCH"), (None, "ID_TYPE_MISMATCH"), (42, "FIELD_INVALID")]
 )
-def test_other_refusals_stay_as_the_server_gave_them(arguments, toy, customer, reason):
-    toy.script.append(toy.failing(StatusCode.INVALID_ARGUMENT, reason))
+def test_other_refusals_stay_as_the_server_gave_them(arguments, service, customer, reason):
+    service.script.append(service.failing(StatusCode.INVALID_ARGUMENT, reason))
     with pytest.raises(InvalidRequest, match=reason), connected_client(arguments, customer) as client:
         client.predict(42)
 
@@ -39,8 +39,8 @@ def test_where_nothing_answers_a_command_says_how_to_start_a_server():
         client.list_models()
 
 
-def test_a_server_that_answers_that_it_cannot_is_heard(arguments, toy):
-    toy.script.extend([toy.failing(StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")] * 9)
+def test_a_server_that_answers_that_it_cannot_is_heard(arguments, service):
+    service.script.extend([service.failing(StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")] * 9)
     with pytest.raises(Unavailable) as caught, connected_client(arguments) as client:
         client.predict(42)
     assert in_plain_words(caught.value, "there:1") is caught.value

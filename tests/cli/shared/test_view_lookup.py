@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.client.conftest import ToyServer
+from tests.client.harness.scripted import ScriptedServer
 
 from staunch import Client, Model
 from staunch_cli.shared.errors import CommandError
@@ -26,8 +26,8 @@ def test_without_a_folder_of_ones_own_only_ours_is_searched():
     assert label_folders(Settings()) == [LABELS_FOLDER]
 
 
-def model_of(server: ToyServer, digest: str) -> Model:
-    server.toy.view_digest = digest
+def model_of(server: ScriptedServer, digest: str) -> Model:
+    server.service.view_digest = digest
     with Client(server.target) as client:
         return client.get_model()
 

@@ -10,7 +10,6 @@ from grpc import StatusCode
 from tests.server.small_models import hours_known, view_text
 
 from staunch import (
-    Client,
     Conflict,
     InvalidRequest,
     ModelState,
@@ -135,19 +134,10 @@ async def test_a_batch_outlives_a_server_and_a_moved_alias(serve, publish, eithe
                 await serve(port=first.server.port)
             yield customer
 
-    source = ids()
-    if isinstance(client.client, Client):
-        source = _pulled(source, asyncio.get_running_loop())
-    answered = await client.rows(source, chunk_size=5, chunks_held=2)
+    answered = await client.rows(ids(), chunk_size=5, chunks_held=2)
     assert [row.customer for row in answered] == list(range(1, 61))
     assert {str(row.model) for row in answered if isinstance(row, Score)} == {"churn@1"}
     assert len({row.as_of for row in answered if isinstance(row, Score)}) == 1
-
-
-def _pulled(source, loop):
-    """Reads an async source from another thread."""
-    while (item := asyncio.run_coroutine_threadsafe(anext(source, None), loop).result()) is not None:
-        yield item
 
 
 async def test_models_are_listed_described_and_moved(either, running, publish):
@@ -193,7 +183,6 @@ async def test_a_view_without_dates_outlives_a_broken_stream_too(serve, publish,
                 await serve(port=running.server.port)
             yield customer
 
-    source = _pulled(ids(), asyncio.get_running_loop()) if isinstance(client.client, Client) else ids()
-    rows = await client.rows(source, chunk_size=5, chunks_held=1)
+    rows = await client.rows(ids(), chunk_size=5, chunks_held=1)
     assert [row.customer for row in rows] == list(range(1, 31))
     assert {row.as_of for row in rows} == {None}

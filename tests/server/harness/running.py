@@ -31,6 +31,11 @@ class Running:
     models: ModelServiceStub
     stop: Callable[[], Awaitable[None]]
 
+    @property
+    def target(self) -> str:
+        """Where clients find it."""
+        return f"127.0.0.1:{self.server.port}"
+
 
 @dataclass(frozen=True)
 class Publish:

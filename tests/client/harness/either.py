@@ -1,0 +1,62 @@
+"""Client or AsyncClient behind one face, so that one test holds both to the same promise."""
+
+import asyncio
+from collections.abc import AsyncIterable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from staunch import AsyncClient, Client, RowError, Score
+
+
+class EitherClient:
+    """A client of either kind, awaited alike."""
+
+    def __init__(self, client: Client | AsyncClient) -> None:
+        self.client = client
+
+    async def call(self, method: str, *args: Any, **named: Any) -> Any:
+        """Calls a method."""
+        if isinstance(self.client, Client):
+            return await asyncio.to_thread(getattr(self.client, method), *args, **named)
+        return await getattr(self.client, method)(*args, **named)
+
+    async def rows(
+        self, customers: Iterable[Any] | AsyncIterable[Any], **named: Any
+    ) -> list[Score | RowError]:
+        """Runs a batch to its end; a Client reads an async source from its own thread."""
+        if isinstance(self.client, AsyncClient):
+            return [row async for row in self.client.batch_predict(customers, **named)]
+        source = customers if isinstance(customers, Iterable) else pulled(customers)
+        client = self.client
+        return await asyncio.to_thread(lambda: list(client.batch_predict(source, **named)))
+
+    async def close(self) -> None:
+        """Closes it."""
+        await self.call("close")
+
+
+def pulled(source: AsyncIterable[Any]) -> Iterable[Any]:
+    """Reads an async source of this loop from another thread."""
+    loop, items, end = asyncio.get_running_loop(), aiter(source), object()
+
+    async def following() -> Any:
+        return await anext(items, end)
+
+    def read() -> Iterable[Any]:
+        while (item := asyncio.run_coroutine_threadsafe(following(), loop).result()) is not end:
+            yield item
+
+    return read()
+
+
+@dataclass
+class Connect:
+    """Makes clients of one kind: `connect(target, **settings)`."""
+
+    kind: type[Client] | type[AsyncClient]
+    made: list[EitherClient] = field(default_factory=list)
+
+    def __call__(self, target: str, **settings: Any) -> EitherClient:
+        """Connects a client to "host:port"."""
+        self.made.append(EitherClient(self.kind(target, **settings)))
+        return self.made[-1]

@@ -1,0 +1,183 @@
+"""When a call is tried again: counted at a real server, and the policy by a clock handed in."""
+
+import asyncio
+import time
+
+import pytest
+from grpc import StatusCode
+from tests.client.harness.toy import failing
+
+from staunch import Conflict, DeadlineExceeded, RetryPolicy, StaunchError, Unavailable
+from staunch._errors import ErrorDetails
+from staunch._retry import Tries
+from staunch_server.errors import Reason, Refusal
+
+QUICK = RetryPolicy(attempts=4, first_wait_s=0.01, longest_wait_s=0.02)
+NO_WAIT = RetryPolicy(attempts=3, first_wait_s=0.0)
+OVERLOADED = Refusal(Reason.OVERLOADED, "as told")
+DRAINING = Refusal(Reason.DRAINING, "as told")
+AWAY = Refusal(Reason.DATABASE_UNAVAILABLE, "as told")
+
+
+def unavailable(push_back_s: float | None = None) -> Unavailable:
+    return Unavailable(StatusCode.UNAVAILABLE, "as told", ErrorDetails(retry_after_s=push_back_s))
+
+
+async def test_unavailable_is_tried_again_until_it_is_answered(either_with, service):
+    service.script.extend([OVERLOADED] * 3)
+    assert (await either_with(retry=QUICK).call("predict", 42)).probability == 0.25
+    assert len(service.seen) == 4
+
+
+async def test_tries_end_with_the_policy(either_with, service):
+    service.script.extend([OVERLOADED] * 9)
+    with pytest.raises(Unavailable) as caught:
+        await either_with(retry=QUICK).call("predict", 42)
+    assert (len(service.seen), caught.value.reason) == (4, "OVERLOADED")
+
+
+@pytest.mark.parametrize("code", [code for code in StatusCode if code.value[0] not in (0, 14)])
+async def test_no_other_status_is_ever_tried_again(toy_with, toy, code):
+    toy.script.append(failing(code, "SOME_REASON"))
+    with pytest.raises(StaunchError) as caught:
+        await toy_with(retry=QUICK).call("explain", 42)
+    assert (len(toy.seen), caught.value.code) == (1, code)
+
+
+async def test_push_back_is_waited_out(either_with, service):
+    service.script.append(AWAY)
+    started = time.monotonic()
+    await either_with(retry=QUICK).call("predict", 42)
+    assert time.monotonic() - started >= Reason.DATABASE_UNAVAILABLE.retry_after_s
+
+
+async def test_a_push_back_beyond_the_deadline_ends_the_call_at_once(toy_with, toy):
+    """At once: a wait of either length would outlive the test."""
+    toy.script.append(failing(StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE", 7200.0))
+    with pytest.raises(Unavailable) as caught:
+        await toy_with(retry=QUICK).call("predict", 42, timeout_s=3600.0)
+    assert (len(toy.seen), caught.value.details.retry_after_s) == (1, 7200.0)
+
+
+async def test_all_tries_together_stay_within_the_timeout(either_with, service):
+    service.script.extend([AWAY] * 99)
+    with pytest.raises(Unavailable):
+        await either_with(retry=RetryPolicy(attempts=99)).call("predict", 42, timeout_s=1.4)
+    assert 2 <= len(service.seen) <= 3
+
+
+def test_tries_go_on_while_the_next_wait_ends_before_the_deadline():
+    now = [0.0]
+    tries = Tries(RetryPolicy(attempts=99, first_wait_s=0.0), 10.0, clock=lambda: now[0])
+    for _ in range(7):
+        now[0] += tries.wait_s(unavailable(1.0))
+    assert 7 <= now[0] <= 7 * 1.25
+    assert tries.remaining_s == pytest.approx(10.0 - now[0])
+    now[0] = 9.0
+    with pytest.raises(Unavailable):  # would come at 10.0 at the soonest
+        tries.wait_s(unavailable(1.0))
+
+
+def test_a_wait_that_ends_with_the_deadline_is_not_begun():
+    now = [0.0]
+    tries = Tries(NO_WAIT, 1.0, clock=lambda: now[0])
+    assert tries.wait_s(unavailable()) == 0.0
+    now[0] = 1.0
+    with pytest.raises(Unavailable):
+        tries.wait_s(unavailable())
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 5])
+def test_the_first_try_counts_among_the_attempts(attempts):
+    tries = Tries(RetryPolicy(attempts=attempts, first_wait_s=0.0), 60.0)
+    for _ in range(attempts - 1):
+        tries.wait_s(unavailable())
+    with pytest.raises(Unavailable):
+        tries.wait_s(unavailable())
+
+
+async def test_a_silent_server_costs_the_timeout_and_no_more(toy_with, toy):
+    toy.script.append(lambda *_: toy.released.wait())
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        await toy_with().call("predict", 42, timeout_s=0.3)
+    assert time.monotonic() - started >= 0.3
+
+
+async def test_a_server_that_comes_back_within_the_timeout_is_found(toy_with, toy_server):
+    toy_server.stop()
+    waiting = asyncio.ensure_future(
+        toy_with(retry=RetryPolicy(attempts=50)).call("predict", 42, timeout_s=10)
+    )
+    await asyncio.sleep(0.3)
+    await asyncio.to_thread(toy_server.start)
+    assert (await waiting).probability == 0.25
+
+
+async def test_nobody_there_is_unavailable_and_says_so(toy_with, toy_server):
+    toy_server.stop()
+    with pytest.raises(Unavailable, match=r"(?i)connect") as caught:
+        await toy_with(retry=QUICK).call("predict", 42)
+    assert caught.value.reason == ""
+    toy_server.start()
+
+
+async def test_compare_and_set_is_never_sent_twice(either_with, service):
+    service.script.append(DRAINING)
+    with pytest.raises(Unavailable):
+        await either_with(retry=QUICK).call("set_alias", "churn", "champion", 3, expected_version=2)
+    assert len(service.seen) == 1
+
+
+async def test_moving_an_alias_without_a_condition_is_tried_again(either_with, service):
+    service.script.append(DRAINING)
+    await either_with(retry=QUICK).call("set_alias", "churn", "champion", 3)
+    assert len(service.seen) == 2
+
+
+def test_waits_grow_to_the_longest_and_spread_over_their_second_half():
+    policy = RetryPolicy(first_wait_s=1.0, longest_wait_s=4.0)
+    for failures, longest in [(1, 1.0), (2, 2.0), (3, 4.0), (9, 4.0)]:
+        waits = [policy.wait_s(failures, None) for _ in range(400)]
+        assert longest / 2 <= min(waits) < 0.55 * longest
+        assert 0.95 * longest < max(waits) <= longest
+
+
+def test_no_wait_is_shorter_than_the_push_back():
+    policy = RetryPolicy(first_wait_s=0.01)
+    waits = [policy.wait_s(1, 2.0) for _ in range(400)]
+    assert 2.0 <= min(waits) < 2.05
+    assert 2.45 < max(waits) <= 2.5
+
+
+def test_a_server_that_asks_for_more_than_the_longest_wait_gets_it():
+    assert RetryPolicy(longest_wait_s=2.0).wait_s(9, 30.0) >= 30.0
+
+
+def test_a_push_back_below_our_own_wait_does_not_shorten_it():
+    assert RetryPolicy(first_wait_s=8.0, longest_wait_s=8.0).wait_s(1, 0.1) >= 4.0
+
+
+def test_remaining_time_never_goes_below_zero():
+    now = [0.0]
+    tries = Tries(RetryPolicy(), 1.0, clock=lambda: now[0])
+    now[0] = 5.0
+    assert tries.remaining_s == 0.0
+    with pytest.raises(Conflict):
+        tries.wait_s(Conflict(StatusCode.ABORTED, "late", ErrorDetails()))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"attempts": 0}, {"first_wait_s": -1}, {"longest_wait_s": -0.1}, {"patience_s": -0.1}]
+)
+def test_a_policy_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(ValueError, match="expected 1 or more attempts"):
+        RetryPolicy(**wrong)
+
+
+def test_a_policy_may_try_once_wait_for_nothing_and_have_no_patience():
+    RetryPolicy(attempts=1, first_wait_s=0.0, longest_wait_s=0.0, patience_s=0.0)
+
+
+def test_the_usual_policy():
+    assert RetryPolicy() == RetryPolicy(attempts=5, first_wait_s=0.05, longest_wait_s=2.0, patience_s=60.0)
