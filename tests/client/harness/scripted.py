@@ -8,13 +8,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from prometheus_client import CollectorRegistry
 from tests.client.harness import answers
 
 from staunch.v1 import model_service_pb2 as models_pb
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_server.errors import Refusal
-from staunch_server.metrics import Metrics
+from staunch_server.events import Events
 from staunch_server.transport.aio import AioTransport
 from staunch_server.transport.guard import Guard
 from staunch_server.transport.seam import Call, Service
@@ -129,9 +128,7 @@ class ScriptedServer:
 
     async def start(self) -> None:
         """Serves, on the port it had before if any."""
-        self.guard = Guard(
-            Metrics(CollectorRegistry()), max_calls=64, max_streams=8, default_deadline_s=5, stream_idle_s=60
-        )
+        self.guard = Guard(Events(), max_calls=64, max_streams=8, default_deadline_s=5, stream_idle_s=60)
         services = _services(self.guard, self.service)
         self._transport = AioTransport(services, host="127.0.0.1", port=self.port)
         self.port = await self._transport.start()
