@@ -20,7 +20,7 @@ from staunch_features.views.types import FeatureBatch
 from staunch_model_store.model import Scores
 from staunch_server.deadlines import Deadline, answer_by
 from staunch_server.metrics import Metrics
-from staunch_server.models.coalescer import Coalescer
+from staunch_server.models.coalescer import SILENCE_S, Coalescer
 from staunch_server.types import Id, Row
 
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -301,6 +301,34 @@ async def test_a_silent_database_is_unavailable_before_the_callers_deadline(
         await tasks[1]
     assert caller.left() > 0
     tasks[0].cancel()
+
+
+async def test_a_database_that_answered_slowly_owes_nothing_to_the_next_batch(
+    backend: Backend, coalescer: Callable[..., Coalescer]
+) -> None:
+    made = coalescer(max_rows=1)
+    first = asyncio.create_task(made.row(1))
+    await settle()
+    queued = asyncio.create_task(made.row(2))
+    await asyncio.sleep(1.5 * SILENCE_S)
+    backend.gate.set()
+    assert (await first).probability == 3
+    backend.gate.clear()  # The next query is out by now, and its silence begins with it.
+    with pytest.raises(TimeoutError, match="more time"):
+        await made.row(3, deadline=Deadline.after(0.3 * SILENCE_S))
+    backend.gate.set()
+    await queued
+
+
+async def test_a_silence_ends_with_the_last_caller_who_waited_for_it(
+    backend: Backend, coalescer: Callable[..., Coalescer]
+) -> None:
+    made = coalescer()
+    with pytest.raises(DatabaseUnavailable):
+        await made.row(1, deadline=Deadline.after(1.5 * SILENCE_S))
+    await settle()
+    with pytest.raises(TimeoutError, match="more time"):
+        await made.row(2, deadline=Deadline.after(0.3 * SILENCE_S))
 
 
 async def test_callers_queued_behind_a_silent_database_hear_that_it_is_unavailable(
