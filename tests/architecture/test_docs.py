@@ -15,13 +15,13 @@ PAGES = [
 ]
 
 
-def test_every_link_between_pages_leads_somewhere():
+def test_every_link_between_pages_leads_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_every_page_is_linked_from_another():
+def test_every_page_is_linked_from_another() -> None:
     links = {
         (page.parent / target).resolve()
         for page in PAGES
@@ -30,13 +30,13 @@ def test_every_page_is_linked_from_another():
     assert [page.name for page in ROOT.glob("docs/*.md") if page.resolve() not in links] == []
 
 
-def test_every_make_target_is_explained_where_people_look():
+def test_every_make_target_is_explained_where_people_look() -> None:
     targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
     told = (ROOT / "README.md").read_text() + (ROOT / "CONTRIBUTING.md").read_text()
     assert [target for target in targets if f"make {target}" not in told] == []
 
 
-def test_every_dependency_is_justified():
+def test_every_dependency_is_justified() -> None:
     declared = (ROOT / "pyproject.toml").read_text() + (ROOT / "client/pyproject.toml").read_text()
     named = set(re.findall(r'^\s+"([a-z][a-z0-9-]+)[><=;"\[]', declared, re.MULTILINE))
     told = (ROOT / "CONTRIBUTING.md").read_text()
@@ -46,6 +46,7 @@ def test_every_dependency_is_justified():
 
 def drawing(name: str) -> list[str]:
     """Returns the lines of a drawing in CONTRIBUTING.md, which a comment above it names."""
+    found: str
     (found,) = re.findall(
         rf"<!-- {name}: .*? -->\n```\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL
     )

@@ -5,6 +5,7 @@ import re
 import tokenize
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 from tests.architecture.rooms import (
@@ -73,7 +74,7 @@ def is_overload(node: ast.AST) -> bool:
     return any("overload" in ast.unparse(one) for one in getattr(node, "decorator_list", ()))
 
 
-def test_every_public_name_says_what_it_is():
+def test_every_public_name_says_what_it_is() -> None:
     silent = [
         f"{place(module, node)} {node.name}"
         for module in modules()
@@ -83,11 +84,11 @@ def test_every_public_name_says_what_it_is():
     assert silent == []
 
 
-def test_every_module_says_what_it_is_for():
+def test_every_module_says_what_it_is_for() -> None:
     assert [module for module in modules() if not ast.get_docstring(tree(module))] == []
 
 
-def test_functions_say_what_they_do_in_the_third_person():
+def test_functions_say_what_they_do_in_the_third_person() -> None:
     first = {
         where: docstring.split()[0].rstrip(".,:;")
         for where, node, docstring in documented()
@@ -109,7 +110,7 @@ def third_person(verb: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ["__all__", "Final"])
-def test_modules_do_without(name: str):
+def test_modules_do_without(name: str) -> None:
     found = {
         place(module, node)
         for module in modules()
@@ -120,16 +121,16 @@ def test_modules_do_without(name: str):
     assert found == set()
 
 
-def test_the_client_names_what_a_caller_may_use():
+def test_the_client_names_what_a_caller_may_use() -> None:
     assert any(getattr(node, "id", None) == "__all__" for node in ast.walk(tree(PUBLIC_NAMESPACE)))
 
 
-def test_no_module_imports_from_the_future():
+def test_no_module_imports_from_the_future() -> None:
     text = {module: file.read_text() for module, file in modules().items()}
     assert [module for module in text if "from __future__" in text[module]] == []
 
 
-def test_code_in_docstrings_stands_in_single_back_ticks():
+def test_code_in_docstrings_stands_in_single_back_ticks() -> None:
     assert [str(file) for file in modules().values() if "``" in file.read_text()] == []
 
 
@@ -147,7 +148,7 @@ def entries(docstring: str) -> Iterator[tuple[str, str]]:
                     yield match[1], match[2]
 
 
-def test_entries_of_sections_begin_with_a_capital():
+def test_entries_of_sections_begin_with_a_capital() -> None:
     wrong = {
         f"{where} {name}: {text}"
         for where, _, docstring in documented()
@@ -171,7 +172,7 @@ def comments(module: str) -> frozenset[int]:
     return frozenset(t.start[0] for t in found if not re.match(r"#\s*(noqa|type:)", t.string))
 
 
-def test_long_functions_say_why_they_are_as_they_are():
+def test_long_functions_say_why_they_are_as_they_are() -> None:
     silent = {
         f"{module}.{function.name}"
         for module in modules()
@@ -182,7 +183,7 @@ def test_long_functions_say_why_they_are_as_they_are():
     assert UNCOMMENTED.keys() - silent == set(), "these have a comment now, or are short: take the line out"
 
 
-def test_every_ignored_rule_has_its_reason():
+def test_every_ignored_rule_has_its_reason() -> None:
     ignored = re.compile(r"# noqa(?!: [A-Z0-9]+ --? \w)")
     wrong = {
         f"{file.relative_to(ROOT)}:{number}"
@@ -193,7 +194,7 @@ def test_every_ignored_rule_has_its_reason():
     assert wrong == set()
 
 
-def test_sql_lives_in_sql_files():
+def test_sql_lives_in_sql_files() -> None:
     speaks_of = (" FROM ", " INTO ", " TABLE ", " ROLE ", " DATABASE ", " VIEW ", " SET ")
     begins = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ", "CREATE ", "ALTER ", "DROP ", "WITH ")
     found = [
@@ -220,5 +221,5 @@ def is_docstring(module: str, node: ast.Constant) -> bool:
 
 
 @pytest.mark.parametrize("file", sorted(PACKAGES["staunch_sql"].rglob("*.sql")), ids=lambda file: file.name)
-def test_every_sql_text_begins_with_what_it_is_for(file):
+def test_every_sql_text_begins_with_what_it_is_for(file: Path) -> None:
     assert file.read_text().lstrip().startswith(("--", "/*"))

@@ -18,7 +18,7 @@ def loaded_with(module: str) -> set[str]:
     return reachable(module, lambda name: needs(name, into_functions=False))
 
 
-def test_only_training_and_the_command_import_what_trains():
+def test_only_training_and_the_command_import_what_trains() -> None:
     wrong = {
         f"{module} -> {found}"
         for module in modules()
@@ -28,12 +28,12 @@ def test_only_training_and_the_command_import_what_trains():
     assert wrong == set()
 
 
-def test_only_the_world_imports_faker():
+def test_only_the_world_imports_faker() -> None:
     users = {module for module in modules() if "faker" in {package(found) for found in imports(module)}}
     assert {module for module in users if not module.startswith("staunch_local.simulation.")} == set()
 
 
-def test_the_command_imports_rooms_only_when_a_sub_command_runs():
+def test_the_command_imports_rooms_only_when_a_sub_command_runs() -> None:
     wrong = {
         f"{module} -> {found}"
         for module in (f"staunch_cli.{name}" for name in CALLING)
@@ -45,7 +45,7 @@ def test_the_command_imports_rooms_only_when_a_sub_command_runs():
 
 
 @pytest.mark.parametrize("module", [name for name in modules() if package(name) == "staunch_cli"])
-def test_no_command_loads_a_heavy_library_before_it_works(module: str):
+def test_no_command_loads_a_heavy_library_before_it_works(module: str) -> None:
     heavy = {
         f"{name} -> {found}"
         for name in loaded_with(module)
@@ -56,7 +56,7 @@ def test_no_command_loads_a_heavy_library_before_it_works(module: str):
     assert module == DRAWS or DRAWS not in loaded_with(module)
 
 
-def test_nothing_that_serves_or_trains_unpickles():
+def test_nothing_that_serves_or_trains_unpickles() -> None:
     wrong = {
         f"{module} -> {found}"
         for module in modules()
@@ -66,7 +66,7 @@ def test_nothing_that_serves_or_trains_unpickles():
     assert wrong == set()
 
 
-def test_numpy_never_loads_pickles():
+def test_numpy_never_loads_pickles() -> None:
     for module in modules():
         for node in ast.walk(tree(module)):
             if isinstance(node, ast.keyword) and node.arg == "allow_pickle":

@@ -161,7 +161,7 @@ def test_every_module_imports_from_the_wheels_alone(built: Built, empty_python: 
     )
     assert len(modules) > 100
     # -I: neither the folder we stand in nor PYTHONPATH helps to find a module.
-    command = [empty_python, "-I", "-c", IMPORT_ALL, json.dumps(modules)]
+    command = [str(empty_python), "-I", "-c", IMPORT_ALL, json.dumps(modules)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
     found = json.loads(done.stdout.splitlines()[-1])
     home = empty_python.parents[1]
@@ -169,14 +169,14 @@ def test_every_module_imports_from_the_wheels_alone(built: Built, empty_python: 
 
 
 def test_the_command_runs_from_the_wheels_alone(empty_python: Path) -> None:
-    command = [empty_python.with_name("staunch"), "--version"]
+    command = [str(empty_python.with_name("staunch")), "--version"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd="/")
     assert done.stdout.split() == ["staunch", PROJECT["project"]["version"]]
 
 
 def test_tools_and_tests_cannot_be_imported_there(empty_python: Path) -> None:
     for name in (*PROGRAMS, "tests"):
-        command = [empty_python, "-I", "-c", f"import {name}"]
+        command = [str(empty_python), "-I", "-c", f"import {name}"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
         assert f"No module named '{name}'" in done.stderr
 

@@ -41,14 +41,14 @@ def longest_chain(module: str) -> tuple[str, ...]:
     return (module, *max((longest_chain(name) for name in inside), key=len, default=()))
 
 
-def test_no_folder_holds_more_modules_than_a_person_overlooks():
+def test_no_folder_holds_more_modules_than_a_person_overlooks() -> None:
     folders: dict[Path, int] = {}
     for file in modules().values():
         folders[file.parent] = folders.get(file.parent, 0) + (file.name != "__init__.py")
     assert {str(folder.relative_to(ROOT)): n for folder, n in folders.items() if n > WIDEST_FOLDER} == {}
 
 
-def test_no_chain_of_imports_in_a_room_is_long():
+def test_no_chain_of_imports_in_a_room_is_long() -> None:
     wrong = {
         " > ".join(chain)
         for chain in map(longest_chain, modules())
@@ -58,7 +58,7 @@ def test_no_chain_of_imports_in_a_room_is_long():
 
 
 @pytest.mark.parametrize("name", DEEPER)
-def test_a_declared_exception_is_as_deep_as_it_says(name: str):
+def test_a_declared_exception_is_as_deep_as_it_says(name: str) -> None:
     assert max(len(longest_chain(module)) for module in modules() if hall(module) == name) == DEEPER[name]
 
 
@@ -70,7 +70,7 @@ def mirror(module: str) -> Path:
     return ROOT.joinpath("tests", *folders, f"test_{file.stem.lstrip('_')}.py")
 
 
-def test_each_module_has_a_test_file_of_its_name_or_a_line_in_the_list():
+def test_each_module_has_a_test_file_of_its_name_or_a_line_in_the_list() -> None:
     testable = {
         module
         for module, file in modules().items()
@@ -85,7 +85,7 @@ def test_each_module_has_a_test_file_of_its_name_or_a_line_in_the_list():
     )
 
 
-def test_each_line_of_the_list_names_a_test_file_and_a_reason():
+def test_each_line_of_the_list_names_a_test_file_and_a_reason() -> None:
     lines = TESTED_ELSEWHERE.items()
     assert {module for module, (file, _) in lines if not (ROOT / "tests" / file).is_file()} == set()
     assert {module for module, (_, reason) in lines if not reason} == set()
@@ -100,16 +100,16 @@ def lengths() -> dict[str, int]:
     }
 
 
-def test_no_function_is_longer_than_a_screen():
+def test_no_function_is_longer_than_a_screen() -> None:
     assert {name: lines for name, lines in lengths().items() if lines > LONGEST_FUNCTION} == {}
 
 
-def test_functions_are_short_as_a_rule():
+def test_functions_are_short_as_a_rule() -> None:
     lines = sorted(lengths().values())
     assert statistics.median(lines) <= 8
     assert lines[int(len(lines) * 0.9)] <= 30
 
 
-def test_files_are_short_as_a_rule():
+def test_files_are_short_as_a_rule() -> None:
     counts = sorted(len(file.read_text().splitlines()) for file in modules().values())
     assert counts[int(len(counts) * 0.9)] <= LONGEST_FILE

@@ -10,11 +10,11 @@ from staunch.v1 import model_service_pb2, prediction_service_pb2
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_the_page_is_current():
+def test_the_page_is_current() -> None:
     assert (DOCS / "api.md").read_text() == page(), "run `make docs`"
 
 
-def test_the_page_names_every_method_message_field_and_value():
+def test_the_page_names_every_method_message_field_and_value() -> None:
     text = (DOCS / "api.md").read_text()
     for contract in (prediction_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR):
         names = [m for service in contract.services_by_name.values() for m in service.methods_by_name]
@@ -25,7 +25,7 @@ def test_the_page_names_every_method_message_field_and_value():
         assert [name for name in headings if f"# {name}\n" not in text] == []
 
 
-def test_every_link_within_the_page_has_a_heading():
+def test_every_link_within_the_page_has_a_heading() -> None:
     text = (DOCS / "api.md").read_text()
     headings = {line.lstrip("# ").lower() for line in text.splitlines() if line.startswith("#")}
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings

@@ -43,22 +43,22 @@ import subprocess, sys
 from pathlib import Path
 import staunch_shop.till as till
 
-def test_few_are_allowed():
+def test_few_are_allowed() -> None:
     assert till.allowed(1)
 
-def test_many_are_not():
+def test_many_are_not() -> None:
     assert not till.allowed(99)
 
-def test_all_are_served():
+def test_all_are_served() -> None:
     assert till.served([1, 2, 3]) == 3
 
-def test_the_copy_is_what_runs_here_and_in_processes_started():
+def test_the_copy_is_what_runs_here_and_in_processes_started() -> None:
     tree = Path(__file__).parents[2]
     show = "import staunch_shop; print(staunch_shop.__path__[0])"
     shown = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, cwd="/").stdout
     assert Path(till.__file__).is_relative_to(tree) and Path(shown).is_relative_to(tree)
 
-def test_that_never_passes():
+def test_that_never_passes() -> None:
     assert False
 """
 
