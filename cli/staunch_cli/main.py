@@ -12,7 +12,6 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import NamedTuple
 
-USAGE_ERROR = 2
 INTERRUPTED = 130  # as a shell says of a process that Ctrl-C ended
 
 
@@ -29,10 +28,10 @@ class Command(NamedTuple):
     summary: str
 
 
-_COMMANDS_ROOM = "staunch_cli.commands"
+_COMMANDS_PACKAGE = "staunch_cli.commands"
 
 COMMANDS: Mapping[str, Command] = {
-    name: Command(f"{_COMMANDS_ROOM}.{name}", summary)
+    name: Command(f"{_COMMANDS_PACKAGE}.{name}", summary)
     for name, summary in (
         ("run", "make what is missing, then serve"),
         ("serve", "serve the models of the store, and make nothing"),
@@ -108,8 +107,8 @@ def _message_for_user(error: Exception) -> str | None:
 
 
 def _missing_extra(module: str, extra: str) -> str:
-    cure = f"pip install 'staunch-server[{extra}]'"
-    return f"{module} is not installed: this command needs the extra `{extra}`, {cure}"
+    hint = f"pip install 'staunch-server[{extra}]'"
+    return f"{module} is not installed: this command needs the extra `{extra}`, {hint}"
 
 
 def is_expected(error: BaseException) -> bool:

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from staunch import Client, Score, StaunchError
 
 WAIT_S = 90.0
 """How long a test waits for a line; a whole first run takes a fraction of it."""
@@ -67,6 +69,17 @@ class Command:
         self.process.kill()
         self.process.wait(WAIT_S)
 
+    def kill_eldest(self, name: str) -> None:
+        """Kills the eldest process of that name, waiting until there is one."""
+        give_up_at = time.monotonic() + 60
+        while time.monotonic() < give_up_at:
+            matching = [pid for pid, words in self.processes().items() if name in words]
+            if matching:
+                os.kill(min(matching), signal.SIGKILL)
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"no process {name}: {self.processes()}")
+
     def close(self) -> None:
         """Ends what is left of it by force."""
         with contextlib.suppress(ProcessLookupError):
@@ -96,3 +109,21 @@ class Command:
                 return True
             time.sleep(0.05)
         return False
+
+
+def first_scored_id(client: Client) -> int:
+    """The first id that can be scored."""
+    return next(row.customer for row in client.batch_predict(range(1, 200)) if isinstance(row, Score))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Waits until the condition holds; an error of the client means not yet."""
+    give_up_at = time.monotonic() + 60
+    while True:
+        try:
+            assert condition()
+            return
+        except StaunchError:
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.2)

@@ -42,7 +42,7 @@ def server() -> Iterator[ScriptedServer]:
 
 @pytest.fixture
 def service(server: ScriptedServer) -> Scripted:
-    """What the guard asks: it is told what to answer, and keeps what came."""
+    """What the guard asks: it answers as scripted, and keeps what came."""
     return server.service
 
 

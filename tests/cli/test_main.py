@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from staunch_cli.main import COMMANDS, EXPECTED, EXTRAS, Command, main
+from staunch_cli.main import COMMANDS, EXPECTED, EXTRAS, Command, is_expected, main
+from staunch_cli.shared.errors import CommandError
 from staunch_server.errors import Reason, Refusal
 
 HEAVY = ("grpc", "numpy", "pydantic", "asyncpg", "onnxruntime", "sklearn", "tqdm", "pyarrow")
@@ -48,6 +49,19 @@ def test_misuse_is_exit_code_2_with_a_usage_line(staunch, words):
 def test_every_expected_exception_exists(name):
     module, _, kind = name.rpartition(".")
     assert issubclass(getattr(import_module(module), kind), Exception)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (CommandError("choose another"), True),
+        (FileNotFoundError(2, "none", "a.csv"), True),
+        (OSError(2, "none"), False),
+        (ValueError("a fault of ours"), False),
+    ],
+)
+def test_an_error_of_ours_or_about_a_named_file_needs_no_traceback(error, expected):
+    assert is_expected(error) == expected
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

@@ -144,7 +144,7 @@ async def _train(arguments: TrainArguments, urls: DatabaseUrls) -> "TrainReport"
         )
 
 
-def _until(day: date, end: datetime | None) -> datetime:
+def _checked_until(day: date, end: datetime | None) -> datetime:
     """The day asked for, unless it has not come yet: what has not happened yet would count as never."""
     until, now = datetime.combine(day, time(), UTC), datetime.now(UTC)
     if until > max(now, end or now):
@@ -171,7 +171,7 @@ async def train_settings(
         return (await true_ceiling(urls.owner, as_of, horizon_days, auc)).auc
 
     end = await end_of_world(urls, view, label, _STATEMENT_TIMEOUT_S)
-    until = _until(arguments.until, end) if arguments.until else end
+    until = _checked_until(arguments.until, end) if arguments.until else end
     return TrainSettings(
         name=arguments.name,
         until=until,

@@ -100,10 +100,10 @@ def _add_plot(actions: "_SubParsersAction[ArgumentParser]") -> None:
 
 def run_check(arguments: CheckArguments) -> int:
     """Prints what was found; 1 if something must be mended before the view is used."""
-    from staunch_cli.printing.view_report import report
+    from staunch_cli.printing.view_report import view_report
 
     view_check = _run_async(_check(arguments))
-    print(report(view_check, plan=arguments.plan))
+    print(view_report(view_check, plan=arguments.plan))
     return 1 if view_check.errors else 0
 
 
@@ -184,7 +184,7 @@ async def _summarise(arguments: ViewArguments) -> "ViewSummary":
             as_of, timeout_s = arguments.as_of, arguments.timeout_s
             signature = await FeatureSource(pool, view).signature(timeout_s)
             if as_of is None and signature.uses_as_of:
-                as_of = _last_known(label, await end_of_world(urls, view, label, timeout_s))
+                as_of = _last_known_midnight(label, await end_of_world(urls, view, label, timeout_s))
             return await _summarise_in_time(pool, view, label, as_of, timeout_s)
         finally:
             await pool.close()
@@ -224,7 +224,7 @@ def _warn(note: str) -> None:
     print(f"staunch: {note}", file=sys.stderr, flush=True)
 
 
-def _last_known(label: "LabelText | None", end_of_rows: datetime | None) -> datetime:
+def _last_known_midnight(label: "LabelText | None", end_of_rows: datetime | None) -> datetime:
     """Returns the last midnight in UTC whose outcome window has passed when the rows end; None is now."""
     end = end_of_rows or datetime.now(UTC)
     reach = timedelta(days=label.gap_days + label.horizon_days if label else 0)

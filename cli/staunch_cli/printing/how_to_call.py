@@ -21,14 +21,14 @@ def how_to_call(settings: Settings, serves: Mapping[str, str]) -> list[str]:
         serves: The versions that answer, such as "churn@1", and their aliases, with commas between. The
             default model is shown if it is among them; a model's bare name is its champion.
     """
-    model, numbers = _shown(settings, serves)
+    model, numeric_ids = _model_to_show(settings, serves)
     address = f"{settings.host}:{settings.port}"
-    customer = "42" if numbers else "KEY"
+    customer = "42" if numeric_ids else "KEY"
     flags = "" if settings.port == _USUAL_PORT else f" --server {address}"
     flags += f" --model {model}" if model else ""
-    request = {"customer_id": 42} if numbers else {"customer_key": customer}
+    request = {"customer_id": 42} if numeric_ids else {"customer_key": customer}
     body = json.dumps(request | ({"model": model} if model else {}))
-    arguments = ("42" if numbers else f'"{customer}"') + (f', model="{model}"' if model else "")
+    arguments = ("42" if numeric_ids else f'"{customer}"') + (f', model="{model}"' if model else "")
     command = staunch_command()
     return [
         f"{command} predict{flags} {customer}",
@@ -47,7 +47,7 @@ def staunch_command() -> Path:
     return command
 
 
-def _shown(settings: Settings, serves: Mapping[str, str]) -> tuple[str, bool]:
+def _model_to_show(settings: Settings, serves: Mapping[str, str]) -> tuple[str, bool]:
     """The model to name in a call, empty for the default one, and whether its ids are numbers."""
     champions = [name for name, aliases in serves.items() if CHAMPION in aliases.split(",")]
     versions = dict(name.split("@") for name in champions)

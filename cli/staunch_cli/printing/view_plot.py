@@ -49,7 +49,7 @@ def plot(summary: "ViewSummary", out: Path) -> None:
     # The same numbers give the same bytes: neither the time of day nor a random salt goes into the file.
     with mpl.rc_context({"svg.hashsalt": "staunch"}):
         try:
-            figure.savefig(out, metadata=_timeless(out))
+            figure.savefig(out, metadata=_fixed_metadata(out))
         except OSError as error:
             raise cannot_write(out, error) from error
 
@@ -76,12 +76,12 @@ def _draw(panel: Any, feature: "FeatureSummary", share: float | None) -> None:
     low, high = feature.limits
     borders = np.linspace(low, high, len(feature.spread) + 1)
     panel.bar(borders[:-1], feature.spread, np.diff(borders), align="edge", color=_SPREAD)
-    panel.set_xlabel(_beyond(feature), fontsize=6)
+    panel.set_xlabel(_clipped_note(feature), fontsize=6)
     if feature.trend and share is not None:
         _draw_trend(panel.twinx(), feature, share)
 
 
-def _beyond(feature: "FeatureSummary") -> str:
+def _clipped_note(feature: "FeatureSummary") -> str:
     """How far the rows reach that lie beyond the limits; empty if none does."""
     (low, high), least, most = feature.limits, feature.quantiles[0], feature.quantiles[-1]
     first = f"first bar: from {formatting.quantity(least, '')}" if least < low else ""
@@ -92,7 +92,7 @@ def _beyond(feature: "FeatureSummary") -> str:
 def _draw_trend(axis: Any, feature: "FeatureSummary", share: float) -> None:
     low, high = feature.limits
     centres = np.clip(feature.centres, low, high)
-    lower, upper = interval(np.array(feature.trend), np.array(feature.sizes))
+    lower, upper = wilson_interval(np.array(feature.trend), np.array(feature.sizes))
     axis.vlines(centres, lower, upper, color=_TREND, linewidth=4, alpha=0.25)
     axis.plot(centres, feature.trend, "o-", color=_TREND, markersize=3, linewidth=1)
     axis.axhline(share, color=_SHARE, linewidth=0.8, linestyle=":")
@@ -101,12 +101,12 @@ def _draw_trend(axis: Any, feature: "FeatureSummary", share: float) -> None:
     axis.tick_params(labelsize=7, colors=_TREND)
 
 
-def interval(share: Floats, rows: Counts) -> tuple[Floats, Floats]:
+def wilson_interval(share: Floats, rows: Counts) -> tuple[Floats, Floats]:
     """Returns Wilson's 95 % interval of shares seen in so many rows; it has a width at 0 and 1 too."""
     middle = (share + _Z**2 / (2 * rows)) / (1 + _Z**2 / rows)
     half = _Z / (1 + _Z**2 / rows) * np.sqrt(share * (1 - share) / rows + _Z**2 / (4 * rows**2))
     return middle - half, middle + half
 
 
-def _timeless(out: Path) -> dict[str, None]:
+def _fixed_metadata(out: Path) -> dict[str, None]:
     return {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(out.suffix, {})

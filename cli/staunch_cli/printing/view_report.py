@@ -12,34 +12,34 @@ if TYPE_CHECKING:
 _KEYS = {"int64": "bigint", "text": "text", "uuid": "uuid"}
 
 
-def report(found: "ViewCheck", *, plan: bool) -> str:
+def view_report(check: "ViewCheck", *, plan: bool) -> str:
     """Writes all that was found, the verdict last.
 
     Args:
-        found: What `check_view` gave.
+        check: What `check_view` gave.
         plan: Whether the database's whole plan is shown too.
     """
     parts = [
-        formatting.facts(_facts(found)),
-        formatting.table(("feature", "type", "unit", "nulls"), [_column(column) for column in found.columns]),
-        "\n".join(_reading(found)),
-        *([found.plan.text] if plan else []),
-        "\n".join(_look_ahead(found)),
-        "\n".join(_verdict(found)),
+        formatting.facts(_fact_rows(check)),
+        formatting.table(("feature", "type", "unit", "nulls"), [_column(column) for column in check.columns]),
+        "\n".join(_plan_lines(check)),
+        *([check.plan.text] if plan else []),
+        "\n".join(_look_ahead_lines(check)),
+        "\n".join(_verdict_lines(check)),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def _facts(found: "ViewCheck") -> list[tuple[str, str]]:
-    signature = found.signature
-    eligible = f", {found.eligible:,} of them eligible" if signature.has_eligible else ""
+def _fact_rows(check: "ViewCheck") -> list[tuple[str, str]]:
+    signature = check.signature
+    eligible = f", {check.eligible:,} of them eligible" if signature.has_eligible else ""
     return [
-        ("view", f"{found.view.name}, {found.view.file}"),
-        ("", found.view.description),
+        ("view", f"{check.view.name}, {check.view.file}"),
+        ("", check.view.description),
         ("key", f"{_KEYS[signature.id_type]}, column {signature.id_column}"),
-        ("as of", formatting.utc_time(found.as_of) or "none: the view takes no as-of time"),
-        ("rows", f"{found.found:,} found for the ids tried{eligible}"),
-        ("label", _label(found.label)),
+        ("as of", formatting.utc_time(check.as_of) or "none: the view takes no as-of time"),
+        ("rows", f"{check.found:,} found for the ids tried{eligible}"),
+        ("label", _label(check.label)),
     ]
 
 
@@ -59,10 +59,10 @@ def _column(check: "ColumnCheck") -> tuple[str, str, str, str]:
     return check.column.name, "float8", check.column.unit, nulls
 
 
-def _reading(found: "ViewCheck") -> Iterator[str]:
-    yield f"reads, for {found.plan.ids:,} ids ({found.plan.blocks:,} blocks of 8 KiB)"
-    yield from dict.fromkeys(f"  {scan.table}: {_scan(scan)}" for scan in found.plan.scans)
-    for timing in found.timings:
+def _plan_lines(check: "ViewCheck") -> Iterator[str]:
+    yield f"reads, for {check.plan.ids:,} ids ({check.plan.blocks:,} blocks of 8 KiB)"
+    yield from dict.fromkeys(f"  {scan.table}: {_scan(scan)}" for scan in check.plan.scans)
+    for timing in check.timings:
         yield f"  {timing.ids:>6,} {'id: ' if timing.ids == 1 else 'ids:'} {timing.median_ms:.1f} ms"
 
 
@@ -71,18 +71,18 @@ def _scan(scan: "Scan") -> str:
     return f"{scan.kind}{by}, {scan.rows:,} rows"
 
 
-def _look_ahead(found: "ViewCheck") -> Iterator[str]:
-    if not found.signature.uses_as_of:
+def _look_ahead_lines(check: "ViewCheck") -> Iterator[str]:
+    if not check.signature.uses_as_of:
         return
     yield "look-ahead"
-    for probe in found.probes:
+    for probe in check.probes:
         result = f"{', '.join(probe.changed)} CHANGED" if probe.changed else "nothing changed"
         yield f"  {probe.table}: {result} as of {probe.as_of:%Y-%m-%d} with all later rows hidden"
-    if found.not_probed:
-        yield f"  not tried, for want of time_columns in the header: {', '.join(found.not_probed)}"
+    if check.not_probed:
+        yield f"  not tried, for want of time_columns in the header: {', '.join(check.not_probed)}"
 
 
-def _verdict(found: "ViewCheck") -> Sequence[str]:
-    advice = [f"advice: {note}" for note in found.advice]
-    errors = [f"error: {error}" for error in found.errors]
-    return [*advice, *errors, f"{found.view.name} must be mended" if errors else f"{found.view.name} is good"]
+def _verdict_lines(check: "ViewCheck") -> Sequence[str]:
+    advice = [f"advice: {note}" for note in check.advice]
+    errors = [f"error: {error}" for error in check.errors]
+    return [*advice, *errors, f"{check.view.name} must be mended" if errors else f"{check.view.name} is good"]

@@ -19,13 +19,17 @@ def cannot_write(path: Path, error: OSError) -> CommandError:
         hint = "choose another place"
     else:
         hint = f"make the folder {path.parent}, or choose another place"
-    return CommandError(f"expected {path} to be a file that can be written, got {_why(error)}: {hint}")
+    return CommandError(
+        f"expected {path} to be a file that can be written, got {_system_message(error)}: {hint}"
+    )
 
 
 def cannot_read(path: str, error: OSError) -> CommandError:
     """Says of a file that the user named why it cannot be read, and what to do."""
-    return CommandError(f"expected {path} to be a file that can be read, got {_why(error)}: name another")
+    return CommandError(
+        f"expected {path} to be a file that can be read, got {_system_message(error)}: name another"
+    )
 
 
-def _why(error: OSError) -> str:
+def _system_message(error: OSError) -> str:
     return f'"{os.strerror(error.errno)}"' if error.errno else str(error)

@@ -32,10 +32,10 @@ def serve_until_stopped(settings: Settings, prepare: Prepare | None = None) -> i
     """
     refuse_open_bind(settings)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _ports(settings) as (grpc, metrics), state_folder_lock(settings.state_folder):
+    with _reserved_ports(settings) as (grpc, metrics), state_folder_lock(settings.state_folder):
         settings = settings.model_copy(update={"port": grpc.getsockname()[1]})
-        with _database(settings) as (urls, postgres):
-            settings = _connected(settings, urls)
+        with _serving_database(settings) as (urls, postgres):
+            settings = _with_database_urls(settings, urls)
             if prepare is not None:
                 prepare(settings, urls)
             asyncio.run(_supervise(settings, metrics, urls, postgres))
@@ -44,7 +44,7 @@ def serve_until_stopped(settings: Settings, prepare: Prepare | None = None) -> i
 
 
 @contextlib.contextmanager
-def _ports(settings: Settings) -> Iterator[tuple["socket.socket", "socket.socket"]]:
+def _reserved_ports(settings: Settings) -> Iterator[tuple["socket.socket", "socket.socket"]]:
     """Holds the gRPC port and listens on the metrics port while the block runs.
 
     Raises:
@@ -59,9 +59,9 @@ def _ports(settings: Settings) -> Iterator[tuple["socket.socket", "socket.socket
         try:
             metrics = stack.enter_context(listen(settings.metrics_host, settings.metrics_port))
         except OSError as error:
-            why = str(error.strerror).partition(" (while")[0]  # Python adds the address once more
+            reason = str(error.strerror).partition(" (while")[0]  # Python adds the address once more
             errors.append(
-                f"cannot use {settings.metrics_host}:{settings.metrics_port} for metrics ({why}): "
+                f"cannot use {settings.metrics_host}:{settings.metrics_port} for metrics ({reason}): "
                 "stop what runs there or choose another with --metrics-port"
             )
         if errors:
@@ -70,7 +70,7 @@ def _ports(settings: Settings) -> Iterator[tuple["socket.socket", "socket.socket
 
 
 @contextlib.contextmanager
-def _database(settings: Settings) -> Iterator[tuple[DatabaseUrls, "EmbeddedPostgres | None"]]:
+def _serving_database(settings: Settings) -> Iterator[tuple[DatabaseUrls, "EmbeddedPostgres | None"]]:
     external = external_urls(settings)
     if external is not None:
         yield external, None
@@ -82,7 +82,7 @@ def _database(settings: Settings) -> Iterator[tuple[DatabaseUrls, "EmbeddedPostg
         yield urls, postgres
 
 
-def _connected(settings: Settings, urls: DatabaseUrls) -> Settings:
+def _with_database_urls(settings: Settings, urls: DatabaseUrls) -> Settings:
     """The settings with the addresses of the database, for the workers and the steps."""
     from pydantic import SecretStr
 
@@ -120,15 +120,15 @@ async def _supervise(
     supervisor = Supervisor(
         settings, settings.state_folder / "metrics", lambda line: print_step("server", line)
     )
-    watching = asyncio.create_task(_keep_alive(postgres)) if postgres is not None else None
+    postgres_watch = asyncio.create_task(_restart_if_gone(postgres)) if postgres is not None else None
     try:
         await supervisor.run(metrics, announce)
     finally:
-        if watching is not None:
-            watching.cancel()
+        if postgres_watch is not None:
+            postgres_watch.cancel()
 
 
-async def _keep_alive(postgres: "EmbeddedPostgres") -> None:
+async def _restart_if_gone(postgres: "EmbeddedPostgres") -> None:
     """Starts the embedded PostgreSQL again if it died; says so and goes on trying if it will not start.
 
     It is started from this thread, since the kernel ends a child when the thread that made it ends.

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 def feature_folders(settings: Settings) -> list[Path]:
     """The folders of feature views, in the order of search."""
-    return [*_own(settings, "features"), FEATURES_FOLDER]
+    return [*_own_folders(settings, "features"), FEATURES_FOLDER]
 
 
 def label_folders(settings: Settings) -> list[Path]:
     """The folders of labels, in the order of search."""
-    return [*_own(settings, "labels"), LABELS_FOLDER]
+    return [*_own_folders(settings, "labels"), LABELS_FOLDER]
 
 
 def served_view(model: "Model", settings: Settings) -> "FeatureView":
@@ -32,15 +32,15 @@ def served_view(model: "Model", settings: Settings) -> "FeatureView":
     from staunch_features.views.file import load_view
 
     try:
-        view = _stored(model, settings) or load_view(model.view, feature_folders(settings))
+        view = _stored_view(model, settings) or load_view(model.view, feature_folders(settings))
     except ViewError as error:
-        raise _not_here(model, settings, str(error)) from error
+        raise _text_not_found(model, settings, str(error)) from error
     if f"sha256:{view.sha256}" != model.view_digest:
-        raise _not_here(model, settings, f"{view.file} is another text")
+        raise _text_not_found(model, settings, f"{view.file} is another text")
     return view
 
 
-def _stored(model: "Model", settings: Settings) -> "FeatureView | None":
+def _stored_view(model: "Model", settings: Settings) -> "FeatureView | None":
     from staunch_features.views.file import parse_view
     from staunch_model_store.errors import ModelStoreError
     from staunch_model_store.manifest import FEATURES_SQL
@@ -56,12 +56,12 @@ def _stored(model: "Model", settings: Settings) -> "FeatureView | None":
     return parse_view(model.view, text, f"{model.reference}/{FEATURES_SQL}")
 
 
-def _not_here(model: "Model", settings: Settings, why: str) -> CommandError:
+def _text_not_found(model: "Model", settings: Settings, why: str) -> CommandError:
     return CommandError(
         f"the text that {model.reference} was trained with is not here: {settings.model_folder} does not "
         f"hold that version, and {why}; name the server's store with --store, or the customers with --ids"
     )
 
 
-def _own(settings: Settings, kind: str) -> list[Path]:
+def _own_folders(settings: Settings, kind: str) -> list[Path]:
     return [settings.views / kind] if settings.views is not None else []

@@ -23,6 +23,14 @@ def test_explain_asks_for_the_top_contributions_only(staunch, service):
     assert [request.max_contributions for request in asked] == [10, 0]
 
 
+@pytest.mark.parametrize("count", ["-1", "1.5", "all"])
+def test_a_number_of_contributions_that_cannot_be_is_misuse(staunch, service, count):
+    result = staunch("explain", 42, "--top", count)
+    assert result.code == 2
+    assert "argument --top: expected" in result.err
+    assert service.seen == []
+
+
 def test_explain_in_json_adds_up(staunch):
     result = json.loads(staunch("explain", 42, "--json").out)
     total = (

@@ -114,6 +114,28 @@ def test_not_one_score_is_exit_code_1(staunch, ids, out):
     assert staunch("score", "--out", out, "--ids", ids(7, 14)).code == 1
 
 
+def test_where_nobody_was_to_be_scored_is_exit_code_0(staunch, ids, out):
+    assert staunch("score", "--out", out, "--ids", ids("")).code == 0
+    assert rows_of(out) == []
+
+
+def test_ids_of_64_bits_reach_the_server_and_greater_ones_are_errors(staunch, service, ids, out, tmp_path):
+    borders = [1, 2**63 - 1, -(2**63), 2**63, -(2**63) - 1]
+    staunch("score", "--out", out, "--ids", ids(*borders))
+    assert list(service.streams[0][0].customer_ids) == [
+        *borders[:3],
+        0,
+        0,
+    ]  # a place is kept for what is no id
+    failed = {int(row["customer"]): row["reason"] for row in rows_of(tmp_path / "scores.errors.csv")}
+    assert failed[2**63] == failed[-(2**63) - 1] == "CUSTOMER_ID_INVALID"
+
+
+@pytest.mark.parametrize(("rows", "code"), [("0", 2), ("1", 0), ("10000", 0), ("10001", 2), ("many", 2)])
+def test_a_message_has_1_to_10000_ids(staunch, ids, out, rows, code):
+    assert staunch("score", "--out", out, "--ids", ids(1, 2), "--chunk-rows", rows).code == code
+
+
 def test_the_errors_of_an_earlier_run_do_not_stay(staunch, ids, out, tmp_path):
     staunch("score", "--out", out, "--ids", ids(1, 7))
     staunch("score", "--out", out, "--ids", ids(1, 2))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from staunch_cli.printing.view_plot import interval, plot
+from staunch_cli.printing.view_plot import plot, wilson_interval
 from staunch_cli.shared.errors import CommandError
 from staunch_features.checks.summary import FeatureSummary, ViewSummary
 from staunch_features.views.file import parse_view
@@ -80,13 +80,13 @@ def test_a_picture_into_a_folder_that_is_not_there_says_which_to_make(tmp_path):
 
 @pytest.mark.parametrize(("rows", "lower", "upper"), [(18, 0.01, 0.258), (4000, 0.049, 0.063)])
 def test_a_share_of_few_rows_is_shown_as_less_certain(rows, lower, upper):
-    low, high = interval(np.array([1 / 18]), np.array([rows]))
+    low, high = wilson_interval(np.array([1 / 18]), np.array([rows]))
     assert low[0] == pytest.approx(lower, abs=1e-3)
     assert high[0] == pytest.approx(upper, abs=1e-3)
 
 
 def test_a_share_of_none_is_uncertain_too():
-    low, high = interval(np.array([0.0, 1.0]), np.array([10, 10]))
+    low, high = wilson_interval(np.array([0.0, 1.0]), np.array([10, 10]))
     assert low[0] == pytest.approx(0, abs=1e-12)
     assert high[0] == pytest.approx(0.278, abs=1e-3)
     assert (low[1], high[1]) == (pytest.approx(1 - 0.278, abs=1e-3), pytest.approx(1))

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from staunch_cli.printing.view_report import report
+from staunch_cli.printing.view_report import view_report
 from staunch_features.checks.execution import Plan, Scan
 from staunch_features.checks.findings import ColumnCheck, LabelCheck, Timing, ViewCheck
 from staunch_features.checks.look_ahead import Probe
@@ -44,7 +44,7 @@ CHECK = ViewCheck(
 
 
 def lines(check: ViewCheck, *, plan: bool = False) -> list[str]:
-    return report(check, plan=plan).splitlines()
+    return view_report(check, plan=plan).splitlines()
 
 
 def test_it_says_what_was_found_and_ends_with_the_verdict():
