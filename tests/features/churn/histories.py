@@ -11,6 +11,18 @@ import asyncpg
 from hypothesis import strategies as st
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
+
+FAILED_PAYMENT = {
+    "kind": "payment",
+    "status": "failed",
+    "amount_cents": 123_456,
+    "tax_cents": 7,
+    "currency": "CAD",
+    "method": "bank",
+    "superseded_at": FOREVER,
+}
+"""A row of transactions that changes features, without its ids and times."""
+
 """What asyncpg reads and writes as 'infinity'."""
 
 TABLES = (

@@ -7,6 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.features.churn.histories import (
     DAY,
+    FAILED_PAYMENT,
     FOREVER,
     MICROSECOND,
     MOMENTS,
@@ -68,15 +69,7 @@ def template_row(table: str, history: History, t) -> Row:
                 "inducement_cents": 0,
                 "inducement_kind": "none",
             },
-            "transactions": {
-                "kind": "payment",
-                "status": "failed",
-                "amount_cents": 123_456,
-                "tax_cents": 7,
-                "currency": "CAD",
-                "method": "bank",
-                "superseded_at": FOREVER,
-            },
+            "transactions": FAILED_PAYMENT,
             "support_tickets": {
                 "category": "billing",
                 "channel": "chat",

@@ -15,7 +15,7 @@ import pytest
 from grpc import StatusCode, aio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.features.churn.histories import FOREVER, History, copy, histories, write
+from tests.features.churn.histories import FAILED_PAYMENT, FOREVER, History, copy, histories, write
 from tests.server.harness.running import Running
 from tests.server.small_models import small_manifest, stamp
 
@@ -112,17 +112,11 @@ async def serving(
 def failed_payment(customer: int, recorded: datetime) -> dict[str, Any]:
     """A row that changes features: a payment of yesterday that failed."""
     return {
+        **FAILED_PAYMENT,
         "customer_id": customer,
         "transaction_id": 990,
-        "kind": "payment",
-        "status": "failed",
-        "amount_cents": 123_456,
-        "tax_cents": 7,
-        "currency": "CAD",
-        "method": "bank",
         "occurred_at": recorded - timedelta(days=1),
         "recorded_at": recorded,
-        "superseded_at": FOREVER,
     }
 
 

@@ -178,38 +178,44 @@ async def test_a_drain_that_callers_see_in_the_health_loses_no_call(shell: Start
                 if state.status != STATES.SERVING:
                     serving.clear()
 
-    async def call_while_serving() -> int:
-        answered = 0
+    answered = 0
+
+    async def call_while_serving() -> None:
+        nonlocal answered
         while serving.is_set():
             await server.predict()
             answered += 1
-        return answered
 
     heeding = asyncio.ensure_future(heed_health())
     callers = [asyncio.ensure_future(call_while_serving()) for _ in range(32)]
-    await asyncio.sleep(0.3)
+    await until(lambda: answered > 100)
     await server.transport.leave()
-    await asyncio.sleep(0.2)  # longer than it takes callers to hear of it
+    await until(lambda: not serving.is_set())
+    await asyncio.gather(*callers)
     server.guard.drain()
     assert await server.guard.idle(5)
     await server.transport.stop(0.5)
-    assert sum(await asyncio.gather(*callers)) > 100
     await heeding
 
 
 async def test_stopping_lets_calls_in_progress_end_and_cancels_what_outlives_the_grace(
     shell: StartShell,
 ) -> None:
+    release = asyncio.Event()
+
     async def working(request: Any, call: Any) -> pb.PredictResponse:
-        await asyncio.sleep(0.2 if request.customer_id == 1 else 30)
+        await (release.wait() if request.customer_id == 1 else asyncio.sleep(30))
         return pb.PredictResponse(probability=0.5)
 
     server = await shell(predict=working, default_deadline_s=60)
     short = asyncio.ensure_future(server.predict(pb.PredictRequest(customer_id=1).SerializeToString()))
     long = asyncio.ensure_future(server.predict(pb.PredictRequest(customer_id=2).SerializeToString()))
-    await asyncio.sleep(0.1)
+    await until(lambda: server.guard.calls == 2)
     async with asyncio.timeout(5):
-        await server.transport.stop(0.5)
+        stopping = asyncio.ensure_future(server.transport.stop(0.5))
+        await asyncio.sleep(0.1)
+        release.set()
+        await stopping
         assert pb.PredictResponse.FromString(await short).probability == 0.5
         with pytest.raises(aio.AioRpcError):
             await long
