@@ -22,7 +22,9 @@ from tests.server.small_models import (
     view_text,
 )
 
+from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
+from staunch_model_store.manifest import Thresholds
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -123,6 +125,24 @@ async def test_the_band_follows_the_thresholds_of_the_version(
     live = await serve()
     answer = await live.prediction.Predict(pb.PredictRequest(features=given(a=6, b=None, hours=200)))
     assert answer.risk_band == band
+
+
+async def test_a_probability_exactly_at_a_threshold_is_in_the_higher_band(
+    publish: Publish, serve: Serve
+) -> None:
+    publish()
+    live = await serve()
+    features = given(a=6, b=None, hours=200)
+    answered = (await live.prediction.Predict(pb.PredictRequest(features=features))).probability
+    above = math.nextafter(answered, 1)
+    bands = {}
+    for medium, high in ((answered, above), (0.0, answered), (above, above)):
+        publish(thresholds=Thresholds(medium=medium, high=high, costs={}))
+        await live.models.ReloadModels(mpb.ReloadModelsRequest())
+        answer = await live.prediction.Predict(pb.PredictRequest(features=features))
+        assert answer.probability == answered
+        bands[medium, high] = answer.risk_band
+    assert list(bands.values()) == [pb.RISK_BAND_MEDIUM, pb.RISK_BAND_HIGH, pb.RISK_BAND_LOW]
 
 
 async def test_without_thresholds_there_is_no_band(publish: Publish, serve: Serve) -> None:
