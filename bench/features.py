@@ -28,7 +28,7 @@ from pathlib import Path
 import uvloop
 
 import staunch_sql
-from staunch_features.checks.execution import Plan, explain
+from staunch_features.checks.execution import QueryPlan, explain
 from staunch_features.postgres.connection import Connection, connect
 from staunch_features.postgres.migrations import migrate
 from staunch_features.postgres.pool import Database
@@ -308,7 +308,7 @@ async def planning_ms(connection: Connection, view: FeatureView) -> float:
     return statistics.median(times)
 
 
-def _plan_line(plan: Plan, first_ms: float) -> str:
+def _plan_line(plan: QueryPlan, first_ms: float) -> str:
     fetches = sum(scan.heap_fetches for scan in plan.scans)
     small = sorted({scan.table for scan in plan.scans if scan.kind != "Index Only Scan"})
     share = plan.planning_ms / (plan.planning_ms + plan.execution_ms)
@@ -356,7 +356,7 @@ async def decoding(reader: Reader, customers: int) -> str:
         (row,) = await connection.fetch(source._sql, sorted(ids), UNTIL)
 
     def unpack() -> None:
-        _unpack(source.view, signature, ids, UNTIL, row["ids"], row["matrix"], source._never)
+        _unpack(source.view, signature, ids, UNTIL, row["ids"], row["matrix"], source._not_nullable)
 
     alone_us = statistics.median(timeit.repeat(unpack, number=1, repeat=15)) / len(ids) * 1e6
     return f"Decoding alone, 10,000 rows of {len(signature.features)} features: {alone_us:.2f} µs an id."

@@ -76,7 +76,7 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
+class DataSplit:
     """One part of the training data.
 
     Attributes:
@@ -108,7 +108,7 @@ class Training:
     learner: str
     parameters: Mapping[str, float | int | str]
     seed: int
-    splits: tuple[Split, ...]
+    splits: tuple[DataSplit, ...]
     gap_days: int
     library_versions: Mapping[str, str]
 

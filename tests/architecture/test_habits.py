@@ -33,14 +33,6 @@ NOUNS = {"A", "Row"}
 
 UNCOMMENTED = {
     "staunch._batch.__init__": "one field a line, named for what it holds",
-    "staunch_features.checks.check.check_view": "the checks one after the other, each named",
-    "staunch_features.checks.check._try": "one error after the other, each with its hint",
-    "staunch_features.checks.summary.summarise": "one figure a line",
-    "staunch_local.simulation.background.reference.read_reference": "one table a line",
-    "staunch_local.simulation.life.people.draw_people": "one column a line",
-    "staunch_local.simulation.life.tickets._write": "one column a line",
-    "staunch_training.publish._manifest": "one field a line",
-    "staunch_training.train._read": "one date after the other",
     "staunch_server.metrics._define_steps": "one metric a line, each with its help text",
     "staunch_server.metrics._define_state": "one metric a line, each with its help text",
     "staunch_server.process.http._handler": "one address after the other",

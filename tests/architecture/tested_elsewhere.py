@@ -44,6 +44,7 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "local/postgres/test_server.py",
         "a folder made, kept, damaged, taken",
     ),
+    "staunch_local.simulation.background.arrays": ("local/simulation/rows/test_rows.py", "types, no code"),
     "staunch_local.simulation.background.draws": (
         "local/simulation/test_growth.py",
         "the same draws at each start",

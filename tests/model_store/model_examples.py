@@ -150,7 +150,7 @@ def a_manifest(fitted: Fitted, **changes: Any) -> written.Manifest:
             parameters={"max_depth": 3, "eta": 0.1, "tree_method": "hist"},
             seed=1,
             splits=(
-                written.Split(
+                written.DataSplit(
                     name="train", as_of_times=(datetime(2025, 1, 1, tzinfo=UTC),), rows=9, positives=2
                 ),
             ),

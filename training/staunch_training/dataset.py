@@ -158,7 +158,7 @@ class _Extraction:
         for chunk in _chunks(ids):
             batch = await self._source.fetch(chunk, moment, timeout_s=timeout_s)
             for row, problem in (_too_large(names, batch) | batch.problems).items():
-                raise BadFeatureValue(_hint(self._source, chunk[row], moment, problem))
+                raise BadFeatureValue(_bad_value_message(self._source, chunk[row], moment, problem))
             kept += [chunk[row] for row in np.flatnonzero(batch.eligible)]
             values.append(batch.values[batch.eligible])
         return SideRows(
@@ -209,7 +209,7 @@ def _as_of(moment: datetime | None) -> str:
     return f" as of {moment:%Y-%m-%d}" if moment else ""
 
 
-def _hint(source: FeatureSource, key: Id, moment: datetime | None, problem: str) -> str:
+def _bad_value_message(source: FeatureSource, key: Id, moment: datetime | None, problem: str) -> str:
     return (
         f"view {source.view.name}, id {key}{_as_of(moment)}: {problem}; let the view return a finite number, "
         "or null and say in its header what null means"

@@ -62,9 +62,9 @@ def evaluate(
         seed: Of the resamples; two models measured with the same one see the same.
         cells_per_block: How many resamples times rows are held at a time; the measures do not depend on it.
     """
-    scored = _Scored.of(labels, probabilities)
-    values = scored.metrics(np.ones((1, len(labels))))
-    draws = [scored.metrics(weights) for weights in _weights(groups, resamples, seed, cells_per_block)]
+    ranked_rows = _RankedRows.of(labels, probabilities)
+    values = ranked_rows.metrics(np.ones((1, len(labels))))
+    draws = [ranked_rows.metrics(weights) for weights in _weights(groups, resamples, seed, cells_per_block)]
     # What cannot be measured (the slope of a constant, the AUC of one answer) is left out, never given as
     # NaN.
     known = [name for name in METRICS if np.isfinite(values[name][0])]
@@ -76,7 +76,7 @@ def evaluate(
 
 def auc(labels: Floats, scores: Floats) -> float:
     """The area under the ROC curve, ties counted half; NaN if one answer is missing."""
-    return float(_Scored.of(labels, scores).auc(np.ones((1, len(labels))))[0])
+    return float(_RankedRows.of(labels, scores).auc(np.ones((1, len(labels))))[0])
 
 
 def _metric(name: str, value: float, draws: Floats) -> Metric:
@@ -100,7 +100,7 @@ def _weights(groups: Codes, resamples: int, seed: int, cells_per_block: int) -> 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Scored:
+class _RankedRows:
     """Rows sorted by falling probability, once, so that a resample is only another set of weights."""
 
     order: npt.NDArray[np.intp]
@@ -109,7 +109,7 @@ class _Scored:
     starts: npt.NDArray[np.intp]  # where each run of equal probabilities begins
 
     @classmethod
-    def of(cls, labels: Floats, probabilities: Floats) -> "_Scored":
+    def of(cls, labels: Floats, probabilities: Floats) -> "_RankedRows":
         order = np.argsort(-probabilities, kind="stable")
         ranked = probabilities[order]
         starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])

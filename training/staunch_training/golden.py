@@ -31,15 +31,18 @@ def golden_inputs(trees: TreeEnsemble, rows: Floats, limit: int = 1024) -> Float
     Returns:
         float64 (at most limit, features), the same for the same arguments: plain rows first, NaN is missing.
     """
+    # `unseen` says of each split which of three ways no row has stood at it yet: on its threshold, just above
+    # it, its feature missing. A row built for one split stands at many others by the way, and ticks them off
+    # too.
     chosen = list(rows[: limit // _REAL_SHARE])
     unseen = np.repeat(~trees.is_leaf[:, None], 3, axis=1)
-    _, nodes, cases = _stands(trees, rows[: len(chosen)])
+    _, nodes, cases = _standing_places(trees, rows[: len(chosen)])
     unseen[nodes, cases] = False
     builder = _Builder(trees, rows)
     for node in np.argsort(-trees.cover, kind="stable").tolist():
         for case in np.flatnonzero(unseen[node]).tolist():
             if unseen[node, case] and len(chosen) < limit:
-                chosen += _best(trees, builder.rows_at(node, case), unseen)
+                chosen += _best_row(trees, builder.rows_at(node, case), unseen)
     return np.array(chosen)
 
 
@@ -65,11 +68,11 @@ def dump(values: Floats, margins: Floats, probabilities: Floats, contributions: 
     return file.getvalue()
 
 
-def _best(trees: TreeEnsemble, rows: Floats, unseen: Bools) -> list[Floats]:
+def _best_row(trees: TreeEnsemble, rows: Floats, unseen: Bools) -> list[Floats]:
     """Chooses the row that stands where most is unseen yet, and ticks that off; none of no rows."""
     if len(rows) == 0:
         return []
-    row_of, nodes, cases = _stands(trees, rows)
+    row_of, nodes, cases = _standing_places(trees, rows)
     best = int(np.bincount(row_of, weights=unseen[nodes, cases], minlength=len(rows)).argmax())
     unseen[nodes[row_of == best], cases[row_of == best]] = False
     return [rows[best]]
@@ -82,46 +85,47 @@ class _Builder:
         self._trees = trees
         self._rows = rows
         self._parent = trees.parent
-        self._places = [_places(trees, feature) for feature in range(trees.features)]
+        self._edge_values = [_edge_values(trees, feature) for feature in range(trees.features)]
         self._rng = np.random.default_rng(0)
 
     def rows_at(self, node: int, case: int) -> Floats:
         """Gives several rows that stand at a split as `case` says; none if no row can."""
         path = path_to(self._trees, self._parent, node)
         feature, threshold = int(self._trees.feature[node]), self._trees.threshold[node]
-        value = (_fitting(threshold), _fitting(float(_above(threshold))), np.nan)[case]
+        # A split further up may leave no room for this value: then no row can stand there, and none has to.
+        value = (_within_float32(threshold), _within_float32(float(_above(threshold))), np.nan)[case]
         if not path.get(feature, Condition()).met(value):
             return self._rows[:0]
         return np.array([self._row(path, feature, value) for _ in range(_TRIES)])
 
     def _row(self, path: dict[int, Condition], feature: int, value: float) -> Floats:
-        row = self._somewhere()
+        row = self._random_row()
         row[feature] = value
-        for asked, condition in path.items():
-            if not condition.met(row[asked]):
-                row[asked] = _inside(condition)
+        for other, condition in path.items():
+            if not condition.met(row[other]):
+                row[other] = _value_meeting(condition)
         return row
 
-    def _somewhere(self) -> Floats:
+    def _random_row(self) -> Floats:
         """Takes a real row and moves half of its values to thresholds, so that it tests many splits."""
         row: Floats = self._rows[self._rng.integers(len(self._rows))].copy()
-        for feature, places in enumerate(self._places):
-            if len(places) and self._rng.random() < 0.5:
-                row[feature] = self._rng.choice(places)
+        for feature, edge_values in enumerate(self._edge_values):
+            if len(edge_values) and self._rng.random() < 0.5:
+                row[feature] = self._rng.choice(edge_values)
         return row
 
 
-def _places(trees: TreeEnsemble, feature: int) -> list[float]:
+def _edge_values(trees: TreeEnsemble, feature: int) -> list[float]:
     """Lists the values of a feature that stand on a threshold or just above one."""
     thresholds = np.unique(trees.threshold[trees.feature == feature]).tolist()
-    return [_fitting(value) for at in thresholds for value in (at, float(_above(at)))]
+    return [_within_float32(value) for at in thresholds for value in (at, float(_above(at)))]
 
 
-def _inside(condition: Condition) -> float:
+def _value_meeting(condition: Condition) -> float:
     """Gives a value that meets a condition, at its edge; missing, if only that does."""
     if condition.low >= _LARGEST:
         return np.nan
-    return _fitting(condition.high if condition.high < _LARGEST else float(_above(condition.low)))
+    return _within_float32(condition.high if condition.high < _LARGEST else float(_above(condition.low)))
 
 
 def _above(values: npt.ArrayLike) -> Floats:
@@ -131,13 +135,14 @@ def _above(values: npt.ArrayLike) -> Floats:
     return above
 
 
-def _fitting(value: float) -> float:
+def _within_float32(value: float) -> float:
     """Cuts a value to what float32 holds."""
     return min(max(float(value), -_LARGEST), _LARGEST)
 
 
-def _stands(trees: TreeEnsemble, rows: Floats) -> tuple[Ints, Ints, Ints]:
+def _standing_places(trees: TreeEnsemble, rows: Floats) -> tuple[Ints, Ints, Ints]:
     """Lists where rows stand at splits: int64 (k,) thrice, the row's number, the split and the way."""
+    # Every row goes down every tree, a level a step; `row_of` and `at` shrink as paths end in leaves.
     leaf, found = trees.is_leaf, []
     row_of, at = np.repeat(np.arange(len(rows)), len(trees.roots)), np.tile(trees.roots, len(rows))
     while (inner := ~leaf[at]).any():

@@ -104,6 +104,7 @@ class Boosted:
     precision = 1e-5  # XGBoost adds up in float32
 
     def __init__(self, values: Floats, labels: Floats, seed: int) -> None:
+        # One thread: idle ones of OpenMP spin, which on two busy cores made a fit many times slower.
         settings = dict(_BOOSTED)
         rounds = int(settings.pop("num_boost_round"))
         rows = xgboost.DMatrix(values, label=labels, nthread=1)
@@ -139,6 +140,7 @@ def logistic_regression(values: Floats, labels: Floats) -> Callable[[Floats], Fl
 
     Returns a function from values (n, f) to probabilities (n,).
     """
+    # Linear models take no nulls: the median stands in, and the flag lets the null itself count.
     model = make_pipeline(
         SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
         StandardScaler(),

@@ -83,7 +83,9 @@ def point_alias(store: ModelStore, name: str, alias: str, version: int, *, move:
 def _golden_rows(release: Release, trees: TreeEnsemble) -> bytes:
     """Inputs with the answers of the native library and of shap: the exported files have no say in them."""
     learned, calibration = release.candidate.learned, release.candidate.calibration
-    values = golden.golden_inputs(trees, _nobodys(release.dataset.sides["test"].values, release.seed))
+    values = golden.golden_inputs(
+        trees, _shuffled_columns(release.dataset.sides["test"].values, release.seed)
+    )
     outputs = learned.outputs(values)
     return golden.dump(
         values,
@@ -93,12 +95,13 @@ def _golden_rows(release: Release, trees: TreeEnsemble) -> bytes:
     )
 
 
-def _nobodys(values: Floats, seed: int) -> Floats:
+def _shuffled_columns(values: Floats, seed: int) -> Floats:
     """The rows (n, features) with each column shuffled by itself: real values, but no customer's row."""
     return np.random.default_rng(seed).permuted(values, axis=0)
 
 
 def _manifest(release: Release, trees: TreeEnsemble, version: int) -> written.Manifest:
+    # `files` stays empty: the store fills in the digests of what it writes.
     signature, calibration = release.dataset.signature, release.candidate.calibration
     calibrated = calibration.space == "LOG_ODDS"
     return written.Manifest(
@@ -142,9 +145,9 @@ def _training(release: Release) -> written.Training:
     )
 
 
-def _split(dataset: Dataset, side: Side) -> written.Split:
+def _split(dataset: Dataset, side: Side) -> written.DataSplit:
     rows = dataset.sides[side]
-    return written.Split(
+    return written.DataSplit(
         name=side,
         as_of_times=dataset.plan.dates(side) if dataset.plan else (),
         rows=len(rows.ids),

@@ -18,7 +18,7 @@ from staunch_features.postgres.progress import Progress
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.signature import check_horizon
 from staunch_features.views.source import FeatureSource
-from staunch_model_store.manifest import Compared, Metric, Split
+from staunch_model_store.manifest import Compared, DataSplit, Metric
 from staunch_model_store.store import CHAMPION, ModelStore, StoredVersion
 from staunch_training.costs import Costs
 from staunch_training.dataset import Dataset, ExtractSettings, extract
@@ -170,6 +170,7 @@ async def _read(
         source = FeatureSource(database, view)
         signature = await source.signature(settings.timeout_s)
         check_horizon(signature, label)
+        # Before anything runs: what is named here explains a long wait, and why it ended.
         slow = await index_advice(database, view, signature, label, timeout_s=settings.timeout_s)
         plan = None
         if signature.uses_as_of:
@@ -206,7 +207,7 @@ async def _plan(
         plan, notes = begin_after(plan, span.first, label.observation_days)
         closes = plan.test[-1] + outcome(label.gap_days, label.horizon_days)
         if span.ends_before(closes, label):
-            notes.append(f"warning: {span.unknown(closes)}: train with --until {span.next_day()}")
+            notes.append(f"warning: {span.outcome_warning(closes)}: train with --until {span.next_day()}")
     lines = [
         f"rows end: {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC{found}",
         f"observed: {label.observation_days} days before each date",
@@ -258,7 +259,7 @@ async def _ceiling(dataset: Dataset, settings: TrainSettings) -> float | None:
     return sum(reached) / len(reached)
 
 
-def _split_line(split: Split) -> str:
+def _split_line(split: DataSplit) -> str:
     dates = f"{len(split.as_of_times)} dates, " if split.as_of_times else ""
     return f"{split.name}: {dates}{split.rows:,} rows, label true for {split.positives:,}"
 

@@ -94,7 +94,7 @@ class TreeEnsemble:
         ):  # since XGBoost 3.4 dart is gbtree
             raise ValueError("expected gbtree without dropout, got trees with weights; fit with rate_drop 0")
         parameters = learner["learner_model_param"]
-        mean = float(parameters["base_score"].strip("[]"))
+        mean = float(parameters["base_score"].strip("[]"))  # a probability, though margins are log-odds
         trees = [_xgboost_tree(tree) for tree in model["model"]["trees"]]
         return _joined(trees, int(parameters["num_feature"]), float(np.log(mean / (1 - mean))))
 
@@ -132,10 +132,11 @@ class TreeEnsemble:
 
     def leaves(self, values: Floats) -> Ints:
         """Finds the leaf that each row, float64 (n, features), reaches in each tree: int64 (n, trees)."""
+        # All rows go down all trees at once, a level a step; who has reached a leaf stays there.
         at = np.repeat(self.roots[None, :], len(values), axis=0)
         for _ in range(len(self.levels()) - 1):
-            asked = np.take_along_axis(values, np.maximum(self.feature[at], 0), axis=1)
-            goes_left = np.where(np.isnan(asked), self.missing_left[at], asked <= self.threshold[at])
+            value = np.take_along_axis(values, np.maximum(self.feature[at], 0), axis=1)
+            goes_left = np.where(np.isnan(value), self.missing_left[at], value <= self.threshold[at])
             below = np.where(goes_left, self.left[at], self.right[at])
             at = np.where(self.is_leaf[at], at, below)
         return at
@@ -161,6 +162,7 @@ class TreeEnsemble:
 
 def _sklearn_tree(tree: Any, trees: int) -> dict[str, Any]:
     """Reads sklearn.tree._tree.Tree, whose rows go left if float32(x) <= threshold."""
+    # A float32 is at most the float64 threshold if it is at most the largest float32 that is.
     leaf = tree.children_left == LEAF
     share = tree.value[:, 0, 1] / tree.value[:, 0, :].sum(axis=1)
     nearest = tree.threshold.astype(np.float32)
@@ -178,6 +180,7 @@ def _sklearn_tree(tree: Any, trees: int) -> dict[str, Any]:
 
 def _xgboost_tree(tree: dict[str, Any]) -> dict[str, Any]:
     """Reads a tree of XGBoost's JSON, whose rows go left if float32(x) < split condition."""
+    # Of float32 numbers, x < c says the same as x <= the one just below c.
     if any(tree["split_type"]):
         raise ValueError("expected numerical splits, got categorical ones; encode categories in the view")
     left = np.array(tree["left_children"], dtype=np.int64)
@@ -211,6 +214,7 @@ def _widened(bound: npt.NDArray[np.float32]) -> Floats:
 def _joined(trees: list[dict[str, Any]], features: int, base: float) -> TreeEnsemble:
     """Puts trees one after another; those of a single leaf join the constant term."""
     base += sum(float(tree["value"][0]) for tree in trees if len(tree["left"]) == 1)
+    # ONNX's TreeEnsemble numbers splits and leaves apart: a root that is a leaf would have no place there.
     trees = [tree for tree in trees if len(tree["left"]) > 1]
     roots = np.cumsum([0] + [len(tree["left"]) for tree in trees])[:-1].astype(np.int64)
     for tree, root in zip(trees, roots, strict=True):

@@ -201,7 +201,7 @@ async def _summarise_in_time(
     from staunch_features.checks.budget import BUDGET_S, draw_in_time
     from staunch_features.checks.data_span import data_span
     from staunch_features.checks.index_advice import index_advice
-    from staunch_features.checks.notes import shown_early, too_slow
+    from staunch_features.checks.notes import labels_beyond_rows, sample_cut_short
     from staunch_features.checks.summary import summarise
     from staunch_features.views.source import FeatureSource
     from staunch_features.views.sql_errors import in_time
@@ -210,11 +210,11 @@ async def _summarise_in_time(
     read_whole = await index_advice(pool, view, signature, label, timeout_s=timeout_s)
     span = await data_span(pool, view, datetime.now(UTC)) if as_of else None
     # Before the rows are read: a table that is read whole is why the reading may take as long as it is let.
-    for note in [*read_whole, *shown_early(span, label, as_of)]:
+    for note in [*read_whole, *labels_beyond_rows(span, label, as_of)]:
         _warn(note)
     with in_time(view, timeout_s, read_whole):
         ids, drawn = await draw_in_time(pool, view, as_of, timeout_s=timeout_s)
-        for note in too_slow(len(ids), drawn, BUDGET_S):
+        for note in sample_cut_short(len(ids), drawn, BUDGET_S):
             _warn(note)
         return await summarise(pool, view, label, as_of, most=max(len(ids), 1), timeout_s=timeout_s)
 

@@ -22,17 +22,17 @@ from staunch_features.checks.index_advice import index_advice
 from staunch_features.checks.look_ahead import Probe, probe_tables
 from staunch_features.checks.notes import (
     broken_at_either,
-    ends_early,
     label_advice,
     label_errors,
-    looks_ahead,
-    missing_rows,
-    nobody,
-    not_tried,
-    reach_of,
-    too_slow,
+    look_ahead_errors,
+    look_ahead_not_tried,
+    missing_row_errors,
+    nobody_eligible,
+    outcome_delay,
+    rows_end_early,
+    sample_cut_short,
     vacuum_advice,
-    windows,
+    window_advice,
 )
 from staunch_features.checks.tables import find_table
 from staunch_features.errors import ViewError
@@ -80,6 +80,8 @@ async def check_view(  # noqa: PLR0913 - what `staunch view check` asks, by name
         ViewError: The view or label cannot be run at all, or takes longer than `timeout_s`.
         DatabaseUnavailable: The database is away.
     """
+    # The plan before the rows: a text that reads a big table whole may not answer in time, and then this is
+    # why.
     now = datetime.now(UTC)
     source = FeatureSource(database, view)
     signature = await source.signature(timeout_s)
@@ -89,19 +91,19 @@ async def check_view(  # noqa: PLR0913 - what `staunch view check` asks, by name
         report(note)
     limits = _Limits(until or now, timeout_s, budget_s)
     with in_time(view, timeout_s, read_whole):
-        tried = await _try(database, source, label, moment, limits)
-        found = await _found(database, source, tried, limits)
+        sampled = await _run_sample(database, source, label, moment, limits)
+        found = await _measured(database, source, sampled, limits)
     if label is not None:
         with in_time(label, timeout_s, read_whole):
-            found = replace(found, label=await _label(source, label, tried, limits))
+            found = replace(found, label=await _label(source, label, sampled, limits))
     return replace(
         found,
-        errors=(*found.errors, *_errors(found, label, tried, limits.until)),
+        errors=(*found.errors, *_errors(found, label, sampled, limits.until)),
         advice=(
             *read_whole,
             *found.advice,
-            *_advice(found, label, tried, limits.until),
-            *too_slow(len(tried.ids), tried.drawn, budget_s),
+            *_advice(found, label, sampled, limits.until),
+            *sample_cut_short(len(sampled.ids), sampled.drawn, budget_s),
         ),
     )
 
@@ -116,7 +118,7 @@ class _Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Tried:
+class _Sampled:
     """What was run.
 
     Attributes:
@@ -136,13 +138,13 @@ class _Tried:
     span: Span | None
 
 
-async def _try(
+async def _run_sample(
     database: Database,
     source: FeatureSource,
     label: LabelText | None,
     moment: datetime | None,
     limits: _Limits,
-) -> _Tried:
+) -> _Sampled:
     view, timeout_s = source.view, limits.timeout_s
     ids, drawn = await draw_in_time(database, view, moment, timeout_s=timeout_s, budget_s=limits.budget_s)
     if not ids:
@@ -152,69 +154,75 @@ async def _try(
             message="expected the population to list ids, got none",
             hint="see that its SQL names the right table and that the table is filled",
         )
+    # What is wrong may show only where training reads: at past moments whose outcomes are known by now.
     now = await source.fetch(ids, moment, timeout_s=timeout_s)
     if moment is None:
-        return _Tried(ids, drawn, now, now, (), None)
-    some = ids[: _explained(len(ids), drawn)]
-    probes = await probe_tables(database, view, some, timeout_s=timeout_s)
+        return _Sampled(ids, drawn, now, now, (), None)
+    explained = ids[: _ids_to_explain(len(ids), drawn)]
+    probes = await probe_tables(database, view, explained, timeout_s=timeout_s)
     span = await data_span(database, view, max(limits.until, moment))
-    known = limits.until - reach_of(label) if label else moment
+    known = limits.until - outcome_delay(label) if label else moment
     past = max((probe.as_of for probe in probes), default=min(moment, known))
     before = now if past == moment else await source.fetch(ids, past, timeout_s=timeout_s)
-    return _Tried(ids, drawn, now, before, probes, span)
+    return _Sampled(ids, drawn, now, before, probes, span)
 
 
-async def _found(database: Database, source: FeatureSource, tried: _Tried, limits: _Limits) -> ViewCheck:
+async def _measured(
+    database: Database, source: FeatureSource, sampled: _Sampled, limits: _Limits
+) -> ViewCheck:
     """All but what is said of it in the end, and of the label."""
-    view, timeout_s, moment = source.view, limits.timeout_s, tried.now.as_of
+    view, timeout_s, moment = source.view, limits.timeout_s, sampled.now.as_of
     signature = await source.signature(timeout_s)
-    some = tried.ids[: _explained(len(tried.ids), tried.drawn)]
+    explained = sampled.ids[: _ids_to_explain(len(sampled.ids), sampled.drawn)]
+    # Given back before the timings, which take a connection of their own: the pool may have one alone.
     async with database.connection(timeout_s) as connection:
-        plan = await explain(connection, view, signature, some, moment, timeout_s=timeout_s)
+        plan = await explain(connection, view, signature, explained, moment, timeout_s=timeout_s)
         vacuums = [note for scan in plan.scans for note in await _vacuum(connection, scan, timeout_s)]
-        undecided = await _undecided(connection, view, signature, tried.ids, moment, timeout_s)
-    read, probed = {scan.table for scan in plan.scans}, {probe.table for probe in tried.probes}
+        null_eligible = await _null_eligible(connection, view, signature, sampled.ids, moment, timeout_s)
+    read, probed = {scan.table for scan in plan.scans}, {probe.table for probe in sampled.probes}
     return ViewCheck(
         view=view,
         signature=signature,
         as_of=moment,
-        found=int(tried.now.found.sum()),
-        eligible=int(tried.now.eligible.sum()),
-        columns=_columns(signature, tried.now),
+        found=int(sampled.now.found.sum()),
+        eligible=int(sampled.now.eligible.sum()),
+        columns=_columns(signature, sampled.now),
         plan=plan,
-        timings=await _timings(source, tried.ids, moment, limits),
-        probes=tried.probes,
+        timings=await _timings(source, sampled.ids, moment, limits),
+        probes=sampled.probes,
         not_probed=tuple(sorted(read - probed)),
         label=None,
-        errors=tuple(undecided),
+        errors=tuple(null_eligible),
         advice=tuple(dict.fromkeys(vacuums)),
     )
 
 
-def _explained(tried: int, drawn: int) -> int:
+def _ids_to_explain(sampled: int, drawn: int) -> int:
     """How many ids tell the plan and the look-ahead, both of which ask several times."""
-    return _EXPLAINED_IDS if tried == drawn else max(tried // 10, 1)
+    return _EXPLAINED_IDS if sampled == drawn else max(sampled // 10, 1)
 
 
-def _errors(found: ViewCheck, label: LabelText | None, tried: _Tried, until: datetime) -> Iterator[ViewError]:
-    yield from missing_rows(found.view, tried.now, tried.before)
-    yield from broken_at_either(found.view, tried.now, tried.before, tried.ids)
-    yield from looks_ahead(found.view, tried.probes)
+def _errors(
+    found: ViewCheck, label: LabelText | None, sampled: _Sampled, until: datetime
+) -> Iterator[ViewError]:
+    yield from missing_row_errors(found.view, sampled.now, sampled.before)
+    yield from broken_at_either(found.view, sampled.now, sampled.before, sampled.ids)
+    yield from look_ahead_errors(found.view, sampled.probes)
     if label is not None and found.label is not None:
         try:
             check_horizon(found.signature, label)
         except ViewError as error:
             yield error
-        yield from label_errors(label, found.label, tried.span.last if tried.span else until)
+        yield from label_errors(label, found.label, sampled.span.last if sampled.span else until)
 
 
-def _advice(found: ViewCheck, label: LabelText | None, tried: _Tried, until: datetime) -> Iterator[str]:
+def _advice(found: ViewCheck, label: LabelText | None, sampled: _Sampled, until: datetime) -> Iterator[str]:
     dated = found.signature.uses_as_of
-    yield from windows(found.view, label if dated else None)
-    yield from nobody(tried.now, tried.before)
+    yield from window_advice(found.view, label if dated else None)
+    yield from nobody_eligible(sampled.now, sampled.before)
     if dated:
-        yield from not_tried(found.view)
-        yield from ends_early(tried.span, label, until)
+        yield from look_ahead_not_tried(found.view)
+        yield from rows_end_early(sampled.span, label, until)
     if label is not None and found.label is not None:
         yield from label_advice(label, found.label)
 
@@ -248,9 +256,9 @@ async def _time(source: FeatureSource, ids: list[Id], moment: datetime | None, t
     return time.perf_counter() - begun
 
 
-async def _label(source: FeatureSource, label: LabelText, tried: _Tried, limits: _Limits) -> LabelCheck:
-    moment = tried.before.as_of
-    ids = [key for key, is_eligible in zip(tried.ids, tried.before.eligible, strict=True) if is_eligible]
+async def _label(source: FeatureSource, label: LabelText, sampled: _Sampled, limits: _Limits) -> LabelCheck:
+    moment = sampled.before.as_of
+    ids = [key for key, is_eligible in zip(sampled.ids, sampled.before.eligible, strict=True) if is_eligible]
 
     async def run(count: int) -> LabelBatch:
         return await source.labels(label, ids[:count], moment, timeout_s=limits.timeout_s)
@@ -260,7 +268,7 @@ async def _label(source: FeatureSource, label: LabelText, tried: _Tried, limits:
     return LabelCheck(moment, asked, int(labels.known.sum()), int(labels.values.sum()))
 
 
-async def _undecided(
+async def _null_eligible(
     connection: Connection,
     view: FeatureView,
     signature: ViewSignature,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import staunch_sql
-from staunch_features.checks.tables import Table, declared_tables, not_a_time
+from staunch_features.checks.tables import Table, declared_tables, time_column_error
 from staunch_features.errors import ViewError
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
@@ -40,7 +40,7 @@ class Span:
         """
         return closes - self.last > max(_QUIET, _QUIET_SHARE * timedelta(days=label.horizon_days))
 
-    def unknown(self, closes: datetime) -> str:
+    def outcome_warning(self, closes: datetime) -> str:
         """Says what is wrong with an outcome window that ends at `closes`."""
         return (
             f"the last row is of {self.last:%Y-%m-%d} by [time_columns], but outcomes are looked for until "
@@ -97,7 +97,7 @@ async def _span(  # noqa: PLR0913 - one query's parts
             with view_errors(view, sql):
                 row = await connection.fetchrow(sql, now, timeout=timeout_s)
     except ViewError as error:
-        raise not_a_time(view, name, column, error.message) from error
+        raise time_column_error(view, name, column, error.message) from error
     if row is None or row["first"] is None:
         return []
     return [Span(row["first"].astimezone(UTC), row["last"].astimezone(UTC))]

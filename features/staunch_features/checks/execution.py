@@ -36,7 +36,7 @@ class Scan:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class QueryPlan:
     """One execution of a view, as EXPLAIN (ANALYZE, BUFFERS) tells it.
 
     Attributes:
@@ -64,7 +64,7 @@ async def explain(
     as_of: datetime | None,
     *,
     timeout_s: float,
-) -> Plan:
+) -> QueryPlan:
     """Runs a view and reports its generic plan, the one that serving uses.
 
     Args:
@@ -90,7 +90,7 @@ async def explain(
             (root,) = json.loads(await connection.fetchval(measured, timeout=timeout_s))
         finally:
             await connection.execute(f"DEALLOCATE {_STATEMENT}", timeout=timeout_s)
-    return Plan(
+    return QueryPlan(
         ids=len(ids),
         scans=tuple(_scans(root["Plan"])),
         blocks=root["Plan"]["Shared Hit Blocks"] + root["Plan"]["Shared Read Blocks"],

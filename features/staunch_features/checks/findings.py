@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from staunch_features.checks.execution import Plan
+from staunch_features.checks.execution import QueryPlan
 from staunch_features.checks.look_ahead import Probe
 from staunch_features.errors import ViewError
 from staunch_features.views.file import FeatureView
@@ -81,7 +81,7 @@ class ViewCheck:
     found: int
     eligible: int
     columns: tuple[ColumnCheck, ...]
-    plan: Plan
+    plan: QueryPlan
     timings: tuple[Timing, ...]
     probes: tuple[Probe, ...]
     not_probed: tuple[str, ...]

@@ -13,7 +13,7 @@ from datetime import datetime
 import numpy as np
 
 import staunch_sql
-from staunch_features.checks.tables import Table, declared_tables, not_a_time
+from staunch_features.checks.tables import Table, declared_tables, time_column_error
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
 from staunch_features.postgres.pool import Database
@@ -79,7 +79,7 @@ async def _middle(
         with view_errors(view, sql):
             middle: datetime | None = await connection.fetchval(sql, timeout=timeout_s)
     except ViewError as error:
-        raise not_a_time(view, name, column, error.message) from error
+        raise time_column_error(view, name, column, error.message) from error
     return middle
 
 

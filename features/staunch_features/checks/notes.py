@@ -42,7 +42,7 @@ def broken_promises(view: FeatureView, batch: FeatureBatch, ids: list[Id]) -> li
     ]
 
 
-def looks_ahead(view: FeatureView, probes: tuple[Probe, ...]) -> list[ViewError]:
+def look_ahead_errors(view: FeatureView, probes: tuple[Probe, ...]) -> list[ViewError]:
     """Refuses the features that changed when later rows were hidden."""
     return [
         ViewError(
@@ -57,7 +57,7 @@ def looks_ahead(view: FeatureView, probes: tuple[Probe, ...]) -> list[ViewError]
     ]
 
 
-def missing_rows(view: FeatureView, now: FeatureBatch, before: FeatureBatch) -> list[ViewError]:
+def missing_row_errors(view: FeatureView, now: FeatureBatch, before: FeatureBatch) -> list[ViewError]:
     """Refuses a population none of whose ids has a row, now or before."""
     if now.found.any() or before.found.any():
         return []
@@ -73,7 +73,7 @@ def missing_rows(view: FeatureView, now: FeatureBatch, before: FeatureBatch) -> 
     ]
 
 
-def nobody(now: FeatureBatch, before: FeatureBatch) -> Iterator[str]:
+def nobody_eligible(now: FeatureBatch, before: FeatureBatch) -> Iterator[str]:
     """Says that nobody could be scored now, and when somebody could."""
     if now.eligible.any() or not (now.found.any() or before.found.any()):
         return
@@ -88,7 +88,7 @@ def nobody(now: FeatureBatch, before: FeatureBatch) -> Iterator[str]:
 
 def label_errors(label: LabelText, check: LabelCheck, known: datetime) -> list[ViewError]:
     """Refuses a label that says nothing of anybody, although its outcome window had closed by `known`."""
-    over = check.as_of is None or check.as_of + reach_of(label) <= known
+    over = check.as_of is None or check.as_of + outcome_delay(label) <= known
     if check.known or not check.rows or not over:
         return []
     return [
@@ -113,7 +113,7 @@ def label_advice(label: LabelText, check: LabelCheck) -> Iterator[str]:
         )
 
 
-def not_tried(view: FeatureView) -> Iterator[str]:
+def look_ahead_not_tried(view: FeatureView) -> Iterator[str]:
     """Says of a view with an as-of time that its look-ahead could not be tried."""
     if not view.time_columns:
         yield (
@@ -123,23 +123,23 @@ def not_tried(view: FeatureView) -> Iterator[str]:
         )
 
 
-def ends_early(span: Span | None, label: LabelText | None, until: datetime) -> Iterator[str]:
+def rows_end_early(span: Span | None, label: LabelText | None, until: datetime) -> Iterator[str]:
     """Says that training up to `until` would look for outcomes where there are no rows."""
     if span is not None and label is not None and span.ends_before(until, label):
-        yield f"{span.unknown(until)}: train with --until {span.next_day()}"
+        yield f"{span.outcome_warning(until)}: train with --until {span.next_day()}"
 
 
-def shown_early(span: Span | None, label: LabelText | None, moment: datetime | None) -> Iterator[str]:
+def labels_beyond_rows(span: Span | None, label: LabelText | None, moment: datetime | None) -> Iterator[str]:
     """Says that labels as of a moment would look for outcomes where there are no rows."""
     if span is None or label is None or moment is None:
         return
-    closes = moment + reach_of(label)
+    closes = moment + outcome_delay(label)
     if span.ends_before(closes, label):
-        last = datetime.combine(span.next_day(), time(), UTC) - reach_of(label)
-        yield f"{span.unknown(closes)}: show labels with --as-of {last:%Y-%m-%d}"
+        last = datetime.combine(span.next_day(), time(), UTC) - outcome_delay(label)
+        yield f"{span.outcome_warning(closes)}: show labels with --as-of {last:%Y-%m-%d}"
 
 
-def windows(view: FeatureView, label: LabelText | None) -> Iterator[str]:
+def window_advice(view: FeatureView, label: LabelText | None) -> Iterator[str]:
     """Says which windows cannot be read, and which look back further than the label declares."""
     for name, doc in view.features.items():
         if re.match(r"\s*\d", doc.window) and not _WINDOW.fullmatch(_past(doc.window)):
@@ -165,7 +165,7 @@ def _long_windows(view: FeatureView, label: LabelText) -> Iterator[str]:
     )
 
 
-def too_slow(tried: int, drawn: int, budget_s: float) -> Iterator[str]:
+def sample_cut_short(tried: int, drawn: int, budget_s: float) -> Iterator[str]:
     """Says that fewer ids were tried than a fair sample has."""
     if tried < drawn:
         yield (
@@ -185,7 +185,7 @@ def vacuum_advice(scan: Scan, table_rows: float) -> Iterator[str]:
         yield f"{scan.table}: {scan.heap_fetches} of {scan.rows} rows came from the table itself: VACUUM it"
 
 
-def reach_of(label: LabelText) -> timedelta:
+def outcome_delay(label: LabelText) -> timedelta:
     """How long after its as-of time an outcome is known."""
     return timedelta(days=label.gap_days + label.horizon_days)
 

@@ -41,19 +41,19 @@ async def draw(
             rows = await connection.fetch(sql, timeout=timeout_s)
     ids: list[Id] = [row["id"] for row in rows]
     if None in ids:
-        raise _wrong(view, "a null", "add WHERE ... IS NOT NULL to it")
+        raise _population_error(view, "a null", "add WHERE ... IS NOT NULL to it")
     # What is there twice has one hash, and so stands side by side.
     if twice := [one for one, other in pairwise(ids) if one == other]:
-        raise _wrong(
+        raise _population_error(
             view, f"{twice[0]!r} more than once", "SELECT DISTINCT, or read a table of one row an id"
         )
     for each in ids:
-        if problem := _unaskable(id_type, each):
-            raise _wrong(view, f"{each!r}", f"leave out what no call can ask for: {problem}")
+        if problem := _why_refused(id_type, each):
+            raise _population_error(view, f"{each!r}", f"leave out what no call can ask for: {problem}")
     return ids
 
 
-def _unaskable(id_type: str, key: Id) -> str:
+def _why_refused(id_type: str, key: Id) -> str:
     """Why the server would refuse an id; empty if it takes it."""
     if isinstance(key, str) and len(key.encode()) > MAX_KEY_BYTES:
         return f"expected a key of 1 to {MAX_KEY_BYTES} bytes, got {len(key.encode())}"
@@ -64,7 +64,7 @@ def _unaskable(id_type: str, key: Id) -> str:
     return ""
 
 
-def _wrong(view: FeatureView, got: str, hint: str) -> ViewError:
+def _population_error(view: FeatureView, got: str, hint: str) -> ViewError:
     return ViewError(
         file=view.file,
         line=header_line(view.text, "population"),

@@ -98,6 +98,7 @@ async def summarise(
         DatabaseUnavailable: The database is away.
         TimeoutError: A statement took longer than that.
     """
+    # Broken promises are refused first: a spread over nulls that the header denies would say what is not so.
     source = FeatureSource(database, view)
     signature = await source.signature(timeout_s)
     ids = await draw(database, view, signature.id_type, most=most, timeout_s=timeout_s)

@@ -74,10 +74,10 @@ async def declared_tables(
         table = await find_table(connection, name, timeout_s=timeout_s)
         if table is None:
             hint = "name a table that the reader may see, with its schema if need be"
-            raise _wrong(view, name, f"expected a table {name}, found none", hint)
+            raise _header_error(view, name, f"expected a table {name}, found none", hint)
         for column in columns:
             if column not in table.columns:
-                raise not_a_time(view, name, column, f"its columns are {', '.join(table.columns)}")
+                raise time_column_error(view, name, column, f"its columns are {', '.join(table.columns)}")
         tables.append((table, columns))
     return tables
 
@@ -113,12 +113,12 @@ async def tables_read(
     return frozenset(found)
 
 
-def not_a_time(view: FeatureView, name: str, column: str, why: str) -> ViewError:
+def time_column_error(view: FeatureView, name: str, column: str, why: str) -> ViewError:
     """What is said of a declared column of the table `name` that tells no time."""
     hint = "name the columns that say when a row happened or became known"
-    return _wrong(view, name, f"expected {column} to be a time column of {name}: {why}", hint)
+    return _header_error(view, name, f"expected {column} to be a time column of {name}: {why}", hint)
 
 
-def _wrong(view: FeatureView, name: str, message: str, hint: str) -> ViewError:
+def _header_error(view: FeatureView, name: str, message: str, hint: str) -> ViewError:
     line = header_line(view.text, f"time_columns.{name}")
     return ViewError(file=view.file, line=line, message=message, hint=hint)

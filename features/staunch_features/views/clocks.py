@@ -124,8 +124,8 @@ class _Code:
 
     def holder(self) -> "_Code | None":
         """What must be mended: itself, or what uses it if PostgreSQL brings it along; None for the text."""
-        brought_along = self.kind == "function" and self.name == self.word  # the others' have arguments
-        holder = self.user if brought_along else self
+        is_built_in = self.kind == "function" and self.name == self.word  # the others' have arguments
+        holder = self.user if is_built_in else self
         return holder if holder and holder.word else None
 
     def line_in(self, text: FeatureView | LabelText) -> int | None:
@@ -150,19 +150,24 @@ async def _reach(
         shown: The functions that its plan calls.
         timeout_s: How long each question may take, in seconds.
     """
+    # Breadth first, so that what is refused is named by the shortest way to it, and each round asks once for
+    # all. A function or view may be met twice, first through what does not count: then it is looked into
+    # again.
     reached: dict[tuple[str, int], _Code] = {}
     # What only the plan shows comes last, so that it is told through which view it is used if through one.
     for calls, names in ((own.calls, own.names), (shown, frozenset[Name]())):
         users = [_Code.of_text(calls, names)]
         while users:
-            rows = await _ask(connection, users, timeout_s)
-            found = [_adopted(row, users, {name.word for name in shown}) for row in rows]
-            users = [code for code in found if code and _is_news(code, reached)]
+            rows = await _find_used(connection, users, timeout_s)
+            found = [_as_used(row, users, {name.word for name in shown}) for row in rows]
+            users = [code for code in found if code and _is_new(code, reached)]
             reached |= {(code.kind, code.oid): code for code in users}
     return list(reached.values())
 
 
-async def _ask(connection: Connection, users: Sequence[_Code], timeout_s: float) -> list[asyncpg.Record]:
+async def _find_used(
+    connection: Connection, users: Sequence[_Code], timeout_s: float
+) -> list[asyncpg.Record]:
     calls = sorted({name for user in users for name in user.calls})
     names = sorted({name for user in users for name in user.names})
     uses = {use for user in users for use in user.uses}
@@ -178,8 +183,11 @@ async def _ask(connection: Connection, users: Sequence[_Code], timeout_s: float)
     )
 
 
-def _adopted(row: asyncpg.Record, users: Iterable[_Code], shown: Set[str]) -> _Code | None:
+def _as_used(row: asyncpg.Record, users: Iterable[_Code], shown: Set[str]) -> _Code | None:
     """What was found, as used by one that makes it count, if there is one; None for what tells nothing."""
+    # What the text itself calls counts. What a view of the database calls may have been left out by the
+    # planner: it counts if the plan shows it, or if it is immutable, since such calls are worked out
+    # beforehand and show nowhere.
     fitting = [user for user in users if user.may_use(row)]
     for user in fitting:
         if row["kind"] == "view":
@@ -191,7 +199,7 @@ def _adopted(row: asyncpg.Record, users: Iterable[_Code], shown: Set[str]) -> _C
     return _Code.of_row(row, fitting[0], counts=False) if row["kind"] == "view" else None
 
 
-def _is_news(code: _Code, reached: Mapping[tuple[str, int], _Code]) -> bool:
+def _is_new(code: _Code, reached: Mapping[tuple[str, int], _Code]) -> bool:
     before = reached.get((code.kind, code.oid))
     return before is None or (code.counts and not before.counts)
 

@@ -170,7 +170,7 @@ def parse_view(name: str, text: str, file: str) -> FeatureView:
         time_columns=_time_columns(header),
         features=_features(header),
     )
-    header.refuse_rest()
+    header.refuse_unknown_keys()
     return view
 
 
@@ -192,7 +192,7 @@ def parse_label(name: str, text: str, file: str) -> LabelText:
         gap_days=header.days("gap_days"),
         observation_days=header.days("observation_days"),
     )
-    header.refuse_rest()
+    header.refuse_unknown_keys()
     return label
 
 
@@ -277,32 +277,32 @@ class _Header:
     def days(self, key: str) -> int:
         value = self.values.pop(key, None)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST_DAYS:
-            raise self.wrong(key, f"expected a whole number of days from 0 to {_MOST_DAYS}", value)
+            raise self.error(key, f"expected a whole number of days from 0 to {_MOST_DAYS}", value)
         return value
 
     def table(self, key: str) -> dict[str, Any]:
         value = self.values.pop(key, {})
         if not isinstance(value, dict):
-            raise self.wrong(key, "expected a table", value)
+            raise self.error(key, "expected a table", value)
         return value
 
-    def refuse_rest(self) -> None:
+    def refuse_unknown_keys(self) -> None:
         for key, value in self.values.items():
-            raise self.wrong(key, "no such key", value)
+            raise self.error(key, "no such key", value)
 
     def as_string(self, value: object, key: str, *, may_be_empty: bool = False) -> str:
         if not isinstance(value, str) or not (may_be_empty or value.strip()):
-            raise self.wrong(key, "expected a text", value)
+            raise self.error(key, "expected a text", value)
         return value
 
     def as_strings(self, value: object, key: str, *, least: int = 0) -> tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self.wrong(key, "expected a list of texts", value)
+            raise self.error(key, "expected a list of texts", value)
         if len(value) < least:
-            raise self.wrong(key, "expected one text or more", value)
+            raise self.error(key, "expected one text or more", value)
         return tuple(value)
 
-    def wrong(self, key: str, problem: str, got: object) -> ViewError:
+    def error(self, key: str, problem: str, got: object) -> ViewError:
         return ViewError(
             file=self.file,
             line=header_line(self.text, key),
@@ -356,7 +356,7 @@ def _population(header: _Header) -> str:
     given = header.string("population")
     statement, _, rest = split_statement(given)
     if has_code(rest) or other_than_reading(statement) or has_parameters(statement):
-        raise header.wrong("population", "expected one SELECT without parameters", given)
+        raise header.error("population", "expected one SELECT without parameters", given)
     return statement
 
 
@@ -370,7 +370,7 @@ def _time_columns(header: _Header) -> Mapping[str, tuple[str, ...]]:
     for name, value in tables:
         if isinstance(value, dict):  # TOML reads a.b = [] as a table in a table
             quoted = ", ".join(f'"{name}.{inner}"' for inner in value)
-            raise header.wrong(f"time_columns.{name}", f"a name with a schema is quoted, {quoted}", value)
+            raise header.error(f"time_columns.{name}", f"a name with a schema is quoted, {quoted}", value)
     return MappingProxyType(
         {name: header.as_strings(columns, f"time_columns.{name}", least=1) for name, columns in tables}
     )
@@ -379,16 +379,16 @@ def _time_columns(header: _Header) -> Mapping[str, tuple[str, ...]]:
 def _features(header: _Header) -> Mapping[str, FeatureDoc]:
     docs = {name: _feature(header, name, value) for name, value in header.table("features").items()}
     if not docs:
-        raise header.wrong("features", "expected one entry for each feature column", {})
+        raise header.error("features", "expected one entry for each feature column", {})
     return MappingProxyType(docs)
 
 
 def _feature(header: _Header, name: str, value: object) -> FeatureDoc:
     where = f"features.{name}"
     if not isinstance(value, dict):
-        raise header.wrong(where, "expected a table { unit, description, source, window, null }", value)
+        raise header.error(where, "expected a table { unit, description, source, window, null }", value)
     if unknown := set(value) - {"unit", "description", "source", "window", "null"}:
-        raise header.wrong(where, "expected unit, description, source, window, null", sorted(unknown))
+        raise header.error(where, "expected unit, description, source, window, null", sorted(unknown))
     return FeatureDoc(
         unit=header.as_string(value.get("unit", ""), f"{where}.unit", may_be_empty=True),
         description=header.as_string(value.get("description"), f"{where}.description"),

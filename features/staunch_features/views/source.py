@@ -38,7 +38,7 @@ class FeatureSource:
         self._database = database
         self._signature: ViewSignature | None = None
         self._sql = ""
-        self._never = np.empty(0, dtype=np.bool_)  # which features must not be null
+        self._not_nullable = np.empty(0, dtype=np.bool_)  # which features must not be null
 
     async def signature(self, timeout_s: float) -> ViewSignature:
         """Reads what the view takes and gives from the prepared statement; asks the database once.
@@ -57,7 +57,7 @@ class FeatureSource:
                 sql = _pack(self.view, signature)
                 with view_errors(self.view, sql):
                     await connection.prepare(sql, timeout=timeout_s)
-            self._never = np.array([not column.nullable for column in signature.features])
+            self._not_nullable = np.array([not column.nullable for column in signature.features])
             self._sql, self._signature = sql, signature
         return self._signature
 
@@ -88,7 +88,7 @@ class FeatureSource:
             with view_errors(self.view, self._sql):
                 rows = await connection.fetch(self._sql, *arguments, timeout=_time_left(deadline))
         returned, matrix = rows[0]
-        return _unpack(self.view, signature, ids, as_of, returned or [], matrix, self._never)
+        return _unpack(self.view, signature, ids, as_of, returned or [], matrix, self._not_nullable)
 
     async def population(self, chunk: int, *, timeout_s: float = 60) -> AsyncGenerator[list[Id], None]:
         """Lists every candidate id in the view's own order, through a cursor.
@@ -187,13 +187,15 @@ def _unpack(  # noqa: PLR0913 - a record of them would cost each call
     as_of: datetime | None,
     returned: list[Id],
     matrix: bytes,
-    never: NDArray[np.bool_],
+    not_nullable: NDArray[np.bool_],
 ) -> FeatureBatch:
     """Takes the matrix apart. Alone, a customer pays for each step here, so there are few."""
     if not returned:
-        return _nothing(signature, len(ids), as_of)
+        return _no_rows(signature, len(ids), as_of)
+    # Rows come in the database's order, by id and once each: `places` puts them into the caller's, twice if
+    # asked twice. An id that was not found takes the last row (-1) for a moment, and then all NaN.
     width = len(signature.features)
-    places = _places(view, signature, ids, returned)
+    places = _row_of_each_id(view, signature, ids, returned)
     rows = _matrix(matrix, len(returned), width + signature.has_eligible)[places].astype(np.float64)
     found = np.array([place >= 0 for place in places])
     if -1 in places:
@@ -201,13 +203,13 @@ def _unpack(  # noqa: PLR0913 - a record of them would cost each call
     values = rows[:, :width]
     batch = FeatureBatch(values, found, rows[:, width] == 1 if signature.has_eligible else found, as_of)
     # A null is bad where there must be none, an infinity anywhere.
-    bad = np.isinf(values) | (np.isnan(values) & never)
+    bad = np.isinf(values) | (np.isnan(values) & not_nullable)
     if bad.any():
         batch.problems.update(_problems(signature, batch, bad))
     return batch
 
 
-def _nothing(signature: ViewSignature, count: int, as_of: datetime | None) -> FeatureBatch:
+def _no_rows(signature: ViewSignature, count: int, as_of: datetime | None) -> FeatureBatch:
     nowhere = np.zeros(count, dtype=np.bool_)
     return FeatureBatch(np.full((count, len(signature.features)), np.nan), nowhere, nowhere, as_of)
 
@@ -217,7 +219,7 @@ def _matrix(matrix: bytes, rows: int, columns: int) -> NDArray[np.float64]:
     return flat.reshape(rows, columns)
 
 
-def _places(
+def _row_of_each_id(
     view: FeatureView, signature: ViewSignature, ids: Sequence[Id], returned: Sequence[Id]
 ) -> list[int]:
     """Finds the returned row of each id asked for; -1 where there is none."""
@@ -230,11 +232,11 @@ def _places(
             message=f"expected one row for each id, got more than one for {twice!r}",
             hint="join one-to-many tables inside a LATERAL or sub-query that aggregates them",
         )
-    if strangers := rows.keys() - set(ids):
+    if unasked := rows.keys() - set(ids):
         raise ViewError(
             file=view.file,
             line=None,
-            message=f"expected rows for the ids in $1 only, got one for {next(iter(strangers))!r}",
+            message=f"expected rows for the ids in $1 only, got one for {next(iter(unasked))!r}",
             hint=f"begin with unnest($1::{SQL_TYPES[signature.id_type]}[]) and join the rest to it",
         )
     return [rows.get(key, -1) for key in ids]
@@ -256,7 +258,7 @@ def _labels(label: LabelText, ids: Sequence[Id], rows: Sequence[asyncpg.Record])
         raise ViewError(
             file=label.file,
             line=None,
-            message=f"expected one row for each id, got more than one for {_twice(rows)!r}",
+            message=f"expected one row for each id, got more than one for {_first_duplicate(rows)!r}",
             hint="aggregate before joining",
         )
     return LabelBatch(
@@ -266,7 +268,7 @@ def _labels(label: LabelText, ids: Sequence[Id], rows: Sequence[asyncpg.Record])
     )
 
 
-def _twice(rows: Sequence[asyncpg.Record]) -> Id:
+def _first_duplicate(rows: Sequence[asyncpg.Record]) -> Id:
     """The first id that has a second row with an answer."""
     counts = Counter(row[0] for row in rows if row[1] is not None)
     key = counts.most_common(1)[0][0]

@@ -134,7 +134,7 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """Stops the server: open transactions are rolled back, everything is written. Does nothing twice."""
         if self._process is not None and self.running:  # else its process id may be another's by now
-            _end(self._process.pid, self._gone)
+            _end(self._process.pid, self._has_ended)
         self._process = None
         if self._lock is not None:
             self._lock.close()
@@ -191,7 +191,7 @@ class EmbeddedPostgres:
         tail = self._log_tail()
         return (self._wanted_port == 0 and "could not bind" in tail) or "shared memory block" in tail
 
-    def _gone(self) -> bool:
+    def _has_ended(self) -> bool:
         return not self.running
 
     def _log_tail(self) -> str:
@@ -295,7 +295,7 @@ def _command_of(pid: int) -> str:
         return ""
 
 
-def _end(pid: int, gone: Callable[[], bool]) -> None:
+def _end(pid: int, has_ended: Callable[[], bool]) -> None:
     """Ends a server: politely, then at once, then by force. A frozen one is woken first."""
     for number, patience_s in ((signal.SIGINT, _STOP_S), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
         for each in (number, signal.SIGCONT):
@@ -303,6 +303,6 @@ def _end(pid: int, gone: Callable[[], bool]) -> None:
                 os.kill(pid, each)
         give_up_at = time.monotonic() + patience_s
         while time.monotonic() < give_up_at:
-            if gone():
+            if has_ended():
                 return
             time.sleep(_POLL_S)

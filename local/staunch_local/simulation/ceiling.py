@@ -9,7 +9,7 @@ import numpy as np
 
 import staunch_sql
 from staunch_features.postgres.connection import opened
-from staunch_local.simulation.background.clock import Floats
+from staunch_local.simulation.background.arrays import Floats
 
 Auc: TypeAlias = Callable[[Floats, Floats], float]
 """The area under the ROC curve of labels (rows,) of 0 and 1 and scores (rows,), both float64."""

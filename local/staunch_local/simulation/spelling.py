@@ -3,10 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from staunch_local.simulation.background.clock import NEVER, Ints
+from staunch_local.simulation.background.arrays import Ints
+from staunch_local.simulation.background.clock import NEVER
 from staunch_local.simulation.background.names import Places, ascii_name, names
 from staunch_local.simulation.life.people import HOUSES
-from staunch_local.simulation.rows.rows import Columns
+from staunch_local.simulation.rows.rows import ColumnArrays
 
 _ERASED = "erased"
 _ERASED_EMAIL = "erased@erased.invalid"
@@ -14,7 +15,7 @@ _DOMAINS = ("example.com", "example.org", "example.net")  # RFC 2606: nobody's
 _MALE = 1
 
 
-def spell_customers(columns: Columns) -> Columns:
+def spell_customers(columns: ColumnArrays) -> ColumnArrays:
     """Returns the customers' columns with names and e-mail addresses as text, save those that are erased.
 
     Args:
@@ -38,7 +39,7 @@ def _person(
     return given, family, f"{ascii_name(given)}.{ascii_name(family)}{number}@{_DOMAINS[number % 3]}"
 
 
-def spell_addresses(columns: Columns, places: Places) -> Columns:
+def spell_addresses(columns: ColumnArrays, places: Places) -> ColumnArrays:
     """Returns the addresses' columns with street, city and postal code as text."""
     place = columns["city"].astype(np.int64)
     return {

@@ -13,7 +13,7 @@ from staunch_local.simulation.background.tables import TABLES, WorldTable
 from staunch_local.simulation.life.block import World, draw_block
 from staunch_local.simulation.life.people import Members, members
 from staunch_local.simulation.rows.binary_copy import Labels, encode
-from staunch_local.simulation.rows.rows import Columns, changed_rows, known_rows, new_rows
+from staunch_local.simulation.rows.rows import ColumnArrays, changed_rows, known_rows, new_rows
 from staunch_local.simulation.spelling import spell_addresses, spell_customers
 
 _DRAWN = 0.7  # the share of the work that is drawing and copying; indexes and statistics are the rest
@@ -121,7 +121,7 @@ def _piece(world: World, since: int | None, block: Members) -> _Piece:
     return replace(piece, changes=changes)
 
 
-def _stream(name: str, columns: Columns, world: World, labels: Labels) -> list[bytes]:
+def _stream(name: str, columns: ColumnArrays, world: World, labels: Labels) -> list[bytes]:
     if not len(columns["customer_id"]):
         return []
     if name == "customers":

@@ -10,14 +10,14 @@ from staunch_features.checks.data_span import Span
 from staunch_features.checks.execution import Scan
 from staunch_features.checks.findings import LabelCheck
 from staunch_features.checks.notes import (
-    ends_early,
     label_advice,
     label_errors,
-    reach_of,
-    shown_early,
-    too_slow,
+    labels_beyond_rows,
+    outcome_delay,
+    rows_end_early,
+    sample_cut_short,
     vacuum_advice,
-    windows,
+    window_advice,
 )
 from staunch_features.views.file import FeatureDoc
 
@@ -50,7 +50,7 @@ def test_vacuum_is_advised_for_big_tables_from_a_tenth_of_the_rows_on(
 def test_a_label_without_answers_is_wrong_from_the_moment_its_window_has_closed(label):
     check = LabelCheck(NOON, 5, 0, 0)
     closed = NOON + timedelta(days=97)
-    assert closed == NOON + reach_of(label)
+    assert closed == NOON + outcome_delay(label)
     (error,) = label_errors(label, check, closed)
     assert "got none for the 5 tried" in str(error)
     assert label_errors(label, check, closed - timedelta(microseconds=1)) == []
@@ -70,15 +70,15 @@ def test_a_label_is_advised_on_if_one_answer_is_missing(label, known, true, coun
 def test_a_window_is_longer_from_the_first_hour_on(clients, label, window, declared):
     view = clients.view()
     view = replace(view, features={"a": FeatureDoc("", "A.", (), window, "never")})
-    notes = list(windows(view, label))
+    notes = list(window_advice(view, label))
     assert [note.partition("declare ")[2].partition(",")[0] for note in notes] == (
         [] if declared is None else [str(declared)]
     )
 
 
 def test_fewer_ids_than_drawn_are_told(label):
-    assert list(too_slow(10_000, 10_000, 3.0)) == []
-    (note,) = too_slow(9_999, 10_000, 3.0)
+    assert list(sample_cut_short(10_000, 10_000, 3.0)) == []
+    (note,) = sample_cut_short(9_999, 10_000, 3.0)
     assert note.startswith("only 9,999 of 10,000 sampled ids were tried")
 
 
@@ -89,16 +89,16 @@ def test_fewer_ids_than_drawn_are_told(label):
 def test_rows_end_early_beyond_a_tenth_of_the_horizon_and_a_day(label, horizon_days, quiet):
     label = replace(label, horizon_days=horizon_days, gap_days=0)
     span = Span(NOON - timedelta(days=400), NOON)
-    assert list(ends_early(span, label, NOON + quiet)) == []
-    (note,) = ends_early(span, label, NOON + quiet + timedelta(microseconds=1))
+    assert list(rows_end_early(span, label, NOON + quiet)) == []
+    (note,) = rows_end_early(span, label, NOON + quiet + timedelta(microseconds=1))
     assert note.endswith("train with --until 2026-01-02")
-    shown_at = NOON + quiet - reach_of(label)
-    assert list(shown_early(span, label, shown_at)) == []
-    (note,) = shown_early(span, label, shown_at + timedelta(microseconds=1))
-    assert f"--as-of {datetime(2026, 1, 2, tzinfo=UTC) - reach_of(label):%Y-%m-%d}" in note
+    shown_at = NOON + quiet - outcome_delay(label)
+    assert list(labels_beyond_rows(span, label, shown_at)) == []
+    (note,) = labels_beyond_rows(span, label, shown_at + timedelta(microseconds=1))
+    assert f"--as-of {datetime(2026, 1, 2, tzinfo=UTC) - outcome_delay(label):%Y-%m-%d}" in note
 
 
 def test_nothing_is_said_of_what_is_not_known(label):
-    assert list(ends_early(None, label, NOON)) == []
-    assert list(shown_early(Span(NOON, NOON), label, None)) == []
-    assert np.isfinite(reach_of(label).total_seconds())
+    assert list(rows_end_early(None, label, NOON)) == []
+    assert list(labels_beyond_rows(Span(NOON, NOON), label, None)) == []
+    assert np.isfinite(outcome_delay(label).total_seconds())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from staunch_features.postgres.connection import Connection, connect
-from staunch_local.simulation.background.reference import Reference, read_reference
+from staunch_local.simulation.background.reference import ReferenceData, read_reference
 from staunch_local.simulation.world import WorldReport, write_world
 
 ORIGIN = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
@@ -42,10 +42,10 @@ def world_database(database_factory: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture(scope="session")
-def reference(world_database: Any) -> Reference:
+def reference(world_database: Any) -> ReferenceData:
     """The reference rows of a migrated database."""
 
-    async def read() -> Reference:
+    async def read() -> ReferenceData:
         connection = await connect(world_database.owner_url)
         try:
             return await read_reference(connection)

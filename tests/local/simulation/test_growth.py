@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from staunch_features.postgres.connection import connect
 from staunch_local.simulation.background.clock import DAY, NEVER, Calendar, microseconds
-from staunch_local.simulation.background.reference import Reference
+from staunch_local.simulation.background.reference import ReferenceData
 from staunch_local.simulation.background.tables import TABLES
 from staunch_local.simulation.life.block import World, draw_block
 from staunch_local.simulation.life.people import Members, members
@@ -55,7 +55,7 @@ async def test_the_same_seed_gives_the_same_rows_and_another_one_others(
 
 
 def _draw(
-    reference: Reference, seed: int, span: tuple[datetime, datetime], newcomer: int, size: int = 60
+    reference: ReferenceData, seed: int, span: tuple[datetime, datetime], newcomer: int, size: int = 60
 ) -> Any:
     world = World.of(seed, size, Calendar.between(*span), reference, None)
     return draw_block(world, Members(0, 1, size, newcomer))
@@ -70,7 +70,7 @@ def _draw(
     newcomer=st.sampled_from([-1, -1, 0]),
 )
 def test_what_was_known_stays_and_what_is_new_is_the_difference(
-    reference: Reference, seed: int, origin: datetime, first: timedelta, then: timedelta, newcomer: int
+    reference: ReferenceData, seed: int, origin: datetime, first: timedelta, then: timedelta, newcomer: int
 ) -> None:
     since, until = origin + first, origin + first + then
     short, long = (_draw(reference, seed, (origin, end), newcomer) for end in (since, until))
@@ -85,7 +85,7 @@ def test_what_was_known_stays_and_what_is_new_is_the_difference(
 
 
 def test_rows_that_change_are_those_of_which_more_became_known(
-    reference: Reference, origin: datetime
+    reference: ReferenceData, origin: datetime
 ) -> None:
     until = origin + timedelta(days=30)
     drawn = _draw(reference, 5, (origin, until), -1, size=1000)["tickets"]
@@ -116,7 +116,7 @@ async def test_newcomers_get_the_next_ids_in_the_order_of_joining(
 
 @pytest.mark.parametrize("months_later", [0, 8, 19])
 def test_customer_42_of_the_docs_is_there_and_stays_for_two_years(
-    reference: Reference, origin: datetime, months_later: int
+    reference: ReferenceData, origin: datetime, months_later: int
 ) -> None:
     start = origin + timedelta(days=30 * months_later)
     span = Calendar.between(start, start + timedelta(days=730))

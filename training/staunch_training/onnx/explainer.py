@@ -11,7 +11,7 @@ integrand is a polynomial of degree |S| - 1, so ceil(|S| / 2) Gauss-Legendre nod
 (arXiv 2605.04497).
 
 Of all this only the o_j depend on the row. Shallow trees become tables of phi by the outcomes of their splits
-(`explainer_tables`), deep ones products and sums along their levels (`explainer_levels`).
+(`onnx/tables.py`), deep ones products and sums along their levels (`onnx/levels.py`).
 """
 
 from dataclasses import replace
@@ -42,10 +42,10 @@ def export(trees: TreeEnsemble, *, table_height: int = TABLE_HEIGHT) -> bytes:
         The serialized ModelProto.
     """
     graph = GraphBuilder()
-    asked = _both_ways(graph)
+    both_ways = _both_ways(graph)
     shallow = trees.heights()[trees.roots] <= table_height
     parts = [
-        method.add(graph, asked, replace(trees, roots=trees.roots[chosen]))
+        method.add(graph, both_ways, replace(trees, roots=trees.roots[chosen]))
         for method, chosen in ((explainer_tables, shallow), (explainer_levels, ~shallow))
         if chosen.any()
     ]
@@ -55,6 +55,8 @@ def export(trees: TreeEnsemble, *, table_height: int = TABLE_HEIGHT) -> bytes:
 
 def _both_ways(graph: GraphBuilder) -> str:
     """Puts missing values below all thresholds, then above all, for <= to send them: (rows, 2 * features)."""
+    # Nothing is <= NaN, so a comparison alone would send missing values right at every split. A split that
+    # sends them left compares the first half, where they are -inf, one that sends them right the second.
     missing = graph.add("IsNaN", INPUT)
     low, high = (graph.add("Where", missing, graph.constant(bound), INPUT) for bound in (-np.inf, np.inf))
     return graph.add("Concat", low, high, axis=1)
@@ -62,6 +64,7 @@ def _both_ways(graph: GraphBuilder) -> str:
 
 def _by_feature(graph: GraphBuilder, parts: list[tuple[str, Ints]], features: int) -> str:
     """Adds up what belongs to the same feature: (rows, features)."""
+    # Many columns belong to one feature, and ONNX has no grouped sum: adding by index is one.
     total = graph.add("ConstantOfShape", graph.add("Shape", INPUT), value=from_array(np.zeros(1)))
     for values, columns in parts:
         shape = graph.add("Shape", values)

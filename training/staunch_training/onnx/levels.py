@@ -1,16 +1,21 @@
 """Contributions of deep trees: products down the levels, sums up again.
 
 Each child n of a split on feature j has a condition: what its path asks of j so far, with o_n and z_n as in
-`onnx_explainer` and f_n(t) = z_n + t (o_n - z_n). Let a be the condition on j above the split (o = z = 1 if
-there is none). At each quadrature node t of weight w:
+`onnx/explainer.py` and f_n(t) = z_n + t (o_n - z_n). Let a be the condition on j above the split (o = z = 1
+if there is none). At each quadrature node t of weight w:
 
     P_n = P_parent f_n / f_a                       the product of the path's factors
     S_n = sum of v P over the leaves below n
     phi_j = sum over such n and over t of  S_n w ((o_n - z_n) / f_n - (o_a - z_a) / f_a)
 
-This is the formula of `onnx_explainer` with the leaves that share a condition taken together, as Linear
+This is the formula of `onnx/explainer.py` with the leaves that share a condition taken together, as Linear
 TreeSHAP does (Yu et al. 2022). A node's factor and weight have three values only: the condition above is not
 met, is met and n's is not, both are met. They are looked up.
+
+By levels, since a path's product needs its parent's first and a sum its children's: each level is one
+operation on all its nodes at once, so that a graph has as many steps as the tree is high, and not as it has
+nodes. Within a level left children come first and right ones after, which makes siblings one axis of length
+2.
 """
 
 from dataclasses import dataclass
@@ -27,7 +32,7 @@ _MET_ABOVE, _MET_HERE = np.array([0.0, 1.0, 1.0]), np.array([0.0, 0.0, 1.0])
 
 
 @dataclass(frozen=True)
-class _Split:
+class _SplitNode:
     """A split with the conditions on its feature: above it, on its left and on its right side."""
 
     node: int
@@ -37,22 +42,23 @@ class _Split:
     right: Condition
 
 
-def add(graph: GraphBuilder, asked: str, trees: TreeEnsemble) -> tuple[str, Ints]:
+def add(graph: GraphBuilder, both_ways: str, trees: TreeEnsemble) -> tuple[str, Ints]:
     """Adds the contributions of trees to the graph.
 
     Args:
         graph: Where to.
-        asked: The value (rows, 2 * features): features with NaN as -inf, then features with NaN as +inf.
+        both_ways: The value (rows, 2 * features): features with NaN as -inf, then features with NaN as +inf.
         trees: Of any depth.
 
     Returns:
         A value (rows, n) and the n features that its columns belong to.
     """
+    # One quadrature for all nodes, that of the longest path: exact for shorter ones too.
     levels = trees.levels()
     nodes = np.concatenate([level[~trees.is_leaf[level]] for level in levels])
     splits = _splits(trees, nodes)
     rule = Quadrature.exact_for(max(split.depth for split in splits))
-    rows = _table_rows(graph, asked, trees, splits)
+    rows = _table_rows(graph, both_ways, trees, splits)
     shape = (0, 2, len(splits), len(rule.t))
     factors, weights = (
         graph.reshape(graph.add("Gather", graph.constant(table), rows, axis=0), *shape)
@@ -63,7 +69,7 @@ def add(graph: GraphBuilder, asked: str, trees: TreeEnsemble) -> tuple[str, Ints
     return values, trees.feature[nodes]
 
 
-def _splits(trees: TreeEnsemble, nodes: Ints) -> list[_Split]:
+def _splits(trees: TreeEnsemble, nodes: Ints) -> list[_SplitNode]:
     """Walks down the inner nodes, parents first."""
     paths: dict[int, dict[int, Condition]] = {int(root): {} for root in trees.roots}
     splits = []
@@ -73,11 +79,11 @@ def _splits(trees: TreeEnsemble, nodes: Ints) -> list[_Split]:
         left, right = children(trees, node, above)
         paths[int(trees.left[node])] = path | {feature: left}
         paths[int(trees.right[node])] = path | {feature: right}
-        splits.append(_Split(node, len(path | {feature: left}), above, left, right))
+        splits.append(_SplitNode(node, len(path | {feature: left}), above, left, right))
     return splits
 
 
-def _tables(splits: list[_Split], rule: Quadrature) -> tuple[Floats, Floats]:
+def _tables(splits: list[_SplitNode], rule: Quadrature) -> tuple[Floats, Floats]:
     """Gives f_n / f_a and the weights by child and state: float64 (6 * splits, q), left children first."""
     above = np.array([split.above.ratio for split in splits] * 2)
     here = np.array([split.left.ratio for split in splits] + [split.right.ratio for split in splits])
@@ -93,13 +99,16 @@ def _factor_and_weight(rule: Quadrature, met: Floats, ratio: Floats) -> tuple[Fl
     return factor, rule.w * (o - z)[..., None] / factor
 
 
-def _table_rows(graph: GraphBuilder, asked: str, trees: TreeEnsemble, splits: list[_Split]) -> str:
+def _table_rows(graph: GraphBuilder, both_ways: str, trees: TreeEnsemble, splits: list[_SplitNode]) -> str:
     """Finds each child's row in the tables by its state: int64 (rows, 2 * splits)."""
-    above = _met(graph, asked, trees, splits)
+    above = _met(graph, both_ways, trees, splits)
     nodes = np.array([split.node for split in splits])
     columns = trees.feature[nodes] + trees.features * ~trees.missing_left[nodes]
-    picked = _pick(graph, asked, columns)
+    picked = _pick(graph, both_ways, columns)
     goes_left = graph.add("LessOrEqual", picked, graph.constant(trees.threshold[nodes]))
+    # States: 0 if the condition above is not met, 1 if only that is, 2 if the child's is too. With `above`
+    # and `goes_left` as 0 and 1, the left child's is above + above * left, the right one's above + above * (1
+    # - left).
     met = graph.add("Cast", above, to=INT64)
     met_left = graph.add("Cast", graph.add("And", above, goes_left), to=INT64)
     left = graph.add("Add", met, met_left)
@@ -108,7 +117,7 @@ def _table_rows(graph: GraphBuilder, asked: str, trees: TreeEnsemble, splits: li
     return graph.add("Add", states, graph.constant(3 * np.arange(2 * len(splits)), np.int64))
 
 
-def _met(graph: GraphBuilder, asked: str, trees: TreeEnsemble, splits: list[_Split]) -> str:
+def _met(graph: GraphBuilder, both_ways: str, trees: TreeEnsemble, splits: list[_SplitNode]) -> str:
     """Tells whether a row meets the condition above each split: bool (rows, splits)."""
     features = trees.feature[[split.node for split in splits]]
     missing = np.array([split.above.missing for split in splits])
@@ -117,15 +126,15 @@ def _met(graph: GraphBuilder, asked: str, trees: TreeEnsemble, splits: list[_Spl
     # A missing value passes as -inf below `high` and +inf above `low`, and fails the other way round. Without
     # a bound everything passes: all is <= inf, and nothing <= NaN.
     fits_column = features + trees.features * ~(missing | (high == np.inf))
-    fits = graph.add("LessOrEqual", _pick(graph, asked, fits_column), graph.constant(high))
+    fits = graph.add("LessOrEqual", _pick(graph, both_ways, fits_column), graph.constant(high))
     low_column = features + trees.features * missing
     low = np.where(low == -np.inf, np.nan, low)
-    too_low = graph.add("LessOrEqual", _pick(graph, asked, low_column), graph.constant(low))
+    too_low = graph.add("LessOrEqual", _pick(graph, both_ways, low_column), graph.constant(low))
     return graph.add("And", fits, graph.add("Not", too_low))
 
 
-def _pick(graph: GraphBuilder, asked: str, columns: Ints) -> str:
-    return graph.add("Gather", asked, graph.constant(columns, np.int64), axis=1)
+def _pick(graph: GraphBuilder, both_ways: str, columns: Ints) -> str:
+    return graph.add("Gather", both_ways, graph.constant(columns, np.int64), axis=1)
 
 
 def _sums(graph: GraphBuilder, factors: str, trees: TreeEnsemble, levels: list[Ints], q: int) -> str:
@@ -144,6 +153,7 @@ def _products(
 ) -> list[str]:
     """Computes P of each level's nodes but the roots: each (rows, nodes, q)."""
     products = [graph.reshape(by_level[0], 0, len(levels[1]), q)]
+    # A leaf has no children to hand its product to, so only inner nodes are gathered before each step down.
     for factor, level, above in zip(by_level[1:], levels[2:], levels[1:], strict=False):
         inner = graph.constant(np.flatnonzero(~trees.is_leaf[above]), np.int64)
         parents = graph.reshape(graph.add("Gather", products[-1], inner, axis=1), 0, 1, len(level) // 2, q)
@@ -159,6 +169,7 @@ def _sum_of_level(
     values = graph.constant(np.repeat(trees.value[level][:, None], q, axis=1))
     sums = graph.add("Mul", product, values)
     if below:
+        # The inner nodes' sums stand behind the leaves' own: of each node the one that counts is gathered.
         both = graph.add("Concat", sums, graph.sum(below[0], 1), axis=1)
         place = np.where(leaf, np.arange(len(level)), len(level) + np.cumsum(~leaf) - 1)
         sums = graph.add("Gather", both, graph.constant(place, np.int64), axis=1)

@@ -6,22 +6,9 @@ numbered from 0, the first month of the world.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-
-Ints: TypeAlias = NDArray[np.int64]
-"""Whole numbers: times, dates, cents, codes, row numbers."""
-
-Floats: TypeAlias = NDArray[np.float64]
-"""Chances, shares and the strengths of influences."""
-
-Bools: TypeAlias = NDArray[np.bool_]
-"""Which of the customers, lines or rows."""
-
-Bytes: TypeAlias = NDArray[np.uint8]
-"""Raw bytes: UUIDs and encoded rows."""
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 SECOND = 1_000_000
@@ -51,7 +38,7 @@ def moment(time_us: int) -> datetime:
     return EPOCH + timedelta(microseconds=int(time_us))
 
 
-def day_of(time_us: Ints) -> Ints:
+def day_of(time_us: NDArray[np.int64]) -> NDArray[np.int64]:
     """Returns the UTC dates that times fall on."""
     return time_us // DAY
 
@@ -62,21 +49,21 @@ def month_index(time: datetime) -> int:
     return (utc.year - 1970) * 12 + utc.month - 1
 
 
-def add_months(days: Ints, months: Ints | int) -> Ints:
+def add_months(days: NDArray[np.int64], months: NDArray[np.int64] | int) -> NDArray[np.int64]:
     """Moves dates by whole months, to the same day of the month or else its last, as PostgreSQL does."""
     dates = (days + _EPOCH_DAYS).astype("M8[D]")
     in_month = (dates - dates.astype("M8[M]")).astype(np.int64)
     moved = (dates.astype("M8[M]").astype(np.int64) + months).astype("M8[M]")
     months_after = (moved, moved + np.timedelta64(1, "M"))
     first, after = (month.astype("M8[D]").astype(np.int64) for month in months_after)
-    same_day: Ints = np.minimum(first + in_month, after - 1) - _EPOCH_DAYS
+    same_day: NDArray[np.int64] = np.minimum(first + in_month, after - 1) - _EPOCH_DAYS
     return same_day
 
 
-def months_elapsed(starts_on: Ints, on: Ints) -> Ints:
+def months_elapsed(starts_on: NDArray[np.int64], on: NDArray[np.int64]) -> NDArray[np.int64]:
     """Counts the months of contracts that have begun by given dates; the one under way counts."""
     start, now = ((days + _EPOCH_DAYS).astype("M8[D]").astype("M8[M]") for days in (starts_on, on))
-    between: Ints = (now - start).astype(np.int64)
+    between: NDArray[np.int64] = (now - start).astype(np.int64)
     return between + (add_months(starts_on, between) <= on).astype(np.int64)
 
 
@@ -93,8 +80,8 @@ class Calendar:
 
     origin: int
     until: int
-    starts: Ints
-    season: Ints
+    starts: NDArray[np.int64]
+    season: NDArray[np.int64]
 
     @classmethod
     def between(cls, origin: datetime, until: datetime) -> "Calendar":

@@ -4,7 +4,8 @@ import enum
 
 import numpy as np
 
-from staunch_local.simulation.background.clock import DAY, MINUTE, SECOND, Bools, Bytes, Floats, Ints
+from staunch_local.simulation.background.arrays import Bools, Bytes, Floats, Ints
+from staunch_local.simulation.background.clock import DAY, MINUTE, SECOND
 
 _LATE_MEANS_US = (12.0 * DAY, 1.0 * DAY, 1.5 * MINUTE)
 _LATE_LONGEST_US = 40.0 * DAY
@@ -48,7 +49,7 @@ class Draws:
         """Returns numbers above 0 of a mean."""
         return -mean * np.log1p(-self.uniform(size))
 
-    def whole(self, low: int, high: int, size: int) -> Ints:
+    def integers(self, low: int, high: int, size: int) -> Ints:
         """Returns whole numbers from `low` up to but not including `high`."""
         return low + np.floor(self.uniform(size) * (high - low)).astype(np.int64)
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from staunch_local.simulation.background.clock import NEVER, Ints, day_of, microseconds, months_elapsed
+from staunch_local.simulation.background.arrays import Ints
+from staunch_local.simulation.background.clock import NEVER, day_of, microseconds, months_elapsed
 from staunch_local.simulation.background.tables import INDUCEMENTS, SERVICES
 
 _DEVICE = INDUCEMENTS.index("device_subsidy")

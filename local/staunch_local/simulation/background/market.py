@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from staunch_local.simulation.background.clock import DAY, HOUR, Calendar, Floats, Ints
+from staunch_local.simulation.background.arrays import Floats, Ints
+from staunch_local.simulation.background.clock import DAY, HOUR, Calendar
 from staunch_local.simulation.background.draws import Draws, Topic
 from staunch_local.simulation.background.tables import SERVICES
 
@@ -55,7 +56,7 @@ class Market:
 
 def draw_market(seed: int, calendar: Calendar, provinces: int) -> Market:
     """Draws the market of a world; each month depends on nothing but the seed and its number."""
-    rise_months = Draws(seed, Topic.MARKET).whole(1, 13, len(SERVICES))
+    rise_months = Draws(seed, Topic.MARKET).integers(1, 13, len(SERVICES))
     rises = np.stack(
         [_rises(seed, calendar, month, rise_months) for month in range(calendar.months + 1)], axis=1
     )
@@ -66,7 +67,7 @@ def draw_market(seed: int, calendar: Calendar, provinces: int) -> Market:
 def _rises(seed: int, calendar: Calendar, month: int, rise_months: Ints) -> Ints:
     draws = Draws(seed, Topic.MARKET, 1, month)
     due = (calendar.season[month] == rise_months) & (draws.uniform(len(SERVICES)) < _RISE_CHANCE)
-    return np.where(due, draws.whole(3, 9, len(SERVICES)) * 100, 0)
+    return np.where(due, draws.integers(3, 9, len(SERVICES)) * 100, 0)
 
 
 def _outages(seed: int, calendar: Calendar, month: int, provinces: int) -> Outages:

@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 from faker import Faker
 
-from staunch_local.simulation.background.clock import Bools, Ints
+from staunch_local.simulation.background.arrays import Bools, Ints
 from staunch_local.simulation.background.draws import Draws, Topic
-from staunch_local.simulation.background.reference import Reference
+from staunch_local.simulation.background.reference import ReferenceData
 
 GIVEN_NAMES = 250
 FAMILY_NAMES = 400
@@ -22,11 +22,11 @@ _LOCALES = ("en_CA", "fr_CA")  # in the order of LANGUAGES
 _LETTERS = "ABCEGHJKLMNPRSTVWXYZ"  # in the second and third place of letters; D, F, I, O, Q, U are in none
 _RURAL_FROM = 17  # the smallest places of a province, about a sixth of its people
 # Faker's own slips.
-_MENDED = (("- ", "-"), ("' ", "'"), ("allé ", "allée "))
+_CORRECTIONS = (("- ", "-"), ("' ", "'"), ("allé ", "allée "))
 
 
 @dataclass(frozen=True)
-class Names:
+class NamePools:
     """Pools of invented names in one language.
 
     Attributes:
@@ -45,11 +45,11 @@ class Names:
 
 
 @cache
-def names(language: int) -> Names:
+def names(language: int) -> NamePools:
     """Returns the pools of a language, a position in LANGUAGES; the same ones for every world."""
     fake = Faker(_LOCALES[language])
     fake.seed_instance(language + 1)
-    return Names(
+    return NamePools(
         _pool(fake.first_name_female, GIVEN_NAMES),
         _pool(fake.first_name_male, GIVEN_NAMES),
         _pool(fake.last_name, FAMILY_NAMES),
@@ -59,11 +59,11 @@ def names(language: int) -> Names:
 
 
 def _pool(draw: Callable[[], str], size: int) -> tuple[str, ...]:
-    return tuple(_mended(draw()) for _ in range(size))
+    return tuple(_corrected(draw()) for _ in range(size))
 
 
-def _mended(name: str) -> str:
-    for wrong, right in _MENDED:
+def _corrected(name: str) -> str:
+    for wrong, right in _CORRECTIONS:
         name = name.replace(wrong, right)
     return name
 
@@ -98,7 +98,7 @@ class Places:
         ]
 
 
-def draw_places(seed: int, reference: Reference) -> Places:
+def draw_places(seed: int, reference: ReferenceData) -> Places:
     """Draws the places of a world."""
     draws = Draws(seed, Topic.PLACES)
     cities: list[str] = []
@@ -121,9 +121,9 @@ def _french(province: str, draws: Draws) -> Bools:
 
 def _areas(prefixes: tuple[str, ...], draws: Draws) -> list[str]:
     """Draws the first halves of postal codes; a 0 in the second place says rural."""
-    prefix = draws.whole(0, len(prefixes), PLACES)
-    digit = draws.whole(1, 10, PLACES)
-    letter = draws.whole(0, len(_LETTERS), PLACES)
+    prefix = draws.integers(0, len(prefixes), PLACES)
+    digit = draws.integers(1, 10, PLACES)
+    letter = draws.integers(0, len(_LETTERS), PLACES)
     return [
         prefixes[prefix[p]]
         if len(prefixes[prefix[p]]) == 3

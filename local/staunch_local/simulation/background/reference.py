@@ -7,7 +7,8 @@ import numpy as np
 
 import staunch_sql
 from staunch_features.postgres.connection import Connection
-from staunch_local.simulation.background.clock import NEVER, Floats, Ints, microseconds
+from staunch_local.simulation.background.arrays import Floats, Ints
+from staunch_local.simulation.background.clock import NEVER, microseconds
 from staunch_local.simulation.background.fees import FeeRule, fee_rule
 from staunch_local.simulation.background.tables import SERVICES
 
@@ -32,7 +33,7 @@ _POPULATION = {
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceData:
     """The database's reference rows, by position of the province and the plan.
 
     Attributes:
@@ -71,7 +72,7 @@ class Reference:
         return self.provinces.index(code)
 
 
-async def read_reference(connection: Connection) -> Reference:
+async def read_reference(connection: Connection) -> ReferenceData:
     """Reads the reference rows of a migrated database.
 
     Raises:
@@ -84,6 +85,7 @@ async def read_reference(connection: Connection) -> Reference:
     rules = await connection.fetch(staunch_sql.query("simulation/province_rules"))
     fees = await connection.fetch(staunch_sql.query("simulation/cancellation_rules"))
     plans = await connection.fetch(staunch_sql.query("simulation/plans"))
+    # All that a province or a service must have is looked for first: a gap would only show as an odd world.
     found = {
         (code, rule): [
             (row["valid_from"], row["value"])
@@ -103,7 +105,7 @@ async def read_reference(connection: Connection) -> Reference:
             "every service, and some are missing; run `staunch migrate`"
         )
     tax_from, tax_rate = _tax_tables([found[code, "tax_rate"] for code in provinces])
-    return Reference(
+    return ReferenceData(
         provinces,
         np.array([_POPULATION.get(code, 1) for code in provinces], dtype=np.float64),
         of_prefix,

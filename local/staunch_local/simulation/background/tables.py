@@ -20,7 +20,7 @@ Kind = Literal["bigint", "int", "float8", "date", "time", "uuid", "text", "label
 
 
 @dataclass(frozen=True)
-class Column:
+class WorldColumn:
     """One column.
 
     Attributes:
@@ -48,21 +48,21 @@ class WorldTable:
     """
 
     name: str
-    columns: tuple[Column, ...]
+    columns: tuple[WorldColumn, ...]
     recorded: str = "recorded_at"
     later: tuple[tuple[str, tuple[str, ...]], ...] = (("superseded_at", ("superseded_at",)),)
 
 
-def _id(name: str, nullable: bool = False) -> Column:
-    return Column(name, "bigint", nullable)
+def _id(name: str, nullable: bool = False) -> WorldColumn:
+    return WorldColumn(name, "bigint", nullable)
 
 
-def _time(name: str, nullable: bool = False) -> Column:
-    return Column(name, "time", nullable)
+def _time(name: str, nullable: bool = False) -> WorldColumn:
+    return WorldColumn(name, "time", nullable)
 
 
-def _label(name: str, labels: tuple[str, ...], nullable: bool = False) -> Column:
-    return Column(name, "label", nullable, labels)
+def _label(name: str, labels: tuple[str, ...], nullable: bool = False) -> WorldColumn:
+    return WorldColumn(name, "label", nullable, labels)
 
 
 _SUPERSEDED = ("superseded_at", ("superseded_at",))
@@ -72,11 +72,11 @@ _CUSTOMERS = WorldTable(
     "staunch.customers",
     (
         _id("customer_id"),
-        Column("customer_key", "uuid"),
-        Column("given_name", "text"),
-        Column("family_name", "text"),
-        Column("email", "text"),
-        Column("birth_date", "date"),
+        WorldColumn("customer_key", "uuid"),
+        WorldColumn("given_name", "text"),
+        WorldColumn("family_name", "text"),
+        WorldColumn("email", "text"),
+        WorldColumn("birth_date", "date"),
         _label("gender", GENDERS),
         _label("language", LANGUAGES),
         _time("joined_at"),
@@ -91,10 +91,10 @@ _ADDRESSES = WorldTable(
     (
         _id("customer_id"),
         _id("address_id"),
-        Column("street", "text"),
-        Column("city", "text"),
-        Column("province_code", "label"),
-        Column("postal_code", "text"),
+        WorldColumn("street", "text"),
+        WorldColumn("city", "text"),
+        WorldColumn("province_code", "label"),
+        WorldColumn("postal_code", "text"),
         *_VALIDITY,
     ),
 )
@@ -122,13 +122,13 @@ _TERMS = WorldTable(
         _id("customer_id"),
         _id("subscription_id"),
         _id("term_id"),
-        Column("plan_code", "label"),
-        Column("contract_months", "int"),
-        Column("contract_starts_on", "date"),
-        Column("contract_ends_on", "date", nullable=True),
+        WorldColumn("plan_code", "label"),
+        WorldColumn("contract_months", "int"),
+        WorldColumn("contract_starts_on", "date"),
+        WorldColumn("contract_ends_on", "date", nullable=True),
         _id("monthly_price_cents"),
         _id("discount_cents"),
-        Column("promotion_ends_on", "date", nullable=True),
+        WorldColumn("promotion_ends_on", "date", nullable=True),
         _id("inducement_cents"),
         _label("inducement_kind", INDUCEMENTS),
         *_VALIDITY,
@@ -146,7 +146,7 @@ _TRANSACTIONS = WorldTable(
         _id("amount_cents"),
         _id("tax_cents"),
         _label("method", METHODS),
-        Column("due_on", "date", nullable=True),
+        WorldColumn("due_on", "date", nullable=True),
         _time("occurred_at"),
         _time("recorded_at"),
         _time("superseded_at"),
@@ -162,12 +162,12 @@ _TICKETS = WorldTable(
         _id("subscription_id", nullable=True),
         _label("category", CATEGORIES),
         _label("channel", CHANNELS),
-        Column("priority", "int"),
+        WorldColumn("priority", "int"),
         _time("opened_at"),
         _time("recorded_at"),
         _time("resolved_at", nullable=True),
         _time("resolved_recorded_at", nullable=True),
-        Column("satisfaction", "int", nullable=True),
+        WorldColumn("satisfaction", "int", nullable=True),
         _time("rated_at", nullable=True),
         _time("rated_recorded_at", nullable=True),
         _time("superseded_at"),
@@ -181,7 +181,7 @@ _TICKETS = WorldTable(
 
 _HAZARDS = WorldTable(
     "simulation.hazards",
-    (_id("customer_id"), Column("month", "date"), Column("hazard", "float8")),
+    (_id("customer_id"), WorldColumn("month", "date"), WorldColumn("hazard", "float8")),
     recorded="known_at",
     later=(),
 )

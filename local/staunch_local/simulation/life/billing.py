@@ -4,16 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from staunch_local.simulation.background.clock import (
-    DAY,
-    HOUR,
-    MINUTE,
-    NEVER_DAY,
-    Bools,
-    Floats,
-    Ints,
-    day_of,
-)
+from staunch_local.simulation.background.arrays import Bools, Floats, Ints
+from staunch_local.simulation.background.clock import DAY, HOUR, MINUTE, NEVER_DAY, day_of
 from staunch_local.simulation.background.fees import cancellation_fee
 from staunch_local.simulation.background.tables import KINDS, METHODS, STATUSES
 from staunch_local.simulation.life.leaving import Departures
@@ -94,7 +86,7 @@ def _tax(life: Life, owner: Ints, at: Ints, amount: Ints) -> Ints:
 def _invoice(life: Life, month: Month) -> _Invoices:
     """Charges every line on the customer's day of the month, in advance."""
     draws, state, size = month.draws, life.lines, life.size
-    minutes = draws.whole(0, 240, size) * MINUTE
+    minutes = draws.integers(0, 240, size) * MINUTE
     at = month.begins + (life.people.bill_day - 1) * DAY + 6 * HOUR + minutes
     line_at = np.tile(at, LINES)
     there = (state.started_at <= line_at) & np.tile(life.customers.present, LINES)
@@ -123,7 +115,7 @@ def _charge(life: Life, month: Month, lines: Ints, at: Ints, amount: Ints, tax: 
     owner, due_on = life.owner(lines), day_of(at) + _DUE_DAYS
     first_tax = _tax(life, owner, at, first)
     rows = _post(life, month, _CHARGE, owner, at, first, lines=lines, tax_cents=first_tax, due_on=due_on)
-    seen = at[wrong] + month.draws.whole(42 * 24, 60 * 24, int(wrong.sum())) * HOUR
+    seen = at[wrong] + month.draws.integers(42 * 24, 60 * 24, int(wrong.sum())) * HOUR
     life.rows.edit("transactions", rows[wrong], superseded_at=seen)
     right = {"tax_cents": tax[wrong], "due_on": due_on[wrong], "corrects_transaction_id": rows[wrong]}
     _post(
@@ -194,7 +186,7 @@ def _activate(life: Life, month: Month) -> None:
     started = life.lines.started_at[: life.size]
     begun = (started >= month.begins) & (started < month.ends) & life.customers.present
     who = np.flatnonzero(begun & (month.draws.uniform(life.size) < _ACTIVATION_FEE))
-    cents = month.draws.whole(7, 13, len(who)) * 500
+    cents = month.draws.integers(7, 13, len(who)) * 500
     at = started[who] + 20 * MINUTE
     tax = _tax(life, who, at, cents)
     _post(life, month, _FEE, who, at, cents, lines=who, tax_cents=tax)
@@ -235,7 +227,7 @@ def _charge_fees(life: Life, month: Month, lines: Ints, at: Ints) -> None:
     tax = _tax(life, owner, at, fee)
     _post(life, month, _FEE, owner, at, fee, lines=lines, tax_cents=tax, due_on=day_of(at) + _DUE_DAYS)
     paid = month.draws.uniform(len(lines)) < _FEE_PAID
-    later = at[paid] + month.draws.whole(5 * 24, 25 * 24, int(paid.sum())) * HOUR
+    later = at[paid] + month.draws.integers(5 * 24, 25 * 24, int(paid.sum())) * HOUR
     _post(
         life, month, _PAYMENT, owner[paid], later, (fee + tax)[paid], method=life.people.method[owner[paid]]
     )
@@ -246,7 +238,7 @@ def _refund(life: Life, month: Month, who: Ints, at: Ints) -> None:
     day = day_of(at - month.begins) + 1
     left = ((life.people.bill_day[who] - day) % 30) / 30
     cents = np.floor(life.lines.terms_at(who, at).bill(day_of(at)) * left).astype(np.int64)
-    later = at + month.draws.whole(3 * 24, 15 * 24, len(who)) * HOUR
+    later = at + month.draws.integers(3 * 24, 15 * 24, len(who)) * HOUR
     tax, method = _tax(life, who, at, cents), life.people.method[who]
     some = cents > 0
     _post(life, month, _REFUND, who[some], later[some], cents[some], tax_cents=tax[some], method=method[some])

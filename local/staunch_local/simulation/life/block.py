@@ -9,7 +9,7 @@ from staunch_local.simulation.background.clock import DAY, EPOCH, NEVER, Calenda
 from staunch_local.simulation.background.draws import Draws, Topic
 from staunch_local.simulation.background.market import Market, draw_market
 from staunch_local.simulation.background.names import Places, draw_places
-from staunch_local.simulation.background.reference import Reference
+from staunch_local.simulation.background.reference import ReferenceData
 from staunch_local.simulation.life.billing import bill, settle
 from staunch_local.simulation.life.hazard import FADING
 from staunch_local.simulation.life.leaving import erase, leave
@@ -19,7 +19,7 @@ from staunch_local.simulation.life.state import Life, Month
 from staunch_local.simulation.life.subscriptions import arrive, carry_over, second_lines
 from staunch_local.simulation.life.terms import change_terms
 from staunch_local.simulation.life.tickets import support
-from staunch_local.simulation.rows.rows import Columns, numbered
+from staunch_local.simulation.rows.rows import ColumnArrays, numbered
 
 _CARRY_OVER = 2**15 - 1  # the month that keys what was there before the first one
 
@@ -41,14 +41,14 @@ class World:
     seed: int
     customers: int
     calendar: Calendar
-    reference: Reference
+    reference: ReferenceData
     market: Market
     places: Places
     drift_from: date | None
 
     @classmethod
     def of(
-        cls, seed: int, customers: int, calendar: Calendar, reference: Reference, drift_from: date | None
+        cls, seed: int, customers: int, calendar: Calendar, reference: ReferenceData, drift_from: date | None
     ) -> "World":
         """Draws what the blocks share."""
         market = draw_market(seed, calendar, len(reference.provinces))
@@ -62,7 +62,7 @@ class World:
         return Month(number, begins, ends, draws, fate, begins >= drift)
 
 
-def draw_block(world: World, members: Members) -> dict[str, Columns]:
+def draw_block(world: World, members: Members) -> dict[str, ColumnArrays]:
     """Draws all rows of a block, also those that become known only after the world's `until`.
 
     Returns:

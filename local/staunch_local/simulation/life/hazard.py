@@ -6,7 +6,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from staunch_local.simulation.background.clock import DAY, NEVER, NEVER_DAY, Floats, day_of
+from staunch_local.simulation.background.arrays import Floats
+from staunch_local.simulation.background.clock import DAY, NEVER, NEVER_DAY, day_of
 from staunch_local.simulation.background.fees import cancellation_fee
 from staunch_local.simulation.background.market import LEAVING_SEASON
 from staunch_local.simulation.background.tables import METHODS
@@ -74,6 +75,9 @@ def hazard(life: Life, month: Month) -> Floats:
         life: The block, as it stands when the month begins.
         month: The month.
     """
+    # exp(score) is the rate of leaving, to which each reason adds a factor; 1 - exp(-rate) is the chance that
+    # a month of it comes true. The cut keeps one month from deciding about somebody to whom all happens at
+    # once.
     score = _contract(life, month) + _money(life, month) + _service(life, month) + _person(life, month)
     score += _weights(month)("base") + LEAVING_SEASON[life.calendar.season[month.number] - 1]
     return np.minimum(-np.expm1(-np.exp(score)), _HIGHEST)
@@ -91,6 +95,7 @@ def _main_terms(life: Life) -> Terms:
 def _contract(life: Life, month: Month) -> Floats:
     """A contract holds while it runs, and its end is when people look around."""
     terms, weight = _main_terms(life), _weights(month)
+    # A fixed contract is in one of three spans by the months that it has left, each with a weight of its own.
     left = (terms.ends_on - month.begins // DAY) / _MONTH_DAYS
     fixed = terms.ends_on < NEVER_DAY
     score = np.where(fixed & (left > 2.0), weight("locked"), 0.0)
@@ -109,6 +114,8 @@ def _months_of_fee(life: Life, terms: Terms, month: Month) -> Floats:
 def _money(life: Life, month: Month) -> Floats:
     """A bill that rises or cannot be paid."""
     terms, customers, weight = _main_terms(life), life.customers, _weights(month)
+    # What a customer notices is the change: the end of a discount by its share of the price, a rise by its
+    # share of the bill (`shock` is one already).
     share = terms.discount / np.maximum(terms.price, 1)
     over = (month.begins // DAY - terms.promotion_ends_on) / _MONTH_DAYS
     promoted = terms.promotion_ends_on < NEVER_DAY

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from staunch_local.simulation.background.clock import DAY, NEVER, Bools, Floats, Ints
+from staunch_local.simulation.background.arrays import Bools, Floats, Ints
+from staunch_local.simulation.background.clock import DAY, NEVER
 from staunch_local.simulation.background.tables import END_REASONS
 from staunch_local.simulation.life.hazard import hazard
 from staunch_local.simulation.life.state import Life, Month
@@ -51,7 +52,7 @@ def leave(life: Life, month: Month) -> Departures:
     _end_all(life, month, who, at, reasons)
     state.ended_at[who], state.ghost[who] = at, GHOST_MONTHS
     back = (draws.uniform(len(who)) < _WON_BACK) & (reasons == _VOLUNTARY)
-    state.returns[who] = np.where(back, month.number + draws.whole(1, 9, len(who)), -1)
+    state.returns[who] = np.where(back, month.number + draws.integers(1, 9, len(who)), -1)
     return Departures(who, at, reasons == _VOLUNTARY, chance)
 
 
@@ -80,7 +81,7 @@ def _end_all(life: Life, month: Month, who: Ints, at: Ints, reason: Ints) -> Non
 def erase(life: Life, month: Month) -> None:
     """Lets a few of those who left long ago have their name and e-mail address erased."""
     state = life.customers
-    gone = ~state.present & (state.ended_at < month.begins - 183 * DAY) & (state.returns < 0)
-    asks = gone & (life.erased_at == NEVER) & (month.draws.uniform(life.size) < _ERASED)
+    left_long_ago = ~state.present & (state.ended_at < month.begins - 183 * DAY) & (state.returns < 0)
+    asks = left_long_ago & (life.erased_at == NEVER) & (month.draws.uniform(life.size) < _ERASED)
     who = np.flatnonzero(asks)
     life.erased_at[who] = month.moments(len(who))

@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from staunch_local.simulation.background.clock import DAY, HOUR, NEVER, SECOND, Ints
+from staunch_local.simulation.background.arrays import Ints
+from staunch_local.simulation.background.clock import DAY, HOUR, NEVER, SECOND
 from staunch_local.simulation.life.people import Homes, draw_homes
 from staunch_local.simulation.life.state import Life, Month
 
 _MOVES = 0.007
 _TO_ANOTHER_PROVINCE = 0.15
-_TOLD_BEFORE = 0.5
-_TOLD_AT_ONCE = 0.85
+_REPORTED_BEFORE = 0.5
+_REPORTED_AT_ONCE = 0.85
 _WRONG_ADDRESSES = 0.0006
 
 
@@ -27,7 +28,7 @@ def move(life: Life, month: Month) -> None:
 def _move(life: Life, month: Month, who: Ints) -> None:
     """Supersedes the old address and writes it again with its end, and the new one."""
     state, at = life.customers, month.moments(len(who))
-    known = np.maximum(_told_at(month, at), state.address_known[who] + SECOND)
+    known = np.maximum(_reported_at(month, at), state.address_known[who] + SECOND)
     at = np.maximum(at, state.address_from[who] + DAY)
     life.rows.edit("addresses", state.address[who], superseded_at=known)
     old = life.homes.columns(who)
@@ -46,14 +47,14 @@ def _next_homes(life: Life, month: Month, who: Ints) -> Homes:
     return draw_homes(month.draws, np.where(far, anywhere, life.homes.province[who]), life.places)
 
 
-def _told_at(month: Month, at: Ints) -> Ints:
+def _reported_at(month: Month, at: Ints) -> Ints:
     """Draws when we hear of moves: before, on the day, or weeks after."""
     draws, n = month.draws, len(at)
     chance = draws.uniform(n)
     before = month.begins + (draws.uniform(n) * (at - month.begins)).astype(np.int64)
     after = at + (draws.uniform(n) * 30 * DAY).astype(np.int64)
     promptly = at + (draws.uniform(n) * 6 * HOUR).astype(np.int64)
-    return np.where(chance < _TOLD_BEFORE, before, np.where(chance < _TOLD_AT_ONCE, promptly, after))
+    return np.where(chance < _REPORTED_BEFORE, before, np.where(chance < _REPORTED_AT_ONCE, promptly, after))
 
 
 def _correct(life: Life, month: Month, who: Ints) -> None:

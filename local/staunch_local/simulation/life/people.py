@@ -4,10 +4,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from staunch_local.simulation.background.clock import DAY, SECOND, Bytes, Calendar, Floats, Ints, day_of
+from staunch_local.simulation.background.arrays import Bytes, Floats, Ints
+from staunch_local.simulation.background.clock import DAY, SECOND, Calendar, day_of
 from staunch_local.simulation.background.draws import Draws, Topic
 from staunch_local.simulation.background.names import FAMILY_NAMES, GIVEN_NAMES, PLACES, STREETS, Places
-from staunch_local.simulation.background.reference import Reference
+from staunch_local.simulation.background.reference import ReferenceData
 
 BLOCK = 4096
 """How many customers are drawn together; fixes every draw, so changing it makes another world."""
@@ -91,7 +92,7 @@ class Homes:
             getattr(self, column.name)[who] = getattr(homes, column.name)
 
     def columns(self, who: Ints) -> dict[str, Ints]:
-        """Returns some customers' columns of the addresses table, before `world_text` makes text of them."""
+        """Returns some customers' columns of the addresses table; `spell_addresses` makes text of them."""
         return {
             "province_code": self.province[who],
             "city": self.place[who],
@@ -142,7 +143,7 @@ class People:
 
 
 def draw_people(
-    seed: int, block: Members, customers: int, calendar: Calendar, reference: Reference, places: Places
+    seed: int, block: Members, customers: int, calendar: Calendar, reference: ReferenceData, places: Places
 ) -> People:
     """Draws the customers of one block.
 
@@ -154,6 +155,8 @@ def draw_people(
         reference: The provinces.
         places: Where people live.
     """
+    # In this order for good: each draw takes up the stream where the one before it left off. What belongs to
+    # the person and not to the account is indexed by `person`, so that a duplicate has the same.
     draws = Draws(seed, Topic.PEOPLE, block.number)
     n = block.size
     joined_at = _joined(draws, block, customers, calendar)
@@ -165,16 +168,16 @@ def draw_people(
         customer_id=block.first_id + np.arange(n),
         customer_key=draws.uuids(n),
         person=person,
-        given=draws.whole(0, GIVEN_NAMES, n)[person],
-        family=draws.whole(0, FAMILY_NAMES, n)[person],
+        given=draws.integers(0, GIVEN_NAMES, n)[person],
+        family=draws.integers(0, FAMILY_NAMES, n)[person],
         gender=draws.pick(_GENDERS, n)[person],
         language=_languages(draws, province, reference)[person],
         birth_day=(day_of(joined_at) - age.astype(np.int64))[person],
         joined_at=joined_at,
-        recorded_at=joined_at + draws.whole(20 * SECOND, 900 * SECOND, n),
+        recorded_at=joined_at + draws.integers(20 * SECOND, 900 * SECOND, n),
         home=draw_homes(draws, province, places),
         method=draws.pick(_METHODS, n),
-        bill_day=draws.whole(1, 29, n),
+        bill_day=draws.integers(1, 29, n),
         strain=draws.normal(n)[person],
         faults=np.exp(0.9 * draws.normal(n) - 0.405),
         unrest=0.2 * draws.normal(n)[person],
@@ -208,7 +211,7 @@ def _persons(draws: Draws, joined_at: Ints) -> Ints:
     return np.where(twice, other, itself)
 
 
-def _languages(draws: Draws, province: Ints, reference: Reference) -> Ints:
+def _languages(draws: Draws, province: Ints, reference: ReferenceData) -> Ints:
     share = np.array([_FRENCH.get(code, _FRENCH_ELSEWHERE) for code in reference.provinces])
     return draws.happens(share[province]).astype(np.int64)
 
@@ -218,4 +221,4 @@ def draw_homes(draws: Draws, province: Ints, places: Places) -> Homes:
     n = len(province)
     place = province * PLACES + draws.pick(places.weights.astype(np.float64), n)
     number = (draws.uniform(n) ** 2 * 9000).astype(np.int64) + 1
-    return Homes(province, place, draws.whole(0, STREETS, n), number, draws.whole(0, 2000, n))
+    return Homes(province, place, draws.integers(0, STREETS, n), number, draws.integers(0, 2000, n))

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from staunch_local.simulation.background.clock import DAY, HOUR, NEVER, Bools, Calendar, Floats, Ints
+from staunch_local.simulation.background.arrays import Bools, Floats, Ints
+from staunch_local.simulation.background.clock import DAY, HOUR, NEVER, Calendar
 from staunch_local.simulation.background.draws import Draws
 from staunch_local.simulation.background.fees import Contracts
 from staunch_local.simulation.background.market import Market
 from staunch_local.simulation.background.names import Places
-from staunch_local.simulation.background.reference import Reference
+from staunch_local.simulation.background.reference import ReferenceData
 from staunch_local.simulation.life.people import Homes, People
 from staunch_local.simulation.rows.rows import BlockRows
 
@@ -235,7 +236,7 @@ class Month:
         """Draws moments of the month, by day rather than by night."""
         days = (self.ends - self.begins) // DAY
         time_of_day = 14 * HOUR + self.draws.uniform(size) * 9.9 * HOUR
-        return self.begins + self.draws.whole(0, days, size) * DAY + time_of_day.astype(np.int64)
+        return self.begins + self.draws.integers(0, days, size) * DAY + time_of_day.astype(np.int64)
 
 
 @dataclass
@@ -258,7 +259,7 @@ class Life:
     people: People
     calendar: Calendar
     market: Market
-    reference: Reference
+    reference: ReferenceData
     places: Places
     rows: BlockRows = field(default_factory=BlockRows)
     customers: Customers = field(init=False)

@@ -2,16 +2,8 @@
 
 import numpy as np
 
-from staunch_local.simulation.background.clock import (
-    DAY,
-    HOUR,
-    NEVER,
-    NEVER_DAY,
-    SECOND,
-    Ints,
-    add_months,
-    day_of,
-)
+from staunch_local.simulation.background.arrays import Ints
+from staunch_local.simulation.background.clock import DAY, HOUR, NEVER, NEVER_DAY, SECOND, add_months, day_of
 from staunch_local.simulation.background.draws import Draws
 from staunch_local.simulation.life.state import Life, Month, Terms
 
@@ -80,8 +72,8 @@ def _inducements(draws: Draws, service: Ints, months: Ints) -> tuple[Ints, Ints]
     chance = draws.uniform(n)
     phone = (service == 0) & (months == 24) & (chance < 0.78)
     rebate = (service == 1) & (months > 0) & (chance < 0.2)
-    phone_value = draws.whole(8, 37, n) * 2500
-    rebate_value = draws.whole(2, 7, n) * 2500
+    phone_value = draws.integers(8, 37, n) * 2500
+    rebate_value = draws.integers(2, 7, n) * 2500
     value = np.where(phone, phone_value, np.where(rebate, rebate_value, 0))
     return value, np.where(phone, 1, np.where(rebate, 2, 0))
 
@@ -95,7 +87,7 @@ def subscribe(life: Life, draws: Draws, lines: Ints, service: Ints, started_at: 
     )
     same_day = terms.starts_on <= day_of(started_at)
     valid_from = np.where(same_day, started_at, terms.starts_on * DAY + 15 * HOUR)
-    recorded = np.maximum(known, valid_from + draws.whole(5, 600, len(lines)) * SECOND)
+    recorded = np.maximum(known, valid_from + draws.integers(5, 600, len(lines)) * SECOND)
     row = life.rows.add(
         "terms",
         owner,
@@ -122,7 +114,7 @@ def carry_over(life: Life, draws: Draws) -> None:
     more = draws.uniform(len(who)) < _SECOND_AT_ONCE + 0.1
     lines = np.concatenate([who, who[more] + life.size])
     services = np.concatenate([service, _SECOND_SERVICE[service[more]]])
-    since = np.concatenate([joined, joined[more]]) + draws.whole(60, 3600, len(lines)) * SECOND
+    since = np.concatenate([joined, joined[more]]) + draws.integers(60, 3600, len(lines)) * SECOND
     back = np.minimum(draws.uniform(len(lines)) * _CARRIED_MONTHS * 30.4 * DAY, start - since - DAY / 2)
     terms = draw_terms(life, draws, services, day_of(start - back.astype(np.int64)), 0)
     subscribe(life, draws, lines, services, since, terms)
@@ -148,7 +140,7 @@ def _start(life: Life, month: Month, who: Ints, at: Ints) -> None:
     both = draws.uniform(len(who)) < _SECOND_AT_ONCE
     lines = np.concatenate([who, who[both] + life.size])
     services = np.concatenate([service, _SECOND_SERVICE[service[both]]])
-    since = np.concatenate([at, at[both]]) + draws.whole(60, 1800, len(lines)) * SECOND
+    since = np.concatenate([at, at[both]]) + draws.integers(60, 1800, len(lines)) * SECOND
     subscribe(
         life, draws, lines, services, since, draw_terms(life, draws, services, day_of(since), month.number)
     )
@@ -165,7 +157,7 @@ def _welcome(life: Life, draws: Draws, who: Ints, at: Ints, known: Ints) -> None
     """Writes the first address of new customers."""
     _restart(life, who, at, known)
     home = life.homes.columns(who)
-    recorded = known + draws.whole(1, 60, len(who)) * SECOND
+    recorded = known + draws.integers(1, 60, len(who)) * SECOND
     life.customers.address[who] = life.rows.add("addresses", who, valid_from=at, recorded_at=recorded, **home)
     life.customers.address_known[who], life.customers.address_from[who] = recorded, at
 
@@ -199,8 +191,8 @@ def _mistake(life: Life, month: Month, who: Ints) -> None:
     """Orders of a service nobody asked for, superseded within days."""
     draws, at = month.draws, month.moments(len(who))
     service = np.full(len(who), 2)
-    known = at + draws.whole(30, 600, len(who)) * SECOND
-    undone = known + draws.whole(1, 8 * 24, len(who)) * HOUR
+    known = at + draws.integers(30, 600, len(who)) * SECOND
+    undone = known + draws.integers(1, 8 * 24, len(who)) * HOUR
     terms = draw_terms(life, draws, service, day_of(at), month.number)
     subscription = life.rows.add(
         "subscriptions", who, service=service, started_at=at, started_recorded_at=known, superseded_at=undone

@@ -2,18 +2,8 @@
 
 import numpy as np
 
-from staunch_local.simulation.background.clock import (
-    DAY,
-    HOUR,
-    NEVER,
-    NEVER_DAY,
-    SECOND,
-    Bools,
-    Floats,
-    Ints,
-    add_months,
-    day_of,
-)
+from staunch_local.simulation.background.arrays import Bools, Floats, Ints
+from staunch_local.simulation.background.clock import DAY, HOUR, NEVER, NEVER_DAY, SECOND, add_months, day_of
 from staunch_local.simulation.life.state import Life, Month, Terms
 from staunch_local.simulation.life.subscriptions import draw_terms, term_columns
 
@@ -116,7 +106,7 @@ def make_offers(life: Life, month: Month, who: Ints, at: Ints) -> None:
     terms = life.lines.terms.at(who)
     share = 0.15 + 0.2 * month.draws.uniform(len(who))
     terms.discount = np.floor(terms.price * share / 100).astype(np.int64) * 100
-    terms.promotion_ends_on = add_months(day_of(at), 6 + 6 * month.draws.whole(0, 2, len(who)))
+    terms.promotion_ends_on = add_months(day_of(at), 6 + 6 * month.draws.integers(0, 2, len(who)))
     _change(life, who, terms, at, at + _prompt(month, len(who)))
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from staunch_local.simulation.background.clock import DAY, HOUR, MINUTE, NEVER, SECOND, Bools, Floats, Ints
+from staunch_local.simulation.background.arrays import Bools, Floats, Ints
+from staunch_local.simulation.background.clock import DAY, HOUR, MINUTE, NEVER, SECOND
 from staunch_local.simulation.background.tables import CATEGORIES
 from staunch_local.simulation.life.billing import credit
 from staunch_local.simulation.life.leaving import Departures
@@ -114,7 +115,7 @@ def _outages(life: Life, month: Month) -> tuple[Ints, Ints]:
     state.dark[reached] += length[reached] / (12 * HOUR)
     reported = np.flatnonzero(reached & (draws.uniform(life.size) < _OUTAGE_REPORTED))
     credited = np.flatnonzero(reached & (draws.uniform(life.size) < _OUTAGE_CREDITED))
-    when = (starts_at + length)[credited] + draws.whole(24, 120, len(credited)) * HOUR
+    when = (starts_at + length)[credited] + draws.integers(24, 120, len(credited)) * HOUR
     here = when < state.ended_at[credited]
     cents = 200 + length[credited] // HOUR * 25
     credit(life, month, credited[here], when[here], cents[here])
@@ -133,9 +134,9 @@ def _open(life: Life, month: Month, tickets: _Tickets) -> None:
     written = tickets.at < state.ended_at[who]
     _write(life, month, tickets.where(written), resolved[written], rating[written], rated_at[written])
     ours = (tickets.category == _BILLING) & (draws.uniform(len(who)) < _OUR_MISTAKE)
-    mended = np.flatnonzero(ours & (resolved < state.ended_at[who]))
-    cents = draws.whole(5, 31, len(mended)) * 100
-    credit(life, month, who[mended], resolved[mended] + 5 * MINUTE, cents)
+    corrected = np.flatnonzero(ours & (resolved < state.ended_at[who]))
+    cents = draws.integers(5, 31, len(corrected)) * 100
+    credit(life, month, who[corrected], resolved[corrected] + 5 * MINUTE, cents)
 
 
 def _resolutions(month: Month, tickets: _Tickets) -> tuple[Ints, Floats]:
@@ -164,10 +165,14 @@ def _count_open(life: Life, month: Month, who: Ints, resolved: Ints) -> None:
 
 def _write(life: Life, month: Month, tickets: _Tickets, resolved: Ints, rating: Ints, rated_at: Ints) -> None:
     """Writes tickets; a few are filed under the wrong category, superseded and written again within days."""
+    # Nothing may be recorded before what it belongs to: a ticket not before its subscription, an answer not
+    # before its ticket. NEVER stays NEVER, and must not overflow when seconds are added.
     draws, n = month.draws, len(tickets.who)
     recorded = np.maximum(tickets.at + draws.delay(n), life.lines.known_at[tickets.who])
-    told = np.maximum(resolved + draws.delay(n), recorded)
-    rating_told = np.where(rated_at == NEVER, NEVER, np.minimum(rated_at, NEVER - 5 * SECOND) + 5 * SECOND)
+    resolution_recorded = np.maximum(resolved + draws.delay(n), recorded)
+    rating_recorded = np.where(
+        rated_at == NEVER, NEVER, np.minimum(rated_at, NEVER - 5 * SECOND) + 5 * SECOND
+    )
     columns = {
         "subscription_id": life.lines.subscription[tickets.who],
         "channel": draws.pick(_CHANNELS, n),
@@ -175,8 +180,8 @@ def _write(life: Life, month: Month, tickets: _Tickets, resolved: Ints, rating: 
         "opened_at": tickets.at,
     }
     wrong = draws.uniform(n) < _MISFILED
-    noticed = np.where(wrong, recorded + draws.whole(2, 6 * 24, n) * HOUR, NEVER)
-    answer = _Answer(resolved, told, rating, rated_at, rating_told)
+    noticed = np.where(wrong, recorded + draws.integers(2, 6 * 24, n) * HOUR, NEVER)
+    answer = _Answer(resolved, resolution_recorded, rating, rated_at, rating_recorded)
     category = np.where(wrong, _OTHER, tickets.category)
     life.rows.add(
         "tickets",

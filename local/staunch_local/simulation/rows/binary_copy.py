@@ -1,13 +1,20 @@
-"""Rows as PostgreSQL's binary COPY wants them, encoded column by column."""
+"""Rows as PostgreSQL's binary COPY wants them, encoded column by column.
+
+A row is its number of fields (int16), and for each field its length in bytes (int32, -1 for null) and its
+bytes, all big-endian. Row by row in Python that costs microseconds a value, and a world has hundreds of
+millions. So each column is laid out as a matrix of bytes, a row of it as wide as the longest value, beside
+a mask of the bytes that count; the columns side by side, masked, are the stream.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from staunch_local.simulation.background.clock import NEVER, NEVER_DAY, Bools, Bytes, Ints
-from staunch_local.simulation.background.tables import Column, WorldTable
-from staunch_local.simulation.rows.rows import Columns
+from staunch_local.simulation.background.arrays import Bools, Bytes, Ints
+from staunch_local.simulation.background.clock import NEVER, NEVER_DAY
+from staunch_local.simulation.background.tables import WorldColumn, WorldTable
+from staunch_local.simulation.rows.rows import ColumnArrays
 
 Labels = Mapping[str, Sequence[str]]
 """The texts of label columns whose labels come from the database."""
@@ -19,7 +26,7 @@ _FORMATS = {"bigint": ">i8", "int": ">i4", "float8": ">f8", "date": ">i4", "time
 _NULLS = {"time": NEVER, "date": NEVER_DAY}
 
 
-def encode(table: WorldTable, columns: Columns, labels: Labels) -> Iterator[bytes]:
+def encode(table: WorldTable, columns: ColumnArrays, labels: Labels) -> Iterator[bytes]:
     """Encodes rows as the stream of one COPY ... (FORMAT binary), in pieces of bounded size.
 
     Args:
@@ -35,8 +42,9 @@ def encode(table: WorldTable, columns: Columns, labels: Labels) -> Iterator[byte
     yield _TRAILER
 
 
-def _encode(columns: Sequence[Column], values: Columns, labels: Labels) -> bytes:
+def _encode(columns: Sequence[WorldColumn], values: ColumnArrays, labels: Labels) -> bytes:
     """Lays each row out with room for its longest values, then cuts what is not used."""
+    # A mask picks the elements of a matrix row after row, which is the order of the stream.
     fields = [_field(column, values[column.name], labels) for column in columns]
     rows = len(values[columns[0].name])
     edges = np.cumsum([2, *(content.shape[1] for content, _ in fields)])
@@ -50,7 +58,7 @@ def _encode(columns: Sequence[Column], values: Columns, labels: Labels) -> bytes
     return out[used].tobytes()
 
 
-def _field(column: Column, values: NDArray[np.generic], labels: Labels) -> tuple[Bytes, Bools | None]:
+def _field(column: WorldColumn, values: NDArray[np.generic], labels: Labels) -> tuple[Bytes, Bools | None]:
     """Returns a column's bytes, each value after its length, and which of them count (None: all)."""
     if column.kind == "text":
         return _texts(values)
@@ -58,7 +66,8 @@ def _field(column: Column, values: NDArray[np.generic], labels: Labels) -> tuple
         content, kept = _texts(
             np.array([text.encode() for text in column.labels or labels[column.name]] + [b""])
         )
-        content[-1, :4], kept[-1, 4:] = 255, False  # position -1 is null
+        # Each text is encoded once and taken by position; -1, null, takes the last: length -1 and no bytes.
+        content[-1, :4], kept[-1, 4:] = 255, False
         return content[values], kept[values]
     fixed = _big_endian(values, _FORMATS[column.kind])
     content = np.empty((len(values), 4 + fixed.shape[1]), dtype=np.uint8)
@@ -66,6 +75,7 @@ def _field(column: Column, values: NDArray[np.generic], labels: Labels) -> tuple
     content[:, 4:] = fixed
     if not column.nullable:
         return content, None
+    # Four bytes of 255 are the length -1.
     null = values == _NULLS.get(column.kind, -1)
     content[null, :4] = 255
     kept = np.ones(content.shape, dtype=np.bool_)

@@ -6,10 +6,11 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from staunch_local.simulation.background.clock import NEVER, NEVER_DAY, Bools, Ints
-from staunch_local.simulation.background.tables import TABLES, Column, WorldTable
+from staunch_local.simulation.background.arrays import Bools, Ints
+from staunch_local.simulation.background.clock import NEVER, NEVER_DAY
+from staunch_local.simulation.background.tables import TABLES, WorldColumn, WorldTable
 
-Columns = dict[str, NDArray[np.generic]]
+ColumnArrays = dict[str, NDArray[np.generic]]
 """The columns of one table, equally long."""
 
 _OWNER = "owner"  # position of the customer in the block
@@ -46,7 +47,7 @@ class BlockRows:
         """Sets columns of rows that were added before."""
         self._edits[table].append((rows, columns))
 
-    def columns(self, table: str) -> Columns:
+    def columns(self, table: str) -> ColumnArrays:
         """Returns the columns of a table with all edits made, `owner` among them."""
         found = {_OWNER: self._column(table, _OWNER, 0)}
         for column in TABLES[table].columns:
@@ -65,7 +66,7 @@ class BlockRows:
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
 
-def _default(column: Column) -> int:
+def _default(column: WorldColumn) -> int:
     if column.kind == "time":
         return NEVER
     if column.kind == "date":
@@ -73,7 +74,7 @@ def _default(column: Column) -> int:
     return -1 if column.nullable else 0
 
 
-def numbered(rows: BlockRows, customer_id: Ints) -> dict[str, Columns]:
+def numbered(rows: BlockRows, customer_id: Ints) -> dict[str, ColumnArrays]:
     """Gives every row its key, numbering each customer's rows in the order in which they became known.
 
     So what becomes known later never changes a key that was given before.
@@ -89,23 +90,23 @@ def numbered(rows: BlockRows, customer_id: Ints) -> dict[str, Columns]:
     subscription_ids = np.zeros(0, dtype=np.int64)
     for name, table in TABLES.items():
         columns = rows.columns(name)
-        order, key = _key(_whole(columns, _OWNER), _whole(columns, table.recorded))
+        order, key = _key(_integers(columns, _OWNER), _integers(columns, table.recorded))
         if name == "subscriptions":
             subscription_ids = key
             columns["subscription_id"] = key
         if name in _LINKS:
-            columns["subscription_id"] = _follow(_whole(columns, "subscription_id"), subscription_ids)
+            columns["subscription_id"] = _follow(_integers(columns, "subscription_id"), subscription_ids)
         if name == "transactions":
             columns["transaction_id"] = key
-            columns["corrects_transaction_id"] = _follow(_whole(columns, "corrects_transaction_id"), key)
+            columns["corrects_transaction_id"] = _follow(_integers(columns, "corrects_transaction_id"), key)
         if name in _IDS:
             columns[_IDS[name]] = key
-        columns["customer_id"] = customer_id[_whole(columns, _OWNER)]
+        columns["customer_id"] = customer_id[_integers(columns, _OWNER)]
         tables[name] = {column: values[order] for column, values in columns.items()}
     return tables
 
 
-def _whole(columns: Columns, name: str) -> Ints:
+def _integers(columns: ColumnArrays, name: str) -> Ints:
     return columns[name].astype(np.int64, copy=False)
 
 
@@ -127,36 +128,36 @@ def _follow(rows: Ints, keys: Ints) -> Ints:
     return np.where(rows >= 0, keys[rows], -1)
 
 
-def known_rows(table: WorldTable, columns: Columns, until: int) -> Columns:
+def known_rows(table: WorldTable, columns: ColumnArrays, until: int) -> ColumnArrays:
     """Returns the rows as they stand at `until`: what is recorded later is not there yet."""
-    return _as_known(table, _select(columns, _whole(columns, table.recorded) <= until), until)
+    return _as_known(table, _select(columns, _integers(columns, table.recorded) <= until), until)
 
 
-def new_rows(table: WorldTable, columns: Columns, since: int, until: int) -> Columns:
+def new_rows(table: WorldTable, columns: ColumnArrays, since: int, until: int) -> ColumnArrays:
     """Returns the rows that became known after `since` and by `until`, as they stand at `until`."""
-    recorded = _whole(columns, table.recorded)
+    recorded = _integers(columns, table.recorded)
     return _as_known(table, _select(columns, (recorded > since) & (recorded <= until)), until)
 
 
-def changed_rows(table: WorldTable, columns: Columns, since: int, until: int) -> Columns:
+def changed_rows(table: WorldTable, columns: ColumnArrays, since: int, until: int) -> ColumnArrays:
     """Returns the rows known at `since` of which more became known by `until`, as they stand at `until`."""
     changed = np.zeros(len(columns[_OWNER]), dtype=np.bool_)
-    for told_at, _ in table.later:
-        told = _whole(columns, told_at)
-        changed |= (told > since) & (told <= until)
-    return _as_known(table, _select(columns, changed & (_whole(columns, table.recorded) <= since)), until)
+    for known_column, _ in table.later:
+        known_at = _integers(columns, known_column)
+        changed |= (known_at > since) & (known_at <= until)
+    return _as_known(table, _select(columns, changed & (_integers(columns, table.recorded) <= since)), until)
 
 
-def _select(columns: Columns, wanted: Bools) -> Columns:
+def _select(columns: ColumnArrays, wanted: Bools) -> ColumnArrays:
     if wanted.all():
         return dict(columns)
     return {name: values[wanted] for name, values in columns.items()}
 
 
-def _as_known(table: WorldTable, columns: Columns, until: int) -> Columns:
+def _as_known(table: WorldTable, columns: ColumnArrays, until: int) -> ColumnArrays:
     defaults = {column.name: _default(column) for column in table.columns}
-    for told_at, brings in table.later:
-        hidden = _whole(columns, told_at) > until
-        for name in brings:
+    for known_column, filled in table.later:
+        hidden = _integers(columns, known_column) > until
+        for name in filled:
             columns[name] = np.where(hidden, defaults[name], columns[name])
     return columns

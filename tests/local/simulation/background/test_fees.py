@@ -7,10 +7,10 @@ import numpy as np
 
 from staunch_local.simulation.background.clock import NEVER_DAY, add_months
 from staunch_local.simulation.background.fees import Contracts, cancellation_fee
-from staunch_local.simulation.background.reference import Reference
+from staunch_local.simulation.background.reference import ReferenceData
 
 
-async def test_fees_are_those_of_the_sql_function(world: Any, reference: Reference) -> None:
+async def test_fees_are_those_of_the_sql_function(world: Any, reference: ReferenceData) -> None:
     rng = np.random.default_rng(1)
     n = 2000
     starts = rng.integers(8000, 9800, n)

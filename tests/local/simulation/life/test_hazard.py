@@ -9,10 +9,10 @@ import pytest
 
 from staunch_features.postgres.connection import connect
 from staunch_local.simulation.background.clock import Calendar
-from staunch_local.simulation.background.reference import Reference
+from staunch_local.simulation.background.reference import ReferenceData
 from staunch_local.simulation.life.block import World, draw_block
 from staunch_local.simulation.life.people import Members
-from staunch_local.simulation.rows.rows import Columns
+from staunch_local.simulation.rows.rows import ColumnArrays
 
 
 async def test_as_many_leave_as_the_hazard_says(world: Any) -> None:
@@ -41,13 +41,13 @@ async def test_the_reader_sees_no_hazard(world_database: Any) -> None:
     await connection.close()
 
 
-def _hazards(reference: Reference, drift_from: date | None) -> Columns:
+def _hazards(reference: ReferenceData, drift_from: date | None) -> ColumnArrays:
     origin = datetime(2026, 6, 15, tzinfo=UTC)
     world = World.of(1, 2000, Calendar.between(origin, origin), reference, drift_from)
     return draw_block(world, Members(0, 1, 2000, -1))["hazards"]
 
 
-def test_the_drift_changes_nothing_before_its_month_and_much_after(reference: Reference) -> None:
+def test_the_drift_changes_nothing_before_its_month_and_much_after(reference: ReferenceData) -> None:
     steady, drifted = _hazards(reference, None), _hazards(reference, date(2025, 9, 10))
     change = (date(2025, 10, 1) - date(2000, 1, 1)).days
     before = [columns["month"] < change for columns in (steady, drifted)]

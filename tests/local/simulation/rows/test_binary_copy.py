@@ -8,23 +8,23 @@ import numpy as np
 
 from staunch_features.postgres.connection import connect
 from staunch_local.simulation.background.clock import EPOCH, NEVER, NEVER_DAY, microseconds
-from staunch_local.simulation.background.tables import Column, WorldTable
+from staunch_local.simulation.background.tables import WorldColumn, WorldTable
 from staunch_local.simulation.rows.binary_copy import encode
 
 _TABLE = WorldTable(
     "staunch.copied",
     (
-        Column("id", "bigint"),
-        Column("maybe", "bigint", nullable=True),
-        Column("small", "int", nullable=True),
-        Column("share", "float8"),
-        Column("day", "date", nullable=True),
-        Column("at", "time", nullable=True),
-        Column("until", "time"),
-        Column("key", "uuid"),
-        Column("name", "text"),
-        Column("word", "label", nullable=True, labels=("a", "longer")),
-        Column("plan_code", "label"),
+        WorldColumn("id", "bigint"),
+        WorldColumn("maybe", "bigint", nullable=True),
+        WorldColumn("small", "int", nullable=True),
+        WorldColumn("share", "float8"),
+        WorldColumn("day", "date", nullable=True),
+        WorldColumn("at", "time", nullable=True),
+        WorldColumn("until", "time"),
+        WorldColumn("key", "uuid"),
+        WorldColumn("name", "text"),
+        WorldColumn("word", "label", nullable=True, labels=("a", "longer")),
+        WorldColumn("plan_code", "label"),
     ),
 )
 _CREATE = """
@@ -66,7 +66,7 @@ async def test_every_kind_of_value_null_and_infinity_arrives(database: Any) -> N
 
 
 def test_long_tables_are_encoded_in_pieces() -> None:
-    table = WorldTable("staunch.copied", (Column("id", "bigint"),))
+    table = WorldTable("staunch.copied", (WorldColumn("id", "bigint"),))
     pieces = list(encode(table, {"id": np.arange(100_000)}, {}))
     assert len(pieces) == 2 + 4
     assert max(map(len, pieces)) == 32_768 * (2 + 4 + 8)
