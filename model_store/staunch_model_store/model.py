@@ -119,8 +119,9 @@ class LoadedModel:
         """
         values = self._rows(values)
         n = len(values)
-        if left := n % _WHOLE_VECTORS:
-            values = np.concatenate([values, np.zeros((_WHOLE_VECTORS - left, values.shape[1]))])
+        remainder = n % _WHOLE_VECTORS
+        if remainder:
+            values = np.concatenate([values, np.zeros((_WHOLE_VECTORS - remainder, values.shape[1]))])
         margins, probabilities = self._model.run(values)
         return Scores(margins[:n], probabilities[:n])
 

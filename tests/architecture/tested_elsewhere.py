@@ -9,10 +9,7 @@ _EXPLAINER = "training/onnx/test_explainer.py"
 _LIVE = "server/services/test_predict.py"
 
 TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
-    "staunch_features.checks.execution": (_CHECK, "the ways a statement runs, within the whole check"),
     "staunch_features.checks.findings": (_CHECK, "each finding by the view that earns it"),
-    "staunch_features.checks.look_ahead": (_CHECK, "values that move with rows of the future"),
-    "staunch_features.checks.tables": (_CHECK, "the tables a statement reads"),
     "staunch_features.errors": (
         "features/postgres/test_pool.py",
         "classes with a message, raised in each room",
@@ -26,17 +23,9 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "features/views/test_clocks.py",
         "the words that the clocks look for",
     ),
-    "staunch_features.views.planner": (
-        "features/views/test_clocks.py",
-        "what the planner says of a statement",
-    ),
     "staunch_features.views.sql_errors": (
         "features/views/test_source.py",
         "each error of SQL as a view's error",
-    ),
-    "staunch_features.views.sql_text": (
-        "features/views/test_file.py",
-        "comments, quotes and headers of a text",
     ),
     "staunch_features.views.types": ("features/views/test_source.py", "records without code"),
     "staunch_local.postgres.binaries": ("local/postgres/test_server.py", "found, absent, and the system's"),
@@ -45,10 +34,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "a folder made, kept, damaged, taken",
     ),
     "staunch_local.simulation.background.arrays": ("local/simulation/rows/test_rows.py", "types, no code"),
-    "staunch_local.simulation.background.draws": (
-        "local/simulation/test_growth.py",
-        "the same draws at each start",
-    ),
     "staunch_local.simulation.background.market": (
         "local/simulation/test_world_docs.py",
         "the figures of the page",
@@ -83,11 +68,9 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "model_store/test_store.py",
         "classes with a message, raised by the store",
     ),
-    "staunch_training.conditions": (_EXPLAINER, "the intervals of a leaf's path"),
     "staunch_training.errors": ("training/test_train.py", "classes with a message"),
     "staunch_training.onnx.graph": ("training/onnx/test_model.py", "the graph of each exported file"),
     "staunch_training.onnx.levels": (_EXPLAINER, "one of the two ways to explain, against shap"),
-    "staunch_training.onnx.quadrature": (_EXPLAINER, "one of the two ways to explain, against shap"),
     "staunch_training.onnx.tables": (_EXPLAINER, "one of the two ways to explain, against shap"),
     "staunch_training.selection": ("training/test_train.py", "which candidate is published, and why"),
     "staunch_training.types": ("training/onnx/test_model.py", "records without code"),

@@ -16,7 +16,7 @@ def test_enough_rows_reach_every_leaf_and_stand_on_and_just_above_each_threshold
     rows = golden.golden_inputs(fitted.trees, ROWS, limit=10_000)
     reached = np.unique(fitted.trees.leaves(rows))
     assert len(reached) == fitted.trees.is_leaf.sum()
-    _, nodes, cases = golden._stands(fitted.trees, rows)
+    _, nodes, cases = golden._standing_places(fitted.trees, rows)
     stands = set(zip(nodes.tolist(), cases.tolist(), strict=True))
     splits = np.flatnonzero((np.abs(fitted.trees.threshold) < 1e30) & ~fitted.trees.is_leaf)
     for case in (0, 1):

@@ -9,7 +9,7 @@ from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore
 from staunch_training.calibrate import FittedCalibration
 from staunch_training.costs import Costs
-from staunch_training.dataset import Dataset, extract
+from staunch_training.dataset import Dataset, ExtractSettings, extract
 from staunch_training.learners import Learned, LearnerName, fit
 from staunch_training.publish import Release, publish
 from staunch_training.selection import Candidate
@@ -23,9 +23,8 @@ CASES: tuple[tuple[LearnerName, FittedCalibration], ...] = (
 
 async def _dataset(shop: Any) -> Dataset:
     view, label = shop.flat_view(), shop.flat_label()
-    return await extract(
-        shop.source(view), label, None, seed=3, max_customers=2000, progress=lambda stage, done: None
-    )
+    settings = ExtractSettings(seed=3, max_customers=2000, timeout_s=60)
+    return await extract(shop.source(view), label, None, settings, lambda stage, done: None)
 
 
 def _published(

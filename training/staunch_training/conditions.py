@@ -35,8 +35,10 @@ class Condition:
         return replace(self, low=max(self.low, threshold), missing=missing, ratio=self.ratio * ratio)
 
     def met(self, value: float) -> bool:
-        """Tells whether a value passes."""
-        return self.missing if np.isnan(value) else self.low < value <= self.high
+        """Tells whether a value passes; without a bound below, minus infinity does too."""
+        if np.isnan(value):
+            return self.missing
+        return (self.low == -np.inf or self.low < value) and value <= self.high
 
 
 def children(trees: TreeEnsemble, node: int, above: Condition) -> tuple[Condition, Condition]:

@@ -126,8 +126,10 @@ def begin_after(plan: DatePlan, first: datetime, observation_days: int) -> tuple
     """
     full = first + timedelta(days=observation_days)
     observed = [date for date in plan.train if date >= full]
-    some = [date for date in plan.train if date > first]
-    kept = observed if observed and 2 * len(observed) >= len(some) else some or list(plan.train)
+    after_first = [date for date in plan.train if date > first]
+    kept = observed
+    if not observed or 2 * len(observed) < len(after_first):
+        kept = after_first or list(plan.train)
     left_out = [date for date in plan.train if date not in kept]
     short = [date for side in (kept, plan.validation, plan.test) for date in side if date < full]
     why = f"fewer than {observation_days} days of rows before, the first is of {first:%Y-%m-%d}"

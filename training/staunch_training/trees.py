@@ -118,8 +118,9 @@ class TreeEnsemble:
 
     def levels(self) -> list[Ints]:
         """Lists the nodes by depth: the roots, their children with all left ones first, and so on."""
-        levels = [self.roots]
-        while len(inner := levels[-1][~self.is_leaf[levels[-1]]]):
+        levels, is_leaf = [self.roots], self.is_leaf
+        while not is_leaf[levels[-1]].all():
+            inner = levels[-1][~is_leaf[levels[-1]]]
             levels.append(np.concatenate([self.left[inner], self.right[inner]]))
         return levels
 

@@ -43,9 +43,10 @@ async def draw(
     if None in ids:
         raise _population_error(view, "a null", "add WHERE ... IS NOT NULL to it")
     # What is there twice has one hash, and so stands side by side.
-    if twice := [one for one, other in pairwise(ids) if one == other]:
+    duplicates = [one for one, other in pairwise(ids) if one == other]
+    if duplicates:
         raise _population_error(
-            view, f"{twice[0]!r} more than once", "SELECT DISTINCT, or read a table of one row an id"
+            view, f"{duplicates[0]!r} more than once", "SELECT DISTINCT, or read a table of one row an id"
         )
     for each in ids:
         if problem := _why_refused(id_type, each):

@@ -198,13 +198,19 @@ def parse_label(name: str, text: str, file: str) -> LabelText:
 
 def header_line(text: str, key: str) -> int | None:
     """Finds the line of a header key such as `population` or `features.age` in a file's text."""
-    table, _, word = key.partition(".")
-    word = word if table == "time_columns" else word.partition(".")[0]  # a table's name may hold a dot
+    table, _, rest = key.partition(".")
+    # The name of a table with time columns may hold a dot; of features.age.null the entry is `age`.
+    word = rest if table == "time_columns" else rest.partition(".")[0]
+    pattern = rf'^\s*"?{re.escape(word or table)}"?\s*[=.]'
+    if table == "features" and word:
+        pattern += rf"|^\s*\[\s*features\s*\.\s*{re.escape(word)}\s*\]"
     header = text.partition("*/")[0]
-    own_table = rf"|^\s*\[\s*features\s*\.\s*{re.escape(word)}\s*\]" if table == "features" and word else ""
-    found = list(re.finditer(rf'^\s*"?{re.escape(word or table)}"?\s*[=.]{own_table}', header, re.MULTILINE))
-    # [features] comes last, and a feature may be called like a table.
-    return line_at(header, found[-1 if key.startswith("features.") else 0].end()) if found else None
+    found = list(re.finditer(pattern, header, re.MULTILINE))
+    if not found:
+        return None
+    # A feature may be called like another key, and [features] comes last.
+    match = found[-1] if key.startswith("features.") else found[0]
+    return line_at(header, match.end())
 
 
 def _find(name: str, folders: Sequence[Path], kind: str) -> Path:

@@ -126,7 +126,9 @@ def _check_label_columns(label: LabelText, columns: Sequence[Attribute], id_type
     if types[:2] == [id_type, "bool"] and names[2:] in ([], ["_group"]):
         return
     got = ", ".join(f"{column.name} {column.type.name}" for column in columns) or "none"
-    wrong = names[0] if names and types[0] != id_type else names[-1] if names else ""
+    wrong = ""
+    if names:
+        wrong = names[0] if types[0] != id_type else names[-1]
     raise ViewError(
         file=label.file,
         line=line_of_column(label.statement, wrong) if wrong else None,
@@ -161,8 +163,9 @@ def _check_columns(view: FeatureView, columns: Sequence[Attribute], id_type: str
         wrong = columns[0].name if columns else ""
         got = f"{wrong} {columns[0].type.name}" if columns else "no column"
         problem = f"expected the id as first column, {SQL_TYPES[id_type]} as in $1, got {got}"
-    elif twice := sorted({name for name in names if names.count(name) > 1}):
-        wrong, problem = twice[0], f"expected each column once, got {', '.join(twice)} more than once"
+    elif duplicates := sorted({name for name in names if names.count(name) > 1}):
+        wrong = duplicates[0]
+        problem = f"expected each column once, got {', '.join(duplicates)} more than once"
     elif types := [c.type.name for c in columns if c.name == "_eligible" and c.type.name != "bool"]:
         wrong, problem = "_eligible", f"expected _eligible boolean, got {types[0]}"
     if problem:

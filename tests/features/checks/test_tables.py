@@ -1,0 +1,47 @@
+"""Tables as the database knows them."""
+
+from dataclasses import replace
+
+import pytest
+
+from staunch_features.checks.tables import Table, find_table, tables_read
+
+
+async def test_a_table_is_found_with_its_columns_and_about_its_rows(clients):
+    async with clients.database.connection(5) as connection:
+        table = await find_table(connection, "visits", timeout_s=5)
+        assert await find_table(connection, "absent", timeout_s=5) is None
+    assert (table.schema, table.name, table.root, table.kind) == ("public", "visits", "public.visits", "r")
+    assert table.columns == ("client", "rank", "at", "known_at")
+    assert table.rows == pytest.approx(500, rel=0.5)
+
+
+async def test_a_view_and_its_label_read_their_tables_also_through_a_database_view(clients):
+    await clients.owner.execute(
+        "CREATE VIEW calls AS SELECT client AS id FROM visits; GRANT SELECT ON calls TO PUBLIC"
+    )
+    label = clients.label("SELECT calls.id, true AS left FROM calls")
+    view = clients.view()
+    assert await tables_read(clients.database, view, None, timeout_s=5) == {"public.clients_bigint"}
+    both = await tables_read(clients.database, view, label, timeout_s=5)
+    assert both == {"public.clients_bigint", "public.visits"}
+    await clients.owner.execute("DROP VIEW calls")
+
+
+def test_a_sample_is_cut_from_tables_alone_and_never_more_than_the_whole():
+    table = Table("s", "t", "s.t", "r", 1_000_000, ("id",))
+    assert table.sampling(100_000) == "TABLESAMPLE SYSTEM (10.000000) REPEATABLE (0)"
+    assert table.sampling(1_000_000) == "TABLESAMPLE SYSTEM (100.000000) REPEATABLE (0)"
+    assert table.sampling(2_000_000) == "TABLESAMPLE SYSTEM (100.000000) REPEATABLE (0)"
+    assert replace(table, rows=0).sampling(10) == "TABLESAMPLE SYSTEM (100.000000) REPEATABLE (0)"
+    assert [replace(table, kind=kind).sampling(10) != "" for kind in "rpmvf"] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_a_name_is_quoted_for_sql():
+    assert Table("s", 'a "b"', "s.t", "r", 1, ()).sql == '"s"."a ""b"""'
