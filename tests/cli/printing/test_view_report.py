@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from staunch_cli.printing.view_report import view_report
-from staunch_features.checks.execution import Plan, Scan
+from staunch_features.checks.execution import QueryPlan, Scan
 from staunch_features.checks.findings import ColumnCheck, LabelCheck, Timing, ViewCheck
 from staunch_features.checks.look_ahead import Probe
 from staunch_features.errors import ViewError
@@ -33,7 +33,9 @@ CHECK = ViewCheck(
     found=2000,
     eligible=1500,
     columns=(ColumnCheck(VISITS, 3, 12),),
-    plan=Plan(1000, (Scan("gym.visits", "Seq Scan", None, 1234, 0),) * 2, 5678, 0.1, 0.2, "THE WHOLE PLAN"),
+    plan=QueryPlan(
+        1000, (Scan("gym.visits", "Seq Scan", None, 1234, 0),) * 2, 5678, 0.1, 0.2, "THE WHOLE PLAN"
+    ),
     timings=(Timing(1, 0.44), Timing(100, 2.0)),
     probes=(Probe("gym.visits", AS_OF, ()),),
     not_probed=("gym.members",),
