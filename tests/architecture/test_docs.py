@@ -122,7 +122,7 @@ def test_what_a_package_says_of_its_files_is_true() -> None:
         f"{init.relative_to(ROOT)} names {name}"
         for top in PACKAGES.values()
         for init in top.rglob("__init__.py")
-        for name in re.findall(r"`(\w+\.py)`", ast.get_docstring(ast.parse(init.read_text())) or "")
+        for name in re.findall(r"`([\w/]+\.py)`", ast.get_docstring(ast.parse(init.read_text())) or "")
         if not (init.parent / name).is_file()
     }
     assert wrong == set()

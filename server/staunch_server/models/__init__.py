@@ -1,6 +1,9 @@
 """The versions in memory, and how calls are answered by them.
 
-`registry.py` follows the store's folder and aliases and decides which versions are held; `served.py` is
-one of them with the view it was trained on: fetch, score, explain. `coalescer.py` joins the calls that
-wait into one query and one ONNX run. No gRPC here, no request and no answer: those are `services`.
+- `registry.py` keeps the store in view and holds the lock; `version.py` is its record of one version, with a
+  state and which state may follow which; `answers.py` decides from these, purely, which name answers by what.
+- `served.py` is one version in memory: fetch, score, explain. It reads through `coalescer.py`, which joins
+  the calls that wait into one query and one ONNX run, `view_health.py` and `bad_rows.py`.
+
+No gRPC here, no request and no answer: those are `services`.
 """
