@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grpc import aio
 from prometheus_client import CollectorRegistry
@@ -17,6 +17,10 @@ from staunch_model_store.store import ModelStore, StoredVersion
 from staunch_server.process.server import Server, serving
 from staunch_server.settings import load_settings
 
+if TYPE_CHECKING:  # The stubs of grpc.aio are there for type checkers only.
+    from staunch.v1.model_service_pb2_grpc import ModelServiceAsyncStub
+    from staunch.v1.prediction_service_pb2_grpc import PredictionServiceAsyncStub
+
 Locked = Callable[[], AbstractAsyncContextManager[None]]
 """`async with locked():` makes every query of the people wait."""
 
@@ -27,8 +31,8 @@ class Running:
 
     server: Server
     channel: aio.Channel
-    prediction: PredictionServiceStub
-    models: ModelServiceStub
+    prediction: "PredictionServiceAsyncStub"
+    models: "ModelServiceAsyncStub"
     stop: Callable[[], Awaitable[None]]
 
     @property
