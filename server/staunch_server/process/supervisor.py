@@ -31,7 +31,7 @@ SETTLED_S = 30.0
 """A worker that lived this long begins with the first back-off again."""
 
 KILL_GRACE_S = 10.0
-"""How long a worker may take to end beyond its drain before it is killed."""
+"""By default, how long a worker may take to end beyond its drain before it is killed."""
 
 
 class PortTaken(Exception):
@@ -66,6 +66,19 @@ def reserve(host: str, port: int, setting: str) -> socket.socket:
             f"stop what runs there or choose another with {setting}"
         ) from error
     return held
+
+
+class BackOff:
+    """How long to wait before a worker that died is started again: twice as long each time it dies young."""
+
+    def __init__(self) -> None:
+        self._next_s = FIRST_BACK_OFF_S
+
+    def after(self, lived_s: float) -> float:
+        """Returns the pause in seconds after a life of so many."""
+        pause_s = FIRST_BACK_OFF_S if lived_s >= SETTLED_S else self._next_s
+        self._next_s = min(2 * pause_s, LONGEST_BACK_OFF_S)
+        return pause_s
 
 
 class Worker:
@@ -104,7 +117,7 @@ class Worker:
             os.close(read_end)
             raise
         finally:
-            os.close(write_end)
+            os.close(write_end)  # it is the worker's alone, so that its death ends the pipe
         if self._end_signal is not None:  # while it was being started
             self._signal(self._end_signal)
         listening = asyncio.create_task(self._listen(read_end))
@@ -124,7 +137,7 @@ class Worker:
             line = (await reader.readline()).decode()
         finally:
             transport.close()
-        if line.startswith("ready"):
+        if line.startswith("ready"):  # not if it died before
             pairs = (word.partition("=") for word in line.split()[1:])
             self.serves = {name: aliases for name, _, aliases in pairs}
             self.ready.set()
@@ -155,10 +168,19 @@ class Supervisor:
         settings: The settings that every worker gets as its environment.
         metrics_folder: Where the workers leave their metrics; emptied at the start.
         report: Prints a line for whoever watches.
+        kill_grace_s: How long a worker may take to end beyond its drain before it is killed.
     """
 
-    def __init__(self, settings: Settings, metrics_folder: Path, report: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics_folder: Path,
+        report: Callable[[str], None],
+        *,
+        kill_grace_s: float = KILL_GRACE_S,
+    ) -> None:
         self._settings = settings
+        self._patience_s = settings.drain_wait_s + settings.drain_s + kill_grace_s
         self._metrics = WorkerMetrics(metrics_folder, report)
         self._report = report
         self._workers = [Worker(number) for number in range(settings.workers)]
@@ -226,24 +248,23 @@ class Supervisor:
 
     async def _keep(self, worker: Worker) -> None:
         """Keeps one worker running, with back-off, until we stop."""
-        pause = FIRST_BACK_OFF_S
+        back_off = BackOff()
         while not self._stopping.is_set():
             started = time.monotonic()
             try:
                 ended = f"ended with {await worker.run(self._environment(worker))}"
             except OSError as error:
                 ended = f"could not be started ({error})"
-            self._forget(worker)
+            self._forget_gauges(worker)
             if self._stopping.is_set():
                 return
-            pause = FIRST_BACK_OFF_S if time.monotonic() - started > SETTLED_S else pause
-            self._report(f"worker {worker.number} {ended}; starting it again in {pause:.1f} s")
+            pause_s = back_off.after(time.monotonic() - started)
+            self._report(f"worker {worker.number} {ended}; starting it again in {pause_s:.1f} s")
             self._restarts.inc()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
-            pause = min(2 * pause, LONGEST_BACK_OFF_S)
+            with contextlib.suppress(TimeoutError):  # a pause that a stop cuts short
+                await asyncio.wait_for(self._stopping.wait(), pause_s)
 
-    def _forget(self, worker: Worker) -> None:
+    def _forget_gauges(self, worker: Worker) -> None:
         try:
             self._metrics.worker_died(worker.number)
         except OSError as error:
@@ -251,9 +272,8 @@ class Supervisor:
 
     async def _drain(self, keeping: list[asyncio.Task[None]]) -> None:
         """Waits for the workers to drain, and kills those that do not end."""
-        patience_s = self._settings.drain_wait_s + self._settings.drain_s + KILL_GRACE_S
-        _, late = await asyncio.wait(keeping, timeout=patience_s)
-        for worker in self._workers:
+        _, late = await asyncio.wait(keeping, timeout=self._patience_s)
+        for worker in self._workers:  # those that have ended get nothing
             worker.end(signal.SIGKILL)
         if late:
             self._report("a worker did not end in time and was killed")

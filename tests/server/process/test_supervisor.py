@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -15,13 +16,23 @@ from pathlib import Path
 import pytest
 from grpc import aio
 from tests.harness.databases import TestDatabase
+from tests.harness.processes import frozen
+from tests.harness.waiting import until
 from tests.server.harness.running import Publish
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch.v1.model_service_pb2_grpc import ModelServiceStub
 from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
-from staunch_server.process.supervisor import PortTaken, Supervisor, Worker, reserve
+from staunch_server.process.http import listen
+from staunch_server.process.supervisor import (
+    KILL_GRACE_S,
+    BackOff,
+    PortTaken,
+    Supervisor,
+    Worker,
+    reserve,
+)
 from staunch_server.settings import load_settings
 
 KNOWN = 1
@@ -256,8 +267,119 @@ async def test_a_worker_that_cannot_be_started_is_tried_again(
 
     await _soon(tried_twice)
     assert all("could not be started" in line for line in said)
+    assert [line.rpartition("; ")[2] for line in said[:2]] == [
+        "starting it again in 0.2 s",
+        "starting it again in 0.4 s",
+    ]
     supervisor.stop()
     await asyncio.wait_for(keeping, 10)
+
+
+def test_a_worker_that_dies_young_waits_twice_as_long_each_time_up_to_ten_seconds():
+    back_off = BackOff()
+    assert [back_off.after(lived_s=1.0) for _ in range(8)] == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
+    assert back_off.after(lived_s=29.9) == 10.0
+
+
+def test_a_worker_that_lived_half_a_minute_begins_with_the_first_pause_again():
+    back_off = BackOff()
+    for _ in range(8):
+        back_off.after(lived_s=1.0)
+    assert [back_off.after(lived_s=30.0), back_off.after(lived_s=1.0)] == [0.2, 0.4]
+
+
+@dataclass
+class Inside:
+    """A supervisor of one worker in this very process, and what it has reported."""
+
+    supervisor: Supervisor
+    reported: list[str]
+    running: asyncio.Task[None]
+
+    @property
+    def worker(self) -> asyncio.subprocess.Process:
+        """Its worker's process."""
+        process = self.supervisor._workers[0].process
+        assert process is not None
+        return process
+
+
+@pytest.fixture
+async def inside(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Inside]]]:
+    """`await inside(kill_grace_s=..., drain_s=...)` starts a supervisor here; its worker has no model."""
+    started: list[Inside] = []
+
+    async def start(kill_grace_s: float = KILL_GRACE_S, **settings: float) -> Inside:
+        nowhere = {"database_reader_url": "postgresql://nobody@127.0.0.1:1/none", "state_folder": tmp_path}
+        reported: list[str] = []
+        supervisor = Supervisor(
+            load_settings({**nowhere, "port": 0, **settings}),
+            tmp_path / "metrics",
+            reported.append,
+            kill_grace_s=kill_grace_s,
+        )
+        ready = asyncio.Event()
+
+        async def on_ready(_: Supervisor) -> None:
+            ready.set()
+
+        assert not supervisor.healthy()
+        running = asyncio.create_task(supervisor.run(listen("127.0.0.1", 0), on_ready))
+        started.append(Inside(supervisor, reported, running))
+        await asyncio.wait_for(ready.wait(), 60)
+        assert supervisor.healthy()
+        return started[-1]
+
+    yield start
+    for one in started:
+        if not one.running.done():  # the test has failed
+            one.supervisor.stop()
+            one.supervisor.stop()
+        await one.running
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_first_signal_has_the_workers_drain_and_starts_none_again(
+    inside: Callable[..., Awaitable[Inside]], number: signal.Signals
+):
+    one = await inside()
+    os.kill(os.getpid(), number)
+    await asyncio.wait_for(one.running, 30)
+    assert not one.supervisor.healthy()
+    assert one.worker.returncode == 0
+    assert one.reported == ["stopping; calls in progress are answered"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_second_signal_kills_the_workers_at_once(
+    inside: Callable[..., Awaitable[Inside]], number: signal.Signals
+):
+    one = await inside(drain_s=300)
+    with frozen(one.worker.pid):  # so that it cannot drain
+        os.kill(os.getpid(), number)
+        await until(lambda: one.reported)
+        assert one.worker.returncode is None
+        os.kill(os.getpid(), number)
+        await asyncio.wait_for(one.running, 30)
+    assert one.worker.returncode == -signal.SIGKILL
+    assert one.reported == ["stopping; calls in progress are answered", "stopping at once"]
+
+
+async def test_a_worker_that_does_not_end_is_killed_after_its_drain_and_a_grace(
+    inside: Callable[..., Awaitable[Inside]],
+):
+    one = await inside(drain_wait_s=0.4, drain_s=0.4, kill_grace_s=0.4)
+    with frozen(one.worker.pid):
+        stopped_at = time.monotonic()
+        one.supervisor.stop()
+        await asyncio.wait_for(one.running, 30)
+        assert time.monotonic() - stopped_at >= 1.2
+    assert one.worker.returncode == -signal.SIGKILL
+    assert one.reported[1:] == ["a worker did not end in time and was killed"]
+
+
+def test_ten_seconds_are_the_grace_of_a_worker():
+    assert KILL_GRACE_S == 10.0
 
 
 async def test_killed_it_leaves_no_worker(supervised: Supervised):
