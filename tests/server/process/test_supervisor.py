@@ -359,6 +359,7 @@ async def test_the_second_signal_kills_the_workers_at_once(
         os.kill(os.getpid(), number)
         await until(lambda: one.reported)
         assert one.worker.returncode is None
+        assert not one.supervisor.healthy()  # though the worker is there
         os.kill(os.getpid(), number)
         await asyncio.wait_for(one.running, 30)
     assert one.worker.returncode == -signal.SIGKILL
