@@ -82,6 +82,7 @@ def test_the_views_digest_is_that_of_its_text() -> None:
         ("training.seed", 0.5, "training.seed"),
         ("training.more", 1, "training"),
         ("training.parameters", [], "an object"),
+        ("training.parameters", {"depth": None}, "training.parameters.depth"),
         ("thresholds.costs", {"contact": "5"}, "thresholds.costs.contact"),
         ("golden_tolerance.output", 0.5, "golden_tolerance"),
         ("files", {}, "files"),

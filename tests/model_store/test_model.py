@@ -176,7 +176,7 @@ def edited_golden(edit: Callable[[dict[str, Any]], object]) -> Files:
         (lambda golden: golden.update({name: golden[name][:0] for name in golden}), "shapes"),
         (lambda golden: golden.update(contributions=golden["contributions"][:0]), "contributions"),
         (lambda golden: golden["margins"].__setitem__(3, np.nan), "margins"),
-        (lambda golden: golden["contributions"].__setitem__((0, 0), 1.0), "contributions"),
+        (lambda golden: golden["contributions"].__setitem__((0, 0), 1.0), "expected right contributions"),
     ],
 )
 def test_golden_rows_that_prove_nothing_are_refused(
