@@ -19,10 +19,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "two who migrate at once",
     ),
     "staunch_features.postgres.progress": ("features/postgres/test_migrations.py", "one type, no code"),
-    "staunch_features.views.clock_words": (
-        "features/views/test_clocks.py",
-        "the words that the clocks look for",
-    ),
     "staunch_features.views.sql_errors": (
         "features/views/test_source.py",
         "each error of SQL as a view's error",

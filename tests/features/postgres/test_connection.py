@@ -83,6 +83,7 @@ def test_what_means_that_the_database_is_away() -> None:
         asyncpg.QueryCanceledError(),  # by an operator or a time limit of the server's
         asyncpg.LockNotAvailableError(),
         asyncpg.IdleInTransactionSessionTimeoutError(),
+        asyncpg.TransactionTimeoutError(),
         asyncpg.InterfaceError("connection is closed"),
         asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress"),
         DatabaseUnavailable(),

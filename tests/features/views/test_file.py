@@ -39,6 +39,14 @@ def test_a_view_is_read_with_its_documentation():
     assert view.sha256 == hashlib.sha256((HEADER + STATEMENT).encode()).hexdigest()
 
 
+def test_all_that_a_feature_may_say_is_read():
+    said = HEADER.replace('window = ""', 'window = "30 days"')
+    age, orders = parse_view("clients", said + STATEMENT, "clients.sql").features.values()
+    assert (age.unit, age.description, age.source) == ("years", "Age.", ("clients.age",))
+    assert (age.window, age.null) == ("30 days", "not told")
+    assert (orders.unit, orders.source, orders.window, orders.null) == ("", (), "", "never")
+
+
 def test_a_view_may_state_rules_of_many_features():
     rules = 'rules = [\n  "A day is a UTC day.",\n  "All are eligible.",\n]\n\n[time_columns]'
     view = parse_view("clients", HEADER.replace("[time_columns]", rules) + STATEMENT, "clients.sql")
@@ -159,13 +167,15 @@ def test_a_label_with_a_wrong_window_is_refused(days):
 
 @pytest.mark.parametrize("name", ["", "Churn", "../churn", "a b", "1st", "a" * 64])
 def test_a_name_that_is_no_name_is_refused(name, tmp_path):
-    with pytest.raises(ViewError, match="expected a name"):
+    with pytest.raises(ViewError, match="expected a name") as caught:
         load_view(name, [tmp_path])
+    assert (caught.value.file, caught.value.line) == (f"features/{name}", None)
 
 
 def test_a_view_that_no_folder_has_names_the_folders(tmp_path):
-    with pytest.raises(ViewError, match=str(tmp_path)):
+    with pytest.raises(ViewError, match=str(tmp_path)) as caught:
         load_view("absent", [tmp_path])
+    assert (caught.value.file, caught.value.line) == ("features/absent.sql", None)
 
 
 def test_a_missing_label_is_told_from_a_missing_view(tmp_path):
@@ -198,7 +208,14 @@ def test_a_table_with_a_schema_has_its_line():
     assert header_line(text, "features.orders.null") == 11
 
 
+def test_a_key_of_another_table_has_no_line_by_a_feature_of_its_name():
+    text = HEADER.partition("[time_columns]")[0] + "[features.orders]\nnull = 'never'\n*/"
+    assert header_line(text, "features.orders.null") == 6
+    assert header_line(text, "time_columns.orders") is None
+
+
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "odd.sql").write_bytes(b"/* staunch \xff */")
-    with pytest.raises(ViewError, match="UTF-8"):
+    with pytest.raises(ViewError, match="got byte 0xff at 11") as caught:
         load_view("odd", [tmp_path])
+    assert (caught.value.file, caught.value.line) == (str(tmp_path / "odd.sql"), None)

@@ -23,6 +23,12 @@ async def test_a_plan_names_the_tables_and_expressions(clients):
         }
 
 
+async def test_a_table_is_told_as_often_as_it_is_read(clients):
+    twice = STATEMENT.replace("visits AS v ON v.client", "clients_bigint AS v ON v.id")
+    plan = await planned(clients.owner, clients.view(), twice, ([1],), timeout_s=5)
+    assert list(tables_in(plan)) == ["public.clients_bigint"] * 2
+
+
 async def test_planning_runs_nothing_and_leaves_no_statement_behind(clients):
     endless = "SELECT pg_sleep(60) FROM unnest($1::bigint[])"
     async with clients.database.connection(5) as connection:

@@ -1,11 +1,13 @@
 """What the database says of a view before it runs, and what it refuses with file, line and mend."""
 
 import dataclasses
+import hashlib
 
 import pytest
 
 from staunch_features.errors import ViewError
 from staunch_features.views.signature import check_horizon, features_digest
+from staunch_features.views.types import FeatureColumn
 
 FROM = "FROM unnest($1::bigint[]) u(id) JOIN clients_bigint c ON c.id = u.id"
 
@@ -28,6 +30,12 @@ async def test_a_signature_tells_types_names_and_documentation(clients, sql_type
     assert (b.name, b.nullable, b.unit) == ("b", True, "CAD")
     assert found.features_digest == features_digest([a, b])
     assert found.features_digest != features_digest([b, a])
+
+
+def test_the_digest_of_features_is_that_of_their_names_and_types_as_versions_carry_it():
+    columns = [FeatureColumn(name, "number", True, "CAD", "Told to people.") for name in ("a", "b")]
+    named = hashlib.sha256(b'[["a","number"],["b","number"]]').hexdigest()
+    assert features_digest(columns) == f"sha256:{named}"
 
 
 async def test_columns_that_begin_with_an_underscore_are_no_features(clients):
@@ -119,6 +127,31 @@ async def test_what_is_no_view_is_refused_with_file_line_and_mend(clients, state
     assert caught.value.file == "clients.sql"
     assert caught.value.line == line
     assert caught.value.hint
+
+
+UNNAMED = {
+    "case": "CASE WHEN c.a > 1 THEN c.b END",
+    "coalesce": "coalesce(c.b, 0)",
+    "greatest": "greatest(c.b, 0)",
+    "least": "least(c.b, 0)",
+    "nullif": "nullif(c.b, 0)",
+    "array": "ARRAY[c.b]",
+    "row": "ROW(c.b)",
+    "exists": "EXISTS (SELECT 1)",
+    **{f"{kind}": f"(c.b + 1)::{kind}" for kind in ("int2", "int4", "int8", "float4", "float8", "numeric")},
+    **{f"{kind}": f"(c.b || '')::{kind}" for kind in ("bool", "text", "varchar")},
+    **{
+        f"{kind}": f"('2020-01-0' || c.b)::{kind}"
+        for kind in ("date", "timestamp", "timestamptz", "interval")
+    },
+}
+"""By the name that PostgreSQL gives it: an expression without a name."""
+
+
+@pytest.mark.parametrize("given", UNNAMED)
+async def test_a_column_that_got_its_name_from_postgresql_is_told_to_be_named(clients, given):
+    with pytest.raises(ViewError, match=r"name it"):
+        await signature(clients, f"SELECT c.id, c.a, {UNNAMED[given]} {FROM}")
 
 
 @pytest.mark.parametrize(

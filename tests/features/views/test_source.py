@@ -335,3 +335,16 @@ async def test_a_label_at_fault_is_named(clients, statement, message):
     with pytest.raises(ViewError, match=message) as caught:
         await clients.source().labels(clients.label(statement), [1], NOON)
     assert caught.value.file == "left.sql"
+
+
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [("a AS x,\n true AS left", 7), ("id,\n b AS x", 8), ("id,\n true AS left,\n 1 AS x", 9)],
+)
+async def test_a_label_of_wrong_columns_is_told_the_line_of_the_first_or_else_the_last(
+    clients, columns, line
+):
+    label = clients.label(f"SELECT {columns}\n FROM clients_bigint WHERE id = ANY ($1)")
+    with pytest.raises(ViewError, match="expected the columns id bigint") as caught:
+        await clients.source().labels(label, [1], NOON)
+    assert caught.value.line == line
