@@ -77,7 +77,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
     ),
     "staunch_server.models.aliases": ("server/services/test_models.py", "moved, followed, refused"),
     "staunch_server.models.lookup": ("server/services/test_models.py", "each way to name a version"),
-    "staunch_server.process.http": ("server/process/test_supervisor.py", "the two addresses it answers"),
     "staunch_server.services.answer": (_LIVE, "each field of an answer, with and without a score"),
     "staunch_server.services.request": (_LIVE, "each field of a request, right and wrong"),
     "staunch_server.transport.aio": (
