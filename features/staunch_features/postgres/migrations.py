@@ -6,7 +6,7 @@ import asyncpg
 
 import staunch_sql
 from staunch_features.errors import MigrationError
-from staunch_features.postgres.advisory_locks import take_lock
+from staunch_features.postgres.advisory_locks import PATIENCE_S, take_lock
 from staunch_features.postgres.connection import Connection
 from staunch_features.postgres.progress import Progress, silent
 from staunch_sql import Migration
@@ -17,6 +17,7 @@ async def migrate(
     steps: Sequence[Migration] | None = None,
     *,
     progress: Progress = silent,
+    patience_s: float = PATIENCE_S,
 ) -> list[Migration]:
     """Applies the migrations that the database lacks, each in a transaction of its own.
 
@@ -25,7 +26,8 @@ async def migrate(
     Args:
         connection: As the role that is to own the schema; not read-only.
         steps: The migrations in order; those of `staunch_sql` by default.
-        progress: Told once if another migrates for longer than a second.
+        progress: Told once if another migrates for longer than `patience_s`.
+        patience_s: How long a wait for another is nobody's business, in seconds.
 
     Returns:
         The migrations that were applied, in order; none if the schema was up to date.
@@ -35,7 +37,7 @@ async def migrate(
             failed; those before it stay applied, it and those after it are not.
     """
     wanted = staunch_sql.migrations() if steps is None else steps
-    await take_lock(connection, "schema/lock_migrations", "staunch migrate", progress)
+    await take_lock(connection, "schema/lock_migrations", "staunch migrate", progress, patience_s=patience_s)
     try:
         await _prepare(connection)
         applied = await connection.fetch(staunch_sql.query("schema/applied_migrations"))

@@ -8,7 +8,6 @@ import pytest
 
 import staunch_sql
 from staunch_features.errors import MigrationError
-from staunch_features.postgres import advisory_locks as locks
 from staunch_features.postgres.connection import connect
 from staunch_features.postgres.migrations import migrate
 from staunch_sql import Migration
@@ -53,13 +52,17 @@ async def test_two_at_once_apply_each_step_once(database_factory):
         await connection.close()
 
 
-async def test_who_waits_for_another_migration_is_told_so_once(database_factory, monkeypatch):
-    monkeypatch.setattr(locks, "_PATIENCE_S", 0.05)
-    url, told = database_factory(template="template1").owner_url, []
+async def test_who_waits_for_another_migration_is_told_so_once(database_factory):
+    url, told, heard = database_factory(template="template1").owner_url, [], asyncio.Event()
     first, second = [await connect(url) for _ in range(2)]
     await first.execute(staunch_sql.query("schema/lock_migrations"))
-    waiting = asyncio.create_task(migrate(second, progress=lambda *said: told.append(said)))
-    await asyncio.sleep(0.4)
+
+    def progress(stage: str, done: float) -> None:
+        told.append((stage, done))
+        heard.set()
+
+    waiting = asyncio.create_task(migrate(second, progress=progress, patience_s=0.05))
+    await asyncio.wait_for(heard.wait(), 10)
     assert told == [("waiting until another `staunch migrate` on this database is done", 0.0)]
     assert not waiting.done()
     await first.execute(staunch_sql.query("schema/unlock_migrations"))
@@ -69,10 +72,11 @@ async def test_who_waits_for_another_migration_is_told_so_once(database_factory,
         await connection.close()
 
 
-async def test_who_need_not_wait_is_told_nothing(empty, monkeypatch):
-    monkeypatch.setattr(locks, "_PATIENCE_S", 0.05)
+async def test_who_need_not_wait_is_told_nothing(empty):
     told = []
-    await migrate(empty, [_step(1, "SELECT pg_sleep(0.2)")], progress=lambda *said: told.append(said))
+    # The step takes longer than the patience: it is the wait that is told of, not the work.
+    step = _step(1, "SELECT pg_sleep(1.2)")
+    await migrate(empty, [step], progress=lambda *said: told.append(said), patience_s=1.0)
     assert told == []
 
 
