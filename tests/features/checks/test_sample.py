@@ -72,5 +72,8 @@ async def test_a_key_that_no_call_may_ask_for_is_refused_and_the_longest_is_draw
     view = clients.view(id_type="text", population=population.format(count=33))
     with pytest.raises(ViewError, match="no call can ask for: expected a key of 1 to 64 bytes, got 66"):
         await draw(clients.database, view, "text", timeout_s=5)
+    ascii_key = "SELECT repeat('k', 65) FROM clients_text WHERE id = 'a'"
+    with pytest.raises(ViewError, match="expected a key of 1 to 64 bytes, got 65"):
+        await draw(clients.database, clients.view(id_type="text", population=ascii_key), "text", timeout_s=5)
     view = clients.view(id_type="text", population=population.format(count=32))
     assert await draw(clients.database, view, "text", timeout_s=5) == ["é" * 32]

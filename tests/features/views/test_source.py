@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 import numpy as np
@@ -15,7 +15,7 @@ from tests.features.churn.reference import features
 
 from staunch_features.errors import DatabaseUnavailable, ViewError
 from staunch_features.postgres.pool import Database
-from staunch_features.views.source import FeatureSource
+from staunch_features.views.source import FeatureSource, outcome_window
 from staunch_features.views.types import canonical_id
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -285,6 +285,12 @@ async def test_labels_take_ids_of_every_type(clients, id_type):
     batch = await clients.source(id_type=id_type).labels(label, KEYS[id_type], None)
     assert batch.values.tolist() == [True, True, True]
     assert batch.groups == [None, None, None]
+
+
+def test_the_outcome_window_begins_after_the_gap_and_lasts_the_horizon(clients):
+    label = clients.label("SELECT 1")
+    assert outcome_window(label, NOON) == (NOON + timedelta(days=7), NOON + timedelta(days=97))
+    assert outcome_window(label, None) == (None, None)
 
 
 async def test_a_label_sees_its_moment_and_its_outcome_window(clients):
