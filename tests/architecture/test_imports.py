@@ -44,8 +44,8 @@ def test_the_command_imports_rooms_only_when_a_sub_command_runs() -> None:
     assert wrong == set()
 
 
-@pytest.mark.parametrize("module", [name for name in modules() if package(name) == "staunch_cli"])
-def test_no_command_loads_a_heavy_library_before_it_works(module: str) -> None:
+@pytest.mark.parametrize("module", [name for name in modules() if package(name) in {"staunch_cli", "tools"}])
+def test_no_command_and_no_tool_loads_a_heavy_library_before_it_works(module: str) -> None:
     heavy = {
         f"{name} -> {found}"
         for name in loaded_with(module)
