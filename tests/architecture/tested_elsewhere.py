@@ -19,10 +19,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "two who migrate at once",
     ),
     "staunch_features.postgres.progress": ("features/postgres/test_migrations.py", "one type, no code"),
-    "staunch_features.views.sql_errors": (
-        "features/views/test_source.py",
-        "each error of SQL as a view's error",
-    ),
     "staunch_features.views.types": ("features/views/test_source.py", "records without code"),
     "staunch_local.postgres.binaries": ("local/postgres/test_server.py", "found, absent, and the system's"),
     "staunch_local.postgres.cluster": (
