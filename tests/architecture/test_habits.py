@@ -215,3 +215,30 @@ def is_docstring(module: str, node: ast.Constant) -> bool:
 @pytest.mark.parametrize("file", sorted(PACKAGES["staunch_sql"].rglob("*.sql")), ids=lambda file: file.name)
 def test_every_sql_text_begins_with_what_it_is_for(file: Path) -> None:
     assert file.read_text().lstrip().startswith(("--", "/*"))
+
+
+DIALECT = {"mend", "mends", "mended", "said", "told", "tell", "tells", "blame", "blames", "complaint"}
+"""Words of the house that stand for the field's: hint, error, report, reference."""
+
+
+def identifiers(module: str) -> Iterator[tuple[str, ast.AST]]:
+    """Yields what a module names: functions, classes, arguments, variables and attributes."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+            yield node.name, node
+        elif isinstance(node, ast.arg):
+            yield node.arg, node
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id, node
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr, node
+
+
+def test_identifiers_use_the_fields_words():
+    wrong = [
+        f"{place(module, node)} {name}"
+        for module in modules()
+        for name, node in identifiers(module)
+        if DIALECT & set(name.lower().split("_"))
+    ]
+    assert wrong == []

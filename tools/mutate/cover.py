@@ -67,13 +67,13 @@ def measure(copy: Copy, mirror: Sequence[str], sources: Sequence[Path]) -> Cover
     arguments = ["-q", "--tb=short", "-p", "coverage_contexts", *mirror]
     variables = {"MUTATE_SOURCES": folders, "MUTATE_LINES": str(lines), "MUTATE_FOUND": str(found)}
     code, printed = copy.pytest(arguments, _MEASURING_LIMIT_S, **variables)
-    told = json.loads(found.read_text()) if found.exists() else {"passed": {}}
-    if not told["passed"]:
+    report = json.loads(found.read_text()) if found.exists() else {"passed": {}}
+    if not report["passed"]:
         raise SystemExit(f"mutate: the tests do not pass without a mutant (exit code {code}):\n{printed}")
     stored = CoverageData(str(lines))
     stored.read()
     by_line = {str(path): stored.contexts_by_lineno(str(copy.root / path)) for path in sources}
-    return Cover(told["passed"], by_line, told["failed"], mirror, told["libraries"])
+    return Cover(report["passed"], by_line, report["failed"], mirror, report["libraries"])
 
 
 def file_of(test: str) -> str:

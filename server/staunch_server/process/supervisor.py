@@ -262,7 +262,8 @@ class Supervisor:
             self._report(f"worker {worker.number} {ended}; starting it again in {pause_s:.1f} s")
             self._restarts.inc()
             with contextlib.suppress(TimeoutError):  # a pause that a stop cuts short
-                await asyncio.wait_for(self._stopping.wait(), pause_s)
+                async with asyncio.timeout(pause_s):
+                    await self._stopping.wait()
 
     def _forget_gauges(self, worker: Worker) -> None:
         try:
