@@ -234,7 +234,7 @@ def identifiers(module: str) -> Iterator[tuple[str, ast.AST]]:
             yield node.attr, node
 
 
-def test_identifiers_use_the_fields_words():
+def test_identifiers_use_the_fields_words() -> None:
     wrong = [
         f"{place(module, node)} {name}"
         for module in modules()
