@@ -91,6 +91,7 @@ class Batch:
         self._model = model
         self._as_of: Timestamp | None = wire.timestamp(as_of)
         self._answered_by: tuple[ModelReference, datetime | None] | None = None
+        # Three views of the same chunks: not yet given out, still to be sent (again), sent and unanswered.
         self._held: deque[_Chunk] = deque()
         self._to_send: deque[_Chunk] = deque()
         self._travelling: deque[_Chunk] = deque()

@@ -108,6 +108,7 @@ class Metrics:
         )
 
     def _define_steps(self, registry: CollectorRegistry) -> None:
+        # The steps of a call share their buckets, so that one can be set against the other.
         self.rows = Counter(
             "staunch_rows", "Rows asked for, by what became of them.", ("model", "outcome"), registry=registry
         )
@@ -141,6 +142,7 @@ class Metrics:
         )
 
     def _define_state(self, registry: CollectorRegistry) -> None:
+        # Connections of workers add up. Versions and builds are the same in each: a sum would say nothing.
         self.connections_in_use = Gauge(
             "staunch_pool_connections_in_use",
             "Database connections lent out, by pool: interactive or batch.",

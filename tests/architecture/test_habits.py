@@ -3,7 +3,7 @@
 import ast
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -31,15 +31,7 @@ SECTIONS = ("Args:", "Attributes:", "Raises:", "Returns:", "Yields:")
 NOUNS = {"A", "Row"}
 """First words of docstrings that an `s` turns into another first word, and that are no verbs."""
 
-UNCOMMENTED = {
-    "staunch._batch.__init__": "one field a line, named for what it holds",
-    "staunch_server.metrics._define_steps": "one metric a line, each with its help text",
-    "staunch_server.metrics._define_state": "one metric a line, each with its help text",
-    "staunch_server.process.http._handler": "one address after the other",
-    "staunch_server.process.server._services": "one method a line",
-    "staunch_server.process.server.__init__": "one part a line",
-    "staunch_server.services.explain._explanation": "one field a line",
-}
+UNCOMMENTED: Mapping[str, str] = {}
 """Functions of many lines without a comment, each with the reason why none is needed."""
 
 

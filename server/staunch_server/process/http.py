@@ -46,6 +46,7 @@ def serve_metrics(
 
 
 def _handler(registries: Registries, healthy: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:
+    # The server makes a handler for each connection and hands it nothing of ours: what it serves is enclosed.
     class Handler(BaseHTTPRequestHandler):
         timeout = 10
 

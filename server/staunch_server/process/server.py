@@ -59,6 +59,7 @@ class Server:
         self._leaving = False
         self._changed = asyncio.Event()
         self.port = 0
+        # From the inside out: each part is handed those it stands on, and what faces the network comes last.
         self.metrics = Metrics(collector)
         self.events = observed_by(self.metrics)
         self.metrics.set_build(version("staunch-server"), settings.transport)
@@ -227,6 +228,7 @@ def _services(guard: Guard, registry: Registry, settings: Settings) -> list[Serv
     )
     models = ModelServicer(registry, announce=signal_supervisor)
     prediction_pb, model_pb = prediction_service_pb2, model_service_pb2
+    # Both methods of one row end by their deadline themselves, so that no call pays for a second timer.
     prediction = Service(
         PREDICTION_SERVICE,
         unary={

@@ -65,12 +65,14 @@ def _explanation(
     """Lists the largest contributions and sums the others; refuses to answer if they do not add up."""
     contributions = explained.contributions[0].tolist()
     names = list(served.columns)
+    # Ties by name: which features are listed depends on the row alone.
     order = sorted(range(len(names)), key=lambda column: (-abs(contributions[column]), names[column]))
     listed = order[: request.max_contributions or None]
     rest = [contributions[column] for column in order[len(listed) :]]
     output, remainder = float(explained.outputs[0]), math.fsum(rest)
     parts = [explained.base_value, *(contributions[column] for column in listed), remainder]
     error = abs(math.fsum(parts) - output)
+    # Not `>`: a NaN must be refused too.
     if not error <= model.ADDITIVITY_TOLERANCE:
         raise ArithmeticError(f"{served.name}: the contributions miss the output by {error:g}")
     return Explanation(
