@@ -6,7 +6,7 @@
 """
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,6 @@ from tests.server.harness.running import Locked, Publish, Serve
 from tests.server.harness.shell import TRANSPORTS, StartShell
 from tests.server.small_models import TABLE
 
-from staunch_features.postgres.connection import connect
 from staunch_model_store.store import ModelStore
 
 
@@ -44,16 +43,7 @@ def people(database_factory: DatabaseFactory) -> TestDatabase:
 @pytest.fixture
 def locked(people: TestDatabase) -> Locked:
     """`async with locked():` makes every query of the people wait."""
-
-    @asynccontextmanager
-    async def lock() -> AsyncIterator[None]:
-        connection = await connect(people.owner_url)
-        async with connection.transaction():
-            await connection.execute("LOCK TABLE public.people")
-            yield
-        await connection.close()
-
-    return lock
+    return Locked(people)
 
 
 @pytest.fixture

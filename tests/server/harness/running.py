@@ -1,17 +1,19 @@
 """The real server on loopback, over a real store and a real database, and stubs to call it with."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grpc import aio
 from prometheus_client import CollectorRegistry
+from tests.harness.databases import TestDatabase
 from tests.server.harness.shell import OWN_CONNECTION
 from tests.server.small_models import small_files, small_manifest, small_trees, view_text
 
 from staunch.v1.model_service_pb2_grpc import ModelServiceStub
 from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
+from staunch_features.postgres.connection import Connection, opened
 from staunch_model_store.manifest import Manifest
 from staunch_model_store.store import ModelStore, StoredVersion
 from staunch_server.process.server import Server, serving
@@ -21,8 +23,34 @@ if TYPE_CHECKING:  # The stubs of grpc.aio are there for type checkers only.
     from staunch.v1.model_service_pb2_grpc import ModelServiceAsyncStub
     from staunch.v1.prediction_service_pb2_grpc import PredictionServiceAsyncStub
 
-Locked = Callable[[], AbstractAsyncContextManager[None]]
-"""`async with locked():` makes every query of the people wait."""
+
+@dataclass(frozen=True)
+class Lock:
+    """A lock on the people that is held."""
+
+    connection: Connection
+
+    async def waiting(self, count: int) -> bool:
+        """Returns whether so many queries wait for a lock of this database."""
+        sql = (
+            "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database"
+            " WHERE NOT granted AND datname = current_database()"
+        )
+        return bool(await self.connection.fetchval(sql) == count)
+
+
+@dataclass(frozen=True)
+class Locked:
+    """Makes every query of the people wait: `async with locked() as lock: ...`."""
+
+    database: TestDatabase
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[Lock]:
+        """Locks the people for the block."""
+        async with opened(self.database.owner_url) as connection, connection.transaction():
+            await connection.execute("LOCK TABLE public.people")
+            yield Lock(connection)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from grpc import StatusCode
-from tests.harness.databases import TestDatabase
 from tests.harness.waiting import until
 from tests.server.harness.errors import failure
 from tests.server.harness.outages import Fragile
@@ -15,7 +14,6 @@ from tests.server.small_models import view_text
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
-from staunch_features.postgres.connection import connect
 
 
 async def predict(live: Running, **options: Any) -> pb.PredictResponse:
@@ -176,24 +174,18 @@ async def test_chunks_fail_as_unavailable_while_the_database_is_away_and_the_str
 
 
 async def test_a_call_given_up_by_its_caller_takes_its_query_with_it(
-    publish: Publish, serve: Serve, transport_name: str, locked: Locked, people: TestDatabase
+    publish: Publish, serve: Serve, transport_name: str, locked: Locked
 ) -> None:
     publish()
     live = await serve(transport=transport_name)
     await predict(live)
-    async with locked():
+    async with locked() as lock:
         call = live.prediction.Predict(pb.PredictRequest(customer_id=8), timeout=30)
-        await until(lambda: live.server.databases.interactive.in_use == 1)
-        await asyncio.sleep(0.05)
+        await until(lambda: lock.waiting(1))
+        assert live.server.databases.interactive.in_use == 1
         call.cancel()
         await until(lambda: live.server.databases.interactive.in_use == 0)
-        connection = await connect(people.owner_url)
-
-        async def nothing_waits() -> bool:
-            return await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") == 0
-
-        await until(nothing_waits)
-        await connection.close()
+        await until(lambda: lock.waiting(0))
 
 
 async def test_a_database_that_is_frozen_at_the_start_is_found_later(

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import grpc
 import pytest
 from grpc import aio
@@ -22,7 +21,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 from tests.harness.databases import TestDatabase
 from tests.harness.waiting import until
-from tests.server.harness.running import Publish
+from tests.server.harness.running import Locked, Publish
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
@@ -229,40 +228,43 @@ async def test_a_sigterm_loses_no_call_of_callers_that_heed_the_health(worker: A
     assert (await one.ended())[0] == 0
 
 
-async def test_calls_in_progress_end_before_the_process_does(worker: Any, people: TestDatabase) -> None:
+async def left(channel: aio.Channel) -> bool:
+    """Waits until the health says that the worker leaves, and new calls are refused."""
+    watching = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"")
+    async for state in watching:
+        if health_pb2.HealthCheckResponse.FromString(state).status == 2:
+            return True
+    return False
+
+
+async def test_calls_in_progress_end_before_the_process_does(worker: Any, locked: Locked) -> None:
     one = await worker()
     predictions = PredictionServiceStub(one.channel)
     await predictions.Predict(pb.PredictRequest(customer_id=3))
-    locking = await asyncpg.connect(people.owner_url)
-    async with locking.transaction():
-        await locking.execute("LOCK TABLE public.people IN ACCESS EXCLUSIVE MODE")
+    async with locked() as lock:
         call = asyncio.ensure_future(predictions.Predict(pb.PredictRequest(customer_id=3), timeout=20))
-        await asyncio.sleep(0.2)
+        await until(lambda: lock.waiting(1))
         one.signal(signal.SIGTERM)
-        await asyncio.sleep(0.3)
+        assert await left(one.channel)
         assert one.process.returncode is None
         other = predictions.Predict(pb.PredictRequest(customer_id=4))
         assert await other.code() is grpc.StatusCode.UNAVAILABLE
-    await locking.close()
     assert 0 < (await call).probability < 1
     assert (await one.ended())[0] == 0
 
 
-async def test_a_second_sigterm_is_immediate(worker: Any, people: TestDatabase) -> None:
+async def test_a_second_sigterm_is_immediate(worker: Any, locked: Locked) -> None:
     one = await worker()
     predictions = PredictionServiceStub(one.channel)
     await predictions.Predict(pb.PredictRequest(customer_id=3))
-    locking = await asyncpg.connect(people.owner_url)
-    async with locking.transaction():
-        await locking.execute("LOCK TABLE public.people IN ACCESS EXCLUSIVE MODE")
+    async with locked() as lock:
         call = predictions.Predict(pb.PredictRequest(customer_id=3))
-        await asyncio.sleep(0.2)
+        await until(lambda: lock.waiting(1))
         one.signal(signal.SIGTERM)
-        await asyncio.sleep(0.2)
+        assert await left(one.channel)
         one.signal(signal.SIGTERM)
         assert (await asyncio.wait_for(one.ended(), 2))[0] == 1
         assert await call.code() is grpc.StatusCode.UNAVAILABLE
-    await locking.close()
 
 
 async def test_a_sighup_loads_what_was_published_since(worker: Any, publish: Publish) -> None:
