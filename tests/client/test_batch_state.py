@@ -74,6 +74,31 @@ def test_silence_after_a_failure_tells_of_the_failure():
         batch.broken(StreamSilent())
 
 
+def test_silence_after_an_answer_tells_of_no_failure_before_it():
+    batch = made(POLICY, [0.0], 2)
+    batch.broken(ended(StatusCode.UNAVAILABLE))
+    (first,) = batch.requests()
+    batch.accept(answer(first, 0, "answer"))
+    with pytest.raises(DeadlineExceeded):
+        batch.broken(StreamSilent())
+
+
+def test_a_fault_that_the_server_itself_tells_of_is_final():
+    batch = made(POLICY, [0.0])
+    fault = make_error(StatusCode.INTERNAL, "as told", ErrorDetails(reason="INTERNAL"))
+    with pytest.raises(ServerFault):
+        batch.broken(StreamBroken(fault))
+
+
+def test_an_error_of_a_row_beyond_the_chunk_breaks_the_contract():
+    batch = made(POLICY, [0.0])
+    (request,) = batch.requests()
+    response = answer(request, 0, "answer")
+    response.errors.add(index=1, code=5, reason="CUSTOMER_NOT_FOUND")
+    with pytest.raises(ServerFault, match="does not fit its request"):
+        batch.accept(response)
+
+
 @pytest.mark.parametrize("sizes", [(1, 1), (10_000, 1), (1, 1000)])
 def test_sizes_at_their_borders_are_taken(sizes):
     Batch(model="", as_of=None, chunk_size=sizes[0], chunks_held=sizes[1], policy=POLICY)
