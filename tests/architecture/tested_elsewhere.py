@@ -90,6 +90,5 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "tools.mutate.coverage_contexts": (_MUTATE, "the tests that pass, counted"),
     "tools.mutate.forking": (_MUTATE, "runs one after the other, and one that hangs"),
     "tools.mutate.mutants": (_MUTATE, "what is drawn and what is left alone"),
-    "tools.schema": ("sql/test_schema.py", "the committed dump against a migrated database"),
 }
 """By module: the test file below tests/, and what there holds the module."""

@@ -1,11 +1,7 @@
-"""The schema: that its dump is current, and what the database itself refuses."""
+"""The schema: what the database itself refuses."""
 
 import asyncpg
 import pytest
-from tools.schema import DUMPED_BY_MAJOR, dump_schema
-
-import staunch_sql
-from staunch_local.postgres.binaries import find_binaries
 
 # The least that a row of each table needs, as SQL values.
 _ROWS = {
@@ -82,21 +78,6 @@ async def _insert_up_to(owner, table):
         if needed == table:
             return
         await _insert(owner, needed)
-
-
-# The dump -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(find_binaries().major != DUMPED_BY_MAJOR, reason="another pg_dump words it differently")
-def test_the_committed_schema_is_what_the_migrations_make(sql_database):
-    expected = dump_schema(sql_database.owner_url)
-    assert staunch_sql.SCHEMA_FILE.read_text() == expected, "run `make schema`"
-
-
-def test_the_committed_schema_knows_the_digest_of_every_migration():
-    told = staunch_sql.SCHEMA_FILE.read_text()
-    for step in staunch_sql.migrations():
-        assert f"-- {step.version:04d}_{step.name} {step.sha256}\n" in told, "an applied migration was edited"
 
 
 # Who may what -------------------------------------------------------------------------------------
