@@ -61,7 +61,13 @@ def test_a_parquet_file_has_the_type_of_the_ids(tmp_path, numeric_ids, customer,
         scores.add(score(customer))
         scores.commit()
     table = pyarrow.parquet.read_table(tmp_path / "scores.parquet")
-    assert str(table.schema.field("customer").type) == type_
+    assert [str(field.type) for field in table.schema] == [
+        type_,
+        "double",
+        "string",
+        "string",
+        "timestamp[us, tz=UTC]",
+    ]
     assert table.column("customer").to_pylist() == [customer]
 
 
@@ -83,10 +89,21 @@ def test_errors_are_counted_by_reason_and_a_file_without_any_is_not_left(tmp_pat
         errors.add(8, "NOT_FOUND", "CUSTOMER_NOT_FOUND", "none")
         errors.commit()
     assert errors.reasons == {"CUSTOMER_NOT_FOUND": 2}
-    assert place.read_text().splitlines()[1] == "7,NOT_FOUND,CUSTOMER_NOT_FOUND,none"
+    assert place.read_text().splitlines()[:2] == [
+        "customer,code,reason,message",
+        "7,NOT_FOUND,CUSTOMER_NOT_FOUND,none",
+    ]
     with ErrorFile(place) as errors:
         errors.commit()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_file_in_a_folder_that_is_not_there_says_which_folder_to_make(tmp_path, ending):
+    missing = tmp_path / "missing"
+    scores = open_scores(missing / f"scores.{ending}", numeric_ids=True)
+    with pytest.raises(CommandError, match=f"make the folder {missing}, or choose another place"), scores:
+        pass
 
 
 def test_a_folder_in_the_way_is_reported_under_the_name_that_was_asked_for(tmp_path):
