@@ -68,4 +68,4 @@ def _run_readme(port: int) -> None:
     assert block
     with Client(f"127.0.0.1:{port}") as client:
         somebody = first_scored_id(client)
-    exec(block[1].replace("50051", str(port)).replace("42", str(somebody)), {})
+    exec(block[1].replace("42", str(somebody)).replace("50051", str(port)), {})
