@@ -6,6 +6,7 @@ import traceback
 
 import asyncpg
 import pytest
+from tests.harness.databases import until_connections
 from tests.harness.processes import frozen
 from tests.harness.waiting import until
 
@@ -36,6 +37,7 @@ async def test_a_server_that_is_too_old_is_refused_in_one_line(server: EmbeddedP
         match=rf"^the database at \S+ is PostgreSQL {major}: expected {major + 1} or newer; upgrade",
     ):
         await connect(server.reader_url, minimum_major=major + 1)
+    await until_connections(server, 0)
 
 
 def test_postgresql_15_is_the_oldest_that_we_take() -> None:
