@@ -142,5 +142,9 @@ def test_a_test_that_fails_by_itself_is_named_and_kills_nothing(tried: str) -> N
     assert "4 tests in" in tried
 
 
+def test_rooms_with_commas_between_are_drawn_each_by_itself(shop: Path, everything: str) -> None:
+    assert mutate(shop, "1000", "--list", room="shop,shop/till") == everything * 2
+
+
 def test_a_room_that_is_not_there_is_refused(shop: Path) -> None:
     assert "no room 'cellar'" in mutate(shop, room="cellar", code=1)

@@ -9,10 +9,12 @@ import argparse
 import difflib
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -122,23 +124,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Draws, tries and prints."""
     asked = _parser().parse_args(arguments)
     root = Path(asked.root).resolve()
-    texts = {str(path): (root / path).read_text() for path in sources_of(root, asked.room)}
-    every = [mutant for path, text in texts.items() for mutant in mutants_of(path, text)]
-    drawn = draw(every, asked.count, asked.seed)
-    if asked.only:
-        drawn = [mutant for mutant in every if re.search(asked.only, str(mutant))]
+    rooms = asked.rooms.split(",")
+    texts = {str(path): (root / path).read_text() for room in rooms for path in sources_of(root, room)}
+    drawn = {room: _drawn(root, room, texts, asked) for room in rooms}
     if asked.list:
-        print(*(_shown(texts, mutant) for mutant in drawn), sep="\n")
+        print(*(_shown(texts, mutant) for room in rooms for mutant in drawn[room]), sep="\n")
         return
-    print(f"{asked.room}: {len(drawn)} of {len(every)} mutants, seed {asked.seed}", flush=True)
-    results = _try_all(root, asked, drawn)
-    print(_report(asked.room, texts, results))
+    results = _try_all(root, drawn, asked)
+    print(_report(texts, results))
+
+
+def _drawn(root: Path, room: str, texts: Mapping[str, str], asked: argparse.Namespace) -> list[Mutant]:
+    paths = [str(path) for path in sources_of(root, room)]
+    every = [mutant for path in paths for mutant in mutants_of(path, texts[path])]
+    if asked.only:
+        return [mutant for mutant in every if re.search(asked.only, str(mutant))]
+    drawn = draw(every, asked.count, asked.seed)
+    if not asked.list:
+        print(f"{room}: {len(drawn)} of {len(every)} mutants, seed {asked.seed}", flush=True)
+    return drawn
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.mutate", description=__doc__.partition("\n")[0])
-    parser.add_argument("room", help="a folder or module: model_store, features/views, server/models/served")
-    parser.add_argument("count", type=int, nargs="?", default=100, help="how many mutants to draw")
+    parser.add_argument(
+        "rooms", help="folders or modules with commas between: model_store,server/models/served"
+    )
+    parser.add_argument("count", type=int, nargs="?", default=100, help="how many mutants to draw of each")
     parser.add_argument("--seed", type=int, default=1, help="what the draw depends on")
     parser.add_argument("--jobs", type=int, default=2, help="how many are tried at once, at most 2")
     parser.add_argument("--list", action="store_true", help="shows what is drawn and runs nothing")
@@ -150,32 +162,41 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _try_all(root: Path, asked: argparse.Namespace, drawn: Sequence[Mutant]) -> list[Result]:
+def _try_all(
+    root: Path, drawn: Mapping[str, Sequence[Mutant]], asked: argparse.Namespace
+) -> dict[str, list[Result]]:
     jobs = max(1, min(asked.jobs, 2))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mutate-")))
         folder.chmod(0o755)
-        cover, copies = _prepared(stack, folder, root, asked.room, jobs)
+        cover, copies = _prepared(stack, folder, root, list(drawn), jobs)
         free: SimpleQueue[Copy] = SimpleQueue()
         for copy in copies:
             free.put(copy)
 
-        def try_one(mutant: Mutant) -> Result:
+        def try_one(mutant: Mutant, of_room: Cover) -> Result:
             copy = free.get()
             try:
-                result = try_mutant(copy, mutant, cover, asked.limit)
+                result = try_mutant(copy, mutant, of_room, asked.limit)
             finally:
                 free.put(copy)
             print(f"{result.outcome:9} {mutant}  <- {result.by}", flush=True)
             return result
 
         pool = stack.enter_context(ThreadPoolExecutor(jobs))
-        return list(pool.map(try_one, drawn))
+        results = {
+            room: pool.map(try_one, mutants, repeat(replace(cover, places=mirror_of(root, room))))
+            for room, mutants in drawn.items()
+        }
+        return {room: list(of_room) for room, of_room in results.items()}
 
 
-def _prepared(stack: ExitStack, folder: Path, root: Path, room: str, jobs: int) -> tuple[Cover, list[Copy]]:
+def _prepared(
+    stack: ExitStack, folder: Path, root: Path, rooms: Sequence[str], jobs: int
+) -> tuple[Cover, list[Copy]]:
+    mirror = list(dict.fromkeys(place for room in rooms for place in mirror_of(root, room)))
     with Copy(folder / "measured", root) as measured:
-        cover = measure(measured, mirror_of(root, room), sources_of(root, room))
+        cover = measure(measured, mirror, [path for room in rooms for path in sources_of(root, room)])
     copies = [
         stack.enter_context(Copy(folder / str(number), measured.root, cover.libraries))
         for number in range(jobs)
@@ -187,15 +208,20 @@ def _prepared(stack: ExitStack, folder: Path, root: Path, room: str, jobs: int) 
     return cover, copies
 
 
-def _report(room: str, texts: Mapping[str, str], results: Sequence[Result]) -> str:
-    counts = dict.fromkeys(("killed", "timed out", "survived"), 0)
-    for result in results:
-        counts[result.outcome] += 1
-    share = 100 * (1 - counts["survived"] / len(results)) if results else 100.0
-    row = " | ".join(str(count) for count in (len(results), *counts.values()))
-    head = "| room | drawn | killed | timed out | survived | killed of drawn |\n|---|---|---|---|---|---|"
-    survivors = [_shown(texts, result.mutant) for result in results if result.outcome == "survived"]
-    return "\n".join(["", head, f"| `{room}` | {row} | {share:.0f} % |", "", *survivors])
+def _report(texts: Mapping[str, str], results: Mapping[str, Sequence[Result]]) -> str:
+    rows = [
+        "",
+        "| room | drawn | killed | timed out | survived | killed of drawn |",
+        "|---|---|---|---|---|---|",
+    ]
+    for room, of_room in results.items():
+        counts = Counter(result.outcome for result in of_room)
+        share = 100 * (1 - counts["survived"] / max(1, len(of_room)))
+        numbers = (len(of_room), *(counts[outcome] for outcome in ("killed", "timed out", "survived")))
+        rows.append(f"| `{room}` | {' | '.join(map(str, numbers))} | {share:.0f} % |")
+    every = [result for of_room in results.values() for result in of_room]
+    survivors = [_shown(texts, result.mutant) for result in every if result.outcome == "survived"]
+    return "\n".join([*rows, "", *survivors])
 
 
 def _shown(texts: Mapping[str, str], mutant: Mutant) -> str:
