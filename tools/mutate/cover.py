@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ class Cover:
 
     Attributes:
         durations_s: How long each test of the mirror took, those excepted that failed.
-        tests_by_line: The tests that run a line, by file and line; "" stands for the imports.
+        tests_by_line: The tests that run a line, by file and line; a file of tests stands for a fixture that
+            these share, "" for the imports and for what all share.
         failed: The tests that failed without a mutant.
         places: The folders of the tests, the mirror first.
         libraries: The modules of others that the tests load.
@@ -32,27 +34,33 @@ class Cover:
     libraries: Sequence[str]
 
     def tests_for(self, mutant: Mutant) -> list[list[str]]:
-        """Returns the tests that can notice a mutant, place by place, the quickest file first.
+        """Returns the tests that can notice a mutant, place by place: its module's own file, then the quick.
 
-        These are the tests that run its lines, then the others of their files, which may share what the
-        first of them set up. What runs while modules are imported may be noticed by any test.
+        These are the tests that run its lines, and all that share a fixture which does. What runs while
+        modules are imported may be noticed by any test.
         """
         by_line = self.tests_by_line.get(mutant.path, {})
         running = {
-            test for line in range(mutant.span[0], mutant.span[2] + 1) for test in by_line.get(line, ())
+            name for line in range(mutant.span[0], mutant.span[2] + 1) for name in by_line.get(line, ())
         }
-        near = {file_of(test) for test in running if test}
-        costs: dict[str, float] = {}
-        for test, duration_s in self.durations_s.items():
-            costs[file_of(test)] = costs.get(file_of(test), 0.0) + duration_s
-        files = near if near and "" not in running else set(costs)
+        can_notice = [
+            test
+            for test in self.durations_s
+            if test in running or file_of(test) in running or "" in running or not running
+        ]
+        costs: dict[str, float] = defaultdict(float)
+        for test in can_notice:
+            costs[file_of(test)] += self.durations_s[test]
+        own = f"test_{Path(mutant.path).stem}.py"
 
-        def order(test: str) -> tuple[bool, float, str, bool, float]:
+        def order(test: str) -> tuple[bool, bool, float, str, float]:
             file = file_of(test)
-            return file not in near, costs[file], file, test not in running, self.durations_s[test]
+            is_own = Path(file).name == own
+            # What is only imported by a test is noticed last.
+            return not is_own, test not in running, costs[file], file, self.durations_s[test]
 
-        chosen = sorted((test for test in self.durations_s if file_of(test) in files), key=order)
-        by_place = [[test for test in chosen if file_of(test).startswith(place)] for place in self.places]
+        can_notice.sort(key=order)
+        by_place = [[test for test in can_notice if file_of(test).startswith(place)] for place in self.places]
         return [tests for tests in by_place if tests]
 
 

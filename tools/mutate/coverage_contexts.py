@@ -7,7 +7,8 @@ the folders whose lines count; `MUTATE_FOUND` and `MUTATE_LINES` the files for w
 import json
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 
@@ -23,20 +24,42 @@ _coverage = Coverage(
     source=os.environ["MUTATE_SOURCES"].split(os.pathsep),
 )
 _coverage.start()
+_names = [""]
 _durations_s: dict[str, float] = {}
 _failed: set[str] = set()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Names the test to coverage while it runs, its fixtures included."""
+    """Names the test to coverage while it runs, its own fixtures included."""
     began = perf_counter()
-    _coverage.switch_context(item.nodeid)
     try:
-        return (yield)
+        with _named(item.nodeid):
+            return (yield)
     finally:
         _durations_s[item.nodeid] = perf_counter() - began
-        _coverage.switch_context("")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Names to coverage those who share a fixture while it is made: a file of tests, or "" for all."""
+    if fixturedef.scope == "function":
+        return (yield)
+    with _named(request.node.nodeid.partition("::")[0] if fixturedef.scope in ("class", "module") else ""):
+        return (yield)
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    _names.append(name)
+    _coverage.switch_context(name)
+    try:
+        yield
+    finally:
+        _names.pop()
+        _coverage.switch_context(_names[-1])
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
