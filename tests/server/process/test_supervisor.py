@@ -233,13 +233,14 @@ async def test_a_second_server_on_the_same_folder_is_refused_and_counts_go_on(
 
 async def test_a_reload_while_a_worker_starts_does_not_end_it(supervised: Supervised):
     """SIGHUP ends a process that does not handle it yet, so SetAlias on one worker could kill another."""
-    os.kill(supervised.workers()[0], signal.SIGKILL)
+    victim = supervised.workers()[0]
+    os.kill(victim, signal.SIGKILL)
 
     async def two_again() -> bool:
         supervised.process.send_signal(signal.SIGHUP)
         return "staunch_workers_ready 2.0" in supervised.scrape() and len(supervised.workers()) == 2
 
-    await asyncio.sleep(0.1)
+    await until(lambda: victim not in supervised.workers())
     await _soon(two_again)
     assert "staunch_worker_restarts_total 1.0" in supervised.scrape()
 
