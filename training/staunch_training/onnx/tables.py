@@ -21,9 +21,8 @@ _FEWEST_SPLITS = 5
 """Blocks of fewer splits than this would be more in number and no smaller in sum."""
 
 _SplitKey = tuple[int, float, bool]  # feature, threshold, missing_left: equal splits have one outcome
-_Path = tuple[
-    tuple[_SplitKey, bool, float], ...
-]  # splits, whether the path goes left, cover ratio of that side
+# Of each split whether the path goes left, and the cover ratio of that side.
+_Path = tuple[tuple[_SplitKey, bool, float], ...]
 
 
 @dataclass(frozen=True)
