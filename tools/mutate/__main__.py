@@ -168,8 +168,10 @@ def _try_all(
     jobs = max(1, min(asked.jobs, 2))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mutate-")))
+        # The tests' PostgreSQL runs as another user if we are root, and mkdtemp's folder is closed to it.
         folder.chmod(0o755)
         cover, copies = _prepared(stack, folder, root, list(drawn), jobs)
+        # Each copy is lent to one mutant at a time, since a mutant is written into its files.
         free: SimpleQueue[Copy] = SimpleQueue()
         for copy in copies:
             free.put(copy)
