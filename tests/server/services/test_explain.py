@@ -167,3 +167,20 @@ async def test_an_explanation_can_be_computed_again_from_what_it_tells(
     )
     assert again.explanation == first.explanation
     assert np.isclose(again.prediction.probability, first.prediction.probability, rtol=0, atol=1e-15)
+
+
+async def test_each_call_is_counted_under_the_version_that_answered_it(
+    publish: Publish, serve: Serve
+) -> None:
+    publish()
+    live = await serve()
+    await live.prediction.Predict(pb.PredictRequest(customer_id=3))
+    await live.prediction.Explain(pb.ExplainRequest(customer_id=3))
+    chunk = pb.BatchPredictRequest(customer_ids=[3])
+    assert len([answer async for answer in live.prediction.BatchPredict(iter([chunk]))]) == 1
+    for method in ("Predict", "Explain", "BatchPredict"):
+        labels = {"method": f"/staunch.v1.PredictionService/{method}", "model": "churn@1", "code": "OK"}
+        counted = live.server.metrics.registry.get_sample_value(
+            "staunch_calls_total", labels | {"reason": ""}
+        )
+        assert counted == 1, method

@@ -137,6 +137,17 @@ async def test_fields_outside_what_they_allow_are_refused(
     assert error.violations
 
 
+async def test_every_wrong_field_of_an_alias_is_told_by_name_at_once(publish: Publish, serve: Serve) -> None:
+    publish()
+    live = await serve()
+    wrong = mpb.SetAliasRequest(name="Churn", alias="7", version=0, expected_version=-1)
+    error = await failure(live.models.SetAlias(wrong))
+    fields = [field for field, _ in error.violations]
+    assert fields == ["name", "alias", "version", "expected_version"]
+    assert error.message == "; ".join(f"{field}: {what}" for field, what in error.violations) + "."
+    assert dict(error.violations)["version"] == "expected 1 or more, got 0"
+
+
 async def test_without_the_default_model_a_call_that_names_none_is_told_what_the_store_holds(
     publish: Publish, serve: Serve
 ) -> None:
