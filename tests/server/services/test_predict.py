@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -189,6 +190,22 @@ async def test_a_view_without_time_needs_none(publish: Publish, serve: Serve) ->
     answer = await live.prediction.Predict(pb.PredictRequest(customer_id=8, include_features=True))
     assert answer.features["hours"].number == 1
     assert not answer.HasField("as_of_time")
+
+
+@pytest.mark.parametrize("dated", [True, False])
+async def test_a_customer_without_a_score_is_named_with_the_moment_if_the_view_knows_time(
+    publish: Publish, serve: Serve, dated: bool
+) -> None:
+    publish(uses_as_of=dated)
+    live = await serve()
+    when = r"at 20\d\d-[^ ]+\+00:00" if dated else "now"
+    absent = await failure(live.prediction.Predict(pb.PredictRequest(customer_id=999_999)))
+    assert (absent.reason, absent.resource) == ("CUSTOMER_NOT_FOUND", ("customer", "999999"))
+    assert re.search(rf"knows {when}, got 999999", absent.message)
+    left = await failure(live.prediction.Predict(pb.PredictRequest(customer_id=11)))
+    assert (left.reason, left.resource) == ("CUSTOMER_NOT_ELIGIBLE", ("customer", "11"))
+    assert re.search(rf"eligible {when}, got 11", left.message)
+    assert ("as_of_time" in left.message) == dated
 
 
 async def test_many_calls_at_once_get_their_own_rows(
