@@ -192,6 +192,36 @@ async def test_a_view_without_time_needs_none(publish: Publish, serve: Serve) ->
     assert not answer.HasField("as_of_time")
 
 
+async def test_each_refusal_names_the_fields_at_fault(publish: Publish, serve: Serve) -> None:
+    publish()
+    live = await serve()
+    for name, fields in FIELDS.items():
+        error = await failure(live.prediction.Predict(REFUSED[name][0]))
+        assert [field for field, _ in error.violations] == fields, name
+
+
+async def test_of_many_wrong_features_the_message_names_five_and_the_details_all(
+    publish: Publish, serve: Serve
+) -> None:
+    publish()
+    live = await serve()
+    for count, named in ((5, "z0, z1, z2, z3, z4;"), (7, "z0, z1, z2, z3, z4 and 2 more;")):
+        wrong = {f"z{i}": value_of(1) for i in range(count)}
+        error = await failure(live.prediction.Predict(pb.PredictRequest(customer_id=8, overrides=wrong)))
+        assert named in error.message
+        assert [field for field, _ in error.violations] == [f"overrides[{name}]" for name in wrong]
+
+
+async def test_a_moment_further_ahead_than_clocks_may_differ_is_refused(
+    publish: Publish, serve: Serve
+) -> None:
+    publish()
+    live = await serve()
+    ahead = stamp(datetime.now(UTC) + timedelta(seconds=9.5))  # 5 s are allowed; a slow machine has the rest
+    error = await failure(live.prediction.Predict(pb.PredictRequest(customer_id=8, as_of_time=ahead)))
+    assert error.reason == "AS_OF_IN_FUTURE"
+
+
 @pytest.mark.parametrize("dated", [True, False])
 async def test_a_customer_without_a_score_is_named_with_the_moment_if_the_view_knows_time(
     publish: Publish, serve: Serve, dated: bool
@@ -269,6 +299,22 @@ REFUSED = {
         pb.PredictRequest(customer_id=8, as_of_time=Timestamp(seconds=1, nanos=2_000_000_000)),
         "FIELD_INVALID",
     ),
+}
+FIELDS = {
+    "nobody named": ["subject"],
+    "an id of 0": ["customer_id"],
+    "a key for an id": ["customer_key"],
+    "a name in capitals": ["model"],
+    "an unknown feature": ["features.values[c]"],
+    "a missing feature": ["features.values[b]", "features.values[hours]"],
+    "a null that is never null": ["features.values[a]"],
+    "a NaN": ["features.values[a]"],
+    "an override of nothing": ["overrides[z]"],
+    "an infinite override": ["overrides[a]"],
+    "an override beside features": ["overrides"],
+    "a moment beside features": ["as_of_time"],
+    "a moment in the future": ["as_of_time"],
+    "no time at all": ["as_of_time"],
 }
 CODES = {"MODEL_NOT_FOUND": "NOT_FOUND", "CUSTOMER_NOT_FOUND": "NOT_FOUND"} | {
     "CUSTOMER_NOT_ELIGIBLE": "FAILED_PRECONDITION"
