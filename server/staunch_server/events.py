@@ -4,7 +4,7 @@ Whoever makes something happen emits an event and knows no listener; the composi
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -47,7 +47,9 @@ class CallEnded:
         seconds: From the message's arrival to its answer.
         refusal: Why there was no answer; None if there was one, or the caller went away.
         error: What nobody foresaw, if that is the reason; `refusal` then holds its incident id.
-        traceparent: As the caller sent it; empty if it did not.
+        peer: The caller's address, as the transport writes it.
+        principal: Who called, as access found out; empty while nobody asks.
+        metadata: What the caller sent beside the message, `traceparent` among it.
     """
 
     method: str
@@ -57,7 +59,9 @@ class CallEnded:
     seconds: float
     refusal: Refusal | None = None
     error: BaseException | None = None
-    traceparent: str = ""
+    peer: str = ""
+    principal: str = ""
+    metadata: Sequence[tuple[str, str | bytes]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +82,17 @@ class LoadEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswersChanged:
+    """What answers for the names of requests changed; `verified` says whether anything does."""
+
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Events:
     """Every signal of one serving process."""
 
     call_ended: Signal[CallEnded] = field(default_factory=Signal)
     version_changed: Signal[VersionChanged] = field(default_factory=Signal)
     load_ended: Signal[LoadEnded] = field(default_factory=Signal)
+    answers_changed: Signal[AnswersChanged] = field(default_factory=Signal)

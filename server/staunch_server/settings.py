@@ -88,7 +88,10 @@ class Settings(BaseSettings):
         0.0, ge=0, description="Seconds until a connection must come again; 0 is never; aio only."
     )
     default_deadline_s: float = Field(
-        10.0, gt=0, le=3600, description="Seconds that a unary call without a deadline may take."
+        10.0,
+        gt=0,
+        le=3600,
+        description="Seconds that a unary call without a deadline may take, and any query of joined calls.",
     )
     batch_timeout_s: float = Field(
         30.0, gt=0, le=3600, description="Seconds that the query of one BatchPredict chunk may take."

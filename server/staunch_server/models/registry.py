@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 from staunch_features.errors import DatabaseUnavailable, FeatureError, ViewError
@@ -11,7 +11,7 @@ from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore, StoredVersion, parse_reference
 from staunch_server.deadlines import Deadline
 from staunch_server.errors import Reason, Refusal, refusal_of
-from staunch_server.events import Events, LoadEnded
+from staunch_server.events import AnswersChanged, Events, LoadEnded
 from staunch_server.models import answers
 from staunch_server.models.aliases import Target, Targets, digest, read_targets
 from staunch_server.models.lookup import about, find, resource
@@ -58,8 +58,8 @@ class Registry:
         self._events = events
         self.default_model = default_model
         self._named_versions = named_versions
-        self.check_s = check_s
-        self.look_s = look_s
+        self._check_s = check_s
+        self._look_s = look_s
         self._records: dict[Version, Record] = {}
         self._targets: Targets = {}
         self._aliases: dict[Alias, Served] = {}
@@ -69,11 +69,6 @@ class Registry:
         # Whether something could not be done that time may heal: the database or the disk was away.
         self._unfinished = False
         self._problems = Problems()
-        self._callbacks: list[Callable[[], None]] = []
-
-    def on_change(self, callback: Callable[[], None]) -> None:
-        """Calls back after each change of what answers."""
-        self._callbacks.append(callback)
 
     def ready(self) -> list[str]:
         """Returns the versions that answer, "churn@1", sorted."""
@@ -123,10 +118,10 @@ class Registry:
         """
         while True:
             await asyncio.sleep(poll_s)
-            targets = await self._read_targets()
-            if self._unfinished or targets != self._targets:
+            if self._unfinished or await self._read_targets() != self._targets:
                 async with self._changing:
-                    await self._follow(targets)
+                    # Read again: an alias that was moved here meanwhile must not be moved back.
+                    await self._follow(await self._read_targets())
             await self._look_at_views()
 
     async def resolve(self, model: str, deadline: Deadline) -> Served:
@@ -142,13 +137,14 @@ class Registry:
         served = self._answering.get(model)
         if served is not None:
             return served
-        version = await self.stored(model)
+        async with deadline.timeout():  # the disk may be slow
+            version = await self.stored(model)
         record = self._record(version)
         if isinstance(record.state, Refused):
             raise Refusal(Reason.MODEL_REFUSED, str(record.state.error), resource=resource(version))
         if record.served is not None:
             return record.served
-        self._admit(record, model)
+        self._count_named(record, model)
         return await self._await_load(version, deadline)
 
     async def stored(self, model: str) -> Version:
@@ -219,14 +215,14 @@ class Registry:
         served = self.held(version)
         if served is None or served.digest != manifest:
             served = await asyncio.shield(self._load(version))
-        deadline = Deadline.after(self.check_s)
+        deadline = Deadline.after(self._check_s)
         try:
             async with deadline.timeout():
                 await served.view.check(deadline)
                 if isinstance(self._record(version).state, Failing):
                     await served.view.look(deadline)
         except TimeoutError as error:
-            message = f"{version}: expected its view to answer within {self.check_s:g} s; try again later"
+            message = f"{version}: expected its view to answer within {self._check_s:g} s; try again later"
             raise DatabaseUnavailable(message) from error
         return served
 
@@ -238,7 +234,7 @@ class Registry:
             if served is None or not self._is_due(record, served):  # or it was let go meanwhile
                 continue
             try:
-                await served.view.look(Deadline.after(self.check_s))
+                await served.view.look(Deadline.after(self._check_s))
             except ViewError:
                 continue  # Its state says so by now.
             except (FeatureError, TimeoutError):
@@ -246,7 +242,7 @@ class Registry:
 
     def _is_due(self, record: Record, served: Served) -> bool:
         unread_s = time.monotonic() - served.view.looked_at
-        return isinstance(record.state, Failing) or unread_s >= self.look_s
+        return isinstance(record.state, Failing) or unread_s >= self._look_s
 
     def _view_ran(self, served: Served, error: ViewError | None) -> None:
         """Takes down that a view broke, or works again; nothing if its version has been replaced since."""
@@ -291,7 +287,7 @@ class Registry:
     async def _read_targets(self) -> Targets:
         return await asyncio.to_thread(read_targets, self.store, self._targets, self._problems)
 
-    def _admit(self, record: Record, model: str) -> None:
+    def _count_named(self, record: Record, model: str) -> None:
         """Counts a version that a request names by number; what an alias points at is not limited."""
         if parse_reference(model or self.default_model).alias is not None or record.named:
             return
@@ -325,10 +321,9 @@ class Registry:
         self._announce()
 
     def _announce(self) -> None:
-        """Says what answers now, to requests and to whoever asked to be called back."""
+        """Takes down what answers now, and says so."""
         self._answering = answers.by_name(self._loaded(), self._aliases, self.default_model)
-        for callback in self._callbacks:
-            callback()
+        self._events.answers_changed.emit(AnswersChanged(self.verified()))
 
     def _record(self, version: Version) -> Record:
         record = self._records.get(version)

@@ -120,7 +120,8 @@ class Record:
 
     def become(self, state: State) -> None:
         """Goes on to another state; AssertionError if it may not follow, for then we have made a mistake."""
-        assert type(state) in FOLLOWERS[type(self._state)], f"{self.version}: {self._state} -> {state}"
+        if type(state) not in FOLLOWERS[type(self._state)]:
+            raise AssertionError(f"{self.version}: {self._state} -> {state}")
         before, self._state = self.status(), state
         if before != self.status():
             self._on_change(VersionChanged(self.version, before, self.status()))

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -22,7 +24,7 @@ from staunch_server.models.served import MakeServed, Served, view_of
 from staunch_server.models.view_health import CheckedView, Databases
 from staunch_server.services.batch_predict import BatchPredictServicer
 from staunch_server.services.explain import ExplainServicer
-from staunch_server.services.models import ModelServicer, signal_supervisor
+from staunch_server.services.models import ModelServicer
 from staunch_server.services.predict import PredictServicer
 from staunch_server.settings import Settings, SettingsError
 from staunch_server.telemetry.call_log import CallLog
@@ -98,7 +100,7 @@ class Server:
             OSError: The port cannot be bound.
         """
         self.port = await self.transport.start()
-        self.registry.on_change(self._changed.set)
+        self.events.answers_changed.subscribe(lambda _: self._changed.set())
         await self.registry.reload()
         await self._report_health()
 
@@ -179,6 +181,12 @@ async def serving(
         for work in (server.follow_registry, watch, server.sample):
             stack.push_async_callback(_cancelled, asyncio.create_task(_kept_up(work, again_s)))
         yield server
+
+
+def signal_supervisor() -> None:
+    """Asks the supervisor, if there is one, to have every worker read the store again (SIGHUP)."""
+    if os.environ.get("STAUNCH_SUPERVISED") == "1":
+        os.kill(os.getppid(), signal.SIGHUP)
 
 
 def observed_by(metrics: Metrics) -> Events:

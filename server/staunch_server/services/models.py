@@ -3,8 +3,6 @@
 import asyncio
 import base64
 import hashlib
-import os
-import signal
 from collections.abc import Callable
 
 from staunch.v1.model_service_pb2 import (
@@ -38,12 +36,6 @@ DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 1000
 _DIGEST = "sha256:"
 
 
-def signal_supervisor() -> None:
-    """Asks the supervisor, if there is one, to have every worker read the store again (SIGHUP)."""
-    if os.environ.get("STAUNCH_SUPERVISED") == "1":
-        os.kill(os.getppid(), signal.SIGHUP)
-
-
 class ModelServicer:
     """Answers ModelService.
 
@@ -52,7 +44,7 @@ class ModelServicer:
         announce: Called after an alias moved or the store was read again, so that other workers follow.
     """
 
-    def __init__(self, registry: Registry, announce: Callable[[], None] = signal_supervisor) -> None:
+    def __init__(self, registry: Registry, announce: Callable[[], None]) -> None:
         self._registry = registry
         self._store = registry.store
         self._announce = announce
@@ -91,7 +83,6 @@ class ModelServicer:
         """
         _refuse_fields(request)
         version = Version(request.name, request.version)
-        await self._registry.stored(f"{request.name}@{request.version}")
         expected = request.expected_version if request.HasField("expected_version") else None
         try:
             previous = await self._registry.set_alias(version, request.alias, expected)
@@ -110,7 +101,7 @@ class ModelServicer:
         return ReloadModelsResponse(models=[await self._model(version) for version in held])
 
     async def _exists(self, version: Version) -> bool:
-        return version[1] in await asyncio.to_thread(self._store.versions, version[0])
+        return version.number in await asyncio.to_thread(self._store.versions, version.name)
 
     def _versions(self, name: str) -> list[Version]:
         names = [name] if name else self._store.names()
@@ -120,8 +111,8 @@ class ModelServicer:
         """Describes a version; of one with an unreadable manifest only its name and the trouble."""
         status, held = self._registry.status(version), self._registry.held(version)
         model = Model(
-            name=version[0],
-            version=version[1],
+            name=version.name,
+            version=version.number,
             state=ModelState.Value(f"MODEL_STATE_{status.state}"),
             state_reason=status.reason,
             state_message=status.message,
@@ -137,8 +128,8 @@ class ModelServicer:
         return model
 
     def _aliases(self, version: Version) -> list[str]:
-        aliases = self._store.aliases(version[0])
-        return sorted(alias for alias, number in aliases.items() if number == version[1])
+        aliases = self._store.aliases(version.name)
+        return sorted(alias for alias, number in aliases.items() if number == version.number)
 
 
 def _describe(model: Model, raw: bytes, *, full: bool) -> None:
@@ -204,12 +195,12 @@ def _page_size(asked: int) -> int:
 
 def _order(version: Version) -> tuple[str, int]:
     """By name, newest first."""
-    return version[0], -version[1]
+    return version.name, -version.number
 
 
 def _token(last: Version) -> str:
     """Names the last version of a page; opaque to callers, so that what it holds may change."""
-    return base64.urlsafe_b64encode(f"{last[0]}@{last[1]}".encode()).decode()
+    return base64.urlsafe_b64encode(str(last).encode()).decode()
 
 
 def _parse_token(token: str) -> Version:

@@ -54,6 +54,6 @@ class CallLog:
             refusal.metadata.get("incident_id", ""),
             event.method,
             event.request_id,
-            event.traceparent,
+            dict(event.metadata).get("traceparent", ""),
             exc_info=event.error,
         )

@@ -64,8 +64,11 @@ class Visit(Generic[Request]):
     request: Request = field(init=False)
 
 
-Station: TypeAlias = Callable[[Visit[Any]], None]
+Station: TypeAlias = Callable[[Visit[Any]], Awaitable[None]]
 """What a message passes on its way to the servicer; it raises a Refusal to end the call there."""
+
+Admit: TypeAlias = Callable[[Call], Awaitable[None]]
+"""Finds out who calls and whether they may: sets `call.principal`, or raises a Refusal."""
 
 
 class Guard:
@@ -78,7 +81,7 @@ class Guard:
         default_deadline_s: Seconds that a unary call without a deadline may take.
         stream_idle_s: Seconds that the caller of a stream may be silent while we owe it no answer; 0 is for
             ever. Else a client that lives and does nothing holds its place among max_streams.
-        access: Who calls, and whether they may: what is asked before a word of theirs is read.
+        admit: What is asked of each call, unary or stream, before a word of it is read.
     """
 
     def __init__(
@@ -89,13 +92,14 @@ class Guard:
         max_streams: int,
         default_deadline_s: float,
         stream_idle_s: float,
-        access: Sequence[Station] = (),
+        admit: Sequence[Admit] = (),
     ) -> None:
         self._events = events
         self._max_calls = max_calls
         self._max_streams = max_streams
         self._default_deadline_s = default_deadline_s
         self._stream_idle_s = stream_idle_s
+        access = tuple(_station(ask) for ask in admit)
         # The way in: every unary message passes these in this order, then the servicer's method.
         self._way_in: Sequence[Station] = (
             refuse_oversized,  # by its length alone
@@ -104,6 +108,9 @@ class Guard:
             self._keep_time,
             self._find_room,
         )
+        # A stream passes these before its first message is waited for. Room is asked for once that has come,
+        # since a stream that never sends one must not hold a place; and each message is parsed by itself.
+        self._way_in_of_streams: Sequence[Station] = access
         self._draining = False
         self._reading: set[asyncio.Timeout] = set()
         self._made_ids = 0
@@ -129,10 +136,10 @@ class Guard:
             try:
                 visit = Visit(raw, call, request_type)
                 for station in self._way_in:
-                    station(visit)
+                    await station(visit)
                 self.calls += 1
                 try:
-                    async with nullcontext() if keeps_deadline else self._deadline(call).timeout():
+                    async with nullcontext() if keeps_deadline else call.answer_by().timeout():
                         response = await handler(visit.request, call)
                 finally:
                     self.calls -= 1
@@ -197,6 +204,9 @@ class Guard:
         raw: AsyncIterator[bytes],
         call: Call,
     ) -> AsyncGenerator[bytes, None]:
+        visit = Visit(b"", call, request_type)
+        for station in self._way_in_of_streams:
+            await station(visit)
         turn = _Turn(self._stream_idle_s)
         first = await self._next(raw, turn)
         if first is None:
@@ -208,7 +218,7 @@ class Guard:
             async with aclosing(handler(self._requests(request_type, first, raw, turn), call)) as responses:
                 async for response in responses:
                     yield response.SerializeToString()
-                    if not self._draining:
+                    if not self._draining:  # else the time of the read that drain() ended would begin anew
                         turn.given()
             self._refuse_if_draining()
         finally:
@@ -253,7 +263,7 @@ class Guard:
         call.trailing.append(("x-request-id", call.request_id))
         return time.monotonic()
 
-    def _keep_time(self, visit: Visit[Any]) -> None:
+    async def _keep_time(self, visit: Visit[Any]) -> None:
         """Sets until when to answer: a little before the caller gives up, or our own default."""
         call = visit.call
         if call.deadline is None:
@@ -265,7 +275,7 @@ class Guard:
             )
         call.deadline = answer_by(call.deadline)
 
-    def _find_room(self, visit: Visit[Any]) -> None:
+    async def _find_room(self, visit: Visit[Any]) -> None:
         """Refuses a call beyond those that we take at once."""
         self._refuse_beyond(self.calls, self._max_calls, "calls")
 
@@ -281,9 +291,6 @@ class Guard:
         if self._draining:
             raise Refusal(Reason.DRAINING, "This server is stopping; try again, another one answers.")
 
-    def _deadline(self, call: Call) -> Deadline:
-        return call.deadline or Deadline.after(self._default_deadline_s)
-
     def _ended(
         self,
         call: Call,
@@ -293,9 +300,19 @@ class Guard:
         error: Exception | None = None,
     ) -> None:
         seconds = time.monotonic() - started
-        traceparent = _metadatum(call, "traceparent") if error is not None else ""
         self._events.call_ended.emit(
-            CallEnded(call.method, call.request_id, call.model, code, seconds, refusal, error, traceparent)
+            CallEnded(
+                call.method,
+                call.request_id,
+                call.model,
+                code,
+                seconds,
+                refusal,
+                error,
+                peer=call.peer,
+                principal=call.principal,
+                metadata=call.metadata,
+            )
         )
 
     def _failed(self, error: Exception, call: Call, started: float) -> Failure:
@@ -308,7 +325,14 @@ class Guard:
         return Failure(refusal.code, rich.message, rich.SerializeToString())
 
 
-def refuse_oversized(visit: Visit[Any]) -> None:
+def _station(admit: Admit) -> Station:
+    async def ask(visit: Visit[Any]) -> None:
+        await admit(visit.call)
+
+    return ask
+
+
+async def refuse_oversized(visit: Visit[Any]) -> None:
     """Refuses a message above `MAX_UNARY_BYTES`."""
     if len(visit.raw) > MAX_UNARY_BYTES:
         raise Refusal(
@@ -318,7 +342,7 @@ def refuse_oversized(visit: Visit[Any]) -> None:
         )
 
 
-def parse(visit: Visit[Any]) -> None:
+async def parse(visit: Visit[Any]) -> None:
     """Reads the bytes as the message that the method takes."""
     visit.request = _parsed(visit.request_type, visit.raw)
 

@@ -26,6 +26,7 @@ class Call:
         trailing: Sent after the answer or the error; the guard puts "x-request-id" there.
         request_id: The caller's x-request-id, or one that the guard made.
         model: The version that answers, "churn@3"; servicers set it, metrics and logs read it.
+        principal: Who calls, as access found out; empty while nobody asks.
     """
 
     method: str
@@ -35,6 +36,7 @@ class Call:
     trailing: list[tuple[str, str | bytes]] = field(default_factory=list)
     request_id: str = ""
     model: str = ""
+    principal: str = ""
 
     def answer_by(self) -> Deadline:
         """Returns the deadline of a unary call, which the guard sets if the caller gave none."""

@@ -1,6 +1,9 @@
 """How a version that is refused is told: in the error, in GetModel, in what SetAlias and a reload say."""
 
+import asyncio
 import re
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +16,11 @@ from tests.server.small_models import view_text
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_model_store.model import LoadedModel
-from staunch_model_store.store import ModelStore
+from staunch_model_store.store import ModelStore, StoredVersion
+from staunch_server.deadlines import Deadline
+from staunch_server.events import Events
+from staunch_server.models.registry import Registry
+from staunch_server.models.served import Served
 from staunch_server.types import Version
 
 MISFIT = view_text().replace("people.b,", "people.b AS c,")
@@ -148,3 +155,56 @@ async def test_a_load_that_fails_as_nobody_foresaw_is_told_apart_and_the_others_
     ill = False
     await until(lambda: "churn@1" in live.server.registry.ready())
     assert (await predict(live, "churn")).model.name == "churn"
+
+
+class SlowStore(ModelStore):
+    """A store that names a version when it is let, and is as late with the first aliases it has read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.asked, self.let = threading.Event(), threading.Event()
+
+    def aliases(self, name: str) -> dict[str, int]:
+        read = super().aliases(name)
+        if not self.asked.is_set():
+            self.asked.set()
+            self.let.wait(10)
+        return read
+
+    def resolve(self, reference: str) -> tuple[str, int]:
+        self.let.wait(10)
+        return super().resolve(reference)
+
+
+async def test_a_slow_disk_costs_a_caller_no_more_than_the_deadline(store: ModelStore) -> None:
+    slow = SlowStore(store.root)
+
+    def never(model: LoadedModel, stored: StoredVersion) -> Served:
+        raise AssertionError("nothing is loaded here")
+
+    registry = Registry(
+        slow, never, Events(), default_model="churn", named_versions=1, check_s=1.0, look_s=10.0
+    )
+    try:
+        with pytest.raises(TimeoutError):
+            await registry.resolve("churn", Deadline.after(0.05))
+        assert not slow.let.is_set()
+    finally:
+        slow.let.set()
+
+
+async def test_a_look_at_the_store_that_was_under_way_does_not_undo_a_moved_alias(
+    publish: Publish, serve: Serve
+) -> None:
+    publish("churn")
+    publish("churn", base=1.0, alias=None)
+    live = await serve(store_poll_s=0.02)
+    slow = SlowStore(live.server.registry.store.root)
+    live.server.registry.store = slow
+    await until(slow.asked.is_set)  # The look has read the old target, and is not back with it.
+    await live.models.SetAlias(mpb.SetAliasRequest(name="churn", alias="champion", version=2))
+    slow.let.set()
+    for _ in range(20):
+        answer = await live.prediction.Predict(pb.PredictRequest(customer_id=3))
+        assert answer.model.version == 2
+        await asyncio.sleep(0.02)

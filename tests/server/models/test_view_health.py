@@ -1,6 +1,6 @@
 """Many views on one server, of which one breaks: at the start, or when its tables change under the server."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -52,12 +52,25 @@ def changing(database_factory: DatabaseFactory) -> Changing:
     return Changing(made)
 
 
+Start = Callable[..., Awaitable[Running]]
+
+
 @pytest.fixture
-async def live(publish: Publish, serve: Serve, changing: Changing) -> Running:
-    """A server of two models, of which `churn` needs the column b and `spend` does not."""
-    publish("churn")
-    publish("spend", text=WITHOUT_B)
-    return await serve(database_reader_url=changing.url, store_poll_s=0.05)
+def serve_two(publish: Publish, serve: Serve, changing: Changing) -> Start:
+    """Serves two models, of which `churn` needs the column b and `spend` does not; takes settings."""
+
+    async def start(**settings: Any) -> Running:
+        publish("churn")
+        publish("spend", text=WITHOUT_B)
+        return await serve(database_reader_url=changing.url, store_poll_s=0.05, **settings)
+
+    return start
+
+
+@pytest.fixture
+async def live(serve_two: Start) -> Running:
+    """The two models with the usual settings."""
+    return await serve_two()
 
 
 async def state(live: Running, model: str) -> tuple[int, str, str]:
@@ -123,8 +136,8 @@ async def test_a_stream_finds_a_broken_view_out_too(live: Running, changing: Cha
     assert (await state(live, "churn@1"))[0] == mpb.MODEL_STATE_REFUSED
 
 
-async def test_a_broken_view_is_found_out_without_a_call(live: Running, changing: Changing) -> None:
-    live.server.registry.look_s = 0.1
+async def test_a_broken_view_is_found_out_without_a_call(serve_two: Start, changing: Changing) -> None:
+    live = await serve_two(view_look_s=0.1)
     await changing(BREAK)
     await until(lambda: shown(live, "churn") == {"REFUSED"})
     assert shown(live, "spend") == {"READY"}
@@ -194,14 +207,24 @@ async def test_a_view_whose_tables_are_mended_answers_again_by_itself(
 
 
 @pytest.fixture
-async def three(publish: Publish, serve: Serve, changing: Changing) -> Running:
-    """A server of three models whose views read a table each; that of `churn` is not there at the start."""
-    for name in ("churn", "spend", "visits"):
-        publish(name, text=view_text().replace("public.people", f"public.{name}"))
-        if name != "churn":
-            await changing(f"CREATE TABLE public.{name} AS TABLE public.people")
-            await changing(f"GRANT SELECT ON public.{name} TO PUBLIC")
-    return await serve(database_reader_url=changing.url, store_poll_s=0.05)
+def serve_three(publish: Publish, serve: Serve, changing: Changing) -> Start:
+    """Serves three models whose views read a table each; that of `churn` is not there at the start."""
+
+    async def start(**settings: Any) -> Running:
+        for name in ("churn", "spend", "visits"):
+            publish(name, text=view_text().replace("public.people", f"public.{name}"))
+            if name != "churn":
+                await changing(f"CREATE TABLE public.{name} AS TABLE public.people")
+                await changing(f"GRANT SELECT ON public.{name} TO PUBLIC")
+        return await serve(database_reader_url=changing.url, store_poll_s=0.05, **settings)
+
+    return start
+
+
+@pytest.fixture
+async def three(serve_three: Start) -> Running:
+    """The three models with the usual settings."""
+    return await serve_three()
 
 
 async def states(live: Running) -> dict[str, tuple[int, str, set[str]]]:
@@ -218,9 +241,9 @@ ILL = (mpb.MODEL_STATE_REFUSED, "FAILED_PRECONDITION", {"REFUSED"})
 
 
 async def test_of_three_views_two_break_and_are_mended_and_state_and_metric_follow(
-    three: Running, changing: Changing
+    serve_three: Start, changing: Changing
 ) -> None:
-    three.server.registry.look_s = 0.5
+    three = await serve_three(view_look_s=0.5)
     assert await states(three) == {"churn": ILL, "spend": WELL, "visits": WELL}
     assert three.server.registry.ready() == ["spend@1", "visits@1"]
     await changing("ALTER TABLE public.spend ALTER b TYPE text USING 'b' || b")
@@ -300,10 +323,9 @@ async def _answered_by(live: Running, version: int) -> bool:
 
 
 async def test_a_view_whose_table_is_locked_keeps_no_other_from_being_found_mended(
-    three: Running, changing: Changing
+    serve_three: Start, changing: Changing
 ) -> None:
-    three.server.registry.look_s = 0.0
-    three.server.registry.check_s = 0.2
+    three = await serve_three(view_look_s=0.0, view_check_s=0.2)
     async with changing.holding("LOCK TABLE public.spend"):
         await changing("ALTER TABLE public.visits RENAME b TO c")
         await until(lambda: shown(three, "visits") == {"REFUSED"})

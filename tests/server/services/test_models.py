@@ -19,7 +19,7 @@ from staunch.v1 import prediction_service_pb2 as pb
 from staunch_model_store.manifest import EXPLAINER_ONNX
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore
-from staunch_server.services import models as model_service
+from staunch_server.process import server as server_module
 
 
 async def get(live: Running, model: str) -> mpb.Model:
@@ -399,8 +399,8 @@ def test_only_a_supervised_worker_signals_its_parent(monkeypatch: pytest.MonkeyP
     sent: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
     monkeypatch.delenv("STAUNCH_SUPERVISED", raising=False)
-    model_service.signal_supervisor()
+    server_module.signal_supervisor()
     assert sent == []
     monkeypatch.setenv("STAUNCH_SUPERVISED", "1")
-    model_service.signal_supervisor()
+    server_module.signal_supervisor()
     assert sent == [(os.getppid(), signal.SIGHUP)]

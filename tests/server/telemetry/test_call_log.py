@@ -33,7 +33,9 @@ def lines(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 def ended(reason: Reason, error: Exception | None = None, **metadata: str) -> CallEnded:
     refusal = Refusal(reason, "No.", metadata=metadata)
-    return CallEnded(METHOD, "r1", "churn@1", refusal.code, 0.1, refusal, error, "00-trace")
+    return CallEnded(
+        METHOD, "r1", "churn@1", refusal.code, 0.1, refusal, error, metadata=[("traceparent", "00-trace")]
+    )
 
 
 def levels(lines: pytest.LogCaptureFixture) -> list[str]:

@@ -1,6 +1,7 @@
 """What a unary message passes on its way in, in which order, and each border of it."""
 
 import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from staunch_server.deadlines import Deadline
 from staunch_server.errors import Code, Reason, Refusal
 from staunch_server.events import CallEnded, Events
 from staunch_server.metrics import Metrics
-from staunch_server.transport.guard import MAX_UNARY_BYTES, SHORTEST_S, Guard, Station, Visit
+from staunch_server.transport.guard import MAX_UNARY_BYTES, SHORTEST_S, Admit, Guard
 from staunch_server.transport.seam import Call, Failure, UnaryMethod
 
 LIMITS: dict[str, Any] = {
@@ -26,8 +27,8 @@ async def predict(request: pb.PredictRequest, call: Call) -> pb.PredictResponse:
     return pb.PredictResponse(probability=0.5)
 
 
-def guarded(*access: Station, events: Events | None = None, **limits: Any) -> UnaryMethod:
-    guard = Guard(events or Events(), access=access, **(LIMITS | limits))
+def guarded(*admit: Admit, events: Events | None = None, **limits: Any) -> UnaryMethod:
+    guard = Guard(events or Events(), admit=admit, **(LIMITS | limits))
     return guard.unary(pb.PredictRequest, predict)
 
 
@@ -42,7 +43,7 @@ async def reason_of(method: UnaryMethod, raw: bytes, one: Call) -> str:
     return caught.value.message
 
 
-def refuses(visit: Visit[Any]) -> None:
+async def refuses(one: Call) -> None:
     raise Refusal(Reason.OVERLOADED, "Not you.")
 
 
@@ -54,10 +55,36 @@ async def test_access_is_asked_before_a_word_is_read_and_after_the_size() -> Non
 
 
 async def test_checks_of_access_are_asked_in_their_order_and_see_the_call() -> None:
-    asked: list[tuple[int, str]] = []
-    stations = [lambda visit, n=n: asked.append((n, visit.call.peer)) for n in range(3)]
-    await guarded(*stations)(b"", call())
-    assert asked == [(n, "ipv4:127.0.0.1:1") for n in range(3)]
+    asked: list[tuple[str, str]] = []
+
+    def asks(name: str) -> Admit:
+        async def ask(one: Call) -> None:
+            asked.append((name, one.peer))
+            one.principal = name
+
+        return ask
+
+    one = call()
+    await guarded(asks("token"), asks("scope"))(b"", one)
+    assert asked == [("token", "ipv4:127.0.0.1:1"), ("scope", "ipv4:127.0.0.1:1")]
+    assert one.principal == "scope"
+
+
+async def test_a_stream_is_asked_too_before_its_first_message_is_waited_for() -> None:
+    async def never() -> AsyncGenerator[bytes, None]:
+        await asyncio.Event().wait()
+        yield b""
+
+    async def answers(
+        requests: AsyncIterator[Any], one: Call
+    ) -> AsyncGenerator[pb.BatchPredictResponse, None]:
+        async for _ in requests:
+            yield pb.BatchPredictResponse()
+
+    method = Guard(Events(), admit=[refuses], **LIMITS).stream(pb.BatchPredictRequest, answers)
+    with pytest.raises(Failure, match="Not you"):
+        async with asyncio.timeout(5):
+            await anext(method(never(), call()))
 
 
 async def test_a_message_of_just_the_largest_size_is_read() -> None:
@@ -125,6 +152,8 @@ async def test_the_end_of_each_call_is_an_event() -> None:
         ("second", Code.UNAVAILABLE),
     ]
     assert ended[0].refusal is None
+    assert {event.peer for event in ended} == {"ipv4:127.0.0.1:1"}
+    assert dict(ended[0].metadata) == {"x-request-id": "first"}
     assert ended[1].refusal is not None
     assert ended[1].refusal.reason is Reason.OVERLOADED
     assert ended[1].error is None
