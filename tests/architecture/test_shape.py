@@ -1,6 +1,7 @@
 """How large things are: folders, chains of imports, files, functions; and that each module has its tests."""
 
 import statistics
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +28,10 @@ DEEPER = {
 }
 LONGEST_FUNCTION = 60
 LONGEST_FILE = 400
+LONGER_FILES: Mapping[str, str] = {
+    "bench/features.py": "one report, written from top to bottom: each part measures what a page of it shows",
+}
+"""Files above the limit, each with the reason why it is one."""
 
 
 def hall(module: str) -> str:
@@ -113,9 +118,16 @@ def test_no_function_is_longer_than_a_screen() -> None:
 def test_functions_are_short_as_a_rule() -> None:
     lines = sorted(lengths().values())
     assert statistics.median(lines) <= 8
-    assert lines[int(len(lines) * 0.9)] <= 30
+    assert lines[int(len(lines) * 0.9)] <= 20
+
+
+def test_each_file_is_short_or_declared() -> None:
+    counts = {str(file.relative_to(ROOT)): len(file.read_text().splitlines()) for file in modules().values()}
+    longer = {file for file, lines in counts.items() if lines > LONGEST_FILE}
+    assert longer - LONGER_FILES.keys() == set(), "split it, or declare why it is one"
+    assert LONGER_FILES.keys() - longer == set(), "these are short now, or are gone: take the line out"
 
 
 def test_files_are_short_as_a_rule() -> None:
     counts = sorted(len(file.read_text().splitlines()) for file in modules().values())
-    assert counts[int(len(counts) * 0.9)] <= LONGEST_FILE
+    assert counts[int(len(counts) * 0.9)] <= 300

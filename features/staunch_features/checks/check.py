@@ -38,7 +38,8 @@ from staunch_features.checks.tables import find_table
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
 from staunch_features.postgres.pool import Database
-from staunch_features.views.file import FeatureView, LabelText, header_line
+from staunch_features.views.file import FeatureView, LabelText
+from staunch_features.views.header import header_line
 from staunch_features.views.signature import check_horizon
 from staunch_features.views.source import FeatureSource
 from staunch_features.views.sql_errors import in_time, view_errors

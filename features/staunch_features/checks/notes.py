@@ -11,7 +11,8 @@ from staunch_features.checks.findings import LabelCheck
 from staunch_features.checks.index_advice import BIG_TABLE_ROWS
 from staunch_features.checks.look_ahead import Probe
 from staunch_features.errors import ViewError
-from staunch_features.views.file import FeatureView, LabelText, header_line
+from staunch_features.views.file import FeatureView, LabelText
+from staunch_features.views.header import header_line
 from staunch_features.views.types import FeatureBatch, Id
 
 _NOT_NULL = "say in the header what null means, or give the column a value with coalesce"

@@ -5,7 +5,8 @@ from itertools import pairwise
 import staunch_sql
 from staunch_features.errors import ViewError
 from staunch_features.postgres.pool import Database
-from staunch_features.views.file import FeatureView, header_line
+from staunch_features.views.file import FeatureView
+from staunch_features.views.header import header_line
 from staunch_features.views.signature import MAX_KEY_BYTES, SQL_TYPES
 from staunch_features.views.sql_errors import view_errors
 from staunch_features.views.types import Id, canonical_id

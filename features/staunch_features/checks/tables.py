@@ -7,7 +7,8 @@ import staunch_sql
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
 from staunch_features.postgres.pool import Database
-from staunch_features.views.file import FeatureView, LabelText, header_line
+from staunch_features.views.file import FeatureView, LabelText
+from staunch_features.views.header import header_line
 from staunch_features.views.planner import planned, tables_in
 from staunch_features.views.signature import SQL_TYPES
 from staunch_features.views.source import FeatureSource

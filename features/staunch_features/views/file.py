@@ -24,28 +24,19 @@ and `$4` the start and end of the outcome window, and returns the id, a boolean 
 
 import hashlib
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from staunch_features.errors import ViewError
-from staunch_features.views.sql_text import (
-    has_code,
-    has_parameters,
-    line_at,
-    other_than_reading,
-    split_statement,
-)
+from staunch_features.views.header import Header
+from staunch_features.views.sql_text import has_code, has_parameters, other_than_reading, split_statement
 
 NEVER = "never"
 """The value of `null` that promises a column without nulls."""
 
-_MOST_DAYS = 36_500  # a hundred years: beyond some thousand there is no date
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_OPENING = re.compile(r"\s*/\*\s*staunch\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +147,7 @@ def parse_view(name: str, text: str, file: str) -> FeatureView:
     Raises:
         ViewError: The header is missing or malformed, or there is not exactly one statement.
     """
-    header = _Header.read(text, file)
+    header = Header.read(text, file)
     view = FeatureView(
         name=name,
         text=text,
@@ -180,7 +171,7 @@ def parse_label(name: str, text: str, file: str) -> LabelText:
     Raises:
         ViewError: The header is missing or malformed, or there is not exactly one statement.
     """
-    header = _Header.read(text, file)
+    header = Header.read(text, file)
     label = LabelText(
         name=name,
         text=text,
@@ -194,23 +185,6 @@ def parse_label(name: str, text: str, file: str) -> LabelText:
     )
     header.refuse_unknown_keys()
     return label
-
-
-def header_line(text: str, key: str) -> int | None:
-    """Finds the line of a header key such as `population` or `features.age` in a file's text."""
-    table, _, rest = key.partition(".")
-    # The name of a table with time columns may hold a dot; of features.age.null the entry is `age`.
-    word = rest if table == "time_columns" else rest.partition(".")[0]
-    pattern = rf'^\s*"?{re.escape(word or table)}"?\s*[=.]'
-    if table == "features" and word:
-        pattern += rf"|^\s*\[\s*features\s*\.\s*{re.escape(word)}\s*\]"
-    header = text.partition("*/")[0]
-    found = list(re.finditer(pattern, header, re.MULTILINE))
-    if not found:
-        return None
-    # A feature may be called like another key, and [features] comes last.
-    match = found[-1] if key.startswith("features.") else found[0]
-    return line_at(header, match.end())
 
 
 def _find(name: str, folders: Sequence[Path], kind: str) -> Path:
@@ -244,121 +218,7 @@ def _text(file: Path) -> str:
         ) from error
 
 
-@dataclass(slots=True)
-class _Header:
-    """The TOML of one file while it is being taken apart, and the statement behind it."""
-
-    file: str
-    text: str
-    values: dict[str, Any]
-    statement: str
-
-    @classmethod
-    def read(cls, text: str, file: str) -> "_Header":
-        opening = _OPENING.match(text)
-        end = text.find("*/")
-        if not opening or end < 0:
-            raise ViewError(
-                file=file,
-                line=1,
-                message="expected the file to begin with a comment /* staunch ... */ that describes it",
-                hint="begin the file with /* staunch, the header as TOML, and */",
-            )
-        # PostgreSQL nests comments: an opening inside would swallow the statement.
-        if "/*" in text[opening.end() : end]:
-            raise ViewError(
-                file=file,
-                line=line_at(text, text.index("/*", opening.end())),
-                message="a comment opens inside the header",
-                hint="write the header without /*",
-            )
-        values = _toml(text, opening.end(), end, file)
-        # Blank lines stand in for the header, so that the database's positions are the file's lines.
-        statement = "\n" * text.count("\n", 0, end) + _one_statement(text, end + 2, file)
-        return cls(file, text[:end], values, statement)
-
-    def string(self, key: str) -> str:
-        return self.as_string(self.values.pop(key, None), key)
-
-    def days(self, key: str) -> int:
-        value = self.values.pop(key, None)
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST_DAYS:
-            raise self.error(key, f"expected a whole number of days from 0 to {_MOST_DAYS}", value)
-        return value
-
-    def table(self, key: str) -> dict[str, Any]:
-        value = self.values.pop(key, {})
-        if not isinstance(value, dict):
-            raise self.error(key, "expected a table", value)
-        return value
-
-    def refuse_unknown_keys(self) -> None:
-        for key, value in self.values.items():
-            raise self.error(key, "no such key", value)
-
-    def as_string(self, value: object, key: str, *, may_be_empty: bool = False) -> str:
-        if not isinstance(value, str) or not (may_be_empty or value.strip()):
-            raise self.error(key, "expected a text", value)
-        return value
-
-    def as_strings(self, value: object, key: str, *, least: int = 0) -> tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self.error(key, "expected a list of texts", value)
-        if len(value) < least:
-            raise self.error(key, "expected one text or more", value)
-        return tuple(value)
-
-    def error(self, key: str, problem: str, got: object) -> ViewError:
-        return ViewError(
-            file=self.file,
-            line=header_line(self.text, key),
-            message=f"header key {key}: {problem}, got {'nothing' if got is None else repr(got)}",
-            hint="write the header as in docs/views.md",
-        )
-
-
-def _toml(text: str, start: int, end: int, file: str) -> dict[str, Any]:
-    try:
-        # The blank lines keep the line numbers of TOML's own errors right.
-        return tomllib.loads("\n" * text.count("\n", 0, start) + text[start:end])
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"at line (\d+)", str(error))
-        raise ViewError(
-            file=file,
-            line=int(found[1]) if found else line_at(text, end),
-            message=f"the header is no valid TOML: {error}",
-            hint="mend the header; an inline table { } stands on one line",
-        ) from error
-
-
-def _one_statement(text: str, start: int, file: str) -> str:
-    """Cuts the statement from its last semicolon on and refuses a second one, or none."""
-    statement, end, rest = split_statement(text[start:])
-    if has_code(rest):
-        raise ViewError(
-            file=file,
-            line=line_at(text, start + end),
-            message="expected one statement, found more after the semicolon",
-            hint="keep one SELECT; put helpers into WITH",
-        )
-    if not has_code(statement):
-        raise ViewError(
-            file=file,
-            line=line_at(text, start),
-            message="expected a SELECT behind the header, found nothing",
-            hint="write the statement after the comment",
-        )
-    if other := other_than_reading(statement):
-        raise ViewError(
-            file=file,
-            line=line_at(text, start + other[0]),
-            message=f"expected a SELECT that only reads, got {other[1]}",
-            hint="write one SELECT, WITH ... SELECT if need be; it is run by a role that can only read",
-        )
-    return statement.rstrip()
-
-
-def _population(header: _Header) -> str:
+def _population(header: Header) -> str:
     given = header.string("population")
     statement, _, rest = split_statement(given)
     if has_code(rest) or other_than_reading(statement) or has_parameters(statement):
@@ -366,12 +226,12 @@ def _population(header: _Header) -> str:
     return statement
 
 
-def _rules(header: _Header) -> tuple[str, ...]:
+def _rules(header: Header) -> tuple[str, ...]:
     rules = header.as_strings(header.values.pop("rules", []), "rules")
     return tuple(header.as_string(rule, "rules") for rule in rules)
 
 
-def _time_columns(header: _Header) -> Mapping[str, tuple[str, ...]]:
+def _time_columns(header: Header) -> Mapping[str, tuple[str, ...]]:
     tables = header.table("time_columns").items()
     for name, value in tables:
         if isinstance(value, dict):  # TOML reads a.b = [] as a table in a table
@@ -382,14 +242,14 @@ def _time_columns(header: _Header) -> Mapping[str, tuple[str, ...]]:
     )
 
 
-def _features(header: _Header) -> Mapping[str, FeatureDoc]:
+def _features(header: Header) -> Mapping[str, FeatureDoc]:
     docs = {name: _feature(header, name, value) for name, value in header.table("features").items()}
     if not docs:
         raise header.error("features", "expected one entry for each feature column", {})
     return MappingProxyType(docs)
 
 
-def _feature(header: _Header, name: str, value: object) -> FeatureDoc:
+def _feature(header: Header, name: str, value: object) -> FeatureDoc:
     where = f"features.{name}"
     if not isinstance(value, dict):
         raise header.error(where, "expected a table { unit, description, source, window, null }", value)

@@ -16,7 +16,8 @@ import staunch_sql
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
 from staunch_features.views.clocks import refuse_clocks
-from staunch_features.views.file import FeatureView, LabelText, header_line
+from staunch_features.views.file import FeatureView, LabelText
+from staunch_features.views.header import header_line
 from staunch_features.views.sql_errors import view_errors
 from staunch_features.views.sql_text import code_of, line_of_column, line_of_word
 from staunch_features.views.types import FeatureColumn, ViewSignature

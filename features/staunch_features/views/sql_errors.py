@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import asyncpg
 
 from staunch_features.errors import ViewError
-from staunch_features.views.file import FeatureView, LabelText, header_line
+from staunch_features.views.file import FeatureView, LabelText
+from staunch_features.views.header import header_line
 from staunch_features.views.sql_text import line_at
 
 # Classes of SQLSTATE that blame the statement and not the database.

@@ -6,7 +6,7 @@ import pytest
 
 import staunch_sql
 from staunch_features.errors import ViewError
-from staunch_features.views.file import header_line, load_label, load_view, parse_label, parse_view
+from staunch_features.views.file import load_label, load_view, parse_label, parse_view
 
 HEADER = """/* staunch
 description = "A customer."
@@ -200,18 +200,6 @@ def test_a_statement_that_only_reads_is_taken(statement):
 def test_the_mark_that_some_editors_set_before_a_text_is_no_part_of_it(tmp_path):
     (tmp_path / "clients.sql").write_text("\ufeff" + HEADER + STATEMENT, encoding="utf-8")
     assert load_view("clients", [tmp_path]).text == HEADER + STATEMENT
-
-
-def test_a_table_with_a_schema_has_its_line():
-    text = HEADER.replace("orders = [", '"shop.orders" = [')
-    assert header_line(text, "time_columns.shop.orders") == 7
-    assert header_line(text, "features.orders.null") == 11
-
-
-def test_a_key_of_another_table_has_no_line_by_a_feature_of_its_name():
-    text = HEADER.partition("[time_columns]")[0] + "[features.orders]\nnull = 'never'\n*/"
-    assert header_line(text, "features.orders.null") == 6
-    assert header_line(text, "time_columns.orders") is None
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
