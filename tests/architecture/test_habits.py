@@ -209,8 +209,26 @@ def test_every_sql_text_begins_with_what_it_is_for(file: Path) -> None:
     assert file.read_text().lstrip().startswith(("--", "/*"))
 
 
-DIALECT = {"mend", "mends", "mended", "said", "told", "tell", "tells", "blame", "blames", "complaint"}
-"""Words of the house that stand for the field's: hint, error, report, reference."""
+DIALECT = re.compile(r"mend|said|told|tells?$|telling|blam|complain|bury|buri")
+"""How words of the house begin that stand for the field's: hint, error, report, reference."""
+
+
+def words(identifier: str) -> list[str]:
+    """Returns the words of an identifier in small letters, of `snake_case` and `CamelCase` alike."""
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", identifier)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Mended", "amendHint_MENDING", "who_told", "tell", "ReaderTells", "blaming", "complained", "buried"],
+)
+def test_the_dialect_is_found_in_each_way_to_write_it(name: str) -> None:
+    assert any(map(DIALECT.match, words(name)))
+
+
+@pytest.mark.parametrize("name", ["recommended", "amend", "intelligent", "TelltaleBit", "aside", "BREAD"])
+def test_a_word_that_only_holds_such_letters_is_none(name: str) -> None:
+    assert not any(map(DIALECT.match, words(name)))
 
 
 def identifiers(module: str) -> Iterator[tuple[str, ast.AST]]:
@@ -231,6 +249,6 @@ def test_identifiers_use_the_fields_words() -> None:
         f"{place(module, node)} {name}"
         for module in modules()
         for name, node in identifiers(module)
-        if DIALECT & set(name.lower().split("_"))
+        if any(map(DIALECT.match, words(name)))
     ]
     assert wrong == []
