@@ -23,7 +23,7 @@ async def planned(
 
     Args:
         connection: Where to ask.
-        text: Whom to blame.
+        text: Whose text is at fault.
         sql: The text's statement, perhaps with something around it.
         arguments: One for each parameter; none is null, since the planner drops what a null decides.
         timeout_s: How long it may take, in seconds.
@@ -48,7 +48,7 @@ async def planned_for_any(
 
     Args:
         connection: A connection with `plan_cache_mode=force_generic_plan`, as all of ours have.
-        text: Whom to blame.
+        text: Whose text is at fault.
         sql: The text's statement, perhaps with something around it.
         values: One for each parameter, written as SQL; they change nothing.
         timeout_s: How long each step may take, in seconds.
