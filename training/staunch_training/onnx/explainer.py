@@ -49,7 +49,7 @@ def export(trees: TreeEnsemble, *, table_height: int = TABLE_HEIGHT) -> bytes:
         for method, chosen in ((explainer_tables, shallow), (explainer_levels, ~shallow))
         if chosen.any()
     ]
-    contributions = _by_feature(graph, parts, trees.features)
+    contributions = _by_feature(graph, parts)
     return graph.serialized(trees.features, {"contributions": (contributions, (trees.features,))})
 
 
@@ -62,7 +62,7 @@ def _both_ways(graph: GraphBuilder) -> str:
     return graph.add("Concat", low, high, axis=1)
 
 
-def _by_feature(graph: GraphBuilder, parts: list[tuple[str, Ints]], features: int) -> str:
+def _by_feature(graph: GraphBuilder, parts: list[tuple[str, Ints]]) -> str:
     """Adds up what belongs to the same feature: (rows, features)."""
     # Many columns belong to one feature, and ONNX has no grouped sum: adding by index is one.
     total = graph.add("ConstantOfShape", graph.add("Shape", INPUT), value=from_array(np.zeros(1)))
