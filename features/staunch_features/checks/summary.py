@@ -34,11 +34,10 @@ class FeatureSummary:
         limits: The 1st and the 99th percentile; empty likewise.
         spread: Rows in ten bins of equal width between the limits, what lies beyond in the outermost;
             empty likewise.
-        edges: The upper ends of the trend's bins.
-        centres: The mean value in each of them.
         trend: The share of true labels in up to five bins of about as many rows each, from the least
             values to the greatest; empty without a label.
-        sizes: The rows in each of these bins; few where most values are equal.
+        centres: The mean value in each of these bins.
+        sizes: The rows in each of them; few where most values are equal.
         null_trend: The share of true labels among the nulls; None without a label or without nulls.
     """
 
@@ -48,9 +47,8 @@ class FeatureSummary:
     quantiles: tuple[float, ...]
     limits: tuple[float, ...]
     spread: tuple[int, ...]
-    edges: tuple[float, ...]
-    centres: tuple[float, ...]
     trend: tuple[float, ...]
+    centres: tuple[float, ...]
     sizes: tuple[int, ...]
     null_trend: float | None
 
@@ -146,9 +144,9 @@ def _summary(
     null = np.isnan(values)
     some = values[~null]
     if not len(some):
-        return FeatureSummary(column, doc, 1.0, (), (), (), (), (), (), (), None)
+        return FeatureSummary(column, doc, 1.0, (), (), (), (), (), (), None)
     low, high = np.quantile(some, _CLIPPED)
-    edges, centres, trend, sizes = _trend(some, truth[~null]) if truth is not None else ((), (), (), ())
+    trend, centres, sizes = _trend(some, truth[~null]) if truth is not None else ((), (), ())
     return FeatureSummary(
         column=column,
         doc=doc,
@@ -156,9 +154,8 @@ def _summary(
         quantiles=tuple(np.quantile(some, [0, 0.1, 0.5, 0.9, 1]).tolist()),
         limits=(float(low), float(high)),
         spread=tuple(np.histogram(some.clip(low, high), bins=_SPREAD_BINS)[0].tolist()),
-        edges=edges,
-        centres=centres,
         trend=trend,
+        centres=centres,
         sizes=sizes,
         null_trend=None if truth is None or not null.any() else float(truth[null].mean()),
     )
@@ -166,11 +163,8 @@ def _summary(
 
 def _trend(
     values: NDArray[np.float64], truth: NDArray[np.bool_]
-) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], tuple[int, ...]]:
-    """Returns the bins' upper ends, and of each the mean value, the share of true labels and the rows.
-
-    Equal values stay together.
-    """
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[int, ...]]:
+    """Returns of each bin the share of true labels, the mean value and the rows; equal values stay together."""
     shares = np.arange(1, _TREND_BINS + 1) / _TREND_BINS
     edges = np.unique(np.quantile(values, shares, method="inverted_cdf"))
     bins = np.searchsorted(edges, values)
@@ -178,9 +172,8 @@ def _trend(
     true = np.bincount(bins, weights=truth, minlength=len(edges))
     means = np.bincount(bins, weights=values, minlength=len(edges)) / counts
     return (
-        tuple(edges.tolist()),
-        tuple(means.tolist()),
         tuple((true / counts).tolist()),
+        tuple(means.tolist()),
         tuple(counts.tolist()),
     )
 

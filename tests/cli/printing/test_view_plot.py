@@ -37,7 +37,6 @@ def summary(quantiles=(0.0, 2.0, 5.0, 8.0, 10.0), trend=(0.02, 0.1), sizes=(2000
         quantiles=quantiles,
         limits=(0.0, 10.0),
         spread=(1, 2, 3, 4, 5, 5, 4, 3, 2, 1),
-        edges=(5.0, 10.0),
         centres=(2.5, 7.5),
         trend=trend,
         sizes=sizes,

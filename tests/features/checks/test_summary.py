@@ -37,7 +37,7 @@ async def test_a_trend_is_the_share_of_true_labels_from_low_to_high(clients, man
     assert summary.label_share == pytest.approx(20 / 90)
     a, b = summary.features
     assert a.trend == pytest.approx((2 / 9,) * 5)
-    assert a.edges == (1, 3, 5, 7, 9)
+    assert a.centres == (0.5, 2.5, 4.5, 6.5, 8.5)
     assert a.sizes == (18,) * 5
     assert b.trend[:3] == (0, 0, 0)
     assert b.trend[-1] == 1
