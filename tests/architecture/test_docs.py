@@ -36,14 +36,6 @@ def test_every_make_target_is_explained_where_people_look() -> None:
     assert [target for target in targets if f"make {target}" not in told] == []
 
 
-def test_every_dependency_is_justified() -> None:
-    declared = (ROOT / "pyproject.toml").read_text() + (ROOT / "client/pyproject.toml").read_text()
-    named = set(re.findall(r'^\s+"([a-z][a-z0-9-]+)[><=;"\[]', declared, re.MULTILINE))
-    told = (ROOT / "CONTRIBUTING.md").read_text()
-    ours = {"staunch-client", "xgboost-cpu", "numba"}
-    assert sorted(name for name in named - ours if name not in told) == []
-
-
 def drawing(name: str) -> list[str]:
     """Returns the lines of a drawing in CONTRIBUTING.md, which a comment above it names."""
     found: str

@@ -164,7 +164,7 @@ def _summary(
 def _trend(
     values: NDArray[np.float64], truth: NDArray[np.bool_]
 ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[int, ...]]:
-    """Returns of each bin the share of true labels, the mean value and the rows; equal values stay together."""
+    """Returns of each bin the true labels' share, the mean value and the rows; equal values stay together."""
     shares = np.arange(1, _TREND_BINS + 1) / _TREND_BINS
     edges = np.unique(np.quantile(values, shares, method="inverted_cdf"))
     bins = np.searchsorted(edges, values)
