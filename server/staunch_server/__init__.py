@@ -39,5 +39,6 @@ The way of a prediction, file by file; `views/` is a room of `staunch_features`:
 
 Who makes all of this: `process/server.py`, the one place where parts are put together. What passes from one
 station to the next: `types.py`. What can go wrong, and how callers are told: `errors.py`. Until when:
-`deadlines.py`. Where TLS, tokens and limits go: a room `access/` whose checks the guard asks before parsing.
+`deadlines.py`. What others hear of: `events.py`. Who may call: `access/`, to come; the guard asks it of each
+call and stream before a word is read, and the transport gets its certificates from the composition root.
 """

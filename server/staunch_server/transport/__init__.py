@@ -4,6 +4,6 @@
 only modules that know a gRPC library, and pass the same tests. `guard.py` parses, checks, keeps the
 deadline, calls the service, turns every error into one status, and tells those who listen to events.
 
-Who may call will be asked from the guard too: TLS and tokens come into a room of their own, `access`, which
-the composition root hands in.
+Who may call is a room of its own, `access`, still to come: the composition root hands its questions to the
+guard and its certificates to the adapter, and this room knows neither.
 """
