@@ -129,6 +129,12 @@ async def test_what_is_no_view_is_refused_with_file_line_and_mend(clients, state
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("kind", ["int2", "int4", "int8", "float4", "numeric"])
+async def test_a_number_of_another_type_is_told_to_be_cast_to_float8(clients, kind):
+    with pytest.raises(ViewError, match=rf"as float8, got {kind}; cast it: \(b\)::float8$"):
+        await signature(clients, f"SELECT c.id, c.a, c.b::{kind} AS b {FROM}")
+
+
 UNNAMED = {
     "case": "CASE WHEN c.a > 1 THEN c.b END",
     "coalesce": "coalesce(c.b, 0)",

@@ -332,6 +332,7 @@ async def test_a_label_that_reads_the_clock_or_draws_lots_is_refused(clients, co
         ("SELECT id, true AS left, a FROM clients_bigint WHERE id = ANY ($1)", "expected the columns"),
         ("SELECT id FROM clients_bigint WHERE id = ANY ($1)", "expected the columns"),
         ("SELECT u.id, true AS left FROM unnest($1) u(id), clients_bigint", "more than one for 1; aggregate"),
+        ("SELECT FROM clients_bigint WHERE id = ANY ($1)", "perhaps _group, got none;"),
         ("SELECT nonsense", "nonsense"),
         ("DELETE FROM clients_bigint WHERE id = ANY ($1) RETURNING id, true AS left", "got DELETE"),
         ("SELECT id, a > $5 AS left FROM clients_bigint WHERE id = ANY ($1)", r"\$1 to \$4, got \$5"),
