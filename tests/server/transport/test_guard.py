@@ -392,3 +392,34 @@ async def test_a_call_given_up_is_counted_as_cancelled(shell: StartShell) -> Non
     method = "/staunch.v1.PredictionService/Predict"
     labels = {"method": method, "code": "CANCELLED", "reason": "", "model": ""}
     assert server.metrics.registry.get_sample_value("staunch_calls_total", labels) == 1
+
+
+async def test_a_call_or_stream_that_its_caller_leaves_is_counted_once_as_cancelled(
+    shell: StartShell,
+) -> None:
+    async def endless(request: Any, call: Any) -> pb.PredictResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def endless_answers(requests: Any, call: Any) -> Any:
+        async for _ in requests:
+            yield await asyncio.Event().wait()
+
+    server = await shell(predict=endless, batch=endless_answers)
+    unary, stream = server.predict(), server.batch()
+    await stream.write(b"")
+    await until(lambda: server.guard.calls == server.guard.streams == 1)
+    unary.cancel()
+    stream.cancel()
+
+    def counted() -> dict[tuple[str, str], float]:
+        return {
+            (sample.labels["method"].rpartition("/")[2], sample.labels["code"]): sample.value
+            for metric in server.metrics.registry.collect()
+            for sample in metric.samples
+            if sample.name == "staunch_calls_total" and sample.value
+        }
+
+    await until(lambda: {method for method, _ in counted()} == {"Predict", "BatchPredict"})
+    await asyncio.sleep(0.05)
+    assert counted() == {("Predict", "CANCELLED"): 1, ("BatchPredict", "CANCELLED"): 1}

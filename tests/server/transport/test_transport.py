@@ -17,7 +17,8 @@ from tests.harness.waiting import until
 from tests.server.harness.shell import StartShell
 
 from staunch.v1 import prediction_service_pb2 as pb
-from staunch_server.transport.seam import ConnectionLimits
+from staunch_server.transport.aio import HANDSHAKE_TIMEOUT_S
+from staunch_server.transport.seam import Call, ConnectionLimits
 
 SERVICE = "staunch.v1.PredictionService"
 STATES = health_pb2.HealthCheckResponse
@@ -251,3 +252,39 @@ async def test_the_stream_of_a_client_that_vanished_does_not_count_for_ever(
     finally:
         client.kill()
         await client.communicate()
+
+
+@pytest.mark.parametrize("transport_name", ["aio"])  # the native library closes none by itself
+async def test_a_connection_moves_on_when_its_age_is_reached_and_calls_go_on(shell: StartShell) -> None:
+    """So that clients spread over workers that came later."""
+    peers: list[str] = []
+
+    async def noting(request: pb.PredictRequest, call: Call) -> pb.PredictResponse:
+        peers.append(call.peer)
+        return pb.PredictResponse()
+
+    server = await shell(noting, connections=ConnectionLimits(age_s=0.5))
+    await server.predict()
+
+    async def on_another_connection() -> bool:
+        await server.predict()
+        return len(set(peers)) > 1
+
+    async with asyncio.timeout(5):
+        while not await on_another_connection():
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("transport_name", ["aio"])  # the native library closes none by itself
+async def test_a_connection_that_never_speaks_is_closed_after_the_time_to_say_hello(
+    shell: StartShell,
+) -> None:
+    server = await shell()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    began = asyncio.get_running_loop().time()
+    async with asyncio.timeout(4 * HANDSHAKE_TIMEOUT_S):
+        with contextlib.suppress(ConnectionResetError):
+            while await reader.read(1024):
+                pass
+    assert asyncio.get_running_loop().time() - began > 0.8 * HANDSHAKE_TIMEOUT_S
+    writer.close()
