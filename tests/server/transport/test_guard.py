@@ -249,6 +249,41 @@ async def test_one_stream_too_many_is_overloaded(shell: StartShell) -> None:
     assert await first.read() is aio.EOF
 
 
+async def test_as_many_streams_as_allowed_are_answered_and_the_next_is_told_the_number(
+    shell: StartShell,
+) -> None:
+    server = await shell(max_streams=2)
+    open_streams = [server.batch() for _ in range(2)]
+    for one in open_streams:
+        await one.write(b"")
+        await one.read()
+    assert server.guard.streams == 2
+    error = await failure(server.batch(iter([b""])).read())
+    assert error.message.startswith("This server takes 2 streams at once")
+    assert await server.guard.idle(0) is False
+    for one in open_streams:
+        await one.done_writing()
+        assert await one.read() is aio.EOF
+    assert await server.guard.idle(5) is True
+    labels = {"method": "/staunch.v1.PredictionService/BatchPredict", "code": "OK", "reason": "", "model": ""}
+    assert server.metrics.registry.get_sample_value("staunch_calls_total", labels) == 2
+
+
+async def test_a_stream_without_a_message_reaches_no_handler(shell: StartShell) -> None:
+    reached: list[Any] = []
+
+    async def noting(requests: Any, call: Any) -> Any:
+        reached.append(call)
+        async for _ in requests:
+            yield pb.BatchPredictResponse()
+
+    server = await shell(batch=noting)
+    assert await read_all(server.batch(iter([]))) == []
+    assert reached == []
+    assert await read_all(server.batch(iter([b""]))) == [b""]
+    assert len(reached) == 1
+
+
 async def test_a_stream_whose_caller_falls_silent_is_ended_and_its_place_is_free(shell: StartShell) -> None:
     server = await shell(max_streams=1, stream_idle_s=0.3)
     silent = server.batch()

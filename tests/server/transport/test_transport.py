@@ -109,6 +109,13 @@ async def test_reflection_finds_a_method_by_name_as_ghz_asks_for_it(shell: Start
     assert all(answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0] for answer in missing)
 
 
+async def test_reflection_finds_a_file_by_name(shell: StartShell) -> None:
+    server = await shell(reflects=True)
+    asked = reflection_pb2.ServerReflectionRequest(file_by_filename="staunch/v1/prediction_service.proto")
+    (found,) = await reflect(server.channel, asked.SerializeToString())
+    assert any(b"PredictionService" in file for file in found.file_descriptor_response.file_descriptor_proto)
+
+
 async def test_reflection_is_absent_unless_asked_for_and_survives_malformed_bytes(shell: StartShell) -> None:
     with pytest.raises(aio.AioRpcError) as caught:
         await reflect((await shell()).channel, b"")
