@@ -249,6 +249,20 @@ async def test_one_stream_too_many_is_overloaded(shell: StartShell) -> None:
     assert await first.read() is aio.EOF
 
 
+async def test_without_a_deadline_of_the_callers_ours_counts_in_full(shell: StartShell) -> None:
+    left_s: list[float] = []
+
+    async def noting(request: Any, call: Any) -> pb.PredictResponse:
+        left_s.append(call.deadline.left())
+        return pb.PredictResponse()
+
+    server = await shell(predict=noting, default_deadline_s=1000.0)
+    await server.predict()
+    await server.predict(timeout=1000)
+    assert 1000 - 0.09 < left_s[0] <= 1000
+    assert left_s[1] < 1000 - 0.09  # a little before the caller gives up
+
+
 async def test_as_many_streams_as_allowed_are_answered_and_the_next_is_told_the_number(
     shell: StartShell,
 ) -> None:
