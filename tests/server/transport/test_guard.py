@@ -75,6 +75,7 @@ async def test_a_large_unary_request_is_refused_by_us_and_a_huge_one_by_the_libr
     await server.predict(fits)
     error = await server.failure(pb.PredictRequest(model="m" * MAX_UNARY_BYTES).SerializeToString())
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MESSAGE_TOO_LARGE")
+    assert MAX_MESSAGE_BYTES == 2**20  # as docs and clients have it
     error = await server.failure(b"\x0a" * (MAX_MESSAGE_BYTES + 1))
     assert (error.code, error.infos) == (grpc.StatusCode.RESOURCE_EXHAUSTED, [])
 
@@ -263,6 +264,15 @@ async def test_without_a_deadline_of_the_callers_ours_counts_in_full(shell: Star
     assert left_s[1] < 1000 - 0.09  # a little before the caller gives up
 
 
+async def test_a_quick_call_is_measured_as_one(shell: StartShell) -> None:
+    server = await shell()
+    await server.predict()
+    labels = {"method": "/staunch.v1.PredictionService/Predict", "model": ""}
+    took_s = server.metrics.registry.get_sample_value("staunch_call_seconds_sum", labels)
+    assert took_s is not None
+    assert 0 < took_s < 0.5
+
+
 async def test_as_many_streams_as_allowed_are_answered_and_the_next_is_told_the_number(
     shell: StartShell,
 ) -> None:
@@ -324,6 +334,30 @@ async def test_a_caller_that_waits_for_our_answers_is_not_silent(shell: StartShe
 
     server = await shell(batch=slow, stream_idle_s=0.2)
     assert len([one async for one in server.batch(iter([b"", b"", b""]))]) == 3
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_a_callers_time_begins_with_the_last_answer_it_waited_for(
+    shell: StartShell, goes_on: bool
+) -> None:
+    async def reads_ahead(requests: Any, call: Any) -> Any:
+        await anext(requests)
+        following = asyncio.ensure_future(anext(requests, None))
+        await asyncio.sleep(0.5)  # longer than a caller may be silent
+        yield pb.BatchPredictResponse()
+        if await following is not None:
+            yield pb.BatchPredictResponse()
+
+    server = await shell(batch=reads_ahead, stream_idle_s=0.4)
+    stream = server.batch()
+    await stream.write(b"")
+    assert await stream.read() == b""
+    if goes_on:
+        await asyncio.sleep(0.1)
+        await stream.write(b"")
+        assert await stream.read() == b""
+    else:
+        assert (await failure(asyncio.wait_for(stream.read(), 5))).reason == "STREAM_IDLE"
 
 
 async def test_a_stream_may_be_silent_for_ever_where_that_is_set(shell: StartShell) -> None:
