@@ -6,7 +6,6 @@ _CHECK = "features/checks/test_check.py"
 _HISTORIES = "local/simulation/rows/test_rows.py"
 _MUTATE = "tools/test_mutate.py"
 _EXPLAINER = "training/onnx/test_explainer.py"
-_LIVE = "server/services/test_predict.py"
 
 TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "staunch_features.checks.findings": (_CHECK, "each finding by the view that earns it"),
@@ -66,15 +65,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "staunch_training.onnx.tables": (_EXPLAINER, "one of the two ways to explain, against shap"),
     "staunch_training.selection": ("training/test_train.py", "which candidate is published, and why"),
     "staunch_training.types": ("training/onnx/test_model.py", "records without code"),
-    "staunch_server.errors": ("server/transport/test_guard.py", "each reason with code and details"),
-    "staunch_server.metrics": (
-        "tools/test_docs_pages.py",
-        "each metric by name; its counts where it is counted",
-    ),
-    "staunch_server.models.aliases": ("server/services/test_models.py", "moved, followed, refused"),
-    "staunch_server.models.lookup": ("server/services/test_models.py", "each way to name a version"),
-    "staunch_server.services.answer": (_LIVE, "each field of an answer, with and without a score"),
-    "staunch_server.services.request": (_LIVE, "each field of a request, right and wrong"),
     "staunch_server.transport.aio": (
         "server/transport/test_transport.py",
         "the same tests on both transports",

@@ -2,7 +2,8 @@
 
 - `shell`: the guard around two handlers on a real transport, without database or model;
 - `serve`: the real server, on loopback, with a real database of people;
-- `publish`: versions of a real small model in the test's store.
+- `publish`: versions of a real small model in the test's store;
+- `make`: the same as served versions, without a server or a database.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +14,7 @@ import pytest
 from tests.harness.databases import DatabaseFactory, TestDatabase, execute, own_postgres
 from tests.server.harness.outages import Fragile
 from tests.server.harness.running import Locked, Publish, Serve
+from tests.server.harness.served import MakeServed
 from tests.server.harness.shell import TRANSPORTS, StartShell
 from tests.server.small_models import TABLE
 
@@ -56,6 +58,12 @@ def store(tmp_path: Path) -> ModelStore:
 def publish(store: ModelStore) -> Publish:
     """Publishes a small model: `publish("churn", base=0.0, id_type="int64", alias="champion", ...)`."""
     return Publish(store)
+
+
+@pytest.fixture
+def make(publish: Publish) -> MakeServed:
+    """Makes a served version of a small real model; nothing of it reads a database."""
+    return MakeServed(publish)
 
 
 @pytest.fixture

@@ -1,43 +1,21 @@
 """What a served version does with rows: bands, slices, the view's own error."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from prometheus_client import CollectorRegistry
 from tests.server.harness.running import Publish
+from tests.server.harness.served import MakeServed
 
-from staunch_features.postgres.pool import Database
 from staunch_model_store.errors import ModelRefused
 from staunch_model_store.manifest import FEATURES_SQL, Thresholds
-from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore
-from staunch_server.metrics import Metrics
-from staunch_server.models.served import Served, view_of
-from staunch_server.models.view_health import CheckedView, Databases
+from staunch_server.models.served import view_of
 from staunch_server.types import RiskBand
 
-NOWHERE = "postgresql://reader@127.0.0.1:1/nothing"
 MEDIUM, HIGH = 0.1, 0.45
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Callable[..., Served]:
-    """Makes a served version of a small real model; nothing here reads a database."""
-
-    def make_one(**changes: Any) -> Served:
-        stored = Publish(ModelStore(tmp_path))(**changes)
-        pool = Database(NOWHERE, size=1)
-        view = CheckedView(view_of(stored), stored.manifest, Databases(pool, pool))
-        metrics = Metrics(CollectorRegistry()).model("churn@1")
-        model = LoadedModel.load(stored)
-        return Served(model, stored, view, metrics, max_batch_rows=32, query_timeout_s=5.0)
-
-    return make_one
 
 
 @pytest.mark.parametrize(
@@ -53,20 +31,18 @@ def make(tmp_path: Path) -> Callable[..., Served]:
     ],
 )
 def test_a_probability_at_a_threshold_belongs_to_the_band_above(
-    make: Callable[..., Served], probability: float, band: RiskBand
+    make: MakeServed, probability: float, band: RiskBand
 ) -> None:
     served = make(thresholds=Thresholds(medium=MEDIUM, high=HIGH, costs={}))
     assert served.band(probability) is band
 
 
-def test_without_thresholds_there_is_no_band(make: Callable[..., Served]) -> None:
+def test_without_thresholds_there_is_no_band(make: MakeServed) -> None:
     assert make(thresholds=None).band(0.99) is RiskBand.UNSPECIFIED
 
 
 @pytest.mark.parametrize("rows", [1, 64, 65, 1024, 1025, 3000])
-async def test_rows_have_the_same_scores_however_they_are_sliced(
-    make: Callable[..., Served], rows: int
-) -> None:
+async def test_rows_have_the_same_scores_however_they_are_sliced(make: MakeServed, rows: int) -> None:
     served = make()
     values = np.random.default_rng(1).uniform(-20, 80, (rows, len(served.columns)))
     scores = await served.score(values)
@@ -75,7 +51,7 @@ async def test_rows_have_the_same_scores_however_they_are_sliced(
     assert [scores.probabilities[row] for row in (0, rows // 2, rows - 1)] == alone
 
 
-def test_the_error_of_a_view_names_the_text_that_the_version_carries(make: Callable[..., Served]) -> None:
+def test_the_error_of_a_view_names_the_text_that_the_version_carries(make: MakeServed) -> None:
     error = make().view_error("for 7, feature a is null")
     assert error.file == f"churn@1/{FEATURES_SQL}"
     assert "for 7, feature a is null" in str(error)

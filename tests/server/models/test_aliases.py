@@ -1,0 +1,114 @@
+"""What aliases point at in a real store, and that trouble with the disk changes nothing."""
+
+import hashlib
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.server.harness.running import Publish
+
+from staunch_model_store.errors import ModelNotFound, ModelRefused
+from staunch_model_store.store import ModelStore
+from staunch_server.models.aliases import Target, Targets, digest, read_targets
+from staunch_server.models.problems import Problems
+from staunch_server.types import Alias, Version
+
+CHAMPION, SAFE = Alias("churn", "champion"), Alias("churn", "safe")
+LOYAL = Alias("loyal", "champion")
+
+
+@pytest.fixture
+def problems() -> Problems:
+    return Problems()
+
+
+@pytest.fixture
+def last(publish: Publish, store: ModelStore, problems: Problems) -> Targets:
+    """What was read of three aliases of two models."""
+    publish(alias="safe")
+    publish(base=1.0)
+    publish("loyal")
+    return read_targets(store, {}, problems)
+
+
+def test_each_alias_has_the_number_and_the_digest_of_its_version(last: Targets, store: ModelStore) -> None:
+    assert {alias: target.number for alias, target in last.items()} == {CHAMPION: 2, SAFE: 1, LOYAL: 1}
+    for alias, target in last.items():
+        assert target.digest == store.read(alias.name, target.number).digest
+
+
+def test_the_digest_is_that_of_the_manifest_on_the_disk(last: Targets, store: ModelStore) -> None:
+    file = store.root / "churn" / "versions" / "2" / "manifest.json"
+    assert digest(store, Version("churn", 2)) == f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
+    file.write_bytes(file.read_bytes() + b"\n")
+    assert digest(store, Version("churn", 2)) != last[CHAMPION].digest
+
+
+@pytest.mark.usefixtures("last")
+def test_a_version_without_a_readable_manifest_has_no_digest(store: ModelStore, problems: Problems) -> None:
+    (store.root / "churn" / "versions" / "2" / "manifest.json").unlink()
+    with pytest.raises(ModelRefused):
+        digest(store, Version("churn", 2))
+    with pytest.raises(ModelNotFound):
+        digest(store, Version("churn", 9))
+    # Following the alias, the server loads the version, and the load says what is wrong with it.
+    assert read_targets(store, {}, problems)[CHAMPION] == Target(2, "")
+
+
+def test_a_moved_and_a_dropped_alias_are_read_anew(
+    last: Targets, store: ModelStore, problems: Problems
+) -> None:
+    store.set_alias("churn", "champion", 1)
+    assert read_targets(store, last, problems) == {**last, CHAMPION: last[SAFE]}
+    file = store.root / "churn" / "aliases.json"
+    file.write_text('{"format": 1, "aliases": {"safe": {"version": 1}}}')
+    assert read_targets(store, last, problems).keys() == {SAFE, LOYAL}
+
+
+def test_aliases_that_cannot_be_read_keep_their_targets_and_are_reported_once(
+    last: Targets, store: ModelStore, problems: Problems, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="staunch.models")
+    file = store.root / "churn" / "aliases.json"
+    good = file.read_bytes()
+    file.write_text("{")
+    assert read_targets(store, last, problems) == read_targets(store, last, problems) == last
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "churn/aliases.json: cannot be read, so nothing changes" in caplog.text
+    file.write_bytes(good)
+    assert read_targets(store, last, problems) == last
+    assert caplog.records[-1].getMessage() == "churn/aliases.json: well again"
+
+
+def test_unreadable_aliases_of_one_model_do_not_hold_up_another(
+    last: Targets, store: ModelStore, publish: Publish, problems: Problems
+) -> None:
+    (store.root / "churn" / "aliases.json").write_text("{")
+    publish("loyal", base=1.0)
+    found = read_targets(store, last, problems)
+    assert (found[LOYAL].number, found[CHAMPION], found[SAFE]) == (2, last[CHAMPION], last[SAFE])
+
+
+def test_a_store_or_a_model_that_is_gone_changes_nothing(
+    last: Targets, store: ModelStore, problems: Problems
+) -> None:
+    (store.root / "churn" / "aliases.json").unlink()
+    assert read_targets(store, last, problems) == last
+    shutil.rmtree(store.root / "churn")
+    assert read_targets(store, last, problems) == last
+    shutil.rmtree(store.root)
+    assert read_targets(store, last, problems) == last
+
+
+def test_a_store_that_cannot_be_listed_changes_nothing_and_is_reported(
+    last: Targets, problems: Problems, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(ModelStore):
+        """A store on a disk that fails."""
+
+        def names(self) -> list[str]:
+            raise OSError(5, "Input/output error")
+
+    assert read_targets(Broken(Path("/nowhere")), last, problems) == last
+    assert "store: cannot be read, so nothing changes" in caplog.text

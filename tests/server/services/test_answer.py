@@ -1,0 +1,91 @@
+"""From a score to the messages that answer: times, bands, nulls and the version that computed it."""
+
+import math
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.server.harness.served import MakeServed
+
+from staunch.v1 import prediction_service_pb2 as pb
+from staunch_model_store.manifest import Thresholds
+from staunch_server.models.served import Served
+from staunch_server.services.answer import Answer, reference, respond, risk_band, set_value, timestamp
+from staunch_server.services.request import utc
+from staunch_server.types import RiskBand
+
+THRESHOLDS = Thresholds(medium=0.1, high=0.45, costs={})
+MOMENT = datetime(2026, 6, 1, 12, 0, 0, 123_456, tzinfo=UTC)
+VALUES = np.array([1.0, math.nan, 10.0])
+
+
+@pytest.fixture
+def served(make: MakeServed) -> Served:
+    return make(thresholds=THRESHOLDS)
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_a_time_is_exact_to_the_microsecond_both_ways(when: datetime) -> None:
+    made = timestamp(when)
+    assert utc(made) == when
+    assert made.ToDatetime(UTC) == when
+    assert 0 <= made.nanos < 1_000_000_000
+
+
+@pytest.mark.parametrize("band", RiskBand)
+def test_a_band_has_the_contracts_number(band: RiskBand) -> None:
+    assert pb.RiskBand.Name(int(band)) == f"RISK_BAND_{band.name}"
+
+
+def test_the_contract_has_no_other_band() -> None:
+    assert sorted(pb.RiskBand.values()) == sorted(map(int, RiskBand))
+
+
+@pytest.mark.parametrize(
+    ("probability", "band"),
+    [
+        (0.0999, pb.RISK_BAND_LOW),
+        (0.1, pb.RISK_BAND_MEDIUM),
+        (0.45, pb.RISK_BAND_HIGH),
+        (math.nan, pb.RISK_BAND_UNSPECIFIED),
+    ],
+)
+def test_a_probability_has_its_band(served: Served, probability: float, band: pb.RiskBand.ValueType) -> None:
+    assert risk_band(served, probability) == band
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 1.5, -1e308, 5e-324, math.inf])
+def test_a_value_is_set_bit_for_bit(value: float) -> None:
+    message = pb.FeatureValue()
+    set_value(message, value)
+    assert message.WhichOneof("kind") == "number"
+    assert (message.number, math.copysign(1, message.number)) == (value, math.copysign(1, value))
+
+
+def test_nan_is_a_value_without_a_kind() -> None:
+    message = pb.FeatureValue()
+    set_value(message, math.nan)
+    assert message.WhichOneof("kind") is None
+
+
+def test_an_answer_names_its_version_and_its_moment(served: Served) -> None:
+    response = respond(served, Answer(VALUES, 0.25, MOMENT), include=False)
+    assert (response.probability, response.risk_band) == (0.25, pb.RISK_BAND_MEDIUM)
+    assert response.model == reference(served)
+    assert (response.model.name, response.model.version) == ("churn", 1)
+    assert response.model.digest == served.digest
+    assert response.as_of_time.ToDatetime(UTC) == MOMENT
+    assert not response.features
+
+
+def test_an_answer_to_given_features_has_no_moment(served: Served) -> None:
+    assert not respond(served, Answer(VALUES, 0.25, None), include=False).HasField("as_of_time")
+
+
+def test_what_it_was_computed_from_is_included_if_asked_for_null_too(served: Served) -> None:
+    response = respond(served, Answer(VALUES, 0.25, MOMENT), include=True)
+    assert response.features.keys() == {"a", "b", "hours"}
+    assert (response.features["a"].number, response.features["hours"].number) == (1.0, 10.0)
+    assert response.features["b"].WhichOneof("kind") is None
