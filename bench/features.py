@@ -30,6 +30,7 @@ import uvloop
 import staunch_sql
 from staunch_features.checks.execution import QueryPlan, explain
 from staunch_features.postgres.connection import Connection, connect
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.migrations import migrate
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, load_view, parse_view
@@ -85,15 +86,15 @@ class Reader:
 
     async def read(self, ids: Ids) -> None:
         """Fetches the rows of ids as of the end of the world."""
-        signature = await self.source.signature(TIMEOUT_S)
+        signature = await self.source.signature(Deadline.after(TIMEOUT_S))
         as_of = UNTIL if signature.uses_as_of else None
-        batch = await self.source.fetch(ids, as_of, timeout_s=TIMEOUT_S)
+        batch = await self.source.fetch(ids, as_of, deadline=Deadline.after(TIMEOUT_S))
         if not batch.found.any() or batch.problems:
             raise SystemExit(f"expected rows, got none or faulty ones: {batch.problems}")
 
     async def cpu_s(self) -> float:
         """CPU seconds that the backend has used."""
-        async with self.database.connection(TIMEOUT_S) as connection:
+        async with self.database.connection(Deadline.after(TIMEOUT_S)) as connection:
             return cpu_s_of(connection.get_server_pid())
 
     async def measure(self, draw: Callable[[], Ids], calls: int, into: Sample) -> None:
@@ -285,9 +286,9 @@ async def plans(reader: Reader, customers: int, draw: random.Random) -> list[str
         "| scans that are not index-only |",
         "|---|---|---|---|---|---|---|",
     ]
-    signature = await reader.source.signature(TIMEOUT_S)
+    signature = await reader.source.signature(Deadline.after(TIMEOUT_S))
     for ids in (1, 100, 10_000):
-        async with reader.database.connection(TIMEOUT_S) as connection:
+        async with reader.database.connection(Deadline.after(TIMEOUT_S)) as connection:
             await connection.execute("DISCARD PLANS")
             asked = scattered(draw, 1, customers, ids)()
             plan = await explain(connection, reader.source.view, signature, asked, UNTIL, timeout_s=TIMEOUT_S)
@@ -351,8 +352,8 @@ async def whole_base(server: EmbeddedPostgres, name: str, view: FeatureView) -> 
 async def decoding(reader: Reader, customers: int) -> str:
     """What taking 10,000 packed rows apart costs, alone and warm, in µs an id."""
     source, ids = reader.source, random.Random(2).sample(range(1, customers + 1), CHUNK)
-    signature = await source.signature(TIMEOUT_S)
-    async with reader.database.connection(TIMEOUT_S) as connection:
+    signature = await source.signature(Deadline.after(TIMEOUT_S))
+    async with reader.database.connection(Deadline.after(TIMEOUT_S)) as connection:
         (row,) = await connection.fetch(source._sql, sorted(ids), UNTIL)
 
     def unpack() -> None:

@@ -12,6 +12,13 @@ MIXES = {
     "wait_for": "can hide a cancellation in Python 3.11; use `async with deadline.timeout()`",
 }
 
+OWN_TIMEOUTS = {
+    "staunch_features.postgres.deadlines": "is where a deadline becomes a timeout",
+    "staunch_server.transport.guard": "how long a stream may idle begins anew, or ends, within the block",
+    "staunch_server.process.supervisor": "a pause between two starts: it promises nobody an end",
+}
+"""Who calls `asyncio.timeout` all the same; everybody else takes `deadline.timeout()`."""
+
 RESCHEDULES = {"staunch_server.transport.guard"}
 """Where the loop's time is asked for all the same: `asyncio.Timeout.reschedule` takes no other."""
 
@@ -32,6 +39,17 @@ def serving() -> list[str]:
 def test_nothing_that_serves_waits_by_another_clock() -> None:
     wrong = [(where, name) for module in serving() for name, where in calls(module) if name in MIXES]
     assert wrong == []
+
+
+def test_what_ends_in_time_ends_by_a_deadline() -> None:
+    takers = {
+        module
+        for module in serving()
+        for node in ast.walk(tree(module))
+        if (isinstance(node, ast.Attribute) and ast.unparse(node) == "asyncio.timeout")
+        or (isinstance(node, ast.ImportFrom) and "timeout" in [alias.name for alias in node.names])
+    }
+    assert takers == set(OWN_TIMEOUTS)
 
 
 def test_the_loops_time_is_asked_only_where_the_loop_wants_it() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_training.dataset import Dataset, ExtractSettings, extract
 from staunch_training.errors import BadFeatureValue, NotEnoughRows
@@ -54,7 +55,7 @@ async def test_rows_are_those_of_the_feature_source_at_their_date(shop: Any) -> 
     for date, moment in enumerate(plan.validation):
         here = rows.dates == date
         ids = [key for key, is_here in zip(rows.ids, here, strict=True) if is_here]
-        batch = await source.fetch(ids, moment, timeout_s=10)
+        batch = await source.fetch(ids, moment, deadline=Deadline.after(10))
         answers = await source.labels(shop.label(), ids, moment, timeout_s=10)
         assert batch.eligible.all()
         np.testing.assert_array_equal(batch.values, rows.values[here])

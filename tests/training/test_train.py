@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from staunch_features.postgres.deadlines import Deadline
 from staunch_model_store.errors import ModelRefused
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore
@@ -157,7 +158,7 @@ async def test_golden_rows_are_no_customers_rows(shop: Any, trained: Trained) ->
     golden = np.load(io.BytesIO(report.stored.files["golden.npz"]))["values"]
     source = shop.source(shop.view())
     for moment in report.plan.test:
-        batch = await source.fetch(list(range(1, 1501)), moment, timeout_s=10)
+        batch = await source.fetch(list(range(1, 1501)), moment, deadline=Deadline.after(10))
         real = {row.tobytes() for row in batch.values}
         assert not real & {row.tobytes() for row in golden}
 

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import numpy as np
 
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.progress import Progress
 from staunch_features.views.file import LabelText
 from staunch_features.views.source import FeatureSource
@@ -90,7 +91,7 @@ async def extract(
         NotEnoughRows: A side has too few rows with or without the label.
         FeatureError: The view or the label is at fault, or the database is away.
     """
-    signature = await source.signature(settings.timeout_s)
+    signature = await source.signature(Deadline.after(settings.timeout_s))
     moments = {side: plan.dates(side) if plan else (None,) for side in SIDES}
     ids = await _population(source, settings)
     extraction = _Extraction(source, label, moments, settings, progress)
@@ -153,10 +154,10 @@ class _Extraction:
         self._step("reading features", sum(map(len, self._moments.values())))
         ids = [key for key in self.known[moment] if side_of(self.groups[key], self._settings.seed) == side]
         kept: list[Id] = []
-        names = [column.name for column in (await self._source.signature(timeout_s)).features]
+        names = [column.name for column in (await self._source.signature(Deadline.after(timeout_s))).features]
         values = [np.empty((0, len(names)))]
         for chunk in _chunks(ids):
-            batch = await self._source.fetch(chunk, moment, timeout_s=timeout_s)
+            batch = await self._source.fetch(chunk, moment, deadline=Deadline.after(timeout_s))
             for row, problem in (_too_large(names, batch) | batch.problems).items():
                 raise BadFeatureValue(_bad_value_message(self._source, chunk[row], moment, problem))
             kept += [chunk[row] for row in np.flatnonzero(batch.eligible)]

@@ -13,6 +13,7 @@ import numpy as np
 
 from staunch_features.checks.data_span import data_span
 from staunch_features.checks.index_advice import index_advice
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.postgres.progress import Progress
 from staunch_features.views.file import FeatureView, LabelText
@@ -168,7 +169,7 @@ async def _read(
     database, slow = Database(reader_url, size=1), tuple[str, ...]()
     try:
         source = FeatureSource(database, view)
-        signature = await source.signature(settings.timeout_s)
+        signature = await source.signature(Deadline.after(settings.timeout_s))
         check_horizon(signature, label)
         # Before anything runs: what is named here explains a long wait, and why it ended.
         slow = await index_advice(database, view, signature, label, timeout_s=settings.timeout_s)

@@ -15,6 +15,7 @@ from staunch_cli.shared.errors import CommandError
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
 from staunch_cli.shared.simulated_world import end_of_world
 from staunch_cli.shared.view_lookup import feature_folders, label_folders
+from staunch_features.postgres.deadlines import Deadline
 
 if TYPE_CHECKING:
     from staunch_features.checks.findings import ViewCheck
@@ -182,7 +183,7 @@ async def _summarise(arguments: ViewArguments) -> "ViewSummary":
         pool = Database(urls.reader, size=1)
         try:
             as_of, timeout_s = arguments.as_of, arguments.timeout_s
-            signature = await FeatureSource(pool, view).signature(timeout_s)
+            signature = await FeatureSource(pool, view).signature(Deadline.after(timeout_s))
             if as_of is None and signature.uses_as_of:
                 as_of = _last_known_midnight(label, await end_of_world(urls, view, label, timeout_s))
             return await _summarise_in_time(pool, view, label, as_of, timeout_s)
@@ -206,7 +207,7 @@ async def _summarise_in_time(
     from staunch_features.views.source import FeatureSource
     from staunch_features.views.sql_errors import in_time
 
-    signature = await FeatureSource(pool, view).signature(timeout_s)
+    signature = await FeatureSource(pool, view).signature(Deadline.after(timeout_s))
     read_whole = await index_advice(pool, view, signature, label, timeout_s=timeout_s)
     span = await data_span(pool, view, datetime.now(UTC)) if as_of else None
     # Before the rows are read: a table that is read whole is why the reading may take as long as it is let.

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from staunch_features.checks.sample import draw
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView
 from staunch_features.views.source import FeatureSource
@@ -78,10 +79,10 @@ async def draw_in_time(
         TimeoutError: A statement took longer than that.
     """
     source = FeatureSource(database, view)
-    signature = await source.signature(timeout_s)
+    signature = await source.signature(Deadline.after(timeout_s))
     ids = await draw(database, view, signature.id_type, timeout_s=timeout_s)
 
     async def run(count: int) -> None:
-        await source.fetch(ids[:count], moment, timeout_s=timeout_s)
+        await source.fetch(ids[:count], moment, deadline=Deadline.after(timeout_s))
 
     return ids[: await ids_within_budget(len(ids), run, budget_s=budget_s)], len(ids)

@@ -37,6 +37,7 @@ from staunch_features.checks.notes import (
 from staunch_features.checks.tables import find_table
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.header import header_line
@@ -85,7 +86,7 @@ async def check_view(  # noqa: PLR0913 - what `staunch view check` asks, by name
     # why.
     now = datetime.now(UTC)
     source = FeatureSource(database, view)
-    signature = await source.signature(timeout_s)
+    signature = await source.signature(Deadline.after(timeout_s))
     moment = (as_of or now) if signature.uses_as_of else None
     read_whole = await index_advice(database, view, signature, label, timeout_s=timeout_s)
     for note in read_whole:
@@ -156,7 +157,7 @@ async def _run_sample(
             hint="see that its SQL names the right table and that the table is filled",
         )
     # What is wrong may show only where training reads: at past moments whose outcomes are known by now.
-    now = await source.fetch(ids, moment, timeout_s=timeout_s)
+    now = await source.fetch(ids, moment, deadline=Deadline.after(timeout_s))
     if moment is None:
         return _Sampled(ids, drawn, now, now, (), None)
     explained = ids[: _ids_to_explain(len(ids), drawn)]
@@ -164,7 +165,7 @@ async def _run_sample(
     span = await data_span(database, view, max(limits.until, moment))
     known = limits.until - outcome_delay(label) if label else moment
     past = max((probe.as_of for probe in probes), default=min(moment, known))
-    before = now if past == moment else await source.fetch(ids, past, timeout_s=timeout_s)
+    before = now if past == moment else await source.fetch(ids, past, deadline=Deadline.after(timeout_s))
     return _Sampled(ids, drawn, now, before, probes, span)
 
 
@@ -173,10 +174,10 @@ async def _measured(
 ) -> ViewCheck:
     """All but what is said of it in the end, and of the label."""
     view, timeout_s, moment = source.view, limits.timeout_s, sampled.now.as_of
-    signature = await source.signature(timeout_s)
+    signature = await source.signature(Deadline.after(timeout_s))
     explained = sampled.ids[: _ids_to_explain(len(sampled.ids), sampled.drawn)]
     # Given back before the timings, which take a connection of their own: the pool may have one alone.
-    async with database.connection(timeout_s) as connection:
+    async with database.connection(Deadline.after(timeout_s)) as connection:
         plan = await explain(connection, view, signature, explained, moment, timeout_s=timeout_s)
         vacuums = [note for scan in plan.scans for note in await _vacuum(connection, scan, timeout_s)]
         null_eligible = await _null_eligible(connection, view, signature, sampled.ids, moment, timeout_s)
@@ -253,7 +254,7 @@ async def _timings(
 
 async def _time(source: FeatureSource, ids: list[Id], moment: datetime | None, timeout_s: float) -> float:
     begun = time.perf_counter()
-    await source.fetch(ids, moment, timeout_s=timeout_s)
+    await source.fetch(ids, moment, deadline=Deadline.after(timeout_s))
     return time.perf_counter() - begun
 
 

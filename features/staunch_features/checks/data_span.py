@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 import staunch_sql
 from staunch_features.checks.tables import Table, declared_tables, time_column_error
 from staunch_features.errors import ViewError
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.sql_errors import view_errors
@@ -68,7 +69,7 @@ async def data_span(
         ViewError: A declared table or column is not there or tells no time.
         DatabaseUnavailable: The database is away.
     """
-    async with database.connection(timeout_s) as connection:
+    async with database.connection(Deadline.after(timeout_s)) as connection:
         tables = await declared_tables(connection, view, timeout_s=timeout_s)
     found = []
     for name, (table, columns) in zip(view.time_columns, tables, strict=True):
@@ -93,7 +94,7 @@ async def _span(  # noqa: PLR0913 - one query's parts
         column=quoted(column), table=table.sql, sampling=table.sampling(_SAMPLED_ROWS)
     )
     try:
-        async with database.connection(timeout_s) as connection:
+        async with database.connection(Deadline.after(timeout_s)) as connection:
             with view_errors(view, sql):
                 row = await connection.fetchrow(sql, now, timeout=timeout_s)
     except ViewError as error:

@@ -10,6 +10,7 @@ from typing import Any
 import staunch_sql
 from staunch_features.checks.tables import Table, find_table
 from staunch_features.postgres.connection import Connection
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.planner import nodes_in, planned_for_any
@@ -47,14 +48,14 @@ async def index_advice(
     """
     # The generic plan is the same for any ids at any moment.
     ids, moment = f"'{{}}'::{SQL_TYPES[signature.id_type]}[]", "'2000-01-01Z'::timestamptz"
-    async with database.connection(timeout_s) as connection:
+    async with database.connection(Deadline.after(timeout_s)) as connection:
         values = [ids, moment] if signature.uses_as_of else [ids]
         plans = [await planned_for_any(connection, view, view.statement, values, timeout_s=timeout_s)]
         if label is not None:
             sql = staunch_sql.query("views/read_labels").format(
                 ids=f"{SQL_TYPES[signature.id_type]}[]", statement=label.statement
             )
-            await check_label(connection, label, sql, signature.id_type, timeout_s=timeout_s)
+            await check_label(connection, label, sql, signature.id_type, deadline=Deadline.after(timeout_s))
             values = [ids, moment, moment, moment]
             plans.append(await planned_for_any(connection, label, sql, values, timeout_s=timeout_s))
         return whole_table_notes(await _read_whole(connection, plans, timeout_s))

@@ -16,6 +16,7 @@ import staunch_sql
 from staunch_features.checks.tables import Table, declared_tables, time_column_error
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView
 from staunch_features.views.source import FeatureSource
@@ -55,7 +56,7 @@ async def probe_tables(
     Raises:
         ViewError: A declared table or column is not there, or the view is at fault.
     """
-    async with database.connection(timeout_s) as connection:
+    async with database.connection(Deadline.after(timeout_s)) as connection:
         tables = await declared_tables(connection, view, timeout_s=timeout_s)
         middles = [
             [await _middle(connection, view, name, table, column, timeout_s) for column in columns]
@@ -105,10 +106,10 @@ async def _changed(
     timeout_s: float,
 ) -> tuple[str, ...]:
     source = FeatureSource(database, view)
-    before = await source.fetch(ids, as_of, timeout_s=timeout_s)
-    after = await FeatureSource(database, hidden).fetch(ids, as_of, timeout_s=timeout_s)
+    before = await source.fetch(ids, as_of, deadline=Deadline.after(timeout_s))
+    after = await FeatureSource(database, hidden).fetch(ids, as_of, deadline=Deadline.after(timeout_s))
     same = (before.values == after.values) | (np.isnan(before.values) & np.isnan(after.values))
-    names = [column.name for column in (await source.signature(timeout_s)).features]
+    names = [column.name for column in (await source.signature(Deadline.after(timeout_s))).features]
     changed = [name for name, equal in zip(names, same.all(axis=0), strict=True) if not equal]
     if not np.array_equal(before.eligible, after.eligible):
         changed.append("_eligible")

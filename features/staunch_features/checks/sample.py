@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import staunch_sql
 from staunch_features.errors import ViewError
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView
 from staunch_features.views.header import header_line
@@ -37,7 +38,7 @@ async def draw(
         statement=view.population,
         most=most,
     )
-    async with database.connection(timeout_s) as connection:
+    async with database.connection(Deadline.after(timeout_s)) as connection:
         with view_errors(view, sql):
             rows = await connection.fetch(sql, timeout=timeout_s)
     ids: list[Id] = [row["id"] for row in rows]

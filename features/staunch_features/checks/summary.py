@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from staunch_features.checks.notes import broken_promises
 from staunch_features.checks.sample import SAMPLE_IDS, draw
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureDoc, FeatureView, LabelText
 from staunch_features.views.source import FeatureSource
@@ -98,9 +99,9 @@ async def summarise(
     """
     # Broken promises are refused first: a spread over nulls that the header denies would say what is not so.
     source = FeatureSource(database, view)
-    signature = await source.signature(timeout_s)
+    signature = await source.signature(Deadline.after(timeout_s))
     ids = await draw(database, view, signature.id_type, most=most, timeout_s=timeout_s)
-    batch = await source.fetch(ids, as_of, timeout_s=timeout_s)
+    batch = await source.fetch(ids, as_of, deadline=Deadline.after(timeout_s))
     for broken in broken_promises(view, batch, ids):
         raise broken
     kept, truth = batch.eligible, None

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import staunch_sql
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.header import header_line
@@ -99,10 +100,10 @@ async def tables_read(
         DatabaseUnavailable: The database is away.
         TimeoutError: It took longer than that.
     """
-    signature = await FeatureSource(database, view).signature(timeout_s)
+    signature = await FeatureSource(database, view).signature(Deadline.after(timeout_s))
     now = datetime.now(UTC)
     arguments: tuple[object, ...] = ([], now) if signature.uses_as_of else ([],)
-    async with database.connection(timeout_s) as connection:
+    async with database.connection(Deadline.after(timeout_s)) as connection:
         plan = await planned(connection, view, view.statement, arguments, timeout_s=timeout_s)
         found = set(tables_in(plan))
         if label:

@@ -1,6 +1,5 @@
 """Connections to PostgreSQL: how each one is set up, and what its failures mean."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from types import MappingProxyType
@@ -9,6 +8,7 @@ from typing import TypeAlias
 import asyncpg
 
 from staunch_features.errors import DatabaseTooOld, DatabaseUnavailable
+from staunch_features.postgres.deadlines import Deadline
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 """A connection as asyncpg gives it."""
@@ -80,7 +80,7 @@ async def connect(
     """
     settings = {**_SETTINGS, "default_transaction_read_only": "on" if read_only else "off"}
     try:
-        async with asyncio.timeout(timeout_s):
+        async with Deadline.after(timeout_s).timeout():
             connection = await asyncpg.connect(
                 url,
                 timeout=timeout_s,
@@ -90,7 +90,7 @@ async def connect(
                 max_cached_statement_lifetime=0,  # for ever: planning it again costs milliseconds
             )
     except TimeoutError as error:
-        raise DatabaseUnavailable(f"{place(url)} did not answer within {timeout_s:g} s") from error
+        raise DatabaseUnavailable(f"{place(url)} did not answer within {round(timeout_s, 3):g} s") from error
     except ValueError:
         # The reason and its cause quote the part that cannot be read, which may be the password.
         raise DatabaseUnavailable(

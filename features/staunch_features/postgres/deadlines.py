@@ -1,4 +1,4 @@
-"""Until when something may take: one clock for all of us."""
+"""Until when something may take: one moment that is handed on, and one clock for it."""
 
 import asyncio
 import time
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 class Deadline:
     """A moment until when something may take.
 
-    All time that is waited for is measured by `time.monotonic()`, here and nowhere else: the event loop has a
-    clock of its own (uvloop's stands still while the loop works), and mixing the two gives time away.
+    It is made once, where the promise begins, and rides along: who is given it may use what is left of it, or
+    hand on an earlier one. Moments to wait until are on the clock of `time.monotonic()` and never on the
+    event loop's own (uvloop's stands still while the loop works), since mixing the two gives time away.
 
     Attributes:
         at: The moment on that clock, in seconds.
@@ -26,6 +27,17 @@ class Deadline:
     def left(self) -> float:
         """Seconds until then; 0 or less once it is over."""
         return self.at - time.monotonic()
+
+    def left_or_raise(self) -> float:
+        """Seconds until then, more than 0: what cannot end in time is not begun.
+
+        Raises:
+            TimeoutError: It is over.
+        """
+        left_s = self.left()
+        if left_s <= 0:
+            raise TimeoutError("the time was over before this was begun")
+        return left_s
 
     def keep(self, share: float) -> "Deadline":
         """An earlier deadline, so that this share (0 to 1) of the time left is kept for what comes after."""

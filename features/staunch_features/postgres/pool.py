@@ -84,17 +84,18 @@ class Database:
         return self._in_use
 
     @asynccontextmanager
-    async def connection(self, timeout_s: float) -> AsyncIterator[Connection]:
+    async def connection(self, deadline: Deadline) -> AsyncIterator[Connection]:
         """Lends a connection: an idle one, or a new one.
 
         Args:
-            timeout_s: How long to wait for it. What is then asked of it needs its own timeout; what takes
+            deadline: Until when to wait for it. What is then asked of it needs its own timeout; what takes
                 none, such as the end of a transaction, gets the pool's default.
 
         Raises:
             DatabaseUnavailable: There is none in time, or the database goes away while it is lent.
+            TimeoutError: The deadline was over before.
         """
-        lent = await self._acquire(timeout_s)
+        lent = await self._acquire(deadline)
         self._in_use += 1
         sound = False
         try:
@@ -114,25 +115,25 @@ class Database:
         idle, self._idle = self._idle, []
         await asyncio.gather(*(hang_up(each.connection) for each in idle), *self._settling)
 
-    async def _acquire(self, timeout_s: float) -> _Pooled:
-        deadline = Deadline.after(timeout_s)
-        await self._take_slot(timeout_s)
+    async def _acquire(self, deadline: Deadline) -> _Pooled:
+        await self._take_slot(deadline)
         try:
             return self._take_idle() or await self._open(max(deadline.left(), 0))
         except BaseException:
             self._slots.release()
             raise
 
-    async def _take_slot(self, timeout_s: float) -> None:
+    async def _take_slot(self, deadline: Deadline) -> None:
+        left_s = deadline.left_or_raise()
         if not self._slots.locked():  # does not wait, so needs no timer, which would cost more than the rest
             await self._slots.acquire()
             return
         try:
-            async with asyncio.timeout(timeout_s):
+            async with deadline.timeout():
                 await self._slots.acquire()
         except TimeoutError as error:
             raise DatabaseUnavailable(
-                f"all {self.size} connections to {place(self._url)} were busy for {timeout_s:g} s"
+                f"all {self.size} connections to {place(self._url)} were busy for {round(left_s, 3):g} s"
             ) from error
 
     def _take_idle(self) -> _Pooled | None:

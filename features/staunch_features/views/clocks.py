@@ -12,6 +12,7 @@ import asyncpg
 import staunch_sql
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.views.clock_words import Name, References, references_in, references_in_expression
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.planner import planned, strings_in
@@ -27,7 +28,7 @@ async def refuse_clocks(
     sql: str,
     arguments: Sequence[object],
     *,
-    timeout_s: float,
+    deadline: Deadline,
 ) -> None:
     """Refuses a text that reads the clock or is random, also within the functions and views that it uses.
 
@@ -39,18 +40,19 @@ async def refuse_clocks(
         text: The view or label.
         sql: Its statement as it is sent.
         arguments: One for each parameter, none of them null.
-        timeout_s: How long each question may take, in seconds.
+        deadline: Until when all questions may take together.
 
     Raises:
         ViewError: It does; what, where, and the mend.
+        TimeoutError: The answers did not come in time.
     """
     own = references_in(text.statement)
     for line, clock in own.clocks:
         raise _refusal(text, line, clock, None)
-    plan = await planned(connection, text, sql, arguments, timeout_s=timeout_s)
+    plan = await planned(connection, text, sql, arguments, timeout_s=deadline.left_or_raise())
     shown = [references_in_expression(each) for each in dict.fromkeys(strings_in(plan))]
     calls = frozenset[Name]().union(*(each.calls for each in shown))
-    reached = await _reach(connection, own, calls, timeout_s)
+    reached = await _reach(connection, own, calls, deadline)
     for code in reached:
         if code.counts and code.clocks:
             raise _refusal(text, code.line_in(text), code.clocks[0], code.holder())
@@ -140,7 +142,7 @@ class _Code:
 
 
 async def _reach(
-    connection: Connection, own: References, shown: frozenset[Name], timeout_s: float
+    connection: Connection, own: References, shown: frozenset[Name], deadline: Deadline
 ) -> list[_Code]:
     """Finds what a text uses, what that uses, and so on, nearest first.
 
@@ -148,7 +150,7 @@ async def _reach(
         connection: Where to ask.
         own: What the text says.
         shown: The functions that its plan calls.
-        timeout_s: How long each question may take, in seconds.
+        deadline: Until when all questions may take together.
     """
     # Breadth first, so that what is refused is named by the shortest way to it, and each round asks once for
     # all. A function or view may be met twice, first through what does not count: then it is looked into
@@ -158,7 +160,7 @@ async def _reach(
     for calls, names in ((own.calls, own.names), (shown, frozenset[Name]())):
         users = [_Code.of_text(calls, names)]
         while users:
-            rows = await _find_used(connection, users, timeout_s)
+            rows = await _find_used(connection, users, deadline)
             found = [_as_used(row, users, {name.word for name in shown}) for row in rows]
             users = [code for code in found if code and _is_new(code, reached)]
             reached |= {(code.kind, code.oid): code for code in users}
@@ -166,7 +168,7 @@ async def _reach(
 
 
 async def _find_used(
-    connection: Connection, users: Sequence[_Code], timeout_s: float
+    connection: Connection, users: Sequence[_Code], deadline: Deadline
 ) -> list[asyncpg.Record]:
     calls = sorted({name for user in users for name in user.calls})
     names = sorted({name for user in users for name in user.names})
@@ -179,7 +181,7 @@ async def _find_used(
         [name.word for name in names],
         [oid for kind, oid in uses if kind == "function"],
         [oid for kind, oid in uses if kind == "view"],
-        timeout=timeout_s,
+        timeout=deadline.left_or_raise(),
     )
 
 

@@ -15,6 +15,7 @@ from asyncpg.types import Attribute
 import staunch_sql
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.views.clocks import refuse_clocks
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.header import header_line
@@ -39,23 +40,29 @@ _LABEL_PARAMETERS = 4
 _ID_TYPES = {"int8": "int64", "text": "text", "uuid": "uuid"}
 
 
-async def read_signature(connection: Connection, view: FeatureView, *, timeout_s: float) -> ViewSignature:
+async def read_signature(connection: Connection, view: FeatureView, *, deadline: Deadline) -> ViewSignature:
     """Asks the database what a view is; runs nothing of it.
+
+    Args:
+        connection: Where to ask.
+        view: The view.
+        deadline: Until when all questions may take together.
 
     Raises:
         ViewError: The text is no valid view: which rule it breaks, where, and the mend.
+        TimeoutError: The answers did not come in time.
     """
     with view_errors(view, view.statement):
-        statement = await connection.prepare(view.statement, timeout=timeout_s)
+        statement = await connection.prepare(view.statement, timeout=deadline.left_or_raise())
     # What writes cannot stand within a SELECT, so it is refused for what it is, before any right is asked.
     reading = staunch_sql.query("views/within_select").format(statement=view.statement)
     with view_errors(view, reading):
-        await connection.prepare(reading, timeout=timeout_s)
+        await connection.prepare(reading, timeout=deadline.left_or_raise())
     id_type, uses_as_of = _parameters(view, [p.name for p in statement.get_parameters()])
     columns = statement.get_attributes()
     _check_columns(view, columns, id_type)
     arguments: tuple[object, ...] = ([], datetime.now(UTC)) if uses_as_of else ([],)
-    await refuse_clocks(connection, view, view.statement, arguments, timeout_s=timeout_s)
+    await refuse_clocks(connection, view, view.statement, arguments, deadline=deadline)
     features = _features(view, columns[1:])
     return ViewSignature(
         id_type=id_type,
@@ -68,7 +75,7 @@ async def read_signature(connection: Connection, view: FeatureView, *, timeout_s
 
 
 async def check_label(
-    connection: Connection, label: LabelText, sql: str, id_type: str, *, timeout_s: float
+    connection: Connection, label: LabelText, sql: str, id_type: str, *, deadline: Deadline
 ) -> None:
     """Refuses a label that is no label: its columns, and what reads the clock; runs nothing of it.
 
@@ -77,17 +84,18 @@ async def check_label(
         label: The label.
         sql: Its statement as it is sent, with the four parameters of a label.
         id_type: The type of the view's ids.
-        timeout_s: How long each question may take, in seconds.
+        deadline: Until when all questions may take together.
 
     Raises:
         ViewError: What was expected and what the statement returns or calls.
+        TimeoutError: The answers did not come in time.
     """
     with view_errors(label, sql):
-        statement = await connection.prepare(sql, timeout=timeout_s)
+        statement = await connection.prepare(sql, timeout=deadline.left_or_raise())
     _check_label_parameters(label, len(statement.get_parameters()))
     _check_label_columns(label, statement.get_attributes(), id_type)
     now = datetime.now(UTC)
-    await refuse_clocks(connection, label, sql, ([], now, now, now), timeout_s=timeout_s)
+    await refuse_clocks(connection, label, sql, ([], now, now, now), deadline=deadline)
 
 
 def check_horizon(signature: ViewSignature, label: LabelText) -> None:

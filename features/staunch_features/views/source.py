@@ -40,11 +40,11 @@ class FeatureSource:
         self._sql = ""
         self._not_nullable = np.empty(0, dtype=np.bool_)  # which features must not be null
 
-    async def signature(self, timeout_s: float) -> ViewSignature:
+    async def signature(self, deadline: Deadline) -> ViewSignature:
         """Reads what the view takes and gives from the prepared statement; asks the database once.
 
         Args:
-            timeout_s: How long the database may take, in seconds.
+            deadline: Until when connection and questions may take together.
 
         Raises:
             ViewError: The text is no valid view.
@@ -52,22 +52,23 @@ class FeatureSource:
             TimeoutError: It took longer than that.
         """
         if self._signature is None:
-            async with self._database.connection(timeout_s) as connection:
-                signature = await read_signature(connection, self.view, timeout_s=timeout_s)
+            # Both: asyncpg may ask more than once for one statement, each time with the whole of its timeout.
+            async with self._database.connection(deadline) as connection, deadline.timeout():
+                signature = await read_signature(connection, self.view, deadline=deadline)
                 sql = _pack(self.view, signature)
                 with view_errors(self.view, sql):
-                    await connection.prepare(sql, timeout=timeout_s)
+                    await connection.prepare(sql, timeout=deadline.left_or_raise())
             self._not_nullable = np.array([not column.nullable for column in signature.features])
             self._sql, self._signature = sql, signature
         return self._signature
 
-    async def fetch(self, ids: Sequence[Id], as_of: datetime | None, *, timeout_s: float) -> FeatureBatch:
+    async def fetch(self, ids: Sequence[Id], as_of: datetime | None, *, deadline: Deadline) -> FeatureBatch:
         """Reads the features of many ids in one statement. Cancelling the task cancels the query.
 
         Args:
             ids: Canonical ids (see `canonical_id`), in any order, duplicates allowed.
             as_of: The moment; None is the moment the query is sent. None for a view without as-of time.
-            timeout_s: How long connection and query may take together, in seconds.
+            deadline: Until when connection and query may take together.
 
         Raises:
             ValueError: An as-of time for a view that has none.
@@ -76,17 +77,16 @@ class FeatureSource:
             DatabaseUnavailable: The database is away.
             TimeoutError: The rows did not come in time.
         """
-        deadline = Deadline.after(timeout_s)
-        signature = await self.signature(timeout_s)
+        signature = await self.signature(deadline)
         if as_of is not None and not signature.uses_as_of:
             raise ValueError(f"expected no as-of time: view {self.view.name} has none, got {as_of}")
-        async with self._database.connection(_time_left(deadline)) as connection:
+        async with self._database.connection(deadline) as connection:
             arguments: list[Any] = [_in_key_order(ids)]
             if signature.uses_as_of:
                 as_of = as_of or datetime.now(UTC)
                 arguments.append(as_of)
             with view_errors(self.view, self._sql):
-                rows = await connection.fetch(self._sql, *arguments, timeout=_time_left(deadline))
+                rows = await connection.fetch(self._sql, *arguments, timeout=deadline.left_or_raise())
         returned, matrix = rows[0]
         return _unpack(self.view, signature, ids, as_of, returned or [], matrix, self._not_nullable)
 
@@ -95,18 +95,19 @@ class FeatureSource:
 
         Args:
             chunk: How many ids at a time.
-            timeout_s: How long one chunk may take, in seconds.
+            timeout_s: How long one chunk may take, and what comes before the first, in seconds.
 
         Raises:
             ViewError: The population's SQL is at fault.
             DatabaseUnavailable: The database is away.
         """
-        id_type = (await self.signature(timeout_s)).id_type
+        deadline = Deadline.after(timeout_s)
+        id_type = (await self.signature(deadline)).id_type
         sql = staunch_sql.query("views/read_population").format(
             cast=f"::{SQL_TYPES[id_type]}" + ("::text" if id_type == "uuid" else ""),
             statement=self.view.population,
         )
-        async with self._database.connection(timeout_s) as connection, connection.transaction(readonly=True):
+        async with self._database.connection(deadline) as connection, connection.transaction(readonly=True):
             with view_errors(self.view, sql):
                 cursor = await connection.cursor(sql, timeout=timeout_s)
                 while rows := await cursor.fetch(chunk, timeout=timeout_s):
@@ -121,19 +122,20 @@ class FeatureSource:
             label: The label; its header says where the outcome window lies.
             ids: Canonical ids, in any order, duplicates allowed.
             as_of: The moment; None for a view without as-of time.
-            timeout_s: How long the query may take, in seconds.
+            timeout_s: How long the query may take, and what comes before it, in seconds.
 
         Raises:
             ViewError: The label is at fault.
             DatabaseUnavailable: The database is away.
             TimeoutError: The labels did not come in time.
         """
-        id_type = (await self.signature(timeout_s)).id_type
+        deadline = Deadline.after(timeout_s)  # of all that is asked before; the query has its own time
+        id_type = (await self.signature(deadline)).id_type
         sql = staunch_sql.query("views/read_labels").format(
             ids=f"{SQL_TYPES[id_type]}[]", statement=label.statement
         )
-        async with self._database.connection(timeout_s) as connection:
-            await check_label(connection, label, sql, id_type, timeout_s=timeout_s)
+        async with self._database.connection(deadline) as connection:
+            await check_label(connection, label, sql, id_type, deadline=deadline)
             window = outcome_window(label, as_of)
             with view_errors(label, sql):
                 rows = await connection.fetch(
@@ -156,14 +158,6 @@ def outcome_window(label: LabelText, as_of: datetime | None) -> tuple[datetime |
 def _in_key_order(ids: Sequence[Id]) -> list[Id]:
     """Each id once, sorted: neighbours share index pages, which saves a quarter of the time of 10,000."""
     return sorted(cast("set[int]", set(ids)))  # one type or the other, never both
-
-
-def _time_left(deadline: Deadline) -> float:
-    """Returns the seconds left, or raises TimeoutError: a query that cannot end in time is not sent."""
-    left_s = deadline.left()
-    if left_s <= 0:
-        raise TimeoutError("the time for reading features was over before the query was sent")
-    return left_s
 
 
 def _pack(view: FeatureView, signature: ViewSignature) -> str:

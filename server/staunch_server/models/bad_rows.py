@@ -50,7 +50,7 @@ class _Search:
 
     async def fetch(self, ids: Sequence[Id]) -> FeatureBatch:
         try:
-            return await self._source.fetch(ids, self._as_of, timeout_s=self._deadline.left())
+            return await self._source.fetch(ids, self._as_of, deadline=self._deadline)
         except ViewError as error:
             if not ids or not is_data_error(error) or self._queries_left == 0:
                 raise

@@ -63,7 +63,7 @@ class CheckedView:
         if self.checked:
             return
         try:
-            _compare(self._view.file, self._manifest, await self._interactive.signature(deadline.left()))
+            _compare(self._view.file, self._manifest, await self._interactive.signature(deadline))
         except ViewError as error:
             self.on_outcome(error)
             raise

@@ -4,12 +4,13 @@ from tests.features.checks.visits import vacuum
 from tests.features.churn.histories import MOMENTS, crowd, write
 
 from staunch_features.checks.execution import Scan, explain
+from staunch_features.postgres.deadlines import Deadline
 
 
 async def scans_of(churn, ids, t) -> dict[str, Scan]:
     """How the churn view reads each of the tables that grow with the customers."""
-    signature = await churn.source.signature(5)
-    async with churn.database.connection(5) as connection:
+    signature = await churn.source.signature(Deadline.after(5))
+    async with churn.database.connection(Deadline.after(5)) as connection:
         plan = await explain(connection, churn.source.view, signature, ids, t, timeout_s=10)
     grown = {f"staunch.{table}" for table in churn.source.view.time_columns}
     scans = [scan for scan in plan.scans if scan.table in grown]

@@ -5,6 +5,7 @@ import pytest
 from staunch_features.checks.index_advice import BIG_TABLE_ROWS, index_advice, whole_table_notes
 from staunch_features.checks.tables import Table
 from staunch_features.postgres.connection import connect
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import parse_label, parse_view
 from staunch_features.views.source import FeatureSource
@@ -87,7 +88,7 @@ def view(statement: str):
 
 async def advised(database, statement: str, label=None) -> list[str]:
     text = view(statement)
-    signature = await FeatureSource(database, text).signature(5)
+    signature = await FeatureSource(database, text).signature(Deadline.after(5))
     return list(await index_advice(database, text, signature, label, timeout_s=5))
 
 

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from staunch_features.checks.tables import Table, find_table, tables_read
+from staunch_features.postgres.deadlines import Deadline
 
 
 async def test_a_table_is_found_with_its_columns_and_about_its_rows(clients):
-    async with clients.database.connection(5) as connection:
+    async with clients.database.connection(Deadline.after(5)) as connection:
         table = await find_table(connection, "visits", timeout_s=5)
         assert await find_table(connection, "absent", timeout_s=5) is None
     assert (table.schema, table.name, table.root, table.kind) == ("public", "visits", "public.visits", "r")

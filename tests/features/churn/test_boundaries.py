@@ -14,6 +14,8 @@ from tests.features.churn.histories import (
     write,
 )
 
+from staunch_features.postgres.deadlines import Deadline
+
 # feature -> (days of its window, the table, what an event must look like to be counted)
 WINDOWS = {
     "payments_90d": (90, "transactions", {"kind": "payment"}),
@@ -48,8 +50,8 @@ def event(history: History, table: str, at: datetime, **changed) -> None:
 
 
 async def value(churn, history: History, t: datetime, name: str) -> float:
-    batch = await churn.source.fetch([history.customer_id], t, timeout_s=10)
-    names = [column.name for column in (await churn.source.signature(5)).features]
+    batch = await churn.source.fetch([history.customer_id], t, deadline=Deadline.after(10))
+    names = [column.name for column in (await churn.source.signature(Deadline.after(5))).features]
     return batch.values[0, names.index(name)]
 
 
@@ -63,8 +65,10 @@ async def test_a_window_is_open_at_its_start_and_closed_at_its_end(churn, name, 
     for history, at in zip(some, times, strict=True):
         event(history, table, at, **what)
     await write(churn.owner, *some)
-    batch = await churn.source.fetch([history.customer_id for history in some], t, timeout_s=10)
-    names = [column.name for column in (await churn.source.signature(5)).features]
+    batch = await churn.source.fetch(
+        [history.customer_id for history in some], t, deadline=Deadline.after(10)
+    )
+    names = [column.name for column in (await churn.source.signature(Deadline.after(5))).features]
     counted = (batch.values[:, names.index(name)] > 0).tolist()
     assert counted == [False, False, True, True, True, False]
 
@@ -165,5 +169,5 @@ async def test_a_customer_with_nothing_is_known_and_not_eligible(churn):
     for table in ("customer_addresses", "subscriptions", "subscription_terms"):
         history.tables[table].clear()
     await write(churn.owner, history)
-    batch = await churn.source.fetch([history.customer_id], t, timeout_s=10)
+    batch = await churn.source.fetch([history.customer_id], t, deadline=Deadline.after(10))
     assert (batch.found[0], batch.eligible[0], batch.problems) == (True, False, {})

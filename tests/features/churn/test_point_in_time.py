@@ -21,6 +21,8 @@ from tests.features.churn.histories import (
     write,
 )
 
+from staunch_features.postgres.deadlines import Deadline
+
 moments = st.sampled_from(MOMENTS)
 few = settings(max_examples=settings.default.max_examples // 3)
 
@@ -42,7 +44,7 @@ KEYS = {
 
 async def seen(churn, history: History, t) -> bytes:
     """The features as bytes: equal only if every bit is."""
-    batch = await churn.source.fetch([history.customer_id], t, timeout_s=10)
+    batch = await churn.source.fetch([history.customer_id], t, deadline=Deadline.after(10))
     return batch.values.tobytes() + batch.eligible.tobytes() + batch.found.tobytes()
 
 
@@ -225,7 +227,9 @@ async def test_erasing_a_customer_after_t_changes_nothing_at_t_and_ends_eligibil
         "UPDATE staunch.customers SET erased_at = $2 WHERE customer_id = $1", history.customer_id, later
     )
     assert await seen(churn, history, t) == before
-    assert not (await churn.source.fetch([history.customer_id], later, timeout_s=10)).eligible[0]
+    assert not (await churn.source.fetch([history.customer_id], later, deadline=Deadline.after(10))).eligible[
+        0
+    ]
 
 
 def columns_from(churn, signature, table: str) -> list[int]:
@@ -246,15 +250,15 @@ def columns_from(churn, signature, table: str) -> list[int]:
 async def test_a_row_of_one_table_changes_no_feature_of_the_others(churn, added, kept, data, t):
     history = data.draw(histories(t))
     await write(churn.owner, history)
-    signature = await churn.source.signature(5)
+    signature = await churn.source.signature(Deadline.after(5))
     mine, others = columns_from(churn, signature, added), columns_from(churn, signature, kept)
-    before = await churn.source.fetch([history.customer_id], t, timeout_s=10)
+    before = await churn.source.fetch([history.customer_id], t, deadline=Deadline.after(10))
     make = {"support_tickets": ticket, "transactions": transaction}[added]
     extra = History(history.customer_id)
     for number in range(3):
         data.draw(st.composite(make)(extra, t, 200 + number))
     await write(churn.owner, extra)
-    after = await churn.source.fetch([history.customer_id], t, timeout_s=10)
+    after = await churn.source.fetch([history.customer_id], t, deadline=Deadline.after(10))
     unchanged = [place for place in range(len(signature.features)) if place not in mine]
     assert set(others) <= set(unchanged)
     assert before.values[:, unchanged].tobytes() == after.values[:, unchanged].tobytes()
@@ -276,7 +280,7 @@ async def test_a_ticket_about_the_cancellation_itself_changes_nothing(churn, dat
 async def test_the_same_moment_asked_later_gives_the_same_bits(churn, data, t):
     history = data.draw(histories(t))
     await write(churn.owner, history)
-    now = await churn.source.fetch([history.customer_id], None, timeout_s=10)
+    now = await churn.source.fetch([history.customer_id], None, deadline=Deadline.after(10))
     assert now.as_of is not None
     assert (await seen(churn, history, now.as_of)).startswith(now.values.tobytes())
 
@@ -315,6 +319,8 @@ async def test_known_the_moment_it_is_recorded(churn):
         recorded_at=t,
     )
     await write(churn.owner, history)
-    batch = await churn.source.fetch([history.customer_id], t, timeout_s=10)
+    batch = await churn.source.fetch([history.customer_id], t, deadline=Deadline.after(10))
     assert batch.found[0]
-    assert not (await churn.source.fetch([history.customer_id], t - MICROSECOND, timeout_s=10)).found[0]
+    assert not (
+        await churn.source.fetch([history.customer_id], t - MICROSECOND, deadline=Deadline.after(10))
+    ).found[0]

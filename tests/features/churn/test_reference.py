@@ -9,14 +9,17 @@ from hypothesis import strategies as st
 from tests.features.churn.histories import DAY, MOMENTS, History, histories, write
 from tests.features.churn.reference import features, label
 
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.views.source import outcome_window
 
 moments = st.sampled_from(MOMENTS)
 
 
 async def assert_equals_reference(churn, some: list[History], t) -> None:
-    signature = await churn.source.signature(5)
-    batch = await churn.source.fetch([history.customer_id for history in some], t, timeout_s=60)
+    signature = await churn.source.signature(Deadline.after(5))
+    batch = await churn.source.fetch(
+        [history.customer_id for history in some], t, deadline=Deadline.after(60)
+    )
     assert not batch.problems
     for row, history in enumerate(some):
         expected = features(history, t, churn.rules)

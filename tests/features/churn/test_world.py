@@ -8,6 +8,7 @@ import pytest
 from tests.features.churn.histories import FOREVER, TABLES, History
 from tests.features.churn.reference import features, label
 
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.views.source import outcome_window
 from staunch_local.simulation.world import write_world
 
@@ -51,8 +52,8 @@ async def test_every_feature_and_label_of_the_world_equals_the_reference(churn_o
     async with churn_on(world_database) as churn:
         ids = [key async for chunk in churn.source.population(100) for key in chunk]
         some = await read_histories(churn.owner, ids)
-        names = [column.name for column in (await churn.source.signature(5)).features]
-        batch = await churn.source.fetch(ids, t, timeout_s=10)
+        names = [column.name for column in (await churn.source.signature(Deadline.after(5))).features]
+        batch = await churn.source.fetch(ids, t, deadline=Deadline.after(10))
         assert batch.problems == {}
         assert batch.eligible.sum() > CUSTOMERS / 2
         labels = await churn.source.labels(churn.label, ids, t)
@@ -71,8 +72,8 @@ async def test_every_feature_and_label_of_the_world_equals_the_reference(churn_o
 async def test_most_features_differ_between_the_customers_of_the_world(churn_on, world_database):
     async with churn_on(world_database) as churn:
         ids = [key async for chunk in churn.source.population(1000) for key in chunk]
-        batch = await churn.source.fetch(ids, TIMES[-1], timeout_s=10)
-        names = [column.name for column in (await churn.source.signature(5)).features]
+        batch = await churn.source.fetch(ids, TIMES[-1], deadline=Deadline.after(10))
+        names = [column.name for column in (await churn.source.signature(Deadline.after(5))).features]
         values = batch.values[batch.eligible]
         constant = [name for place, name in enumerate(names) if len(np.unique(values[:, place])) == 1]
         # A subscriber is of age; few tickets are open at a time, in so small a world perhaps none.

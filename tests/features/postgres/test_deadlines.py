@@ -25,6 +25,13 @@ def test_a_deadline_that_is_over_has_nothing_left() -> None:
     assert Deadline(time.monotonic() - 5).left() <= -5
 
 
+def test_what_is_over_is_not_begun() -> None:
+    assert 59 < Deadline.after(60).left_or_raise() <= 60
+    for over_s in (0, 1):
+        with pytest.raises(TimeoutError, match="over before"):
+            Deadline(time.monotonic() - over_s).left_or_raise()
+
+
 @given(SECONDS, st.floats(0, 1))
 def test_keeping_a_share_leaves_the_rest_and_never_a_later_end(seconds: float, share: float) -> None:
     deadline = Deadline.after(seconds)

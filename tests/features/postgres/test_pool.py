@@ -15,6 +15,7 @@ from tests.harness.processes import family, frozen
 
 from staunch_features.errors import DatabaseUnavailable
 from staunch_features.postgres.connection import SETTLE_S, connect
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import MAX_AGE_S, Database
 from staunch_local.postgres.cluster import SUPERUSER
 from staunch_local.postgres.server import EmbeddedPostgres
@@ -29,12 +30,12 @@ async def pool(server: EmbeddedPostgres) -> AsyncIterator[Database]:
 
 
 async def _answer(pool: Database, timeout_s: float = 5) -> int:
-    async with pool.connection(timeout_s) as connection:
+    async with pool.connection(Deadline.after(timeout_s)) as connection:
         return await connection.fetchval("SELECT 42", timeout=timeout_s)
 
 
 async def _backend(pool: Database) -> int:
-    async with pool.connection(5) as connection:
+    async with pool.connection(Deadline.after(5)) as connection:
         return await connection.fetchval("SELECT pg_backend_pid()")
 
 
@@ -46,7 +47,7 @@ async def test_an_owner_may_write_and_a_read_only_pool_may_not(server: EmbeddedP
     await owner.execute("CREATE TEMPORARY TABLE scratch ()")
     await owner.close()
     pool = Database(server.owner_url, size=1)
-    async with pool.connection(5) as connection:
+    async with pool.connection(Deadline.after(5)) as connection:
         with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
             await connection.execute("CREATE TABLE public.scratch ()")
     await pool.close()
@@ -65,7 +66,11 @@ async def test_connections_are_reused_and_bounded(server: EmbeddedPostgres, pool
 
 
 async def test_a_busy_pool_says_so_in_time(pool: Database) -> None:
-    async with pool.connection(5), pool.connection(5), pool.connection(5):
+    async with (
+        pool.connection(Deadline.after(5)),
+        pool.connection(Deadline.after(5)),
+        pool.connection(Deadline.after(5)),
+    ):
         assert pool.in_use == 3
         started = time.monotonic()
         with pytest.raises(DatabaseUnavailable, match=r"all 3 connections .* were busy"):
@@ -74,14 +79,32 @@ async def test_a_busy_pool_says_so_in_time(pool: Database) -> None:
     assert pool.in_use == 0
 
 
+async def test_nothing_is_lent_to_whom_has_no_time_left(server: EmbeddedPostgres, pool: Database) -> None:
+    over = Deadline(time.monotonic() - 1)
+    for connections in (0, 1):  # neither a new one nor an idle one
+        with pytest.raises(TimeoutError, match="over before"):
+            async with pool.connection(over):
+                pytest.fail("lent")
+        assert (pool.in_use, await count_connections(server)) == (0, connections)
+        assert await _answer(pool) == 42
+
+
 async def test_who_gives_up_waiting_takes_no_slot_along(pool: Database) -> None:
-    async with pool.connection(5), pool.connection(5), pool.connection(5):
+    async with (
+        pool.connection(Deadline.after(5)),
+        pool.connection(Deadline.after(5)),
+        pool.connection(Deadline.after(5)),
+    ):
         waiting = [asyncio.create_task(_answer(pool)) for _ in range(5)]
         await asyncio.sleep(0)  # each comes as far as it can: there is no connection for it
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-    async with pool.connection(1), pool.connection(1), pool.connection(1):
+    async with (
+        pool.connection(Deadline.after(1)),
+        pool.connection(Deadline.after(1)),
+        pool.connection(Deadline.after(1)),
+    ):
         assert pool.in_use == 3
 
 
@@ -91,7 +114,7 @@ async def test_no_pooled_connection_ever_sets_or_resets(server: EmbeddedPostgres
     for _ in range(3):
         await _answer(pool)
     with pytest.raises(asyncpg.DivisionByZeroError):
-        async with pool.connection(5) as connection:
+        async with pool.connection(Deadline.after(5)) as connection:
             await connection.fetchval("SELECT 1 / 0")
     await _answer(pool)
     statements = [
@@ -104,14 +127,14 @@ async def test_no_pooled_connection_ever_sets_or_resets(server: EmbeddedPostgres
 async def test_an_error_in_sql_keeps_the_connection(pool: Database) -> None:
     backend = await _backend(pool)
     with pytest.raises(asyncpg.UndefinedTableError):
-        async with pool.connection(5) as connection:
+        async with pool.connection(Deadline.after(5)) as connection:
             await connection.fetch("SELECT * FROM nothing_of_this_name")
     assert await _backend(pool) == backend
 
 
 async def test_an_open_transaction_is_not_handed_on(server: EmbeddedPostgres, pool: Database) -> None:
     backend = await _backend(pool)
-    async with pool.connection(5) as connection:
+    async with pool.connection(Deadline.after(5)) as connection:
         await connection.execute("BEGIN")
     assert await _backend(pool) != backend
     await until_connections(server, 1)
@@ -123,7 +146,7 @@ async def test_cancelling_a_task_cancels_its_query_and_keeps_the_connection(
     backend = await _backend(pool)
 
     async def sleep() -> None:
-        async with pool.connection(5) as connection:
+        async with pool.connection(Deadline.after(5)) as connection:
             await connection.execute("SELECT pg_sleep(30)")
 
     task = asyncio.create_task(sleep())
@@ -139,7 +162,7 @@ async def test_a_query_over_its_time_is_a_timeout_and_is_cancelled(
     server: EmbeddedPostgres, pool: Database
 ) -> None:
     with pytest.raises(TimeoutError):
-        async with pool.connection(5) as connection:
+        async with pool.connection(Deadline.after(5)) as connection:
             await connection.fetch("SELECT pg_sleep(30)", timeout=0.1)
     await until_connections(server, 0, "state = 'active'", patience_s=1)
     assert await _answer(pool) == 42
@@ -147,7 +170,7 @@ async def test_a_query_over_its_time_is_a_timeout_and_is_cancelled(
 
 async def test_closing_leaves_no_connection(server: EmbeddedPostgres, pool: Database) -> None:
     await asyncio.gather(*(_answer(pool) for _ in range(3)))
-    async with pool.connection(5) as lent:
+    async with pool.connection(Deadline.after(5)) as lent:
         await pool.close()
         assert await lent.fetchval("SELECT 42") == 42
     await pool.close()
@@ -158,7 +181,7 @@ async def test_a_connection_that_is_given_up_does_not_outlive_its_pool(
     server: EmbeddedPostgres, pool: Database
 ) -> None:
     with pytest.raises(TimeoutError):
-        async with pool.connection(5) as connection:
+        async with pool.connection(Deadline.after(5)) as connection:
             await connection.fetch("SELECT pg_sleep(30)", timeout=0.1)
     await pool.close()
     await until_connections(server, 0)
@@ -194,7 +217,7 @@ async def ageing(server: EmbeddedPostgres, clock: Clock) -> AsyncIterator[Databa
 async def _backends(pool: Database) -> list[int]:
     """The processes that serve all connections of a pool, lent at once and given back in this order."""
     async with AsyncExitStack() as stack:
-        lent = [await stack.enter_async_context(pool.connection(5)) for _ in range(pool.size)]
+        lent = [await stack.enter_async_context(pool.connection(Deadline.after(5))) for _ in range(pool.size)]
         pids = [await each.fetchval("SELECT pg_backend_pid()") for each in lent]
     return pids[::-1]
 
@@ -202,7 +225,7 @@ async def _backends(pool: Database) -> list[int]:
 async def test_an_old_connection_works_on_while_lent_and_is_replaced_when_given_back(
     server: EmbeddedPostgres, clock: Clock, ageing: Database
 ) -> None:
-    async with ageing.connection(5) as connection:
+    async with ageing.connection(Deadline.after(5)) as connection:
         old = await connection.fetchval("SELECT pg_backend_pid()")
         clock.now_s = 10 * MAX_AGE_S
         assert await connection.fetchval("SELECT 42") == 42
@@ -240,9 +263,9 @@ async def _one_old_one_young(pool: Database, clock: Clock, *, old_first: bool) -
     """Gives two connections back, of which only one is old when it is 1,000 s; returns their processes."""
     async with AsyncExitStack() as last, AsyncExitStack() as first:
         clock.now_s = 0
-        old = await (first if old_first else last).enter_async_context(pool.connection(5))
+        old = await (first if old_first else last).enter_async_context(pool.connection(Deadline.after(5)))
         clock.now_s = 700
-        young = await (last if old_first else first).enter_async_context(pool.connection(5))
+        young = await (last if old_first else first).enter_async_context(pool.connection(Deadline.after(5)))
         pids = [await each.fetchval("SELECT pg_backend_pid()") for each in (old, young)]
     clock.now_s = 1000
     return pids[0], pids[1]
@@ -281,7 +304,7 @@ async def test_an_old_connection_that_cannot_be_replaced_leaves_its_place_free(
     server: EmbeddedPostgres, clock: Clock
 ) -> None:
     pool = Database(server.reader_url, size=1, clock=clock)
-    async with pool.connection(5):
+    async with pool.connection(Deadline.after(5)):
         clock.now_s = MAX_AGE_S
         server.stop()
     with pytest.raises(DatabaseUnavailable, match="cannot connect"):
@@ -296,7 +319,7 @@ async def test_a_replacement_that_cannot_be_had_in_a_second_is_nobodys_error(
 ) -> None:
     assert await _answer(ageing) == 42
     with frozen(server.pid, alone=True):  # it works on and opens none
-        async with ageing.connection(5):
+        async with ageing.connection(Deadline.after(5)):
             clock.now_s = MAX_AGE_S
         await asyncio.sleep(0)  # the replacement begins
         await ageing.close()  # and is waited for
@@ -305,7 +328,7 @@ async def test_a_replacement_that_cannot_be_had_in_a_second_is_nobodys_error(
 async def test_a_replacement_does_not_outlive_its_pool(
     server: EmbeddedPostgres, clock: Clock, ageing: Database
 ) -> None:
-    async with ageing.connection(5):
+    async with ageing.connection(Deadline.after(5)):
         clock.now_s = MAX_AGE_S
     await asyncio.sleep(0)  # the replacement begins
     await ageing.close()
@@ -378,7 +401,7 @@ async def test_a_database_that_dies_during_a_query_is_unavailable(
     server: EmbeddedPostgres, pool: Database
 ) -> None:
     async def sleep() -> None:
-        async with pool.connection(5) as connection:
+        async with pool.connection(Deadline.after(5)) as connection:
             await connection.execute("SELECT pg_sleep(30)")
 
     task = asyncio.create_task(sleep())
@@ -422,7 +445,7 @@ async def test_no_call_waits_for_a_frozen_database_longer_than_its_timeout(
 
 async def test_the_end_of_a_transaction_waits_for_no_frozen_database(server: EmbeddedPostgres) -> None:
     pool = Database(server.reader_url, size=3, default_timeout_s=0.5)
-    async with pool.connection(5) as connection:
+    async with pool.connection(Deadline.after(5)) as connection:
         transaction = connection.transaction()
         await transaction.start()
         with frozen(server.pid):
@@ -471,7 +494,7 @@ async def test_only_the_postmaster_frozen_stops_new_connections_alone(
     assert await _answer(pool) == 42
     with frozen(server.pid, alone=True):
         assert await _answer(pool, 1) == 42
-        async with pool.connection(1):
+        async with pool.connection(Deadline.after(1)):
             with pytest.raises(DatabaseUnavailable, match="did not answer within"):
                 await _answer(pool, 0.2)
     assert await _answer(pool) == 42

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from staunch_features.errors import ViewError
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.views.clock_words import references_in
 
 FROM = "FROM unnest($1::bigint[]) u(id) JOIN clients_bigint c ON c.id = u.id"
@@ -35,13 +36,13 @@ async def refusal(clients, b: str, joined: str = "") -> ViewError:
     """What a view is told whose third line gives the feature b."""
     source = clients.source(f"SELECT c.id, c.a,\n  {b} AS b\n{FROM}{joined}")
     with pytest.raises(ViewError) as caught:
-        await source.signature(5)
+        await source.signature(Deadline.after(5))
     assert caught.value.file == "clients.sql"
     return caught.value
 
 
 async def passes(clients, b: str, joined: str = "") -> None:
-    await clients.source(f"SELECT c.id, c.a,\n  {b} AS b\n{FROM}{joined}").signature(5)
+    await clients.source(f"SELECT c.id, c.a,\n  {b} AS b\n{FROM}{joined}").signature(Deadline.after(5))
 
 
 NOW = "date_part('epoch', now())"

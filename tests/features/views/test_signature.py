@@ -6,6 +6,7 @@ import hashlib
 import pytest
 
 from staunch_features.errors import ViewError
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.views.signature import check_horizon, features_digest
 from staunch_features.views.types import FeatureColumn
 
@@ -13,7 +14,7 @@ FROM = "FROM unnest($1::bigint[]) u(id) JOIN clients_bigint c ON c.id = u.id"
 
 
 async def signature(clients, statement: str | None = None, **options):
-    return await clients.source(statement, **options).signature(5)
+    return await clients.source(statement, **options).signature(Deadline.after(5))
 
 
 @pytest.mark.parametrize(("sql_type", "id_type"), [("bigint", "int64"), ("text", "text"), ("uuid", "uuid")])
@@ -179,10 +180,10 @@ async def test_every_mend_of_a_type_is_a_feature(clients, expression):
 async def test_a_view_that_was_refused_is_asked_again_and_not_remembered(clients):
     source = clients.source(f"SELECT c.id, c.a, l.b {FROM} JOIN later l ON true")
     with pytest.raises(ViewError, match="later"):
-        await source.signature(5)
+        await source.signature(Deadline.after(5))
     await clients.owner.execute("CREATE TABLE later AS SELECT 1::float8 AS b")
     await clients.owner.execute("GRANT SELECT ON later TO PUBLIC")
-    assert len((await source.signature(5)).features) == 2
+    assert len((await source.signature(Deadline.after(5))).features) == 2
     await clients.owner.execute("DROP TABLE later")
 
 

@@ -12,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.features.churn.histories import DAY, MOMENTS, crowd, write
 from tests.features.churn.reference import features
+from tests.harness.slow_links import slow_link
 
 from staunch_features.errors import DatabaseUnavailable, ViewError
+from staunch_features.postgres.connection import opened
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.source import FeatureSource, outcome_window
 from staunch_features.views.types import canonical_id
@@ -29,7 +32,9 @@ KEYS = {
 @pytest.mark.parametrize("id_type", KEYS)
 async def test_ids_of_every_type_come_back_in_the_order_asked(clients, id_type):
     first, second, third = KEYS[id_type]
-    batch = await clients.source(id_type=id_type).fetch([third, first, second], NOON, timeout_s=5)
+    batch = await clients.source(id_type=id_type).fetch(
+        [third, first, second], NOON, deadline=Deadline.after(5)
+    )
     assert batch.values.dtype == np.float64
     assert batch.values[:, 0].tolist() == [30, 10, 20]
     assert np.isnan(batch.values[:, 1]).tolist() == [True, False, False]
@@ -58,7 +63,7 @@ async def test_a_population_that_is_no_sql_is_blamed_where_it_stands(clients, po
 
 @given(ids=st.lists(st.sampled_from([1, 2, 3, 4, 5, 2**63 - 1]), max_size=12))
 async def test_order_and_duplicates_are_kept_and_unknown_ids_reported(clients, ids):
-    batch = await clients.source().fetch(ids, NOON, timeout_s=5)
+    batch = await clients.source().fetch(ids, NOON, deadline=Deadline.after(5))
     assert batch.found.tolist() == [key <= 3 for key in ids]
     assert np.array_equal(
         batch.values[:, 0], [10 * key if key <= 3 else np.nan for key in ids], equal_nan=True
@@ -72,13 +77,13 @@ async def test_one_id_gives_the_same_bits_as_many_in_any_order(churn):
     some = crowd(t, 300)
     await write(churn.owner, *some)
     ids = [history.customer_id for history in some]
-    many = await churn.source.fetch(ids, t, timeout_s=10)
+    many = await churn.source.fetch(ids, t, deadline=Deadline.after(10))
     assert many.found.all()
     for row, key in enumerate(ids):
-        alone = await churn.source.fetch([key], t, timeout_s=10)
+        alone = await churn.source.fetch([key], t, deadline=Deadline.after(10))
         assert alone.values.tobytes() == many.values[row].tobytes()
     order = Random(2).sample(range(len(ids)), len(ids))
-    again = await churn.source.fetch([ids[row] for row in order], t, timeout_s=10)
+    again = await churn.source.fetch([ids[row] for row in order], t, deadline=Deadline.after(10))
     assert again.values.tobytes() == many.values[order].tobytes()
 
 
@@ -87,10 +92,10 @@ async def test_a_customer_with_100_000_transactions_equals_the_reference(churn):
     (history,) = crowd(t, 1, transactions=100_000)
     await write(churn.owner, history)
     begun = time.monotonic()
-    batch = await churn.source.fetch([history.customer_id], t, timeout_s=30)
+    batch = await churn.source.fetch([history.customer_id], t, deadline=Deadline.after(30))
     assert time.monotonic() - begun < 5
     expected = features(history, t, churn.rules)
-    names = [column.name for column in (await churn.source.signature(5)).features]
+    names = [column.name for column in (await churn.source.signature(Deadline.after(5))).features]
     got = dict(zip(names, batch.values[0].tolist(), strict=True))
     wanted = [np.nan if expected[name] is None else expected[name] for name in names]
     assert list(got.values()) == pytest.approx(wanted, rel=1e-9, abs=1e-6, nan_ok=True)
@@ -98,7 +103,7 @@ async def test_a_customer_with_100_000_transactions_equals_the_reference(churn):
 
 async def test_an_absent_moment_is_the_moment_the_query_is_sent(clients):
     before = datetime.now(UTC)
-    batch = await clients.source().fetch([1], None, timeout_s=5)
+    batch = await clients.source().fetch([1], None, deadline=Deadline.after(5))
     assert before <= batch.as_of <= datetime.now(UTC)
 
 
@@ -106,15 +111,15 @@ async def test_a_view_without_dates_takes_no_moment(clients):
     source = clients.source(
         "SELECT c.id, c.a, c.b FROM unnest($1::bigint[]) u(id) JOIN clients_bigint c USING (id)"
     )
-    assert not (await source.signature(5)).uses_as_of
-    batch = await source.fetch([2], None, timeout_s=5)
+    assert not (await source.signature(Deadline.after(5))).uses_as_of
+    batch = await source.fetch([2], None, deadline=Deadline.after(5))
     assert (batch.as_of, batch.values.tolist(), batch.eligible.tolist()) == (None, [[20, 2]], [True])
     with pytest.raises(ValueError, match="no as-of time"):
-        await source.fetch([2], NOON, timeout_s=5)
+        await source.fetch([2], NOON, deadline=Deadline.after(5))
 
 
 async def test_no_ids_give_no_rows(clients):
-    batch = await clients.source().fetch([], NOON, timeout_s=5)
+    batch = await clients.source().fetch([], NOON, deadline=Deadline.after(5))
     assert (batch.values.shape, batch.found.shape, batch.eligible.shape) == ((0, 2), (0,), (0,))
 
 
@@ -130,13 +135,13 @@ async def test_no_ids_give_no_rows(clients):
     ],
 )
 async def test_a_row_that_breaks_the_views_promise_is_named_and_fails_alone(clients, expression, problem):
-    batch = await clients.source(a=expression).fetch([3, 1, 99], NOON, timeout_s=5)
+    batch = await clients.source(a=expression).fetch([3, 1, 99], NOON, deadline=Deadline.after(5))
     assert batch.problems == {1: problem}
     assert batch.values[0, 0] == 30
 
 
 async def test_a_row_outside_the_population_may_hold_anything(clients):
-    batch = await clients.source(a="nullif(c.a, 20)").fetch([2], NOON, timeout_s=5)
+    batch = await clients.source(a="nullif(c.a, 20)").fetch([2], NOON, deadline=Deadline.after(5))
     assert (batch.found[0], batch.eligible[0], batch.problems) == (True, False, {})
 
 
@@ -192,7 +197,7 @@ def test_what_is_no_id_is_refused(id_type, raw):
 async def test_an_expression_that_fails_with_its_rows_is_told_with_its_kind(clients, columns, message):
     source = clients.source(f"SELECT u.id, {columns}, 1::float8 AS b FROM unnest($1::bigint[]) u(id)")
     with pytest.raises(ViewError, match=message) as caught:
-        await source.fetch([3], None, timeout_s=5)
+        await source.fetch([3], None, deadline=Deadline.after(5))
     assert caught.value.file == "clients.sql"
 
 
@@ -211,7 +216,7 @@ async def test_an_expression_that_fails_with_its_rows_is_told_with_its_kind(clie
 )
 async def test_a_view_at_fault_with_its_rows_is_named(clients, statement, message):
     with pytest.raises(ViewError, match=message) as caught:
-        await clients.source(statement).fetch([3], None, timeout_s=5)
+        await clients.source(statement).fetch([3], None, deadline=Deadline.after(5))
     assert caught.value.file == "clients.sql"
 
 
@@ -221,7 +226,7 @@ SLOW = "(SELECT count(*) FROM generate_series(1, 10000000000) n WHERE n <> c.a):
 async def becomes(clients, active: int) -> bool:
     """Waits until so many of the reader's queries run in the database."""
     for _ in range(200):
-        async with clients.database.connection(5) as connection:
+        async with clients.database.connection(Deadline.after(5)) as connection:
             count = await connection.fetchval(
                 "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() "
                 "AND datname = current_database() AND query LIKE '%array_agg(packed%'"
@@ -235,24 +240,74 @@ async def becomes(clients, active: int) -> bool:
 async def test_a_row_for_a_key_that_nobody_asked_for_is_told_with_the_type_of_the_keys(clients):
     statement = "SELECT c.id, c.a, c.b FROM clients_uuid c WHERE cardinality($1::uuid[]) > 0"
     with pytest.raises(ViewError, match=r"begin with unnest\(\$1::uuid\[\]\) and join"):
-        await clients.source(statement).fetch([KEYS["uuid"][0]], None, timeout_s=5)
+        await clients.source(statement).fetch([KEYS["uuid"][0]], None, deadline=Deadline.after(5))
 
 
 async def test_rows_that_do_not_come_in_time_are_given_up_and_their_query_ends(clients):
     source = clients.source(a=SLOW)
-    await source.signature(5)
+    await source.signature(Deadline.after(5))
     begun = time.monotonic()
     with pytest.raises(TimeoutError):
-        await source.fetch([1], NOON, timeout_s=0.2)
+        await source.fetch([1], NOON, deadline=Deadline.after(0.2))
     assert time.monotonic() - begun < 2
     assert await becomes(clients, active=0)
-    assert (await clients.source().fetch([1], NOON, timeout_s=5)).found[0]
+    assert (await clients.source().fetch([1], NOON, deadline=Deadline.after(5))).found[0]
+
+
+async def test_what_a_view_is_is_asked_within_one_deadline_and_not_one_for_each_question(
+    clients, clients_database
+):
+    async with slow_link(clients_database.reader_url, 0.15) as url:
+        database = Database(url, size=1)
+        async with database.connection(Deadline.after(10)):  # so that the questions alone are timed
+            pass
+        begun = time.monotonic()
+        with pytest.raises(TimeoutError):
+            await FeatureSource(database, clients.view()).signature(Deadline.after(0.4))
+        assert 0.3 < time.monotonic() - begun < 0.7
+        begun = time.monotonic()
+        await FeatureSource(database, clients.view()).signature(Deadline.after(30))
+        assert time.monotonic() - begun > 0.8  # though no single question takes long
+        await database.close()
+
+
+async def test_rows_and_what_a_view_is_come_within_one_deadline(clients, clients_database):
+    async with slow_link(clients_database.reader_url, 0.15) as url:
+        database = Database(url, size=1)
+        begun = time.monotonic()
+        with pytest.raises((TimeoutError, DatabaseUnavailable)):
+            await FeatureSource(database, clients.view()).fetch([1], NOON, deadline=Deadline.after(0.4))
+        assert time.monotonic() - begun < 0.7
+        await database.close()
+
+
+async def test_a_fetch_whose_time_is_over_sends_no_query(clients, clients_database):
+    source = clients.source()
+    await source.signature(Deadline.after(5))
+    async with opened(clients_database.reader_url) as watcher:
+        sent = (
+            "SELECT pid, query_start FROM pg_stat_activity WHERE usename = current_user "
+            "AND datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        before = await watcher.fetch(sent)
+        with pytest.raises(TimeoutError):
+            await source.fetch([1], NOON, deadline=Deadline(time.monotonic() - 1))
+        assert await watcher.fetch(sent) == before
+    assert len(before) == 1
+    assert before[0]["query_start"] is not None
+
+
+async def test_a_signature_whose_time_is_over_asks_nothing(clients):
+    away = Database("postgresql://nobody@127.0.0.1:1/none", size=1)
+    with pytest.raises(TimeoutError):
+        await FeatureSource(away, clients.view()).signature(Deadline(time.monotonic() - 1))
+    await away.close()
 
 
 async def test_cancelling_the_task_cancels_the_query(clients):
     source = clients.source(a=SLOW)
-    await source.signature(5)
-    task = asyncio.create_task(source.fetch([1], NOON, timeout_s=60))
+    await source.signature(Deadline.after(5))
+    task = asyncio.create_task(source.fetch([1], NOON, deadline=Deadline.after(60)))
     assert await becomes(clients, active=1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -265,7 +320,7 @@ async def test_a_database_that_is_away_is_told_as_such_and_asked_again_later(cli
     source = FeatureSource(away, clients.source().view)
     for _ in range(2):
         with pytest.raises(DatabaseUnavailable):
-            await source.fetch([1], NOON, timeout_s=1)
+            await source.fetch([1], NOON, deadline=Deadline.after(1))
     await away.close()
 
 

@@ -48,7 +48,7 @@ class Source:
     queries: int = 0
     view: Any = field(default_factory=lambda: SimpleNamespace(features=["a"]))
 
-    async def fetch(self, ids: Sequence[Id], as_of: datetime | None, *, timeout_s: float) -> FeatureBatch:
+    async def fetch(self, ids: Sequence[Id], as_of: datetime | None, *, deadline: Deadline) -> FeatureBatch:
         self.queries += 1
         if self.bad & set(ids):
             raise self.error
@@ -105,7 +105,9 @@ async def test_what_is_no_rows_fault_is_not_looked_for_in_the_rows(error: Except
 async def test_a_view_that_fails_without_rows_fails() -> None:
     @dataclass
     class Failing(Source):
-        async def fetch(self, ids: Sequence[Id], as_of: datetime | None, *, timeout_s: float) -> FeatureBatch:
+        async def fetch(
+            self, ids: Sequence[Id], as_of: datetime | None, *, deadline: Deadline
+        ) -> FeatureBatch:
             raise self.error
 
     with pytest.raises(ViewError):

@@ -22,6 +22,7 @@ from tests.server.small_models import small_manifest, stamp
 import staunch_sql
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_features.postgres.connection import Connection, connect
+from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import load_view
 from staunch_features.views.source import FeatureSource
@@ -60,7 +61,7 @@ class Serving:
 
     async def later(self, customer: int, moment: datetime) -> bytes:
         """The features of that moment, asked of the source now."""
-        return (await self.source.fetch([customer], moment, timeout_s=10)).values.tobytes()
+        return (await self.source.fetch([customer], moment, deadline=Deadline.after(10))).values.tobytes()
 
 
 def publish(store: ModelStore, signature: Any, text: str) -> None:
@@ -101,7 +102,7 @@ async def serving(
     view = load_view("churn", [staunch_sql.FEATURES_FOLDER])
     database, owner = Database(made.reader_url, size=2), await connect(made.owner_url)
     source = FeatureSource(database, view)
-    signature = await source.signature(10)
+    signature = await source.signature(Deadline.after(10))
     publish(store, signature, view.text)
     live = await serve(database_reader_url=made.reader_url)
     yield Serving(live, owner, source, [column.name for column in signature.features])
