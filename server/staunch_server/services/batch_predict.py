@@ -239,7 +239,9 @@ def _row_errors(
     for row, problem in batch.problems.items():
         message, place = str(served.view_error(problem)), int(places[row])
         errors[place] = _error(Reason.MODEL_REFUSED, place, clip(message, ROW_MESSAGE_BYTES))
-        _LOG.warning("%s", message)
+    if batch.problems:  # one line a chunk: a broken feed makes ten thousand bad rows
+        first = str(served.view_error(next(iter(batch.problems.values()))))
+        _LOG.warning("%d rows of a chunk have no score, the first since %s", len(batch.problems), first)
     return errors
 
 

@@ -1,6 +1,7 @@
 """BatchPredict over a real server: one version and moment a stream, order kept, errors in their place."""
 
 import asyncio
+import logging
 import math
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -232,6 +233,18 @@ async def test_a_row_that_the_view_says_it_never_gives_fails_alone(publish: Publ
     (answer,) = await ask(live, ids_of(7, 8, 9))
     assert errors(answer) == [(1, 9, "MODEL_REFUSED")]
     assert "feature a is null, but the view says it never is; mend" in answer.errors[0].message
+
+
+async def test_the_bad_rows_of_a_chunk_are_one_line_of_the_log(
+    publish: Publish, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(text=view_text().replace("people.a, people.b", "NULL::float8 AS a, people.b"))
+    live = await serve()
+    with caplog.at_level(logging.WARNING, logger="staunch.batch"):
+        (answer,) = await ask(live, ids_of(7, 8, 9))
+    assert len(answer.errors) == 3
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "staunch.batch"]
+    assert line.startswith("3 rows of a chunk have no score, the first since churn@1/features.sql")
     assert [math.isnan(p) for p in answer.probabilities] == [False, True, False]
 
 
