@@ -1,5 +1,6 @@
 """How large things are: folders, chains of imports, files, functions; and that each module has its tests."""
 
+import ast
 import statistics
 from collections.abc import Mapping
 from functools import cache
@@ -15,7 +16,9 @@ from tests.architecture.rooms import (
     needs,
     package,
     place,
+    reachable,
     shipped,
+    tree,
 )
 from tests.architecture.tested_elsewhere import TESTED_ELSEWHERE
 
@@ -98,8 +101,53 @@ def test_each_module_has_a_test_file_of_its_name_or_a_line_in_the_list() -> None
 
 def test_each_line_of_the_list_names_a_test_file_and_a_reason() -> None:
     lines = TESTED_ELSEWHERE.items()
-    assert {module for module, (file, _) in lines if not (ROOT / "tests" / file).is_file()} == set()
-    assert {module for module, (_, reason) in lines if not reason} == set()
+    assert {module for module, held in lines if not (ROOT / "tests" / held.file).is_file()} == set()
+    assert {module for module, held in lines if not held.reason} == set()
+
+
+def uses(file: Path) -> set[str]:
+    """Returns what a test file imports by itself, its fixtures or its helpers, and what it runs by name."""
+    conftests = {folder / "conftest.py" for folder in file.parents if folder.is_relative_to(ROOT / "tests")}
+    found, waiting = set[str](), [file, *(one for one in conftests if one.is_file())]
+    while waiting:
+        text = waiting.pop().read_text()
+        for line in ast.walk(ast.parse(text)):
+            if isinstance(line, ast.ImportFrom) and line.module:
+                names = {line.module, *(f"{line.module}.{alias.name}" for alias in line.names)} - found
+                helpers = (
+                    ROOT / f"{name.replace('.', '/')}.py" for name in names if package(name) == "tests"
+                )
+                found |= names
+                waiting += [helper for helper in helpers if helper.is_file()]
+            elif isinstance(line, ast.Constant) and isinstance(line.value, str):
+                found.add(f"{line.value}.__main__")  # `python -m` in a process of its own
+    return found
+
+
+def test_the_tests_named_in_the_list_use_the_module() -> None:
+    wrong = {
+        f"{module}: {held.file} does not use {held.through or module}"
+        for module, held in TESTED_ELSEWHERE.items()
+        if (held.through or module) not in uses(ROOT / "tests" / held.file)
+    }
+    assert wrong == set()
+
+
+def test_a_module_through_which_another_is_tested_uses_it() -> None:
+    wrong = {
+        f"{held.through} does not use {module}"
+        for module, held in TESTED_ELSEWHERE.items()
+        if held.through and module not in reachable(held.through, needs_in_package)
+    }
+    assert wrong == set()
+
+
+def needs_in_package(module: str) -> set[str]:
+    """Returns what a module imports of its own package, and what beside it it runs by the file's name."""
+    texts = {node.value for node in ast.walk(tree(module)) if isinstance(node, ast.Constant)}
+    beside = {name for name in modules() if name.rpartition(".")[0] == module.rpartition(".")[0]}
+    run = {name for name in beside if {name.rpartition(".")[2], f"{name.rpartition('.')[2]}.py"} & texts}
+    return run | {name for name in needs(module) if package(name) == package(module)}
 
 
 def lengths() -> dict[str, int]:
