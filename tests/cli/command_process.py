@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from tests.harness.waiting import wait
 
 from staunch import Client, Score, StaunchError
 
@@ -40,15 +41,19 @@ class Command:
 
     def wait_for(self, pattern: str) -> re.Match[str]:
         """Waits until the output holds the pattern."""
-        give_up_at = time.monotonic() + WAIT_S
-        while time.monotonic() < give_up_at:
+
+        def look() -> re.Match[str] | None:
+            ended = self.process.poll() is not None
             found = re.search(pattern, self.output)
-            if found:
-                return found
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.02)
-        raise AssertionError(f"no {pattern!r} in:\n{self.output}")
+            assert found or not ended, missing()
+            return found
+
+        def missing() -> str:
+            return f"no {pattern!r} in:\n{self.output}"
+
+        found = wait(look, WAIT_S, missing)
+        assert found
+        return found
 
     def port(self) -> int:
         """Waits until the server answers and returns its gRPC port."""
@@ -71,14 +76,12 @@ class Command:
 
     def kill_eldest(self, name: str) -> None:
         """Kills the eldest process of that name, waiting until there is one."""
-        give_up_at = time.monotonic() + 60
-        while time.monotonic() < give_up_at:
-            matching = [pid for pid, words in self.processes().items() if name in words]
-            if matching:
-                os.kill(min(matching), signal.SIGKILL)
-                return
-            time.sleep(0.02)
-        raise AssertionError(f"no process {name}: {self.processes()}")
+
+        def named() -> list[int]:
+            return [pid for pid, words in self.processes().items() if name in words]
+
+        found = wait(named, 60, lambda: f"no process {name}: {self.processes()}")
+        os.kill(min(found), signal.SIGKILL)
 
     def close(self) -> None:
         """Ends what is left of it by force."""
@@ -102,12 +105,9 @@ class Command:
         return found
 
     def none_left(self) -> bool:
-        """Waits until no process of the folder is left."""
-        give_up_at = time.monotonic() + 30
-        while time.monotonic() < give_up_at:
-            if not self.processes():
-                return True
-            time.sleep(0.05)
+        """Waits until no process of the folder is left; returns whether that came true in time."""
+        with contextlib.suppress(TimeoutError):
+            return wait(lambda: not self.processes(), 30)
         return False
 
 
@@ -118,12 +118,10 @@ def first_scored_id(client: Client) -> int:
 
 def wait_until(condition: Callable[[], bool]) -> None:
     """Waits until the condition holds; an error of the client means not yet."""
-    give_up_at = time.monotonic() + 60
-    while True:
-        try:
-            assert condition()
-            return
-        except StaunchError:
-            if time.monotonic() > give_up_at:
-                raise
-            time.sleep(0.2)
+
+    def holds() -> bool:
+        with contextlib.suppress(StaunchError):
+            return condition()
+        return False
+
+    wait(holds, 60)

@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.harness.waiting import wait
 
 from staunch_local.postgres.binaries import find_binaries
 
@@ -119,11 +119,13 @@ class Walk:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        give_up_at = time.monotonic() + _WAIT_S
-        while "Ctrl-C stops" not in log.read_text():
-            assert self.server.poll() is None, log.read_text()
-            assert time.monotonic() < give_up_at, log.read_text()
-            time.sleep(0.05)
+        server = self.server
+
+        def answers() -> bool:
+            assert server.poll() is None, log.read_text()
+            return "Ctrl-C stops" in log.read_text()
+
+        wait(answers, _WAIT_S, log.read_text)
         self.address = re.search(r"gRPC +(\S+)", log.read_text())[1]
         self.environment["STAUNCH_SERVER"] = self.address
 

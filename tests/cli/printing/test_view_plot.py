@@ -6,26 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.cli.printing.gym import VIEW
 
 from staunch_cli.printing.view_plot import plot, wilson_interval
 from staunch_cli.shared.errors import CommandError
 from staunch_features.checks.summary import FeatureSummary, ViewSummary
-from staunch_features.views.file import parse_view
 from staunch_features.views.types import FeatureColumn
-
-VIEW = parse_view(
-    "gym",
-    """/* staunch
-description = "A member."
-entity = "member"
-population = "SELECT 1"
-
-[features]
-visits = { description = "Visits.", null = "never" }
-*/
-SELECT id, 1::float8 AS visits FROM unnest($1::bigint[]) AS u (id)""",
-    "gym.sql",
-)
 
 
 def summary(quantiles=(0.0, 2.0, 5.0, 8.0, 10.0), trend=(0.02, 0.1), sizes=(2000, 2000)) -> ViewSummary:

@@ -3,28 +3,16 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from tests.cli.printing.gym import VIEW
+
 from staunch_cli.printing.view_report import view_report
 from staunch_features.checks.execution import QueryPlan, Scan
 from staunch_features.checks.findings import ColumnCheck, LabelCheck, Timing, ViewCheck
 from staunch_features.checks.look_ahead import Probe
 from staunch_features.errors import ViewError
-from staunch_features.views.file import parse_view
 from staunch_features.views.types import FeatureColumn, ViewSignature
 
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
-VIEW = parse_view(
-    "gym",
-    """/* staunch
-description = "A member."
-entity = "member"
-population = "SELECT 1"
-
-[features]
-visits = { description = "Visits.", null = "never" }
-*/
-SELECT id, 1::float8 AS visits FROM unnest($1::bigint[]) AS u (id)""",
-    "gym.sql",
-)
 VISITS = FeatureColumn(name="visits", type="number", nullable=True, unit="visits", description="Visits.")
 CHECK = ViewCheck(
     view=VIEW,

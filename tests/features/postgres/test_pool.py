@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 
 import asyncpg
 import pytest
+from tests.harness.clock import Clock
 from tests.harness.databases import count_connections, until_connections
 from tests.harness.processes import family, frozen
 
@@ -188,16 +189,6 @@ async def test_a_connection_that_is_given_up_does_not_outlive_its_pool(
 
 
 # Ages ---------------------------------------------------------------------------------------------
-
-
-class Clock:
-    """A clock that a test sets, in seconds."""
-
-    now_s = 0.0
-
-    def __call__(self) -> float:
-        """Returns what it was set to."""
-        return self.now_s
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from tests.harness.databases import own_folder
 from tests.harness.processes import frozen
+from tests.harness.waiting import wait
 
 from staunch_features.errors import DatabaseUnavailable, EmbeddedPostgresError
 from staunch_features.postgres.connection import connect
@@ -107,10 +108,7 @@ def _alive(pid: int) -> bool:
 
 
 def _wait_until_gone(pid: int, patience_s: float = 10) -> None:
-    give_up_at = time.monotonic() + patience_s
-    while _alive(pid):
-        assert time.monotonic() < give_up_at, f"process {pid} is still there"
-        time.sleep(0.02)
+    wait(lambda: not _alive(pid), patience_s, lambda: f"process {pid} is still there")
 
 
 def test_it_starts_stops_and_starts_again_on_the_same_port(embedded, used):
@@ -132,16 +130,10 @@ def test_a_server_that_died_is_started_again_by_whoever_started_it(embedded, use
     server.start()
     port, pid = server.port, server.pid
     os.kill(pid, signal.SIGKILL)
-    _wait_until_gone_or_reaped(server)
+    wait(lambda: not server.running)
     server.start()
     server.start()
     assert (server.port, _ask(server.owner_url)) == (port, 42)
-
-
-def _wait_until_gone_or_reaped(server: EmbeddedPostgres) -> None:
-    give_up_at = time.monotonic() + 10
-    while server.running and time.monotonic() < give_up_at:
-        time.sleep(0.02)
 
 
 def test_a_fresh_cluster_has_an_owner_and_a_reader_and_checks_its_pages(embedded, used):
@@ -224,8 +216,7 @@ def test_an_interrupted_initialisation_is_done_again(embedded, folder):
 def test_killed_at_any_moment_of_its_first_start_the_next_one_works(embedded, folder, after_s):
     command = [sys.executable, "-c", _PARENT, str(folder / "postgres")]
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    while not (folder / "postgres").exists():
-        time.sleep(0.005)
+    wait((folder / "postgres").exists)
     time.sleep(after_s)
     _end(parent)
     server = embedded(folder)
@@ -245,8 +236,7 @@ def test_a_server_killed_by_force_recovers(embedded, used):
     server.start()
     _ask(server.owner_url, "CREATE TABLE public.kept AS SELECT 42 AS n")
     os.kill(server.pid, signal.SIGKILL)
-    while server.running:
-        time.sleep(0.01)
+    wait(lambda: not server.running)
     server.stop()
     server.start()
     assert _ask(server.owner_url, "SELECT n FROM public.kept") == 42

@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from tests.harness.clock import Clock
 
 from staunch_server.errors import Code, Reason, Refusal
 from staunch_server.events import CallEnded
@@ -11,18 +12,9 @@ from staunch_server.telemetry.call_log import LOG_EVERY_S, CallLog
 METHOD = "/staunch.v1.PredictionService/Predict"
 
 
-class Clock:
-    """A clock that a test sets."""
-
-    now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture
