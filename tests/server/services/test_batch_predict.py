@@ -233,6 +233,7 @@ async def test_a_row_that_the_view_says_it_never_gives_fails_alone(publish: Publ
     (answer,) = await ask(live, ids_of(7, 8, 9))
     assert errors(answer) == [(1, 9, "MODEL_REFUSED")]
     assert "feature a is null, but the view says it never is; mend" in answer.errors[0].message
+    assert [math.isnan(p) for p in answer.probabilities] == [False, True, False]
 
 
 async def test_the_bad_rows_of_a_chunk_are_one_line_of_the_log(
@@ -245,7 +246,6 @@ async def test_the_bad_rows_of_a_chunk_are_one_line_of_the_log(
     assert len(answer.errors) == 3
     (line,) = [record.getMessage() for record in caplog.records if record.name == "staunch.batch"]
     assert line.startswith("3 rows of a chunk have no score, the first since churn@1/features.sql")
-    assert [math.isnan(p) for p in answer.probabilities] == [False, True, False]
 
 
 async def test_rows_whose_data_the_sql_fails_on_fail_alone(publish: Publish, serve: Serve) -> None:
