@@ -32,6 +32,7 @@ from staunch_local.postgres.memory import shared_buffers
 
 _START_S = 60.0  # crash recovery of a big world included
 _STOP_S = 30.0  # the last checkpoint included
+_LOCK_PATIENCE_S = 1.0
 _POLL_S = 0.01
 
 LOG_LIMIT_BYTES = 10_000_000
@@ -210,14 +211,29 @@ def _locked(file: Path) -> BinaryIO:
         raise EmbeddedPostgresError(
             f"{file.parent} belongs to another user; run as that one, or remove it"
         ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not _flocked(lock):
         lock.close()
         raise EmbeddedPostgresError(
             f"expected {file.parent} to be free, but another Staunch runs its PostgreSQL there; stop that one"
-        ) from error
+        )
     return lock
+
+
+def _flocked(lock: BinaryIO) -> bool:
+    """Takes the lock, if its holder is not alive.
+
+    A holder that was killed just after it forked leaves a child with a copy of the lock until that execs.
+    """
+    give_up_at = time.monotonic() + _LOCK_PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > give_up_at:
+                return False
+            time.sleep(_POLL_S)
+        else:
+            return True
 
 
 def open_log(file: Path) -> BinaryIO:
