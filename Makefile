@@ -14,7 +14,7 @@ run: ## Serves on 127.0.0.1:50051; the first run makes database, world and model
 
 test: ## Runs every test. A part: make test ARGS="tests/features -x".
 	@sh scripts/install dev
-	@$(PYTHON_BIN) -m pytest -q -n 2 --dist loadfile $(ARGS)
+	@$(PYTHON_BIN) -m pytest -q -n 3 --dist loadfile $(ARGS)
 
 mutate: ## Changes a room's code N times, in a copy, and asks its tests: make mutate ROOM=model_store N=100 SEED=1 JOBS=2.
 	@sh scripts/install dev
