@@ -102,7 +102,7 @@ def test_a_store_or_a_model_that_is_gone_changes_nothing(
 
 
 def test_a_store_that_cannot_be_listed_changes_nothing_and_is_reported(
-    last: Targets, problems: Problems, caplog: pytest.LogCaptureFixture
+    last: Targets, store: ModelStore, problems: Problems, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(ModelStore):
         """A store on a disk that fails."""
@@ -112,3 +112,6 @@ def test_a_store_that_cannot_be_listed_changes_nothing_and_is_reported(
 
     assert read_targets(Broken(Path("/nowhere")), last, problems) == last
     assert "store: cannot be read, so nothing changes" in caplog.text
+    with caplog.at_level(logging.INFO, logger="staunch.models"):
+        assert read_targets(store, last, problems) == last
+    assert "store: well again" in caplog.messages

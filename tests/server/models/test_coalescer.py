@@ -251,6 +251,32 @@ async def test_a_late_call_is_dropped_before_the_query(
     assert [ids for ids, _ in backend.queries] == [[1], [3]]
 
 
+async def test_a_call_whose_time_is_over_when_it_comes_costs_no_query(
+    backend: Backend, coalescer: Callable[..., Coalescer]
+) -> None:
+    with pytest.raises(TimeoutError, match="more time"):
+        await coalescer().row(1, deadline=Deadline.after(-1))
+    await settle()
+    assert backend.queries == []
+
+
+async def test_each_row_query_and_wait_is_counted_once(backend: Backend) -> None:
+    metrics = Metrics(CollectorRegistry())
+    made = Coalescer(backend.read, backend.score, metrics.model("churn@1"), max_rows=32, timeout_s=5)
+    backend.gate.set()
+    backend.missing, backend.broken = {2}, {3}
+    await asyncio.gather(*(made.row(i) for i in (1, 2, 3, 4, 5)))
+
+    def value(name: str, **labels: str) -> float | None:
+        return metrics.registry.get_sample_value(name, {"model": "churn@1", **labels})
+
+    assert value("staunch_rows_total", outcome="scored") == 3
+    assert value("staunch_rows_total", outcome="failed") == 2
+    assert value("staunch_sql_seconds_count", kind="interactive") == 1
+    assert value("staunch_queue_seconds_count") == 5
+    assert value("staunch_batch_rows_sum", kind="interactive") == 5
+
+
 async def test_a_call_that_left_during_the_query_is_not_scored(
     backend: Backend, coalescer: Callable[..., Coalescer]
 ) -> None:

@@ -157,6 +157,28 @@ async def test_a_load_that_fails_as_nobody_foresaw_is_told_apart_and_the_others_
     assert (await predict(live, "churn")).model.name == "churn"
 
 
+async def test_a_refused_version_is_not_loaded_again_for_each_call(
+    publish: Publish, serve: Serve, store: ModelStore
+) -> None:
+    publish()
+    publish(alias=None)
+    damage(store, 2)
+    live = await serve()
+    for _ in range(3):
+        error = await failure(predict(live, "churn@2"))
+        assert error.reason == "MODEL_REFUSED"
+    labels = {"model": "churn", "version": "2", "outcome": "MODEL_REFUSED"}
+    assert live.server.metrics.registry.get_sample_value("staunch_model_loads_total", labels) == 1
+
+
+async def test_the_aliases_that_a_version_answers_for_are_told(publish: Publish, serve: Serve) -> None:
+    publish()
+    publish(alias="next")
+    registry = (await serve()).server.registry
+    assert (registry.answers_for("churn@1"), registry.answers_for("churn@2")) == (["champion"], ["next"])
+    assert registry.answers_for("churn@3") == []
+
+
 class SlowStore(ModelStore):
     """A store that names a version when it is let, and is as late with the first aliases it has read."""
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.server.harness.running import Publish
+from tests.server.harness.running import Publish, Serve
 from tests.server.harness.served import MakeServed
 
+from staunch.v1 import prediction_service_pb2 as pb
 from staunch_model_store.errors import ModelRefused
 from staunch_model_store.manifest import FEATURES_SQL, Thresholds
 from staunch_model_store.store import ModelStore
@@ -62,3 +63,21 @@ def test_a_text_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     broken = replace(stored, files={**stored.files, FEATURES_SQL: b"\xff"})
     with pytest.raises(ModelRefused, match=r"churn@1: expected UTF-8 in features\.sql"):
         view_of(broken)
+
+
+async def test_chunks_and_explanations_are_counted_and_timed(publish: Publish, serve: Serve) -> None:
+    publish()
+    live = await serve()
+    stream = live.prediction.BatchPredict(iter([pb.BatchPredictRequest(customer_ids=[7, 8, 999_999])]))
+    assert len([answer async for answer in stream]) == 1
+    await live.prediction.Explain(pb.ExplainRequest(customer_id=8))
+
+    def value(name: str, **labels: str) -> float:
+        return live.server.metrics.registry.get_sample_value(name, {"model": "churn@1", **labels}) or 0.0
+
+    assert value("staunch_batch_rows_sum", kind="batch") == 3
+    assert value("staunch_sql_seconds_count", kind="batch") == 1
+    assert value("staunch_rows_total", outcome="scored") == 2 + 1  # the chunk's and the one explained
+    assert value("staunch_rows_total", outcome="failed") == 1
+    assert value("staunch_onnx_seconds_count", step="explain") == 1
+    assert 0 < value("staunch_onnx_seconds_sum", step="explain") < 5

@@ -1,5 +1,6 @@
 """Many views on one server, of which one breaks: at the start, or when its tables change under the server."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_features.postgres.connection import opened
 from staunch_model_store.store import ModelStore
+from staunch_server.types import Version
 
 WITHOUT_B = view_text().replace("people.b,", "people.a AS b,")
 BREAK, MEND = "ALTER TABLE public.people RENAME b TO c", "ALTER TABLE public.people RENAME c TO b"
@@ -62,7 +64,7 @@ def serve_two(publish: Publish, serve: Serve, changing: Changing) -> Start:
     async def start(**settings: Any) -> Running:
         publish("churn")
         publish("spend", text=WITHOUT_B)
-        return await serve(database_reader_url=changing.url, store_poll_s=0.05, **settings)
+        return await serve(database_reader_url=changing.url, **({"store_poll_s": 0.05} | settings))
 
     return start
 
@@ -143,6 +145,35 @@ async def test_a_broken_view_is_found_out_without_a_call(serve_two: Start, chang
     assert shown(live, "spend") == {"READY"}
 
 
+async def test_a_view_that_works_and_was_read_lately_is_left_alone(serve_two: Start) -> None:
+    live = await serve_two(view_look_s=3600, store_poll_s=0.01)
+    held = [live.server.registry.held(Version(name, 1)) for name in ("churn", "spend")]
+    looked_at = [served.view.looked_at for served in held if served is not None]
+    await asyncio.sleep(0.1)  # ten looks at the store
+    assert [served.view.looked_at for served in held if served is not None] == looked_at
+
+
+async def test_a_view_that_fails_is_looked_at_though_one_that_was_read_before_it_is_not_due(
+    serve_two: Start, changing: Changing
+) -> None:
+    live = await serve_two(view_look_s=3600)
+    await changing(BREAK)
+    await failure(predict(live, "churn"))
+    assert shown(live, "churn") == {"REFUSED"}
+    await changing(MEND)
+    await until(lambda: shown(live, "churn") == {"READY"})
+
+
+async def test_a_reload_finds_a_mended_view_at_once(serve_two: Start, changing: Changing) -> None:
+    live = await serve_two(store_poll_s=3600)
+    await changing(BREAK)
+    await failure(predict(live, "churn"))
+    await changing(MEND)
+    assert shown(live, "churn") == {"REFUSED"}
+    await live.server.registry.reload()
+    assert shown(live, "churn") == {"READY"}
+
+
 async def test_a_right_that_is_taken_away_breaks_a_view_too(live: Running, changing: Changing) -> None:
     await changing("REVOKE SELECT ON public.people FROM PUBLIC")
     assert await reason(live, "churn") == "MODEL_REFUSED"
@@ -216,7 +247,7 @@ def serve_three(publish: Publish, serve: Serve, changing: Changing) -> Start:
             if name != "churn":
                 await changing(f"CREATE TABLE public.{name} AS TABLE public.people")
                 await changing(f"GRANT SELECT ON public.{name} TO PUBLIC")
-        return await serve(database_reader_url=changing.url, store_poll_s=0.05, **settings)
+        return await serve(database_reader_url=changing.url, **({"store_poll_s": 0.05} | settings))
 
     return start
 
