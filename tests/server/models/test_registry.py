@@ -157,6 +157,14 @@ async def test_a_load_that_fails_as_nobody_foresaw_is_told_apart_and_the_others_
     assert (await predict(live, "churn")).model.name == "churn"
 
 
+async def test_a_view_that_gives_other_columns_is_refused_by_their_names(
+    publish: Publish, serve: Serve
+) -> None:
+    publish(text=MISFIT.replace("\nb = ", "\nc = "))
+    error = await failure(predict(await serve(), "churn"))
+    assert "expected the view to give [('b', 'number')], got [('c', 'number')]" in error.message
+
+
 async def test_a_refused_version_is_not_loaded_again_for_each_call(
     publish: Publish, serve: Serve, store: ModelStore
 ) -> None:

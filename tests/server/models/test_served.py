@@ -80,4 +80,4 @@ async def test_chunks_and_explanations_are_counted_and_timed(publish: Publish, s
     assert value("staunch_rows_total", outcome="scored") == 2 + 1  # the chunk's and the one explained
     assert value("staunch_rows_total", outcome="failed") == 1
     assert value("staunch_onnx_seconds_count", step="explain") == 1
-    assert 0 < value("staunch_onnx_seconds_sum", step="explain") < 5
+    assert 0 < value("staunch_onnx_seconds_sum", step="explain") < 0.9

@@ -157,6 +157,7 @@ async def test_a_view_that_fails_is_looked_at_though_one_that_was_read_before_it
     serve_two: Start, changing: Changing
 ) -> None:
     live = await serve_two(view_look_s=3600)
+    await predict(live, "churn")  # So that `spend` is the one read longest ago.
     await changing(BREAK)
     await failure(predict(live, "churn"))
     assert shown(live, "churn") == {"REFUSED"}
