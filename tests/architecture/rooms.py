@@ -109,13 +109,17 @@ def place(module: str, node: ast.AST) -> str:
 @cache
 def tree(module: str) -> ast.Module:
     """Parses a module."""
-    text, file = modules()[module].read_text(), str(modules()[module])
+    return parsed(modules()[module].read_text())
+
+
+def parsed(text: str) -> ast.Module:
+    """Parses a text."""
     try:
-        return ast.parse(text, filename=file)
+        return ast.parse(text)
     except SystemError:
         # "AST constructor recursion depth mismatch": a fault of CPython 3.11's own count of depth
         # (python/cpython#106905). Nothing in the text can cause it, and the next try is clean.
-        return ast.parse(text, filename=file)
+        return ast.parse(text)
 
 
 def walk(node: ast.AST, *, into_functions: bool) -> Iterator[ast.AST]:

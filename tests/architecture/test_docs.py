@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.architecture.rooms import ARROWS, PACKAGES, PROGRAMS, ROOT
+from tests.architecture.rooms import ARROWS, PACKAGES, PROGRAMS, ROOT, parsed
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "client/README.md")),
@@ -114,7 +114,7 @@ def test_what_a_package_says_of_its_files_is_true() -> None:
         f"{init.relative_to(ROOT)} names {name}"
         for top in PACKAGES.values()
         for init in top.rglob("__init__.py")
-        for name in re.findall(r"`([\w/]+\.py)`", ast.get_docstring(ast.parse(init.read_text())) or "")
+        for name in re.findall(r"`([\w/]+\.py)`", ast.get_docstring(parsed(init.read_text())) or "")
         if not (init.parent / name).is_file()
     }
     assert wrong == set()

@@ -15,6 +15,7 @@ from tests.architecture.rooms import (
     modules,
     needs,
     package,
+    parsed,
     place,
     reachable,
     shipped,
@@ -111,7 +112,7 @@ def uses(file: Path) -> set[str]:
     found, waiting = set[str](), [file, *(one for one in conftests if one.is_file())]
     while waiting:
         text = waiting.pop().read_text()
-        for line in ast.walk(ast.parse(text)):
+        for line in ast.walk(parsed(text)):
             if isinstance(line, ast.ImportFrom) and line.module:
                 names = {line.module, *(f"{line.module}.{alias.name}" for alias in line.names)} - found
                 helpers = (
