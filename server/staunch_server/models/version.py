@@ -104,7 +104,7 @@ class Record:
 
     Attributes:
         version: Which.
-        named: Whether it is kept only because a request named it.
+        named: Whether a request named it: then it is kept though no alias points at it.
     """
 
     def __init__(self, version: Version, on_change: Callable[[VersionChanged], None]) -> None:
