@@ -14,10 +14,11 @@ import grpc.aio
 
 from staunch import _calls as calls
 from staunch._batch import GOODBYE_S, Batch, Row, StreamBroken, StreamSilent, ended_early
+from staunch._connection import ChannelOptions, connection
 from staunch._errors import from_rpc_error
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryPolicy
-from staunch._settings import ClientSettings, Metadata, channel_options
+from staunch._settings import ClientSettings, Metadata
 from staunch._wire import CustomerId, Features
 from staunch.v1 import prediction_service_pb2 as pb
 
@@ -36,27 +37,32 @@ class AsyncClient:
         timeout_s: As for `Client`.
         metadata: As for `Client`.
         retry: As for `Client`.
+        options: As for `Client`.
+        channel: As for `Client`, of `grpc.aio`, made in the loop that calls.
+
+    Raises:
+        TypeError: As for `Client`.
+        ValueError: As for `Client`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a caller may choose, by name
         self,
-        target: str,
+        target: str | Sequence[str] | None = None,
         *,
         credentials: grpc.ChannelCredentials | None = None,
         timeout_s: float = 5.0,
         metadata: Metadata | None = None,
         retry: RetryPolicy | None = None,
+        options: ChannelOptions | None = None,
+        channel: grpc.aio.Channel | None = None,
     ) -> None:
-        self._settings = ClientSettings(
-            target, credentials, timeout_s, metadata or {}, retry or RetryPolicy()
-        )
+        self._settings = ClientSettings(timeout_s, metadata or {}, retry or RetryPolicy())
+        self._connection = connection(grpc.aio, target, credentials, options, channel)
 
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
-        settings = self._settings
-        if settings.credentials is None:
-            return grpc.aio.insecure_channel(settings.target, channel_options())
-        return grpc.aio.secure_channel(settings.target, settings.credentials, channel_options())
+        channel: grpc.aio.Channel = self._connection.open()
+        return channel
 
     @cached_property
     def _methods(self) -> dict[str, Any]:
@@ -71,8 +77,8 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Closes the connection and cancels the calls under way."""
-        if "_channel" in vars(self):
+        """Closes the connection and cancels the calls under way; a channel of yours stays open."""
+        if "_channel" in vars(self) and self._connection.channel is None:
             await self._channel.close()
 
     async def predict(  # noqa: PLR0913 - the request's own fields, by name

@@ -14,10 +14,11 @@ import grpc
 
 from staunch import _calls as calls
 from staunch._batch import GOODBYE_S, Batch, Row, StreamBroken, StreamSilent, ended_early
+from staunch._connection import ChannelOptions, connection
 from staunch._errors import from_rpc_error
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryPolicy
-from staunch._settings import ClientSettings, Metadata, channel_options
+from staunch._settings import ClientSettings, Metadata
 from staunch._wire import CustomerId, Features
 from staunch.v1 import prediction_service_pb2 as pb
 
@@ -31,29 +32,36 @@ class Client:
     on UNAVAILABLE, within its timeout and no sooner than the server asks.
 
     Args:
-        target: "host:port".
+        target: "host:port"; several addresses, "10.0.0.1:50051,10.0.0.2:50051" or a list of them, are called
+            in turn, as are all that "dns:///host:port" names. None is the environment's STAUNCH_SERVER, and
+            without that "127.0.0.1:50051".
         credentials: TLS, from `grpc.ssl_channel_credentials`; None sends in the clear.
         timeout_s: The seconds each call may take, all its tries together, unless the call says otherwise.
         metadata: Sent with every call, for example {"authorization": "Bearer ..."}; keys in lower case.
         retry: How stubbornly to try.
+        options: Of the channel, over those of ours: `[("grpc.keepalive_time_ms", 30_000)]`, or a mapping.
+        channel: A `grpc.Channel` of your own in place of target, credentials and options; closing it stays
+            yours, and whether it pings.
+
+    Raises:
+        TypeError: An argument has a wrong type.
+        ValueError: An argument has a value that it cannot have.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a caller may choose, by name
         self,
-        target: str,
+        target: str | Sequence[str] | None = None,
         *,
         credentials: grpc.ChannelCredentials | None = None,
         timeout_s: float = 5.0,
         metadata: Metadata | None = None,
         retry: RetryPolicy | None = None,
+        options: ChannelOptions | None = None,
+        channel: grpc.Channel | None = None,
     ) -> None:
-        self._settings = ClientSettings(
-            target, credentials, timeout_s, metadata or {}, retry or RetryPolicy()
-        )
-        if credentials is None:
-            self._channel = grpc.insecure_channel(target, channel_options())
-        else:
-            self._channel = grpc.secure_channel(target, credentials, channel_options())
+        self._settings = ClientSettings(timeout_s, metadata or {}, retry or RetryPolicy())
+        self._connection = connection(grpc, target, credentials, options, channel)
+        self._channel: grpc.Channel = self._connection.open()
         self._methods = calls.methods(self._channel)
 
     def __enter__(self) -> Self:
@@ -65,8 +73,9 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Closes the connection; calls under way fail, and later ones raise ValueError."""
-        self._channel.close()
+        """Closes the connection unless it is yours; calls under way fail, and later ones raise ValueError."""
+        if self._connection.channel is None:
+            self._channel.close()
 
     def predict(  # noqa: PLR0913 - the request's own fields, by name
         self,

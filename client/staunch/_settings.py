@@ -1,11 +1,8 @@
-"""What both clients hold: where to call, how long to wait, what to send along."""
+"""What both clients hold: how long to wait, how stubbornly, what to send along."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from importlib.metadata import version
-
-import grpc
 
 from staunch._batch import Batch
 from staunch._retry import RetryPolicy, Tries
@@ -17,8 +14,6 @@ Metadata = Mapping[str, str]
 class ClientSettings:
     """The constructor arguments of a client, checked, and what follows from them."""
 
-    target: str
-    credentials: grpc.ChannelCredentials | None
     timeout_s: float
     metadata: Metadata = field(repr=False)  # may hold a token
     retry: RetryPolicy
@@ -41,14 +36,3 @@ class ClientSettings:
     def merged(self, metadata: Metadata | None) -> tuple[tuple[str, str], ...]:
         """Gives the metadata of one call: the client's, overridden by the call's own."""
         return tuple({**self.metadata, **(metadata or {})}.items())
-
-
-def channel_options() -> list[tuple[str, str | int]]:
-    """Gives the options of a channel; retries are ours, so the library is told of none."""
-    return [
-        ("grpc.primary_user_agent", f"staunch-client/{version('staunch-client')}"),
-        # By default the library waits 1 s, then up to 120 s, before it connects again, and fails every
-        # call meanwhile: our tries would all meet the same closed door.
-        ("grpc.initial_reconnect_backoff_ms", 50),
-        ("grpc.max_reconnect_backoff_ms", 2000),
-    ]

@@ -1,18 +1,18 @@
-"""What both clients hold: where to call, how long to wait, what to send along."""
+"""What both clients hold: how long to wait, how stubbornly, what to send along."""
 
 import grpc
 import pytest
 
 from staunch import Client, RetryPolicy, Unavailable
 from staunch._errors import ErrorDetails
-from staunch._settings import ClientSettings, channel_options
+from staunch._settings import ClientSettings
 
 UNAVAILABLE = Unavailable(grpc.StatusCode.UNAVAILABLE, "as told", ErrorDetails())
 
 
 def settings(**changes):
-    fields = {"target": "127.0.0.1:1", "credentials": None, "timeout_s": 5.0, "metadata": {}}
-    return ClientSettings(**(fields | {"retry": RetryPolicy(first_wait_s=0.0)} | changes))
+    fields = {"timeout_s": 5.0, "metadata": {}, "retry": RetryPolicy(first_wait_s=0.0)}
+    return ClientSettings(**(fields | changes))
 
 
 @pytest.mark.parametrize("timeout_s", [0, -1])
@@ -46,15 +46,3 @@ def test_metadata_of_the_call_wins_over_the_clients():
     merged = settings(metadata={"a": "1", "b": "1"}).merged({"b": "2", "c": "2"})
     assert merged == (("a", "1"), ("b", "2"), ("c", "2"))
     assert settings().merged(None) == ()
-
-
-def test_a_connection_is_tried_again_soon_and_never_waits_long():
-    options = dict(channel_options())
-    assert options["grpc.initial_reconnect_backoff_ms"] == 50
-    assert options["grpc.max_reconnect_backoff_ms"] == 2000
-
-
-async def test_credentials_make_a_secure_channel(connect, toy_server):
-    local = grpc.local_channel_credentials(grpc.LocalConnectionType.LOCAL_TCP)
-    client = connect(f"127.0.0.1:{toy_server.secure_port}", credentials=local)
-    assert (await client.call("predict", 42)).probability == 0.25

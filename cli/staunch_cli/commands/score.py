@@ -22,7 +22,7 @@ from staunch_cli.printing.progress import ProgressLine
 from staunch_cli.printing.score_files import ErrorFile, ScoreFile, errors_path, open_scores
 from staunch_cli.shared.arguments import Handler, file_ending
 from staunch_cli.shared.call_arguments import ModelArguments, ServerArguments, add_model, add_server
-from staunch_cli.shared.client import in_plain_words
+from staunch_cli.shared.client import in_plain_words, new_client
 from staunch_cli.shared.errors import CommandError, cannot_read
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
 
@@ -140,7 +140,7 @@ class Tally:
 async def _score(arguments: ScoreArguments) -> Tally:
     from staunch import AsyncClient, Unavailable
 
-    async with AsyncClient(arguments.server, timeout_s=arguments.timeout_s) as client:
+    async with new_client(AsyncClient, arguments) as client:
         try:
             model = await client.get_model(arguments.model)
             return await _score_with(client, model, arguments)

@@ -67,7 +67,7 @@ class CustomerArguments(ModelArguments):
 def add_server(parser: ArgumentParser) -> None:
     """Adds the flags of ServerArguments."""
     group = parser.add_argument_group("server")
-    server = os.environ.get("STAUNCH_SERVER", DEFAULT_SERVER)
+    server = os.environ.get("STAUNCH_SERVER") or DEFAULT_SERVER
     group.add_argument(
         "--server", default=server, metavar="HOST:PORT", help=f"also as STAUNCH_SERVER (default: {server})"
     )

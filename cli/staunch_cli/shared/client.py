@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from staunch_cli.shared.call_arguments import ServerArguments
 from staunch_cli.shared.errors import CommandError
 
 if TYPE_CHECKING:
-    from staunch import Client, StaunchError
+    from staunch import AsyncClient, Client, StaunchError
+
+AnyClient = TypeVar("AnyClient", bound="Client | AsyncClient")
 
 
 @contextmanager
@@ -20,11 +22,12 @@ def connected_client(arguments: ServerArguments, customer: int | str | None = No
         customer: Whom the calls are about, if it is one customer.
 
     Raises:
-        CommandError: Nothing answers there, or a key of digits alone was taken for a number.
+        CommandError: Nothing answers there, no server is named so, or a key of digits alone was taken for a
+            number.
     """
     from staunch import Client, InvalidRequest, Unavailable
 
-    with Client(arguments.server, timeout_s=arguments.timeout_s) as client:
+    with new_client(Client, arguments) as client:
         try:
             yield client
         except Unavailable as error:
@@ -34,6 +37,18 @@ def connected_client(arguments: ServerArguments, customer: int | str | None = No
                 raise
             message = f"{customer} was taken for a number, and the ids of this model are keys: add --key"
             raise CommandError(message) from error
+
+
+def new_client(kind: type[AnyClient], arguments: ServerArguments) -> AnyClient:
+    """Returns a new client, of either kind, of the chosen server.
+
+    Raises:
+        CommandError: No server is named so.
+    """
+    try:
+        return kind(arguments.server, timeout_s=arguments.timeout_s)
+    except ValueError as error:
+        raise CommandError(f"--server (or STAUNCH_SERVER): {error}") from error
 
 
 def in_plain_words(error: "StaunchError", server: str) -> Exception:

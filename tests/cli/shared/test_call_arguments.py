@@ -4,6 +4,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 
 import pytest
 
+from staunch._connection import USUAL_SERVER
 from staunch_cli.shared.call_arguments import DEFAULT_SERVER, add_server, customer_id, override
 
 
@@ -45,6 +46,8 @@ def test_the_server_is_that_of_the_environment_unless_a_flag_names_one(monkeypat
 
     monkeypatch.delenv("STAUNCH_SERVER", raising=False)
     assert server() == DEFAULT_SERVER
+    monkeypatch.setenv("STAUNCH_SERVER", "")
+    assert server() == DEFAULT_SERVER == USUAL_SERVER
     monkeypatch.setenv("STAUNCH_SERVER", "there:1")
     assert server() == "there:1"
     assert server("--server", "here:2") == "here:2"

@@ -44,3 +44,12 @@ def test_a_server_that_answers_that_it_cannot_is_heard(arguments, service):
     with pytest.raises(Unavailable) as caught, connected_client(arguments) as client:
         client.predict(42)
     assert in_plain_words(caught.value, "there:1") is caught.value
+
+
+@pytest.mark.parametrize("wrong", ["http://here:1", "here:1,there:1", " "])
+def test_a_server_that_is_no_address_is_refused_in_words(wrong):
+    with (
+        pytest.raises(CommandError, match=r"--server \(or STAUNCH_SERVER\): expected "),
+        connected_client(ServerArguments(wrong, 1)),
+    ):
+        pass

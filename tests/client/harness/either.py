@@ -1,7 +1,7 @@
 """Client or AsyncClient behind one face, so that one test holds both to the same promise."""
 
 import asyncio
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,7 +56,7 @@ class Connect:
     kind: type[Client] | type[AsyncClient]
     made: list[EitherClient] = field(default_factory=list)
 
-    def __call__(self, target: str, **settings: Any) -> EitherClient:
-        """Connects a client to "host:port"."""
+    def __call__(self, target: str | Sequence[str] | None = None, **settings: Any) -> EitherClient:
+        """Connects a client to "host:port", or to whatever it calls without."""
         self.made.append(EitherClient(self.kind(target, **settings)))
         return self.made[-1]

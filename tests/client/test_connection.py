@@ -1,0 +1,190 @@
+"""Where a client calls, and how its connection behaves: targets, options, a channel of the caller's own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from tests.client.harness.either import Connect
+from tests.client.harness.scripted import ScriptedServer
+from tests.client.harness.toy import ToyServer
+
+from staunch import AsyncClient, Client
+from staunch._connection import ChannelOptions, connection, merged_options, target_of
+
+
+@pytest.mark.parametrize(
+    ("given", "reached"),
+    [
+        ("scores.example:50051", "scores.example:50051"),
+        (["scores.example:50051"], "scores.example:50051"),
+        ("10.0.0.1:1,10.0.0.2:2", "ipv4:10.0.0.1:1,10.0.0.2:2"),
+        (" 10.0.0.1:1 , 10.0.0.2:2 ", "ipv4:10.0.0.1:1,10.0.0.2:2"),
+        (("10.0.0.1:1", "10.0.0.2:2"), "ipv4:10.0.0.1:1,10.0.0.2:2"),
+        (["[::1]:1", "[fe80::1%eth0]:2"], "ipv6:[::1]:1,[fe80::1%eth0]:2"),
+        ("ipv4:10.0.0.1:1,10.0.0.2:2", "ipv4:10.0.0.1:1,10.0.0.2:2"),
+        ("dns:///scores.example:50051", "dns:///scores.example:50051"),
+        ("unix:/run/staunch,1.sock", "unix:/run/staunch,1.sock"),
+    ],
+)
+def test_a_target_is_one_address_several_or_whatever_grpc_resolves(given: Any, reached: str) -> None:
+    assert target_of(given) == reached
+
+
+def test_without_a_target_the_environment_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAUNCH_SERVER", "10.0.0.1:1,10.0.0.2:2")
+    assert target_of(None) == "ipv4:10.0.0.1:1,10.0.0.2:2"
+    monkeypatch.setenv("STAUNCH_SERVER", "")
+    assert target_of(None) == "127.0.0.1:50051"
+    monkeypatch.delenv("STAUNCH_SERVER")
+    assert target_of(None) == "127.0.0.1:50051"
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", " ", [], [""], "a:1,", "http://a:1", ["a:1", "b:2"], "10.0.0.1:1,[::1]:2"]
+)
+def test_a_target_that_names_no_server_is_refused(either_kind: type, wrong: Any) -> None:
+    with pytest.raises(ValueError, match="expected "):
+        either_kind(wrong)
+
+
+@pytest.mark.parametrize("wrong", [1, [1], [b"a:1"], b"a:1", [None]])
+def test_a_target_of_a_wrong_type_is_refused(either_kind: type, wrong: Any) -> None:
+    with pytest.raises(TypeError, match='expected "host:port"'):
+        either_kind(wrong)
+
+
+@pytest.fixture(params=[Client, AsyncClient])
+def either_kind(request: pytest.FixtureRequest) -> type:
+    """Each class in turn."""
+    kind: type = request.param
+    return kind
+
+
+async def test_a_client_without_a_target_calls_the_server_of_the_environment(
+    connect: Connect, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAUNCH_SERVER", server.target)
+    assert (await connect().call("predict", 42)).probability == 0.25
+
+
+async def test_several_addresses_are_called_in_turn_and_one_that_is_gone_is_passed_over(
+    connect: Connect, toy_server: ToyServer
+) -> None:
+    other = ToyServer()
+    client = connect([toy_server.target, other.target])
+    await client.call("predict", 42)
+    for _ in range(20):
+        await client.call("predict", 42)
+    assert len(toy_server.toy.seen) >= 5
+    assert len(other.toy.seen) >= 5
+    other.stop()
+    for _ in range(20):
+        assert (await client.call("predict", 42)).probability == 0.25
+
+
+def test_a_silent_connection_is_noticed_by_pings_without_a_call_too() -> None:
+    options = dict(merged_options(None))
+    assert options["grpc.keepalive_time_ms"] == 10_000
+    assert options["grpc.keepalive_timeout_ms"] == options["grpc.http2.ping_timeout_ms"] == 5_000
+    assert options["grpc.keepalive_permit_without_calls"] == 1
+    assert options["grpc.http2.max_pings_without_data"] == 0
+
+
+def test_each_client_has_connections_of_its_own() -> None:
+    assert dict(merged_options(None))["grpc.use_local_subchannel_pool"] == 1
+
+
+def test_a_connection_is_tried_again_soon_and_never_waits_long() -> None:
+    options = dict(merged_options(None))
+    assert options["grpc.initial_reconnect_backoff_ms"] == 50
+    assert options["grpc.max_reconnect_backoff_ms"] == 2_000
+    assert options["grpc.min_reconnect_backoff_ms"] == 5_000
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [("grpc.keepalive_time_ms", 30_000), ("my.own", "x")],
+        {"grpc.keepalive_time_ms": 30_000, "my.own": "x"},
+    ],
+)
+def test_options_of_the_caller_win_over_ours_and_the_rest_stays(given: ChannelOptions) -> None:
+    options = dict(merged_options(given))
+    assert (options["grpc.keepalive_time_ms"], options["my.own"]) == (30_000, "x")
+    assert options["grpc.keepalive_timeout_ms"] == 5_000
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [3, "ab", ["grpc.a"], [("grpc.a",)], {"grpc.a": 1.5}, {"grpc.a": None}, {1: 2}, {"grpc.a": 2**31}],
+)
+def test_options_that_grpc_would_pass_over_or_choke_on_are_refused(either_kind: type, wrong: Any) -> None:
+    with pytest.raises(TypeError, match="expected options as"):
+        either_kind("127.0.0.1:1", options=wrong)
+
+
+async def test_options_reach_the_channel(connect: Connect, server: ScriptedServer) -> None:
+    client = connect(server.target, options={"grpc.primary_user_agent": "mine/1"})
+    await client.call("predict", 42)
+    assert str(server.service.metadata[0]["user-agent"]).startswith("mine/1 ")
+
+
+async def test_a_client_says_who_it_is(connect: Connect, server: ScriptedServer) -> None:
+    await connect(server.target).call("predict", 42)
+    assert str(server.service.metadata[0]["user-agent"]).startswith("staunch-client/")
+
+
+@pytest.fixture
+async def own_channel(connect: Connect, server: ScriptedServer) -> Any:
+    """A channel that the caller made, of the kind that the client takes."""
+    library = grpc if connect.kind is Client else grpc.aio
+    channel = library.insecure_channel(server.target)
+    yield channel
+    closed = channel.close()
+    if connect.kind is AsyncClient:
+        await closed
+
+
+async def test_a_channel_of_the_callers_own_is_used_and_stays_open(
+    connect: Connect, own_channel: Any
+) -> None:
+    first, second = connect(channel=own_channel), connect(channel=own_channel)
+    assert (await first.call("predict", 42)).probability == 0.25
+    assert len(await first.rows(range(1, 31), chunk_size=10)) == 30
+    await first.close()
+    assert (await second.call("predict", 42)).probability == 0.25
+
+
+@pytest.mark.parametrize(
+    "more", [{"target": "127.0.0.1:1"}, {"options": []}, {"credentials": grpc.ssl_channel_credentials()}]
+)
+async def test_a_channel_of_the_callers_own_comes_alone(
+    connect: Connect, own_channel: Any, more: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match="expected a channel alone"):
+        connect(channel=own_channel, **more)
+
+
+async def test_a_channel_of_the_other_library_is_refused() -> None:
+    async with grpc.aio.insecure_channel("127.0.0.1:1") as asynchronous:
+        with pytest.raises(TypeError, match=r"expected a grpc\.Channel, got"):
+            Client(channel=asynchronous)  # type: ignore[arg-type]
+    with (
+        grpc.insecure_channel("127.0.0.1:1") as synchronous,
+        pytest.raises(TypeError, match=r"expected a grpc\.aio\.Channel, got"),
+    ):
+        AsyncClient(channel=synchronous)  # type: ignore[arg-type]
+
+
+async def test_credentials_make_a_secure_channel(connect: Connect, toy_server: ToyServer) -> None:
+    local = grpc.local_channel_credentials(grpc.LocalConnectionType.LOCAL_TCP)
+    client = connect(f"127.0.0.1:{toy_server.secure_port}", credentials=local)
+    assert (await client.call("predict", 42)).probability == 0.25
+
+
+def test_a_connection_is_made_when_it_is_opened() -> None:
+    made: Callable[..., Any] = connection(grpc, None, None, None, None).open
+    with made() as one, made() as other:
+        assert one is not other
