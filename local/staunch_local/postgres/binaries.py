@@ -1,11 +1,10 @@
-"""Where PostgreSQL's programs are, and how to start them with no more rights than they need."""
+"""Where PostgreSQL's programs are."""
 
 import importlib.util
 import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,9 +14,6 @@ from staunch_features.errors import EmbeddedPostgresError
 
 MINIMUM_MAJOR = 15
 """The oldest PostgreSQL that we support."""
-
-NOBODY = 65534
-"""The user and group id that the server gets when we are root: PostgreSQL refuses to run as root."""
 
 _FOLDER_VARIABLE = "STAUNCH_POSTGRES_BIN"
 
@@ -77,34 +73,3 @@ def _usual_folders() -> Iterator[Path]:
         yield Path(on_path).resolve().parent
     versions = Path("/usr/lib/postgresql").glob("*/bin")
     yield from sorted(versions, key=lambda folder: folder.parent.name.zfill(4), reverse=True)
-
-
-def unprivileged(uid: int, reached: list[Path]) -> list[str]:
-    """Returns the words to put before a command: it dies with us and, if we are root, runs as `uid`.
-
-    The kernel interrupts the program when the *thread* that started it ends, so start from the main
-    thread. Without `setpriv` (not on Linux) the list is empty.
-
-    Args:
-        uid: The user and group id to run as when we are root; of no effect otherwise.
-        reached: What the program must be able to reach. Where that lies below a folder closed to
-            others, such as root's home, the program keeps the right to pass through it.
-
-    Raises:
-        EmbeddedPostgresError: We are root and there is no `setpriv`.
-    """
-    setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
-    if os.geteuid() != 0:
-        return [setpriv, "--pdeathsig", "INT", "--"] if setpriv else []
-    if setpriv is None:
-        raise EmbeddedPostgresError(
-            "expected setpriv (of util-linux) on the PATH when run as root, found none"
-        )
-    words = [setpriv, "--reuid", str(uid), "--regid", str(uid), "--clear-groups"]
-    if not all(map(_open_to_all, reached)):
-        words += ["--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"]
-    return [*words, "--pdeathsig", "INT", "--"]
-
-
-def _open_to_all(path: Path) -> bool:
-    return all(folder.stat().st_mode & 0o001 for folder in path.resolve().parents)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import staunch_sql
 from staunch_features.errors import EmbeddedPostgresError
-from staunch_local.postgres.binaries import NOBODY, Binaries, unprivileged
+from staunch_local.postgres.binaries import Binaries
+from staunch_local.postgres.privileges import NOBODY, give_away, unprivileged
 
 SUPERUSER, OWNER, READER = "postgres", "staunch_owner", "staunch_reader"
 """The roles of a fresh cluster: who may do all, who owns the schema, who may only read it."""
@@ -41,10 +42,9 @@ def initialise(data: Path, binaries: Binaries, *, fsync: bool) -> None:
     for left_over in data.parent.glob(f"{_UNFINISHED}*"):
         shutil.rmtree(left_over, ignore_errors=True)
     unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=data.parent))
-    if os.geteuid() == 0:
-        os.chown(unfinished, NOBODY, NOBODY)
+    give_away(unfinished)
     passwords = {role: secrets.token_urlsafe(24) for role in (SUPERUSER, OWNER, READER)}
-    words = unprivileged(NOBODY, [binaries.folder / "postgres", unfinished])
+    words = unprivileged(NOBODY, binaries.folder / "postgres", unfinished)
     initdb = [
         binaries.path("initdb"), "-D", str(unfinished), "--username", SUPERUSER, "--auth", "trust",
         "--encoding", "UTF8", "--locale", "C", "--data-checksums", *([] if fsync else ["--no-sync"]),

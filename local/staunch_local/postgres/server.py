@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import BinaryIO
 
 from staunch_features.errors import EmbeddedPostgresError
-from staunch_local.postgres.binaries import Binaries, find_binaries, unprivileged
+from staunch_local.postgres.binaries import Binaries, find_binaries
 from staunch_local.postgres.cluster import (
     DATABASE,
     HOST,
@@ -29,11 +29,15 @@ from staunch_local.postgres.cluster import (
     password_of,
 )
 from staunch_local.postgres.memory import shared_buffers
+from staunch_local.postgres.privileges import unprivileged
 
 _START_S = 60.0  # crash recovery of a big world included
 _STOP_S = 30.0  # the last checkpoint included
 _LOCK_PATIENCE_S = 1.0
 _POLL_S = 0.01
+
+PATH_LIMIT_BYTES = 900
+"""A folder's longest path: PostgreSQL cuts the path of a file of its own off at 1,024."""
 
 LOG_LIMIT_BYTES = 10_000_000
 """A log that is longer when the server starts begins anew."""
@@ -117,13 +121,14 @@ class EmbeddedPostgres:
         initialisation, ends a server that an earlier process left running there, and recovers from a crash.
 
         Raises:
-            EmbeddedPostgresError: Another process uses the folder, the port is taken, the data belongs
-                to another version or user, or the server ends while starting; the log's last lines are
-                in the message.
+            EmbeddedPostgresError: Another process uses the folder, its path is too long, the port is taken,
+                the data belongs to another version or user, we are a root who cannot become another, or the
+                server ends while starting; the log's last lines are in the message.
         """
         if self.running:
             return
         self.stop()  # what is left of one that died
+        _check_length(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self.folder / "lock")
         try:
@@ -160,8 +165,7 @@ class EmbeddedPostgres:
         port_file.write_text(f"{self._port}\n")
 
     def _launch(self, binaries: Binaries) -> subprocess.Popen[bytes]:
-        owner = self._data.stat().st_uid
-        words = unprivileged(owner, [binaries.folder / "postgres", self._data])
+        words = unprivileged(self._data.stat().st_uid, binaries.folder / "postgres", self._data)
         wanted = {"shared_buffers": shared_buffers(self._data), **self._settings}
         settings = [f"--{name}={value}" for name, value in wanted.items()]
         server = [binaries.path("postgres"), "-D", str(self._data), f"--port={self._port}", *settings]
@@ -201,6 +205,15 @@ class EmbeddedPostgres:
 
 
 # The folder -------------------------------------------------------------------------------------
+
+
+def _check_length(folder: Path) -> None:
+    length = len(os.fsencode(folder))
+    if length > PATH_LIMIT_BYTES:
+        raise EmbeddedPostgresError(
+            f"expected a folder for PostgreSQL whose path has at most {PATH_LIMIT_BYTES} bytes, {folder} has "
+            f"{length}; choose another with STAUNCH_STATE_FOLDER"
+        )
 
 
 def _locked(file: Path) -> BinaryIO:
