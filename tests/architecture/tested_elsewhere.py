@@ -37,7 +37,7 @@ TESTED_ELSEWHERE: Mapping[str, Held] = {
         "one type, no code",
         through="staunch_features.postgres.migrations",
     ),
-    "staunch_features.views.types": Held("features/views/test_source.py", "records without code"),
+    "staunch_features.views.types": Held("features/views/test_signature.py", "records without code"),
     "staunch_local.postgres.binaries": Held(
         "local/postgres/test_server.py", "found, absent, and the system's"
     ),

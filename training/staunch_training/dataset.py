@@ -10,17 +10,18 @@ from datetime import datetime
 
 import numpy as np
 
+from staunch_features.checks.notes import broken_promises
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.progress import Progress
 from staunch_features.views.file import LabelText
+from staunch_features.views.rules import check_population
 from staunch_features.views.source import FeatureSource
-from staunch_features.views.types import FeatureBatch, Id, ViewSignature
+from staunch_features.views.types import Id, ViewSignature
 from staunch_training.errors import BadFeatureValue, NotEnoughRows
 from staunch_training.split import SIDES, DatePlan, Side, side_of
 from staunch_training.types import Codes, Floats
 
 _CHUNK = 10_000  # ids a statement
-_LARGEST = float(np.finfo(np.float32).max)
 _FEWEST = 2  # rows of each answer on each side: below that no loss can be measured
 
 
@@ -87,13 +88,14 @@ async def extract(
         progress: Called with each stage and how much of it is done.
 
     Raises:
-        BadFeatureValue: A feature is infinite or beyond float32, or null where the view says it never is.
+        BadFeatureValue: A feature is infinite or beyond float32, or null where the view says it never is; or
+            `_eligible` is null.
         NotEnoughRows: A side has too few rows with or without the label.
         FeatureError: The view or the label is at fault, or the database is away.
     """
     signature = await source.signature(Deadline.after(settings.timeout_s))
     moments = {side: plan.dates(side) if plan else (None,) for side in SIDES}
-    ids = await _population(source, settings)
+    ids = await _population(source, signature.id_type, settings)
     extraction = _Extraction(source, label, moments, settings, progress)
     for moment in extraction.known:
         await extraction.read_labels(ids, moment)
@@ -154,12 +156,12 @@ class _Extraction:
         self._step("reading features", sum(map(len, self._moments.values())))
         ids = [key for key in self.known[moment] if side_of(self.groups[key], self._settings.seed) == side]
         kept: list[Id] = []
-        names = [column.name for column in (await self._source.signature(Deadline.after(timeout_s))).features]
-        values = [np.empty((0, len(names)))]
+        signature = await self._source.signature(Deadline.after(timeout_s))
+        values = [np.empty((0, len(signature.features)))]
         for chunk in _chunks(ids):
             batch = await self._source.fetch(chunk, moment, deadline=Deadline.after(timeout_s))
-            for row, problem in (_too_large(names, batch) | batch.problems).items():
-                raise BadFeatureValue(_bad_value_message(self._source, chunk[row], moment, problem))
+            for broken in broken_promises(self._source.view, batch, chunk):
+                raise BadFeatureValue(str(broken))
             kept += [chunk[row] for row in np.flatnonzero(batch.eligible)]
             values.append(batch.values[batch.eligible])
         return SideRows(
@@ -178,18 +180,9 @@ class _Extraction:
         self._progress(stage, self._steps[stage] / steps)
 
 
-def _too_large(names: Sequence[str], batch: FeatureBatch) -> dict[int, str]:
-    """Row -> what is wrong with it: the learners compare in float32 and cannot take what that cannot hold."""
-    return {
-        int(row): f"feature {names[column]} is {batch.values[row, column]:g}, and no learner takes more than "
-        f"{_LARGEST:.2g}"
-        for row, column in np.argwhere(np.abs(batch.values) > _LARGEST)
-        if batch.eligible[row]
-    }
-
-
-async def _population(source: FeatureSource, settings: ExtractSettings) -> list[Id]:
+async def _population(source: FeatureSource, id_type: str, settings: ExtractSettings) -> list[Id]:
     ids = [key async for chunk in source.population(_CHUNK) for key in chunk]
+    check_population(source.view, id_type, ids)
     if not ids:
         raise NotEnoughRows(
             f"expected the population of view {source.view.name} to list ids, got none: see that its SQL "
@@ -208,13 +201,6 @@ def _chunks(ids: Sequence[Id]) -> Iterator[list[Id]]:
 
 def _as_of(moment: datetime | None) -> str:
     return f" as of {moment:%Y-%m-%d}" if moment else ""
-
-
-def _bad_value_message(source: FeatureSource, key: Id, moment: datetime | None, problem: str) -> str:
-    return (
-        f"view {source.view.name}, id {key}{_as_of(moment)}: {problem}; let the view return a finite number, "
-        "or null and say in its header what null means"
-    )
 
 
 def _report_lines(side: Side, rows: SideRows, moments: Sequence[datetime | None]) -> Iterator[str]:

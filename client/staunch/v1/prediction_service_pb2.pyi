@@ -100,7 +100,9 @@ class FeatureValue(_message.Message):
 
     NUMBER_FIELD_NUMBER: _builtins.int
     number: _builtins.float
-    """A finite number; a boolean is 0 or 1, a category is encoded by its view."""
+    """A number of at most 3.4e38 either way; NaN is null too. A boolean is 0 or 1, a category is encoded by its
+    view.
+    """
     def __init__(
         self,
         *,

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-import staunch_sql
 from staunch_features.checks.budget import BUDGET_S, draw_in_time, ids_within_budget
 from staunch_features.checks.data_span import Span, data_span
 from staunch_features.checks.execution import Scan, explain
@@ -43,8 +42,7 @@ from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.header import header_line
 from staunch_features.views.signature import check_horizon
 from staunch_features.views.source import FeatureSource
-from staunch_features.views.sql_errors import in_time, view_errors
-from staunch_features.views.sql_text import line_of_column
+from staunch_features.views.sql_errors import in_time
 from staunch_features.views.types import FeatureBatch, Id, LabelBatch, ViewSignature
 
 _TIMED = {1: 30, 100: 7, 10_000: 3}  # how many ids -> how often
@@ -100,7 +98,7 @@ async def check_view(  # noqa: PLR0913 - what `staunch view check` asks, by name
             found = replace(found, label=await _label(source, label, sampled, limits))
     return replace(
         found,
-        errors=(*found.errors, *_errors(found, label, sampled, limits.until)),
+        errors=tuple(_errors(found, label, sampled, limits.until)),
         advice=(
             *read_whole,
             *found.advice,
@@ -180,7 +178,6 @@ async def _measured(
     async with database.connection(Deadline.after(timeout_s)) as connection:
         plan = await explain(connection, view, signature, explained, moment, timeout_s=timeout_s)
         vacuums = [note for scan in plan.scans for note in await _vacuum(connection, scan, timeout_s)]
-        null_eligible = await _null_eligible(connection, view, signature, sampled.ids, moment, timeout_s)
     read, probed = {scan.table for scan in plan.scans}, {probe.table for probe in sampled.probes}
     return ViewCheck(
         view=view,
@@ -194,7 +191,7 @@ async def _measured(
         probes=sampled.probes,
         not_probed=tuple(sorted(read - probed)),
         label=None,
-        errors=tuple(null_eligible),
+        errors=(),
         advice=tuple(dict.fromkeys(vacuums)),
     )
 
@@ -268,31 +265,6 @@ async def _label(source: FeatureSource, label: LabelText, sampled: _Sampled, lim
     asked = await ids_within_budget(len(ids), run, budget_s=limits.budget_s)
     labels = await run(asked)
     return LabelCheck(moment, asked, int(labels.known.sum()), int(labels.values.sum()))
-
-
-async def _null_eligible(
-    connection: Connection,
-    view: FeatureView,
-    signature: ViewSignature,
-    ids: list[Id],
-    moment: datetime | None,
-    timeout_s: float,
-) -> list[ViewError]:
-    """Finds rows whose `_eligible` is null, which is often meant as true and always taken as false."""
-    if not signature.has_eligible:
-        return []
-    sql = staunch_sql.query("checks/null_eligible").format(statement=view.statement)
-    with view_errors(view, sql):
-        nulls = await connection.fetchval(
-            sql, ids, *([moment] if signature.uses_as_of else []), timeout=timeout_s
-        )
-    problem = ViewError(
-        file=view.file,
-        line=line_of_column(view.statement, "_eligible"),
-        message=f"expected _eligible to be true or false, got null for {nulls} of {len(ids)} ids",
-        hint="write (...) IS TRUE, or (...) IS NOT FALSE if what is not known belongs",
-    )
-    return [problem] if nulls else []
 
 
 async def _vacuum(connection: Connection, scan: Scan, timeout_s: float) -> list[str]:

@@ -13,10 +13,9 @@ from staunch_features.checks.look_ahead import Probe
 from staunch_features.errors import ViewError
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.header import header_line
+from staunch_features.views.rules import ELIGIBLE_IS_NULL, broken_promise
 from staunch_features.views.types import FeatureBatch, Id
 
-_NOT_NULL = "say in the header what null means, or give the column a value with coalesce"
-_FINITE = "let it be a finite number or null: no logarithm of 0, no 'Infinity'"
 _WINDOW = re.compile(r"(\d+) (hour|day|week|month|year)s?")
 _UNIT_DAYS = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30, "year": 365}
 
@@ -30,17 +29,20 @@ def broken_at_either(
 
 
 def broken_promises(view: FeatureView, batch: FeatureBatch, ids: list[Id]) -> list[ViewError]:
-    """Lists what rows break of what the header promises: one error a kind, with the first id that has it."""
-    first = {problem: ids[row] for row, problem in reversed(batch.problems.items())}
-    return [
-        ViewError(
-            file=view.file,
-            line=header_line(view.text, f"features.{problem.split()[1]}"),
-            message=f"{problem}: id {key!r}{_as_of(batch)}",
-            hint=_FINITE if "infinite" in problem else _NOT_NULL,
+    """Lists what rows break of what is promised of them: one error a kind, with the first id that has it."""
+    problems = dict(sorted(batch.problems.items()))
+    untold = sum(problem == ELIGIBLE_IS_NULL for problem in problems.values())
+    errors = [
+        broken_promise(
+            view,
+            problem,
+            f" for {untold} of {len(ids)} ids"
+            if problem == ELIGIBLE_IS_NULL
+            else f": id {ids[row]!r}{_as_of(batch)}",
         )
-        for problem, key in first.items()
+        for row, problem in problems.items()
     ]
+    return list({(error.line, error.hint): error for error in reversed(errors)}.values())[::-1]
 
 
 def look_ahead_errors(view: FeatureView, probes: tuple[Probe, ...]) -> list[ViewError]:

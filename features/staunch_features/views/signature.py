@@ -26,9 +26,6 @@ from staunch_features.views.types import FeatureColumn, ViewSignature
 SQL_TYPES = {"int64": "bigint", "text": "text", "uuid": "uuid"}
 """The key types a view may have: our name -> SQL's."""
 
-MAX_KEY_BYTES = 64
-"""The longest text key that a call may have, in bytes of UTF-8."""
-
 # What PostgreSQL calls a column that has no name: by its last cast, or by what it is made with.
 _NAMELESS = frozenset(
     {"?column?", "case", "coalesce", "greatest", "least", "nullif", "array", "row", "exists"}

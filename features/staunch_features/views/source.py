@@ -14,6 +14,7 @@ from staunch_features.errors import RowsNotUnique, ViewError
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
+from staunch_features.views.rules import ELIGIBLE_IS_NULL, bad_values, refuse_nulls, value_problem
 from staunch_features.views.signature import SQL_TYPES, check_label, read_signature
 from staunch_features.views.sql_errors import view_errors
 from staunch_features.views.sql_text import quoted
@@ -66,7 +67,7 @@ class FeatureSource:
         """Reads the features of many ids in one statement. Cancelling the task cancels the query.
 
         Args:
-            ids: Canonical ids (see `canonical_id`), in any order, duplicates allowed.
+            ids: Canonical ids (see `rules.canonical_id`), in any order, duplicates allowed.
             as_of: The moment; None is the moment the query is sent. None for a view without as-of time.
             deadline: Until when connection and query may take together.
 
@@ -91,14 +92,14 @@ class FeatureSource:
         return _unpack(self.view, signature, ids, as_of, returned or [], matrix, self._not_nullable)
 
     async def population(self, chunk: int, *, timeout_s: float = 60) -> AsyncGenerator[list[Id], None]:
-        """Lists every candidate id in the view's own order, through a cursor.
+        """Lists every candidate id in the view's own order, through a cursor; see `rules.check_population`.
 
         Args:
             chunk: How many ids at a time.
             timeout_s: How long one chunk may take, and what comes before the first, in seconds.
 
         Raises:
-            ViewError: The population's SQL is at fault.
+            ViewError: The population's SQL is at fault, or it lists a null.
             DatabaseUnavailable: The database is away.
         """
         deadline = Deadline.after(timeout_s)
@@ -111,7 +112,9 @@ class FeatureSource:
             with view_errors(self.view, sql):
                 cursor = await connection.cursor(sql, timeout=timeout_s)
                 while rows := await cursor.fetch(chunk, timeout=timeout_s):
-                    yield [row["id"] for row in rows]
+                    ids = [row["id"] for row in rows]
+                    refuse_nulls(self.view, ids)
+                    yield ids
 
     async def labels(
         self, label: LabelText, ids: Sequence[Id], as_of: datetime | None, *, timeout_s: float = 600
@@ -163,11 +166,11 @@ def _in_key_order(ids: Sequence[Id]) -> list[Id]:
 def _pack(view: FeatureView, signature: ViewSignature) -> str:
     """Wraps a view's statement so that its rows come back as one array of ids and one matrix.
 
-    A null element would break the stride of the matrix, so nulls travel as NaN.
+    A null element would break the stride of the matrix, so nulls travel as NaN, which is missing too.
     """
     columns = [f"coalesce(packed.{quoted(column.name)}, 'NaN'::float8)" for column in signature.features]
     if signature.has_eligible:
-        columns.append('(coalesce(packed."_eligible", false))::int::float8')
+        columns.append("""coalesce(packed."_eligible"::int::float8, 'NaN'::float8)""")
     key = quoted(signature.id_column) + ("::text" if signature.id_type == "uuid" else "")
     return staunch_sql.query("views/pack_features").format(
         id=key, columns=", ".join(columns), statement=view.statement
@@ -196,10 +199,12 @@ def _unpack(  # noqa: PLR0913 - a record of them would cost each call
         rows[~found] = np.nan
     values = rows[:, :width]
     batch = FeatureBatch(values, found, rows[:, width] == 1 if signature.has_eligible else found, as_of)
-    # A null is bad where there must be none, an infinity anywhere.
-    bad = np.isinf(values) | (np.isnan(values) & not_nullable)
+    bad = bad_values(values, not_nullable)
     if bad.any():
         batch.problems.update(_problems(signature, batch, bad))
+    if signature.has_eligible and np.isnan(rows[:, width]).any():
+        untold = np.flatnonzero(np.isnan(rows[:, width]) & found)
+        batch.problems.update(dict.fromkeys(untold.tolist(), ELIGIBLE_IS_NULL))
     return batch
 
 
@@ -240,8 +245,7 @@ def _problems(signature: ViewSignature, batch: FeatureBatch, bad: NDArray[np.boo
     found: dict[int, str] = {}
     for row, column in np.argwhere(bad & batch.eligible[:, None]):
         name, value = signature.features[column].name, batch.values[row, column]
-        what = "null, but the view says it never is" if np.isnan(value) else "infinite"
-        found.setdefault(int(row), f"feature {name} is {what}")
+        found.setdefault(int(row), value_problem(name, value))
     return found
 
 

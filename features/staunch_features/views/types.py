@@ -1,6 +1,5 @@
 """What feature views take and give: ids, columns, signatures, batches of rows and labels."""
 
-import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -60,8 +59,9 @@ class FeatureBatch:
         found: Bool (n,); whether the view returned a row for the id.
         eligible: Bool (n,); whether the id belongs to the population at the as-of time.
         as_of: The moment the rows are as of; None for a view without one.
-        problems: Row index -> why an eligible row must not be used: a null where the view says there is
-            none, or an infinity. Empty unless the view is at fault.
+        problems: Row index -> why a row must not be used (`rules.value_problem`): a null where the view says
+            there is none, an infinity, a number too large, or a null `_eligible`. Empty unless the view is at
+            fault.
     """
 
     values: NDArray[np.float64]
@@ -85,27 +85,3 @@ class LabelBatch:
     known: NDArray[np.bool_]
     values: NDArray[np.bool_]
     groups: list[str | None]
-
-
-def canonical_id(id_type: str, raw: Id) -> Id:
-    """Returns an id in the one form in which the database gives it back.
-
-    Args:
-        id_type: `int64`, `text` or `uuid`.
-        raw: What the caller gave.
-
-    Raises:
-        ValueError: It is no id of that type.
-    """
-    if id_type == "int64":
-        if isinstance(raw, int) and 1 <= raw < 2**63:
-            return raw
-        raise ValueError(f"expected an id from 1 to 2^63 - 1, got {raw!r}")
-    if not isinstance(raw, str) or not raw or "\0" in raw:
-        raise ValueError(f"expected a key of one or more characters without NUL, got {raw!r}")
-    if id_type == "text":
-        return raw
-    try:
-        return str(uuid.UUID(raw))
-    except ValueError:
-        raise ValueError(f"expected a uuid, got {raw!r}") from None

@@ -11,6 +11,7 @@ import numpy as np
 
 from staunch_features.errors import ViewError
 from staunch_features.views.file import FeatureView, parse_view
+from staunch_features.views.rules import row_hint
 from staunch_features.views.types import FeatureBatch
 from staunch_model_store.errors import ModelRefused
 from staunch_model_store.manifest import FEATURES_SQL
@@ -130,7 +131,7 @@ class Served:
 
     def view_error(self, message: str) -> ViewError:
         """Returns the error of a view that gave a row which it says it never gives, or failed on one."""
-        hint = "mend the data, or the view (may the feature be null?) and train again"
+        hint = ": ".join(filter(None, ("mend the data, or the view and train again", row_hint(message))))
         return ViewError(file=view_file(self.version), line=None, message=message, hint=hint)
 
     def _run(self, values: Floats) -> Scores:

@@ -58,6 +58,8 @@ def _refuse_unscored(served: Served, id_: Id, row: Row) -> None:
     if not row.found:
         message = f"Expected a customer that the view knows {when}, got {id_}; look the id up."
         raise Refusal(Reason.CUSTOMER_NOT_FOUND, message, resource=customer)
+    if row.problem:
+        raise served.view_error(f"for {id_} {when}, {row.problem}")
     if not row.eligible:
         moment = "ask for an as_of_time at which it is, or " if served.manifest.uses_as_of else ""
         message = (
@@ -65,5 +67,3 @@ def _refuse_unscored(served: Served, id_: Id, row: Row) -> None:
             f"{served.manifest.view} is not true; {moment}leave them out."
         )
         raise Refusal(Reason.CUSTOMER_NOT_ELIGIBLE, message, resource=customer)
-    if row.problem:
-        raise served.view_error(f"for {id_} {when}, {row.problem}")

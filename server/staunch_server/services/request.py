@@ -9,8 +9,7 @@ import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from staunch.v1.prediction_service_pb2 import ExplainRequest, FeatureValue, PredictRequest
-from staunch_features.views.signature import MAX_KEY_BYTES
-from staunch_features.views.types import canonical_id
+from staunch_features.views.rules import LARGEST_VALUE, MAX_KEY_BYTES, canonical_id
 from staunch_server.errors import Reason, Refusal, Violation, clip
 from staunch_server.models.served import Served
 from staunch_server.types import Floats, Id, Overrides
@@ -94,8 +93,6 @@ def customer(id_type: str, raw: Id, field: str) -> Id:
     """
     if isinstance(raw, int) != (id_type == "int64"):
         raise id_type_mismatch(id_type, field)
-    if isinstance(raw, str) and len(raw.encode()) > MAX_KEY_BYTES:
-        raise _invalid_id(f"expected a key of 1 to {MAX_KEY_BYTES} bytes, got {len(raw.encode())}", field)
     try:
         return canonical_id(id_type, raw)
     except ValueError as error:
@@ -156,22 +153,20 @@ def _columns(served: Served, values: Mapping[str, FeatureValue], field: str) -> 
     if unknown := sorted(values.keys() - served.columns.keys()):
         raise _refuse_features(Reason.FEATURE_UNKNOWN, field, unknown, "no feature of the model")
     numbers = {name: _number(value) for name, value in values.items()}
-    if infinite := sorted(name for name, number in numbers.items() if number is None):
-        raise _refuse_features(Reason.FEATURE_NOT_FINITE, field, infinite, "NaN or infinite")
+    if infinite := sorted(name for name, number in numbers.items() if abs(number) > LARGEST_VALUE):
+        problem = f"infinite, or beyond {LARGEST_VALUE:.2g} either way"
+        raise _refuse_features(Reason.FEATURE_NOT_FINITE, field, infinite, problem)
     features = served.manifest.features
-    null = [name for name, number in numbers.items() if number is not None and math.isnan(number)]
+    null = [name for name, number in numbers.items() if math.isnan(number)]
     if never := sorted(name for name in null if not features[served.columns[name]].nullable):
         raise _refuse_features(Reason.FEATURE_MISSING, field, never, "never null in this view")
     for name, number in numbers.items():
-        if number is not None:
-            yield served.columns[name], number
+        yield served.columns[name], number
 
 
-def _number(value: FeatureValue) -> float | None:
-    """The value; NaN if no kind is set, None if it is given as NaN or infinity."""
-    if value.WhichOneof("kind") is None:
-        return math.nan
-    return value.number if math.isfinite(value.number) else None
+def _number(value: FeatureValue) -> float:
+    """The value; NaN, which is null as a view's NaN is, if no kind is set."""
+    return math.nan if value.WhichOneof("kind") is None else value.number
 
 
 def _refuse_features(reason: Reason, field: str, names: list[str], problem: str) -> Refusal:

@@ -61,7 +61,9 @@ async def test_an_explanation_adds_up(either):
         ({"customer": 1, "model": "none"}, NotFound, "MODEL_NOT_FOUND"),
         ({"customer": 1, "overrides": {"c": 1}}, InvalidRequest, "FEATURE_UNKNOWN"),
         ({"features": {"a": 1}}, InvalidRequest, "FEATURE_MISSING"),
-        ({"features": {"a": math.nan, "b": 1, "hours": 1}}, InvalidRequest, "FEATURE_NOT_FINITE"),
+        ({"features": {"a": math.nan, "b": 1, "hours": 1}}, InvalidRequest, "FEATURE_MISSING"),
+        ({"features": {"a": math.inf, "b": 1, "hours": 1}}, InvalidRequest, "FEATURE_NOT_FINITE"),
+        ({"features": {"a": 1e39, "b": 1, "hours": 1}}, InvalidRequest, "FEATURE_NOT_FINITE"),
     ],
 )
 async def test_what_the_server_refuses_has_its_class_and_reason(either, arguments, error, reason):

@@ -1,7 +1,7 @@
 """The client's limits are the server's: what it may send is taken, and it asks for no more than is given."""
 
 from staunch import RowError, _batch, _calls, _wire
-from staunch_features.views.signature import MAX_KEY_BYTES
+from staunch_features.views.rules import MAX_KEY_BYTES
 from staunch_server.services.batch_predict import MAX_CHUNK_ROWS
 from staunch_server.services.models import MAX_PAGE_SIZE
 

@@ -18,8 +18,8 @@ from staunch_features.errors import DatabaseUnavailable, ViewError
 from staunch_features.postgres.connection import opened
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
+from staunch_features.views.rules import canonical_id
 from staunch_features.views.source import FeatureSource, outcome_window
-from staunch_features.views.types import canonical_id
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 KEYS = {

@@ -276,7 +276,8 @@ REFUSED = {
         pb.PredictRequest(features=given(a=None, b=1, hours=1)),
         "FEATURE_MISSING",
     ),
-    "a NaN": (pb.PredictRequest(features=given(a=math.nan, b=1, hours=1)), "FEATURE_NOT_FINITE"),
+    "a NaN": (pb.PredictRequest(features=given(a=math.nan, b=1, hours=1)), "FEATURE_MISSING"),
+    "a number too large": (pb.PredictRequest(features=given(a=1, b=1e39, hours=1)), "FEATURE_NOT_FINITE"),
     "an infinity": (pb.PredictRequest(features=given(a=1, b=-math.inf, hours=1)), "FEATURE_NOT_FINITE"),
     "an override of nothing": (
         pb.PredictRequest(customer_id=8, overrides={"z": value_of(1)}),
@@ -309,6 +310,7 @@ FIELDS = {
     "a missing feature": ["features.values[b]", "features.values[hours]"],
     "a null that is never null": ["features.values[a]"],
     "a NaN": ["features.values[a]"],
+    "a number too large": ["features.values[b]"],
     "an override of nothing": ["overrides[z]"],
     "an infinite override": ["overrides[a]"],
     "an override beside features": ["overrides"],
@@ -342,12 +344,30 @@ async def test_messages_on_features_name_them(publish: Publish, serve: Serve) ->
     told = {
         "features.values: no feature of the model: c, d; ": given(a=1, b=1, hours=1, c=1, d=1),
         "features.values: missing: b, hours; ": given(a=1),
-        "features.values: NaN or infinite: a; ": given(a=math.nan, b=1, hours=1),
-        "features.values: never null in this view: a; ": given(a=None, b=1, hours=1),
+        "features.values: infinite, or beyond 3.4e+38 either way: a; ": given(a=math.inf, b=1, hours=1),
+        "features.values: never null in this view: a, hours; ": given(a=None, b=1, hours=math.nan),
     }
     for message, features in told.items():
         error = await failure(live.prediction.Predict(pb.PredictRequest(features=features)))
         assert error.message.startswith(message)
+
+
+async def test_a_nan_is_missing_as_null_is_in_features_and_in_overrides(
+    publish: Publish, serve: Serve
+) -> None:
+    publish()
+    live = await serve()
+    for null, nan in (
+        ({"features": given(a=1, b=None, hours=1)}, {"features": given(a=1, b=math.nan, hours=1)}),
+        ({"overrides": {"b": value_of(None)}}, {"overrides": {"b": value_of(math.nan)}}),
+    ):
+        whom = {} if "features" in null else {"customer_id": 8}
+        of_null, of_nan = [
+            await live.prediction.Predict(pb.PredictRequest(include_features=True, **whom, **fields))
+            for fields in (null, nan)
+        ]
+        assert of_nan.probability == of_null.probability
+        assert plain(of_nan.features)["b"] is plain(of_null.features)["b"] is None
 
 
 @pytest.mark.parametrize("uses_as_of", [True, False])

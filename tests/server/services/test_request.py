@@ -11,6 +11,7 @@ from tests.server.harness.served import MakeServed
 from tests.server.small_models import stamp
 
 from staunch.v1.prediction_service_pb2 import FeatureValue, PredictRequest
+from staunch_features.views.rules import LARGEST_VALUE
 from staunch_server.errors import Reason, Refusal
 from staunch_server.models.served import Served
 from staunch_server.services import request as reading
@@ -199,7 +200,8 @@ def test_a_timestamp_that_is_none_is_refused(seconds: int, nanos: int) -> None:
         (WHOLE, [1.0, 0.5, 10.0]),
         (dict(reversed(WHOLE.items())), [1.0, 0.5, 10.0]),
         (WHOLE | {"b": None}, [1.0, math.nan, 10.0]),
-        (WHOLE | {"a": -1.7e308}, [-1.7e308, 0.5, 10.0]),
+        (WHOLE | {"b": math.nan}, [1.0, math.nan, 10.0]),  # as null
+        (WHOLE | {"a": -LARGEST_VALUE}, [-LARGEST_VALUE, 0.5, 10.0]),
     ],
 )
 def test_given_features_are_a_row_in_the_models_order(
@@ -229,8 +231,9 @@ def refusal_of_values(served: Served, field: str, values: dict[str, float | None
     ("change", "reason"),
     [
         ({"x": 1.0, "c": 1.0}, Reason.FEATURE_UNKNOWN),
-        ({"a": math.inf, "b": -math.inf, "hours": math.nan}, Reason.FEATURE_NOT_FINITE),
-        ({"a": None, "hours": None}, Reason.FEATURE_MISSING),  # never null in this view
+        ({"a": math.inf, "b": -math.inf, "hours": 3.5e38}, Reason.FEATURE_NOT_FINITE),
+        ({"a": -1.7e308}, Reason.FEATURE_NOT_FINITE),
+        ({"a": None, "hours": math.nan}, Reason.FEATURE_MISSING),  # never null in this view
     ],
 )
 def test_wrong_values_are_named_sorted(
