@@ -160,7 +160,8 @@ def _long_windows(view: FeatureView, label: LabelText) -> Iterator[str]:
     longer = [name for name, each in days.items() if each > label.observation_days]
     if not longer:
         return
-    place = f"{label.file}:{header_line(label.text, 'observation_days')}"
+    line = header_line(label.text, "observation_days")
+    place = label.file if line is None else f"{label.file}:{line}"
     windows = ", ".join(f"{name} over {view.features[name].window}" for name in longer)
     yield (
         f"{place}: observation_days is {label.observation_days}, but the view looks back further: "

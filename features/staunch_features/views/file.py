@@ -36,6 +36,12 @@ from staunch_features.views.sql_text import has_code, has_parameters, other_than
 NEVER = "never"
 """The value of `null` that promises a column without nulls."""
 
+MISSING = "missing"
+"""The value of `null` where the header says nothing: nothing is promised, and nothing explained."""
+
+ENTITY = "customer"
+"""What an id names where the header does not say it."""
+
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
@@ -155,7 +161,7 @@ def parse_view(name: str, text: str, file: str) -> FeatureView:
         sha256=_digest(text),
         statement=header.statement,
         description=header.string("description"),
-        entity=header.string("entity"),
+        entity=header.string("entity", ENTITY),
         population=_population(header),
         rules=_rules(header),
         time_columns=_time_columns(header),
@@ -257,11 +263,17 @@ def _feature(header: Header, name: str, value: object) -> FeatureDoc:
         raise header.error(where, "expected unit, description, source, window, null", sorted(unknown))
     return FeatureDoc(
         unit=header.as_string(value.get("unit", ""), f"{where}.unit", may_be_empty=True),
-        description=header.as_string(value.get("description"), f"{where}.description"),
+        description=header.as_string(value.get("description", _spelled_out(name)), f"{where}.description"),
         source=header.as_strings(value.get("source", []), f"{where}.source"),
         window=header.as_string(value.get("window", ""), f"{where}.window", may_be_empty=True),
-        null=header.as_string(value.get("null"), f"{where}.null"),
+        null=header.as_string(value.get("null", MISSING), f"{where}.null"),
     )
+
+
+def _spelled_out(name: str) -> str:
+    """What a feature is called where nobody describes it: `visits_30d` is "Visits 30d."."""
+    words = name.replace("_", " ").strip() or name
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _digest(text: str) -> str:

@@ -74,13 +74,13 @@ class Header:
         statement = "\n" * text.count("\n", 0, end) + _one_statement(text, end + 2, file)
         return cls(file, text[:end], values, statement)
 
-    def string(self, key: str) -> str:
-        """Takes a text that is not blank."""
-        return self.as_string(self.values.pop(key, None), key)
+    def string(self, key: str, default: str | None = None) -> str:
+        """Takes a text that is not blank; an absent one is the default, if there is one."""
+        return self.as_string(self.values.pop(key, default), key)
 
     def days(self, key: str) -> int:
-        """Takes a whole number of days, at most a hundred years of them."""
-        value = self.values.pop(key, None)
+        """Takes a whole number of days, at most a hundred years of them; absent ones are none."""
+        value = self.values.pop(key, 0)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST_DAYS:
             raise self.error(key, f"expected a whole number of days from 0 to {_MOST_DAYS}", value)
         return value

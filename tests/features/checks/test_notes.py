@@ -76,6 +76,13 @@ def test_a_window_is_longer_from_the_first_hour_on(clients, label, window, decla
     )
 
 
+def test_a_label_that_declares_no_observation_is_named_without_a_line(clients, label):
+    undeclared = replace(label, text=label.text.replace("observation_days = 9", ""), observation_days=0)
+    view = replace(clients.view(), features={"a": FeatureDoc("", "A.", (), "9 days", "never")})
+    (note,) = window_advice(view, undeclared)
+    assert note.startswith(f"{label.file}: observation_days is 0")
+
+
 def test_fewer_ids_than_drawn_are_told(label):
     assert list(sample_cut_short(10_000, 10_000, 3.0)) == []
     (note,) = sample_cut_short(9_999, 10_000, 3.0)

@@ -118,7 +118,12 @@ def test_the_views_we_ship_can_be_read():
         (HEADER.replace("ORDER BY id", "WHERE id > $1") + STATEMENT, 4, "population: expected one SELECT"),
         (HEADER + STATEMENT + ";\nSELECT 2", 13, "one statement"),
         (HEADER.replace('entity = "customer"', "entity = 1") + STATEMENT, 3, "entity: expected a text"),
-        (HEADER.replace("entity", "entitty") + STATEMENT, None, "entity: expected a text, got nothing"),
+        (HEADER.replace("entity", "entitty") + STATEMENT, 3, "entitty: no such key"),
+        (
+            HEADER.replace("population", "populations") + STATEMENT,
+            None,
+            "population: expected a text, got no",
+        ),
         (HEADER.replace("entity", 'color = "red"\nentity') + STATEMENT, 3, "color: no such key"),
         (HEADER.replace("entity", 'rules = "one"\nentity') + STATEMENT, 3, "rules: expected a list of texts"),
         (HEADER.replace("entity", 'rules = [""]\nentity') + STATEMENT, 3, "rules: expected a text, got ''"),
@@ -138,10 +143,28 @@ def test_what_is_no_view_is_refused_with_file_line_and_mend(text, line, message)
 
 
 def test_a_feature_with_a_table_of_its_own_in_the_header_has_its_line():
-    text = HEADER.partition("[features]")[0] + '[features.age]\nunit = "years"\n*/' + STATEMENT
+    text = HEADER.partition("[features]")[0] + '[features.age]\ndescription = ""\n*/' + STATEMENT
     with pytest.raises(ViewError, match=r"features\.age\.description: expected a text") as caught:
         parse_view("clients", text, "clients.sql")
     assert caught.value.line == 9
+
+
+def test_what_the_header_leaves_out_has_a_meaning():
+    said = HEADER.replace('entity = "customer"\n', "").partition("orders = { d")[0] + "visits_30d = {}\n*/\n"
+    view = parse_view("clients", said + STATEMENT, "clients.sql")
+    visits = view.features["visits_30d"]
+    assert view.entity == "customer"
+    assert (visits.description, visits.unit, visits.null, visits.nullable) == (
+        "Visits 30d.",
+        "",
+        "missing",
+        True,
+    )
+
+
+def test_a_label_that_names_no_days_is_one_without_dates():
+    label = parse_label("clients", '/* staunch\ndescription = "Left."\n*/\nSELECT 1', "clients.sql")
+    assert (label.horizon_days, label.gap_days, label.observation_days) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("days", [0, 36_500])
