@@ -131,6 +131,10 @@ def _options(reuse_port: bool, limits: ConnectionLimits) -> list[tuple[str, int]
         ("grpc.keepalive_timeout_ms", round(limits.keepalive_timeout_s * 1000)),
         # Else the library waits a minute at least.
         ("grpc.http2.ping_timeout_ms", round(limits.keepalive_timeout_s * 1000)),
+        # Both ways: we ask clients without calls too, and they may ask us.
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.http2.min_ping_interval_without_data_ms", round(limits.ping_interval_s * 1000)),
     ]
     if limits.age_s:
         options.append(("grpc.max_connection_age_ms", round(limits.age_s * 1000)))

@@ -85,15 +85,18 @@ class ConnectionLimits:
     Attributes:
         streams: The calls in progress that it may have.
         age_s: The seconds after which it must come again; 0 is never.
-        keepalive_s: A silent one is asked so often whether its client lives. By default the libraries ask
-            after two hours: until then each stream of a client that vanished counts as one.
+        keepalive_s: A silent one is asked so often whether its client lives, with or without a call. By
+            default the libraries ask after two hours: until then streams of a client that vanished count.
         keepalive_timeout_s: The seconds without an answer to that after which it is closed.
+        ping_interval_s: A client may ask the same of us so often, which is a limit against floods. That of
+            grpc.aio itself is 5 minutes, 2 hours without a call, and the fourth ping ends the connection.
     """
 
     streams: int = 100
     age_s: float = 0.0
     keepalive_s: float = 60.0
     keepalive_timeout_s: float = 20.0
+    ping_interval_s: float = 0.1
 
 
 USUAL_LIMITS = ConnectionLimits()
