@@ -6,7 +6,8 @@ FeatureError
 ├── MigrationError          mend the schema or the migrations
 ├── EmbeddedPostgresError   mend the machine: port, folder, binaries
 └── ViewError               mend the SQL of the view
-    └── RowsNotUnique       the same, but for one id: others may be well
+    ├── RowsNotUnique       the same, but for one id: others may be well
+    └── RowNotAsked         the same, for a key that the view takes for another
 """
 
 
@@ -51,3 +52,7 @@ class ViewError(FeatureError):
 
 class RowsNotUnique(ViewError):
     """A feature view gave more than one row for an id, which the message names."""
+
+
+class RowNotAsked(ViewError):
+    """A feature view gave a row for an id that was not asked for, as one that ignores case does."""

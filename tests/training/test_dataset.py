@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from staunch_features.postgres.connection import opened
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_training.dataset import Dataset, ExtractSettings, extract
@@ -90,6 +91,30 @@ async def test_a_flat_table_without_dates_is_split_by_customer_and_keeps_its_nul
     assert len(keys) == len(set(keys)) == 1500
     assert np.isnan(dataset.sides["train"].values[:, 0]).mean() == pytest.approx(0.2, abs=0.05)
     assert not np.isnan(dataset.sides["train"].values[:, 1]).any()
+
+
+async def test_keys_are_learned_from_byte_for_byte(shop: Any) -> None:
+    """What differs by blanks, zeros, case or accents only is another customer, with other rows."""
+    spellings = ("{}", " {}", "{} ", "0{}", "+{}", "{}e3", "a{}", "A{}", "\u00e9{}", "e\u0301{}")
+    keys = [spelling.format(n) for n in range(1, 41) for spelling in spellings]
+    async with opened(shop.owner_url) as connection:
+        await connection.execute(
+            "CREATE TABLE shop.spelled (key text, place float8);"
+            "GRANT SELECT ON shop.spelled TO staunch_reader"
+        )
+        await connection.copy_records_to_table(
+            "spelled", schema_name="shop", records=[(key, float(place)) for place, key in enumerate(keys)]
+        )
+    view = replace(
+        shop.flat_view(),
+        population="SELECT key FROM shop.spelled",
+        statement="SELECT s.key, s.place AS income, 0::float8 AS visits, 0::float8 AS noise "
+        "FROM unnest($1::text[]) AS u (key) JOIN shop.spelled AS s ON s.key = u.key",
+    )
+    label = replace(shop.flat_label(), statement="SELECT s.key, s.place::int % 3 = 0 FROM shop.spelled AS s")
+    sides = (await _extract(shop, view, label, None)).sides.values()
+    read = {key: row[0] for rows in sides for key, row in zip(rows.ids, rows.values, strict=True)}
+    assert read == {key: place for place, key in enumerate(keys)}
 
 
 async def test_progress_goes_to_the_end_of_each_stage(shop: Any) -> None:

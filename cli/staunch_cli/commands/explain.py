@@ -3,6 +3,7 @@
 import json
 from argparse import ArgumentParser, ArgumentTypeError, _SubParsersAction
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from staunch_cli.printing import formatting
@@ -11,7 +12,7 @@ from staunch_cli.printing.explanation import explanation_json, picture
 from staunch_cli.printing.prediction import as_json, headline
 from staunch_cli.shared.arguments import Handler
 from staunch_cli.shared.call_arguments import CustomerArguments, ServerArguments, add_customer, add_server
-from staunch_cli.shared.client import connected_client
+from staunch_cli.shared.client import ask, connected_client
 
 if TYPE_CHECKING:
     from staunch import Client
@@ -39,14 +40,17 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
 
 def run(arguments: ExplainArguments) -> int:
     """Prints the score and its reasons."""
-    customer, overrides = arguments.customer, dict(arguments.overrides)
-    with connected_client(arguments, customer) as client:
-        explanation = client.explain(
-            customer,
-            overrides=overrides,
-            model=arguments.model,
-            as_of=arguments.as_of,
-            max_contributions=arguments.top,
+    overrides = dict(arguments.overrides)
+    with connected_client(arguments) as client:
+        customer, explanation = ask(
+            arguments,
+            partial(
+                client.explain,
+                overrides=overrides,
+                model=arguments.model,
+                as_of=arguments.as_of,
+                max_contributions=arguments.top,
+            ),
         )
         units = {} if arguments.json else _units(client, str(explanation.prediction.model))
     if arguments.json:

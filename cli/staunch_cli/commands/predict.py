@@ -3,12 +3,13 @@
 import json
 from argparse import ArgumentParser, _SubParsersAction
 from dataclasses import dataclass
+from functools import partial
 
 from staunch_cli.printing import formatting
 from staunch_cli.printing.prediction import as_json, headline
 from staunch_cli.shared.arguments import Handler
 from staunch_cli.shared.call_arguments import CustomerArguments, ServerArguments, add_customer, add_server
-from staunch_cli.shared.client import connected_client
+from staunch_cli.shared.client import ask, connected_client
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,17 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
 
 def run(arguments: PredictArguments) -> int:
     """Prints the score."""
-    customer, overrides = arguments.customer, dict(arguments.overrides)
-    with connected_client(arguments, customer) as client:
-        prediction = client.predict(
-            customer,
-            overrides=overrides,
-            model=arguments.model,
-            as_of=arguments.as_of,
-            include_features=arguments.features,
+    overrides = dict(arguments.overrides)
+    with connected_client(arguments) as client:
+        customer, prediction = ask(
+            arguments,
+            partial(
+                client.predict,
+                overrides=overrides,
+                model=arguments.model,
+                as_of=arguments.as_of,
+                include_features=arguments.features,
+            ),
         )
     if arguments.json:
         print(json.dumps(as_json(customer, prediction, overrides)))

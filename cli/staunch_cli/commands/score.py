@@ -6,12 +6,11 @@ Customers without a score stand in a second file beside it, `scores.errors.csv` 
 
 import asyncio
 import json
-import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, _SubParsersAction
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, aclosing, closing, contextmanager, nullcontext
+from contextlib import ExitStack, aclosing, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +22,7 @@ from staunch_cli.printing.score_files import ErrorFile, ScoreFile, errors_path, 
 from staunch_cli.shared.arguments import Handler, file_ending
 from staunch_cli.shared.call_arguments import ModelArguments, ServerArguments, add_model, add_server
 from staunch_cli.shared.client import in_plain_words, new_client
-from staunch_cli.shared.errors import CommandError, cannot_read
+from staunch_cli.shared.customers import count_customers, open_customers, whole_number
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 NOT_IN_POPULATION = {"CUSTOMER_NOT_ELIGIBLE", "CUSTOMER_NOT_FOUND"}
 """Why a candidate of a view's population has no score without anything being wrong."""
 
-_NUMBER = re.compile(r"-?[0-9]{1,20}")
 _CHUNK_ROWS = 2000  # small enough that a stream of them leaves the server room for single calls
 
 
@@ -42,7 +40,7 @@ class ScoreArguments(ModelArguments, ServerArguments, SettingsArguments):
 
     Attributes:
         out: The file of the scores.
-        ids: The file of the ids, "-" for standard input; None for the whole population.
+        ids: The file of the ids, as `open_customers` reads it; None for the whole population.
         chunk_rows: How many ids a message has.
     """
 
@@ -67,7 +65,8 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     parser.add_argument(
         "--ids",
         metavar="FILE",
-        help="score these, one id a line, - for standard input (default: all eligible)",
+        help="score these: one id a line, blanks and all; of a .csv its first column; - for standard input "
+        "(default: all eligible)",
     )
     add_model(parser)
     parser.add_argument(
@@ -157,10 +156,9 @@ async def _score_with(client: "AsyncClient", model: "Model", arguments: ScoreArg
         customers: Iterable[int | str]
         total: int | None
         if arguments.ids:
-            lines = stack.enter_context(_open_lines(arguments.ids))
-            customers = _read_ids(lines, numeric_ids, errors)
-            # Standard input can be read but once, so that nobody knows yet how many there will be.
-            total = None if arguments.ids == "-" else _count_ids(arguments.ids)
+            texts = stack.enter_context(open_customers(arguments.ids))
+            customers = _numbers(texts, errors) if numeric_ids else texts
+            total = count_customers(arguments.ids)
         else:
             customers = population = await _population(model, arguments)
             total = len(population)
@@ -223,36 +221,14 @@ async def _population(model: "Model", arguments: ScoreArguments) -> list[int | s
             await pool.close()
 
 
-def _read_ids(lines: Iterable[str], numeric_ids: bool, errors: ErrorFile) -> Iterator[int | str]:
-    """Reads ids line by line; what is no id goes to the errors at once."""
-    for line in lines:
-        text = line.strip()
-        if not text:
-            continue
-        if not numeric_ids:
-            yield text
-        elif _NUMBER.fullmatch(text):
-            yield int(text)
-        else:
+def _numbers(texts: Iterable[str], errors: ErrorFile) -> Iterator[int]:
+    """Reads ids that are numbers; what says no number goes to the errors at once."""
+    for text in texts:
+        number = whole_number(text)
+        if number is None:
             errors.add(text, "INVALID_ARGUMENT", "CUSTOMER_ID_INVALID", "expected a whole number")
-
-
-@contextmanager
-def _open_lines(name: str) -> Iterator[Iterable[str]]:
-    try:
-        file = sys.stdin if name == "-" else Path(name).open(encoding="utf-8")  # noqa: SIM115 -- closed below
-    except OSError as error:
-        raise cannot_read(name, error) from error
-    try:
-        with nullcontext(file) if name == "-" else file as lines:
-            yield lines
-    except UnicodeDecodeError as error:
-        raise CommandError(f"expected {name} to be text in UTF-8, got other bytes: {error}") from error
-
-
-def _count_ids(name: str) -> int:
-    with _open_lines(name) as lines:
-        return sum(1 for line in lines if line.strip())
+        else:
+            yield number
 
 
 @contextmanager

@@ -8,13 +8,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from staunch_cli.printing import formatting
+from staunch_cli.shared.customers import CUSTOMER
 from staunch_cli.shared.errors import CommandError, cannot_write
 
 if TYPE_CHECKING:
     from staunch import Score
 
-COLUMNS = ("customer", "probability", "risk_band", "model", "as_of")
-ERROR_COLUMNS = ("customer", "code", "reason", "message")
+COLUMNS = (CUSTOMER, "probability", "risk_band", "model", "as_of")
+ERROR_COLUMNS = (CUSTOMER, "code", "reason", "message")
 
 _GROUP_ROWS = 50_000  # of a parquet file's row groups
 
@@ -97,7 +98,14 @@ class _CsvFile(_PendingFile):
         """Opens the file and writes the header."""
         self._file = self.path.open("w", encoding="utf-8", newline="")
         self._rows = csv.writer(self._file, lineterminator="\n")
+        self._quoted_rows = csv.writer(self._file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         self._rows.writerow(self.columns)
+
+    def write(self, row: tuple[int | str, ...]) -> None:
+        """Writes one row, such that what reads CSV reads back the same."""
+        # Python quotes the line end that it writes, but not a lone CR, which ends a line for what reads it.
+        returns = any("\r" in cell for cell in row if isinstance(cell, str))
+        (self._quoted_rows if returns else self._rows).writerow(row)
 
     def close(self) -> None:
         """Closes the file."""
@@ -109,7 +117,7 @@ class _CsvScores(_CsvFile):
 
     def add(self, score: "Score") -> None:
         """Writes one row; the probability with all its digits."""
-        self._rows.writerow(
+        self.write(
             (
                 score.customer,
                 repr(score.probability),
@@ -135,7 +143,7 @@ class ErrorFile(_CsvFile):
 
     def add(self, customer: int | str, code: str, reason: str, message: str) -> None:
         """Writes one row."""
-        self._rows.writerow((customer, code, reason, message))
+        self.write((customer, code, reason, message))
         self.reasons[reason] += 1
 
     def commit(self) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from staunch_cli.shared.arguments import moment, seconds
+from staunch_cli.shared.customers import whole_number
 
 DEFAULT_SERVER = "127.0.0.1:50051"
 
@@ -34,8 +34,8 @@ class GivenCustomer(NamedTuple):
     """A customer as typed.
 
     Attributes:
-        text: What was typed: the key, if it is one.
-        id: The number that the text is, or else the text.
+        text: What was typed, byte for byte: the key, if the model's ids are keys.
+        id: The number that the text says, if the model's ids are numbers; the text if it says none.
     """
 
     text: str
@@ -48,7 +48,7 @@ class CustomerArguments(ModelArguments):
 
     Attributes:
         given: The customer as typed.
-        key: Whether it is a key even if it is all digits.
+        key: Whether it is a key whatever it looks like.
         overrides: Features by name with the values to use instead; None is missing.
         json: Whether to print one JSON object.
     """
@@ -59,9 +59,10 @@ class CustomerArguments(ModelArguments):
     json: bool
 
     @property
-    def customer(self) -> int | str:
-        """The customer, as a number or a key."""
-        return self.given.text if self.key else self.given.id
+    def meanings(self) -> tuple[int | str, ...]:
+        """Whom the words can mean, the likeliest first: the model's ids, and not our guess, decide."""
+        readings = (self.given.text,) if self.key else (self.given.id, self.given.text)
+        return tuple(dict.fromkeys(readings))
 
 
 def add_server(parser: ArgumentParser) -> None:
@@ -100,7 +101,7 @@ def add_model(parser: ArgumentParser) -> None:
 def add_customer(parser: ArgumentParser) -> None:
     """Adds the flags of CustomerArguments."""
     parser.add_argument("given", type=customer_id, metavar="customer", help="the customer's id or key")
-    parser.add_argument("--key", action="store_true", help="the customer is a key, even if it is all digits")
+    parser.add_argument("--key", action="store_true", help="the customer is a key, whatever it looks like")
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -115,16 +116,15 @@ def add_customer(parser: ArgumentParser) -> None:
 
 
 def customer_id(text: str) -> GivenCustomer:
-    """Reads a customer: digits are a number, all else is a key.
+    """Reads a customer: a whole number of 64 bits may be an id, and every text a key.
 
     Raises:
-        ArgumentTypeError: The number has more than 64 bits.
+        ArgumentTypeError: The terminal gave bytes that are no text.
     """
-    if not re.fullmatch(r"[+-]?[0-9]+", text):
-        return GivenCustomer(text, text)
-    if not -(2**63) <= int(text) < 2**63:
-        raise ArgumentTypeError(f"expected an id of at most 64 bits, got {text}")
-    return GivenCustomer(text, int(text))
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ArgumentTypeError(f"expected a customer's key as text in UTF-8, got {text!r}")
+    number = whole_number(text)
+    return GivenCustomer(text, number if number is not None and -(2**63) <= number < 2**63 else text)
 
 
 def override(text: str) -> tuple[str, float | None]:

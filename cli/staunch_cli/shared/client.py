@@ -1,10 +1,10 @@
 """The client of the commands that call a server, and plain words where there is no server."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from staunch_cli.shared.call_arguments import ServerArguments
+from staunch_cli.shared.call_arguments import CustomerArguments, ServerArguments
 from staunch_cli.shared.errors import CommandError
 
 if TYPE_CHECKING:
@@ -12,31 +12,59 @@ if TYPE_CHECKING:
 
 AnyClient = TypeVar("AnyClient", bound="Client | AsyncClient")
 
+_Answer = TypeVar("_Answer")
+
+_OTHER_KIND = "ID_TYPE_MISMATCH"
+"""The reason of a server whose model takes numbers where it was given a key, or keys for a number."""
+
 
 @contextmanager
-def connected_client(arguments: ServerArguments, customer: int | str | None = None) -> Iterator["Client"]:
+def connected_client(arguments: ServerArguments) -> Iterator["Client"]:
     """Gives a client of the chosen server.
 
     Args:
         arguments: Which server, and how long to wait for it.
-        customer: Whom the calls are about, if it is one customer.
 
     Raises:
-        CommandError: Nothing answers there, no server is named so, or a key of digits alone was taken for a
-            number.
+        CommandError: Nothing answers there, or no server is named so.
     """
-    from staunch import Client, InvalidRequest, Unavailable
+    from staunch import Client, Unavailable
 
     with new_client(Client, arguments) as client:
         try:
             yield client
         except Unavailable as error:
             raise in_plain_words(error, arguments.server) from error
+
+
+def ask(arguments: CustomerArguments, call: Callable[[int | str], _Answer]) -> tuple[int | str, _Answer]:
+    """Asks about a customer as the model's ids are, numbers or keys; gives whom it asked about, and what.
+
+    What was typed may be either. The server says if the model takes the other, and has then read nothing.
+
+    Args:
+        arguments: The customer as typed.
+        call: Asks about a customer by number or by key.
+
+    Raises:
+        CommandError: What was typed says no number, and the model's ids are numbers.
+    """
+    from staunch import InvalidRequest
+
+    for customer in arguments.meanings:
+        try:
+            return customer, call(customer)
         except InvalidRequest as error:
-            if error.reason != "ID_TYPE_MISMATCH" or not isinstance(customer, int):
+            if error.reason != _OTHER_KIND:
                 raise
-            message = f"{customer} was taken for a number, and the ids of this model are keys: add --key"
-            raise CommandError(message) from error
+            refusal = error
+    typed = arguments.given
+    hint = ": leave out --key" if isinstance(typed.id, int) else ""
+    message = (
+        f"expected a whole number from 1 to 2^63 - 1, since the ids of this model are numbers, "
+        f"got the key {typed.text!r}{hint}"
+    )
+    raise CommandError(message) from refusal
 
 
 def new_client(kind: type[AnyClient], arguments: ServerArguments) -> AnyClient:

@@ -47,6 +47,10 @@ _LEFT_OUT = {
     "uuid": "WHERE ... IS NOT NULL",
 }
 
+# As PostgreSQL reads a uuid. Python's own reader takes blanks, signs and underscores for digits, so that the
+# key of nobody would be answered by somebody's score.
+_UUID = re.compile(r"(?:urn:uuid:)?({)?(?:[0-9A-Fa-f]{4}-?){7}[0-9A-Fa-f]{4}(?(1)})")
+
 
 def canonical_id(id_type: str, raw: Id) -> Id:
     """Returns an id in the one form in which the database gives it back.
@@ -68,10 +72,9 @@ def canonical_id(id_type: str, raw: Id) -> Id:
         raise ValueError(f"expected a key of 1 to {MAX_KEY_BYTES} bytes, got {size}")
     if id_type == "text":
         return raw
-    try:
-        return str(uuid.UUID(raw))
-    except ValueError:
-        raise ValueError(f"expected a uuid, got {raw!r}") from None
+    if not _UUID.fullmatch(raw):
+        raise ValueError(f"expected a uuid, got {raw!r}")
+    return str(uuid.UUID(raw))
 
 
 def why_no_id(id_type: str, raw: Id) -> str:

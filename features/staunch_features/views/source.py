@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import staunch_sql
-from staunch_features.errors import RowsNotUnique, ViewError
+from staunch_features.errors import RowNotAsked, RowsNotUnique, ViewError
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
@@ -74,6 +74,7 @@ class FeatureSource:
         Raises:
             ValueError: An as-of time for a view that has none.
             RowsNotUnique: There are two rows for one id.
+            RowNotAsked: There is a row for another id.
             ViewError: The view is at fault.
             DatabaseUnavailable: The database is away.
             TimeoutError: The rows did not come in time.
@@ -232,11 +233,12 @@ def _row_of_each_id(
             hint="join one-to-many tables inside a LATERAL or sub-query that aggregates them",
         )
     if unasked := rows.keys() - set(ids):
-        raise ViewError(
+        raise RowNotAsked(
             file=view.file,
             line=None,
             message=f"expected rows for the ids in $1 only, got one for {next(iter(unasked))!r}",
-            hint=f"begin with unnest($1::{SQL_TYPES[signature.id_type]}[]) and join the rest to it",
+            hint=f"begin with unnest($1::{SQL_TYPES[signature.id_type]}[]) and join the rest to it"
+            + ("; a key is compared byte for byte" if signature.id_type == "text" else ""),
         )
     return [rows.get(key, -1) for key in ids]
 

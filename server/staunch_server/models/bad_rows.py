@@ -5,7 +5,7 @@ from datetime import datetime
 
 import numpy as np
 
-from staunch_features.errors import RowsNotUnique, ViewError
+from staunch_features.errors import RowNotAsked, RowsNotUnique, ViewError
 from staunch_features.views.source import FeatureSource
 from staunch_features.views.types import FeatureBatch
 from staunch_server.deadlines import Deadline
@@ -19,6 +19,9 @@ A lone bad id among 10,000 is found with 28; a view that fails for many is not w
 
 # Class 22 of SQLSTATE, data exception: what the values of a row do, and not the text.
 _DATA_EXCEPTION = "22"
+
+# The database's encoding does not have a character of the key: so no row of it has that key.
+_UNTRANSLATABLE = "22P05"
 
 
 async def fetch(
@@ -63,15 +66,18 @@ class _Search:
 
 def is_data_error(error: ViewError) -> bool:
     """Returns whether a view failed on the values of rows, and not by its text or its tables."""
-    sqlstate = str(getattr(error.__cause__, "sqlstate", ""))
-    return isinstance(error, RowsNotUnique) or sqlstate.startswith(_DATA_EXCEPTION)
+    return isinstance(error, RowsNotUnique | RowNotAsked) or _sqlstate(error).startswith(_DATA_EXCEPTION)
+
+
+def _sqlstate(error: ViewError) -> str:
+    return str(getattr(error.__cause__, "sqlstate", ""))
 
 
 def _problem(source: FeatureSource, as_of: datetime | None, error: ViewError) -> FeatureBatch:
     """One row that is there, belongs to the population as far as we know, and must not be scored."""
-    yes = np.ones(1, dtype=np.bool_)
+    there = np.full(1, _sqlstate(error) != _UNTRANSLATABLE)
     values = np.full((1, len(source.view.features)), np.nan)
-    return FeatureBatch(values, yes, yes, as_of, {0: error.message})
+    return FeatureBatch(values, there, there, as_of, {0: error.message} if there[0] else {})
 
 
 def _joined(first: FeatureBatch, second: FeatureBatch) -> FeatureBatch:

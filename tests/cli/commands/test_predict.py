@@ -45,6 +45,10 @@ def test_flags_travel(staunch, service):
         (["42", "--key"], "customer_key", "42"),
         (["007", "--key"], "customer_key", "007"),
         (["7590-X"], "customer_key", "7590-X"),
+        (["9" * 20], "customer_key", "9" * 20),
+        (["9" * 40, "--key"], "customer_key", "9" * 40),
+        ([" 7 ", "--key"], "customer_key", " 7 "),
+        (["--key", "--", "-X 7"], "customer_key", "-X 7"),
     ],
 )
 def test_digits_are_an_id_unless_they_are_said_to_be_a_key(staunch, service, words, field, value):
@@ -55,7 +59,8 @@ def test_digits_are_an_id_unless_they_are_said_to_be_a_key(staunch, service, wor
 @pytest.mark.parametrize(
     "words",
     [
-        ["9" * 30],
+        ["\udce9"],  # what a terminal of another encoding gives is no text
+        ["\udce9", "--key"],
         ["42", "--set", "age"],
         ["42", "--set", "age=old"],
         ["42", "--as-of", "soon"],

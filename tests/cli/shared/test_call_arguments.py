@@ -5,7 +5,15 @@ from argparse import ArgumentParser, ArgumentTypeError
 import pytest
 
 from staunch._connection import USUAL_SERVER
-from staunch_cli.shared.call_arguments import DEFAULT_SERVER, add_server, customer_id, override
+from staunch_cli.shared.arguments import Handler
+from staunch_cli.shared.call_arguments import (
+    DEFAULT_SERVER,
+    CustomerArguments,
+    add_customer,
+    add_server,
+    customer_id,
+    override,
+)
 
 
 @pytest.mark.parametrize("number", [0, 42, -1, 2**63 - 1, -(2**63)])
@@ -13,10 +21,29 @@ def test_digits_of_at_most_64_bits_are_a_number(number):
     assert customer_id(str(number)) == (str(number), number)
 
 
-@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
-def test_a_number_of_more_than_64_bits_is_refused(number):
-    with pytest.raises(ArgumentTypeError, match=f"expected an id of at most 64 bits, got {number}"):
-        customer_id(str(number))
+@pytest.mark.parametrize("digits", [str(2**63), str(-(2**63) - 1), "1" + "0" * 30, "9" * 5000])
+def test_a_number_of_more_than_64_bits_is_no_id_and_may_be_a_key(digits):
+    assert customer_id(digits) == (digits, digits)
+
+
+@pytest.mark.parametrize(
+    ("words", "meanings"),
+    [
+        (["42"], (42, "42")),
+        (["007"], (7, "007")),
+        ([" 7"], (7, " 7")),
+        (["-0"], (0, "-0")),
+        (["007", "--key"], ("007",)),
+        (["7590-X"], ("7590-X",)),
+        (["9" * 20], ("9" * 20,)),
+    ],
+)
+def test_what_is_typed_may_be_a_number_or_the_key_as_it_stands(words, meanings):
+    parser = ArgumentParser()
+    add_customer(parser)
+    parser.set_defaults(handler=Handler(CustomerArguments, lambda _: 0))
+    parsed = parser.parse_args(words)
+    assert parsed.handler.arguments(parsed).meanings == meanings
 
 
 @pytest.mark.parametrize("text", ["7590-X", "4 2", "4.2", "", "٤٢"])

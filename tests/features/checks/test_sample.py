@@ -33,6 +33,29 @@ async def test_ids_come_from_all_parts_of_the_population_and_are_the_same_each_t
     assert ids == await draw(clients.database, backwards, id_type, timeout_s=10)
 
 
+async def test_keys_that_differ_by_blanks_zeros_case_or_accents_are_all_drawn_as_they_stand(clients):
+    keys = [
+        "7",
+        " 7",
+        "7 ",
+        "007",
+        "+7",
+        "1e3",
+        "a",
+        "A",
+        "\u00e9",
+        "e\u0301",
+        "a,b",
+        '"',
+        " ",
+        "9" * 40,
+    ]
+    listed = ", ".join(f"'{key}'" for key in keys).replace('"', '\\"')
+    population = f"SELECT unnest(ARRAY[{listed}])"
+    view = clients.view(id_type="text", population=population)
+    assert sorted(await draw(clients.database, view, "text", timeout_s=5)) == sorted(keys)
+
+
 async def test_a_small_population_is_drawn_whole(clients):
     view = clients.view(population="SELECT id FROM clients_bigint")
     assert sorted(await draw(clients.database, view, "int64", timeout_s=5)) == [1, 2, 3]

@@ -14,7 +14,7 @@ from tests.features.churn.histories import DAY, MOMENTS, crowd, write
 from tests.features.churn.reference import features
 from tests.harness.slow_links import slow_link
 
-from staunch_features.errors import DatabaseUnavailable, ViewError
+from staunch_features.errors import DatabaseUnavailable, RowNotAsked, ViewError
 from staunch_features.postgres.connection import opened
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
@@ -152,13 +152,25 @@ async def test_a_row_outside_the_population_may_hold_anything(clients):
         ("int64", 2**63 - 1, 2**63 - 1),
         ("text", "Ü", "Ü"),
         ("uuid", "{6F9619FF-8B86-D011-B42D-00CF4FC964FF}", "6f9619ff-8b86-d011-b42d-00cf4fc964ff"),
+        ("uuid", "6F9619FF8B86D011B42D00CF4FC964FF", "6f9619ff-8b86-d011-b42d-00cf4fc964ff"),
+        *(("text", key, key) for key in (" ", " 7", "007", "7 ", "e\u0301", "\u00e9", "A", "1e3", "\t\n")),
     ],
 )
 def test_an_id_has_one_form(id_type, raw, canonical):
     assert canonical_id(id_type, raw) == canonical
 
 
-NO_IDS = {"int64": [0, -1, 2**63, "1"], "text": ["", "a\0", 7], "uuid": ["6f96", "", 7]}
+NO_IDS = {
+    "int64": [0, -1, 2**63, "1"],
+    "text": ["", "a\0", 7],
+    "uuid": [
+        *("6f96", "", 7),
+        # What Python takes for 32 digits: blanks, signs, marks of base 16, digits of other scripts.
+        *(begin.ljust(32, "0") for begin in (" 1", "+1", "0x", "1_0", "\u0661")),
+        "{6f9619ff-8b86-d011-b42d-00cf4fc964ff",
+        " 6f9619ff-8b86-d011-b42d-00cf4fc964ff",
+    ],
+}
 
 
 @pytest.mark.parametrize(
@@ -241,6 +253,15 @@ async def test_a_row_for_a_key_that_nobody_asked_for_is_told_with_the_type_of_th
     statement = "SELECT c.id, c.a, c.b FROM clients_uuid c WHERE cardinality($1::uuid[]) > 0"
     with pytest.raises(ViewError, match=r"begin with unnest\(\$1::uuid\[\]\) and join"):
         await clients.source(statement).fetch([KEYS["uuid"][0]], None, deadline=Deadline.after(5))
+
+
+async def test_a_view_that_takes_a_key_for_another_does_not_answer_for_it(clients):
+    """Whoever ignores case or blanks gives the row of a key that nobody asked for."""
+    statement = (
+        "SELECT c.id, c.a, c.b FROM unnest($1::text[]) u(id) JOIN clients_text c ON c.id = lower(u.id)"
+    )
+    with pytest.raises(RowNotAsked, match=r"got one for 'a'; .*; a key is compared byte for byte"):
+        await clients.source(statement).fetch(["A"], None, deadline=Deadline.after(5))
 
 
 async def test_rows_that_do_not_come_in_time_are_given_up_and_their_query_ends(clients):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from staunch_features.errors import DatabaseUnavailable, RowsNotUnique, ViewError
+from staunch_features.errors import DatabaseUnavailable, RowNotAsked, RowsNotUnique, ViewError
 from staunch_features.views.source import FeatureSource
 from staunch_features.views.types import FeatureBatch
 from staunch_server.deadlines import Deadline
@@ -25,6 +25,12 @@ class DivisionByZero(Exception):
     """What the database says of a row's data."""
 
     sqlstate = "22012"
+
+
+class UntranslatableCharacter(Exception):
+    """What a database of another encoding says of a key."""
+
+    sqlstate = "22P05"
 
 
 class UndefinedTable(Exception):
@@ -89,9 +95,18 @@ async def test_a_batch_without_a_bad_row_costs_one_query() -> None:
     assert source.queries == 1
 
 
-async def test_two_rows_for_one_id_are_the_fault_of_that_id_alone() -> None:
-    source = Source({2}, failure(ValueError(), RowsNotUnique))
+@pytest.mark.parametrize("kind", [RowsNotUnique, RowNotAsked])
+async def test_two_rows_for_one_id_or_one_for_another_are_the_fault_of_that_id_alone(
+    kind: type[ViewError],
+) -> None:
+    source = Source({2}, failure(ValueError(), kind))
     assert list((await fetch(source, [1, 2, 3])).problems) == [1]
+
+
+async def test_a_key_of_which_the_database_has_not_the_letters_is_nobodys() -> None:
+    batch = await fetch(Source({2}, failure(UntranslatableCharacter())), [1, 2, 3])
+    assert (batch.found.tolist(), batch.eligible.tolist()) == ([True, False, True],) * 2
+    assert batch.problems == {}
 
 
 @pytest.mark.parametrize("error", [failure(UndefinedTable()), DatabaseUnavailable("away"), TimeoutError()])

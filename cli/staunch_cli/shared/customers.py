@@ -1,0 +1,93 @@
+"""Customers as people write them: a key is text, byte for byte; a number is one where the ids are numbers."""
+
+import csv
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TextIO
+
+from staunch_cli.shared.errors import CommandError, cannot_read
+
+CUSTOMER = "customer"
+"""The name of the column of ids in files of scores, and the header that is passed over in files of ids."""
+
+STANDARD_INPUT = "-"
+"""The name of a file of ids that is read from standard input."""
+
+# As PostgreSQL reads a bigint: blanks around it, a sign and leading zeros do not change a number. More than
+# 20 digits are no id, and Python refuses to read very many.
+_NUMBER = re.compile(r"[ \t]*([+-]?)0*([0-9]{1,20})[ \t]*")
+
+_ENCODING = "utf-8-sig"  # a mark of the order of bytes, as spreadsheets write it, is no part of the first id
+
+
+def whole_number(text: str) -> int | None:
+    """Gives the whole number that a text says; None if it says none, or one of more than 20 digits."""
+    found = _NUMBER.fullmatch(text)
+    return int(found[1] + found[2]) if found else None
+
+
+@contextmanager
+def open_customers(name: str) -> Iterator[Iterable[str]]:
+    """Gives the ids of a file, each as it stands there.
+
+    A file whose name ends in .csv has them in its first column, quoted where they need it, perhaps below the
+    header `customer`, as files of scores have. Any other has one a line. Blanks are part of an id; the end of
+    a line is not, be it LF, CRLF or CR, and an empty line is no id.
+
+    Args:
+        name: The file, "-" for standard input.
+
+    Raises:
+        CommandError: It cannot be read, is no UTF-8 or no CSV.
+    """
+    with _opened(name) as file:
+        try:
+            yield _first_fields(file) if name.lower().endswith(".csv") else _lines(file)
+        except UnicodeDecodeError as error:
+            raise CommandError(f"expected {name} to be text in UTF-8, got other bytes: {error}") from error
+        except csv.Error as error:
+            message = f"expected {name} to be CSV, since its name ends so, got other text: {error}"
+            raise CommandError(
+                f"{message}; quote what needs it, or name it .txt if it has an id a line"
+            ) from error
+
+
+def count_customers(name: str) -> int | None:
+    """Counts the ids of a file; None of what can be read but once, such as standard input or a pipe."""
+    if name == STANDARD_INPUT or not Path(name).is_file():
+        return None
+    with open_customers(name) as customers:
+        return sum(1 for _ in customers)
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[TextIO]:
+    """Opens a file without touching the ends of its lines, which may be part of a quoted id."""
+    if name == STANDARD_INPUT:
+        if isinstance(sys.stdin, TextIOWrapper):
+            sys.stdin.reconfigure(encoding=_ENCODING, errors="strict", newline="")
+        yield sys.stdin
+        return
+    try:
+        file = Path(name).open(encoding=_ENCODING, newline="")  # noqa: SIM115 -- closed below
+    except OSError as error:
+        raise cannot_read(name, error) from error
+    with file:
+        yield file
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    for line in file:
+        if text := line.removesuffix("\n").removesuffix("\r"):
+            yield text
+
+
+def _first_fields(file: TextIO) -> Iterator[str]:
+    records = (record for record in csv.reader(file, strict=True) if record)
+    for number, record in enumerate(records):
+        if number or record[0] != CUSTOMER:
+            yield record[0]
