@@ -32,16 +32,19 @@ class Handler(Generic[_Arguments]):
 
 
 def moment(text: str) -> datetime:
-    """Reads an ISO 8601 date or time; without a zone it is UTC.
+    """Reads an ISO 8601 date or time and gives it in UTC, which is the zone of one without any.
 
     Raises:
-        ArgumentTypeError: It is none.
+        ArgumentTypeError: It is none, or lies before the year 1 or after the year 9999 in UTC.
     """
     try:
         read = datetime.fromisoformat(text)
     except ValueError:
         raise ArgumentTypeError(f"expected a time such as 2026-06-01T12:00, got {text!r}") from None
-    return read if read.tzinfo else read.replace(tzinfo=UTC)
+    try:
+        return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ArgumentTypeError(f"expected a time of the years 1 to 9999 in UTC, got {text!r}") from None
 
 
 def day(text: str) -> date:

@@ -159,8 +159,9 @@ async def _run_sample(
     if moment is None:
         return _Sampled(ids, drawn, now, now, (), None)
     explained = ids[: _ids_to_explain(len(ids), drawn)]
-    probes = await probe_tables(database, view, explained, timeout_s=timeout_s)
-    span = await data_span(database, view, max(limits.until, moment))
+    end = max(limits.until, moment)
+    probes = await probe_tables(database, view, explained, timeout_s=timeout_s, now=end)
+    span = await data_span(database, view, end)
     known = limits.until - outcome_delay(label) if label else moment
     past = max((probe.as_of for probe in probes), default=min(moment, known))
     before = now if past == moment else await source.fetch(ids, past, deadline=Deadline.after(timeout_s))

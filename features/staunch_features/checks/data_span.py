@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import staunch_sql
-from staunch_features.checks.tables import Table, declared_tables, time_column_error
+from staunch_features.checks.tables import Table
+from staunch_features.checks.time_columns import TimeColumn, declared_tables, time_column_error
 from staunch_features.errors import ViewError
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.sql_errors import view_errors
-from staunch_features.views.sql_text import quoted
 
 _SAMPLED_ROWS = 1_000_000  # of a bigger table; a day of many is hardly missed
 _TIMEOUT_S = 10.0  # a column: what takes longer is left out
@@ -86,19 +86,19 @@ async def _span(  # noqa: PLR0913 - one query's parts
     view: FeatureView,
     name: str,
     table: Table,
-    column: str,
+    column: TimeColumn,
     now: datetime,
     timeout_s: float,
 ) -> list[Span]:
     sql = staunch_sql.query("checks/time_span").format(
-        column=quoted(column), table=table.sql, sampling=table.sampling(_SAMPLED_ROWS)
+        moment=column.moment("sampled"), table=table.sql, sampling=table.sampling(_SAMPLED_ROWS)
     )
     try:
         async with database.connection(Deadline.after(timeout_s)) as connection:
             with view_errors(view, sql):
                 row = await connection.fetchrow(sql, now, timeout=timeout_s)
     except ViewError as error:
-        raise time_column_error(view, name, column, error.message) from error
+        raise time_column_error(view, name, column.name, error.message) from error
     if row is None or row["first"] is None:
         return []
     return [Span(row["first"].astimezone(UTC), row["last"].astimezone(UTC))]

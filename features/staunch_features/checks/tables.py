@@ -1,15 +1,13 @@
-"""Tables as the database knows them: those whose time columns a view declares, those that it reads."""
+"""Tables as the database knows them, and those that a view reads."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import staunch_sql
-from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
-from staunch_features.views.header import header_line
 from staunch_features.views.planner import planned, tables_in
 from staunch_features.views.signature import SQL_TYPES
 from staunch_features.views.source import FeatureSource
@@ -27,6 +25,8 @@ class Table:
         kind: PostgreSQL's letter for what it is.
         rows: About how many rows it holds; 0 where nobody counts, as for a view.
         columns: Its columns in their order.
+        types: PostgreSQL's name of each column's type; of a domain, of the type that it is made over.
+        oid: The database's number of it.
     """
 
     schema: str
@@ -35,6 +35,8 @@ class Table:
     kind: str
     rows: float
     columns: tuple[str, ...]
+    types: tuple[str, ...]
+    oid: int
 
     @property
     def sql(self) -> str:
@@ -60,28 +62,9 @@ async def find_table(connection: Connection, name: str, *, timeout_s: float) -> 
         row["kind"],
         row["rows"],
         tuple(row["columns"]),
+        tuple(row["types"]),
+        row["oid"],
     )
-
-
-async def declared_tables(
-    connection: Connection, view: FeatureView, *, timeout_s: float
-) -> list[tuple[Table, tuple[str, ...]]]:
-    """Finds the tables of a view's `[time_columns]`, each with the columns declared, in the header's order.
-
-    Raises:
-        ViewError: A table or a column is not there.
-    """
-    tables = []
-    for name, columns in view.time_columns.items():
-        table = await find_table(connection, name, timeout_s=timeout_s)
-        if table is None:
-            hint = "name a table that the reader may see, with its schema if need be"
-            raise _header_error(view, name, f"expected a table {name}, found none", hint)
-        for column in columns:
-            if column not in table.columns:
-                raise time_column_error(view, name, column, f"its columns are {', '.join(table.columns)}")
-        tables.append((table, columns))
-    return tables
 
 
 async def tables_read(
@@ -113,14 +96,3 @@ async def tables_read(
             plan = await planned(connection, label, sql, ([], now, now, now), timeout_s=timeout_s)
             found.update(tables_in(plan))
     return frozenset(found)
-
-
-def time_column_error(view: FeatureView, name: str, column: str, why: str) -> ViewError:
-    """What is said of a declared column of the table `name` that tells no time."""
-    hint = "name the columns that say when a row happened or became known"
-    return _header_error(view, name, f"expected {column} to be a time column of {name}: {why}", hint)
-
-
-def _header_error(view: FeatureView, name: str, message: str, hint: str) -> ViewError:
-    line = header_line(view.text, f"time_columns.{name}")
-    return ViewError(file=view.file, line=line, message=message, hint=hint)

@@ -1,7 +1,8 @@
 """From ids and a moment to a matrix of features, by one SQL statement."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.rules import ELIGIBLE_IS_NULL, bad_values, refuse_nulls, value_problem
 from staunch_features.views.signature import SQL_TYPES, check_label, read_signature
 from staunch_features.views.sql_errors import view_errors
-from staunch_features.views.sql_text import quoted
+from staunch_features.views.sql_text import line_of_column, quoted
 from staunch_features.views.types import FeatureBatch, Id, LabelBatch, ViewSignature
 
 # array_send of a two-dimensional float8[]: 12 bytes of head and two dimensions of 8, then for each
@@ -141,11 +142,27 @@ class FeatureSource:
         async with self._database.connection(deadline) as connection:
             await check_label(connection, label, sql, id_type, deadline=deadline)
             window = outcome_window(label, as_of)
-            with view_errors(label, sql):
+            with view_errors(label, sql), _groups_that_fit(label):
                 rows = await connection.fetch(
                     sql, list(dict.fromkeys(ids)), as_of, *window, timeout=timeout_s
                 )
         return _labels(label, ids, rows)
+
+
+@contextmanager
+def _groups_that_fit(label: LabelText) -> Iterator[None]:
+    """Refuses a `_group` of dates that lie before the year 1 or after 9999: asyncpg cannot read them."""
+    try:
+        yield
+    except (OverflowError, ValueError) as error:
+        if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError)):
+            raise
+        raise ViewError(
+            file=label.file,
+            line=line_of_column(label.statement, "_group"),
+            message=f"expected _group to be a text or a number, got what cannot be read: {error}",
+            hint="cast it: (...)::text AS _group",
+        ) from error
 
 
 def outcome_window(label: LabelText, as_of: datetime | None) -> tuple[datetime | None, datetime | None]:

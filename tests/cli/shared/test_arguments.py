@@ -145,6 +145,12 @@ def test_files_are_taken_by_their_ending():
             read(text)
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00+14:00", "9999-12-31T23:00-05:00"])
+def test_a_moment_that_no_calendar_in_utc_has_is_refused(text):
+    with pytest.raises(ArgumentTypeError, match="expected a time of the years 1 to 9999 in UTC"):
+        moment(text)
+
+
 @pytest.mark.parametrize(("read", "text"), [(moment, "soon"), (day, "2026-06-31"), (day, "today")])
 def test_times_that_are_none_are_refused_with_an_example(read, text):
     with pytest.raises(ArgumentTypeError, match=r"expected a (time|date) such as 2026-06-"):

@@ -14,7 +14,18 @@ async def test_a_table_is_found_with_its_columns_and_about_its_rows(clients):
         assert await find_table(connection, "absent", timeout_s=5) is None
     assert (table.schema, table.name, table.root, table.kind) == ("public", "visits", "public.visits", "r")
     assert table.columns == ("client", "rank", "at", "known_at")
+    assert table.types == ("int8", "float8", "timestamptz", "timestamptz")
     assert table.rows == pytest.approx(500, rel=0.5)
+
+
+async def test_a_domain_over_a_domain_is_of_the_type_below(clients):
+    await clients.owner.execute(
+        "CREATE DOMAIN moment AS timestamp; CREATE DOMAIN late AS moment CHECK (VALUE > '2000-01-01'); "
+        "CREATE TABLE dated (at late, day date)"
+    )
+    table = await find_table(clients.owner, "dated", timeout_s=5)
+    assert table.types == ("timestamp", "date")
+    await clients.owner.execute("DROP TABLE dated; DROP DOMAIN late, moment")
 
 
 async def test_a_view_and_its_label_read_their_tables_also_through_a_database_view(clients):
@@ -30,7 +41,7 @@ async def test_a_view_and_its_label_read_their_tables_also_through_a_database_vi
 
 
 def test_a_sample_is_cut_from_tables_alone_and_never_more_than_the_whole():
-    table = Table("s", "t", "s.t", "r", 1_000_000, ("id",))
+    table = Table("s", "t", "s.t", "r", 1_000_000, ("id",), ("int8",), 1)
     assert table.sampling(100_000) == "TABLESAMPLE SYSTEM (10.000000) REPEATABLE (0)"
     assert table.sampling(1_000_000) == "TABLESAMPLE SYSTEM (100.000000) REPEATABLE (0)"
     assert table.sampling(2_000_000) == "TABLESAMPLE SYSTEM (100.000000) REPEATABLE (0)"
@@ -45,4 +56,4 @@ def test_a_sample_is_cut_from_tables_alone_and_never_more_than_the_whole():
 
 
 def test_a_name_is_quoted_for_sql():
-    assert Table("s", 'a "b"', "s.t", "r", 1, ()).sql == '"s"."a ""b"""'
+    assert Table("s", 'a "b"', "s.t", "r", 1, (), (), 1).sql == '"s"."a ""b"""'

@@ -431,3 +431,13 @@ async def test_a_label_of_wrong_columns_is_told_the_line_of_the_first_or_else_th
     with pytest.raises(ViewError, match="expected the columns id bigint") as caught:
         await clients.source().labels(label, [1], NOON)
     assert caught.value.line == line
+
+
+@pytest.mark.parametrize("group", ["date '12000-01-01'", "timestamptz '0044-03-15 BC'"])
+async def test_a_group_of_a_date_that_python_has_not_is_refused_with_its_line(clients, group):
+    label = clients.label(
+        f"SELECT id, a > 10 AS left,\n {group} AS _group FROM clients_bigint WHERE id = ANY ($1::bigint[])"
+    )
+    with pytest.raises(ViewError, match=r"expected _group to be a text or a number, .*; cast it") as caught:
+        await clients.source().labels(label, [1], NOON)
+    assert caught.value.line == 8

@@ -1,0 +1,121 @@
+"""The columns that a view declares as time columns: which moment each tells, and in which zone.
+
+Of `timestamp` and `date` PostgreSQL does not know where on earth they were written down. All our
+connections are in UTC, so they are read as UTC unless the header says otherwise:
+`"opened AT TIME ZONE 'America/Toronto'"`.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from staunch_features.checks.tables import Table, find_table
+from staunch_features.errors import ViewError
+from staunch_features.postgres.connection import Connection
+from staunch_features.views.file import FeatureView
+from staunch_features.views.header import header_line
+from staunch_features.views.sql_text import quoted
+
+_ZONED = re.compile(r"(?P<column>.+?)\s+AT\s+TIME\s+ZONE\s+'(?P<zone>[^']+)'", re.IGNORECASE)
+_COMPARABLE = frozenset({"timestamptz", "timestamp", "date"})  # with a moment, without any cast
+_WITHOUT_ZONE = {"timestamp": "a timestamp without time zone", "date": "a date"}
+_LAST_DAY = "date '294275-12-31'"  # later ones are dates, but no timestamps
+
+
+@dataclass(frozen=True, slots=True)
+class TimeColumn:
+    """A column that tells when a row happened or became known.
+
+    Attributes:
+        name: The column.
+        type: PostgreSQL's name of its type.
+        zone: The zone in which it was written down, if the header says so; else it is read as UTC.
+    """
+
+    name: str
+    type: str
+    zone: str | None
+
+    def moment(self, table: str) -> str:
+        """The moment that it tells, as SQL; `table` is what the table is called there."""
+        column = f"{table}.{quoted(self.name)}"
+        if self.zone is not None:
+            zone = self.zone.replace("'", "''")
+            value = f"({column}::timestamp AT TIME ZONE '{zone}')"
+        else:
+            value = column if self.type == "timestamptz" else f"{column}::timestamptz"
+        if self.type == "date":
+            return f"(CASE WHEN {column} > {_LAST_DAY} THEN 'infinity'::timestamptz ELSE {value} END)"
+        return value
+
+    def not_after(self, table: str, moment: str) -> str:
+        """The condition that a row is not known to be later than a moment, as SQL."""
+        # Without a cast where it needs none: dates beyond all timestamps can be compared, but not cast.
+        comparable = self.zone is None and self.type in _COMPARABLE
+        value = f"{table}.{quoted(self.name)}" if comparable else self.moment(table)
+        return f"({value} > {moment}) IS NOT TRUE"
+
+
+async def declared_tables(
+    connection: Connection, view: FeatureView, *, timeout_s: float
+) -> list[tuple[Table, tuple[TimeColumn, ...]]]:
+    """Finds the tables of a view's `[time_columns]`, each with the columns declared, in the header's order.
+
+    Raises:
+        ViewError: A table or a column is not there.
+    """
+    tables = []
+    for name, columns in view.time_columns.items():
+        table = await find_table(connection, name, timeout_s=timeout_s)
+        if table is None:
+            hint = "name a table that the reader may see, with its schema if need be"
+            raise _header_error(view, name, f"expected a table {name}, found none", hint)
+        tables.append((table, tuple(_declared(view, name, table, column) for column in columns)))
+    return tables
+
+
+def zone_advice(view: FeatureView, declared: Sequence[tuple[Table, Sequence[TimeColumn]]]) -> Iterator[str]:
+    """Says which declared columns tell no zone and are read as UTC."""
+    for name, (table, columns) in zip(view.time_columns, declared, strict=True):
+        for column in columns:
+            if column.zone is None and column.type in _WITHOUT_ZONE:
+                place = f"{view.file}:{header_line(view.text, f'time_columns.{name}')}"
+                yield f"{place}: {_unzoned(table, column)}"
+
+
+def time_column_error(view: FeatureView, name: str, column: str, why: str) -> ViewError:
+    """What is said of a declared column of the table `name` that tells no time."""
+    hint = "name the columns that say when a row happened or became known"
+    return _header_error(view, name, f"expected {column} to be a time column of {name}: {why}", hint)
+
+
+def _declared(view: FeatureView, name: str, table: Table, declared: str) -> TimeColumn:
+    # A column may be called anything: what is no column's name may be one with its zone.
+    zoned = None if declared in table.columns else _ZONED.fullmatch(declared)
+    column, zone = (zoned["column"], zoned["zone"]) if zoned else (declared, None)
+    if column not in table.columns:
+        raise time_column_error(view, name, column, f"its columns are {', '.join(table.columns)}")
+    sql_type = table.types[table.columns.index(column)]
+    if zone is not None and sql_type == "timestamptz":
+        why = "it is a timestamptz, which tells its moment by itself, so AT TIME ZONE has nothing to add"
+        raise time_column_error(view, name, declared, why)
+    return TimeColumn(column, sql_type, zone)
+
+
+def _unzoned(table: Table, column: TimeColumn) -> str:
+    there, utc = _zoned(column.name, "America/Toronto"), _zoned(column.name, "UTC")
+    return (
+        f"{table.schema}.{table.name}.{column.name} is {_WITHOUT_ZONE[column.type]} and is read as "
+        f"{'its midnight in ' if column.type == 'date' else ''}UTC: if it was written down elsewhere, "
+        f"compare {there} with $2::timestamptz, with your zone, "
+        f'and declare "{there}"; if in UTC, declare "{utc}"'
+    )
+
+
+def _zoned(column: str, zone: str) -> str:
+    return f"{column} AT TIME ZONE '{zone}'"
+
+
+def _header_error(view: FeatureView, name: str, message: str, hint: str) -> ViewError:
+    line = header_line(view.text, f"time_columns.{name}")
+    return ViewError(file=view.file, line=line, message=message, hint=hint)

@@ -1,0 +1,181 @@
+"""Declared time columns of every type and with every content: a true sentence, never a traceback."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.features.checks.visits import HONEST, VISITS
+
+from staunch_features.checks.check import check_view
+from staunch_features.checks.time_columns import declared_tables, zone_advice
+from staunch_features.errors import ViewError
+
+CLIENTS = "SELECT id FROM clients_bigint ORDER BY id"
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+TOLD = "timestamptz '2026-01-01' + n * interval '1 day'"
+
+
+@pytest.fixture
+async def dated(clients) -> AsyncIterator["Dated"]:
+    yield Dated(clients)
+    await clients.owner.execute("DROP TABLE IF EXISTS dated; DROP DOMAIN IF EXISTS moment")
+
+
+class Dated:
+    """A table `dated` of 20 rows beside the visits, whose column `at` is whatever a test wants."""
+
+    def __init__(self, clients) -> None:
+        self.clients = clients
+
+    async def make(self, at: str, sql_type: str = "timestamptz", rows: int = 20) -> None:
+        await self.clients.owner.execute(
+            f"CREATE DOMAIN moment AS timestamptz; CREATE TABLE dated (client bigint, at {sql_type}); "
+            f"INSERT INTO dated SELECT 1 + n % 3, {at} FROM generate_series(1, {rows}) AS n; "
+            "GRANT SELECT ON dated TO PUBLIC"
+        )
+
+    def view(self, at: str = "at", seen: str = "dated.at::timestamptz <= $2::timestamptz"):
+        counted = f"(SELECT count(*) FROM dated WHERE dated.client = u.id AND {seen})::float8 AS a"
+        statement = VISITS.format(table="visits", seen=HONEST).replace("v.a", counted)
+        return self.clients.view(
+            statement, population=CLIENTS, times=f'[time_columns]\ndated = ["{at}"]\n[features]'
+        )
+
+    async def check(self, *arguments: str, as_of: datetime | None = None):
+        return await check_view(self.clients.database, self.view(*arguments), as_of=as_of)
+
+
+@pytest.mark.parametrize("sql_type", ["timestamptz", "timestamp", "date", "text", "moment"])
+@pytest.mark.parametrize(
+    "at",
+    [
+        "'infinity'",
+        "'-infinity'",
+        "CASE WHEN n > 15 THEN '2026-01-05' ELSE 'infinity' END",
+        "CASE WHEN n > 15 THEN '2026-01-05' ELSE '-infinity' END",
+        "NULL",
+        "'2026-01-05'",
+        "'9999-12-31'",
+        "'0001-01-01'",
+        "'0044-03-15 BC'",
+        "'12000-01-01'",
+        "'294276-01-01'",
+    ],
+)
+async def test_no_time_that_a_database_can_hold_ends_a_check(dated, sql_type, at):
+    await dated.make(f"({at})::text::{sql_type}", sql_type)
+    for as_of in (None, NEW_YEAR):
+        found = await dated.check(as_of=as_of)
+        assert all(probe.as_of.tzinfo is not None for probe in found.probes)
+        assert found.errors == ()
+
+
+async def test_a_date_beyond_all_timestamps_is_later_than_any_moment(dated):
+    await dated.make("CASE WHEN n > 15 THEN '2026-01-05' ELSE '5000000-01-01' END::date", "date")
+    view = dated.view("at", "dated.at <= $2::timestamptz")
+    found = await check_view(dated.clients.database, view)
+    assert [probe.as_of for probe in found.probes] == [datetime(2026, 1, 5, tzinfo=UTC)]
+    assert found.errors == ()
+
+
+@pytest.mark.parametrize(("rows", "sql_type"), [(1, "timestamptz"), (20, "timestamptz"), (20, "date")])
+async def test_rows_of_one_moment_are_probed_from_just_before_it(dated, rows, sql_type):
+    await dated.make("'2026-01-05'", sql_type, rows)
+    (probe,) = (await dated.check("at", "true")).probes
+    assert (probe.as_of, probe.changed) == (
+        datetime(2026, 1, 5, tzinfo=UTC) - timedelta(microseconds=1),
+        ("a",),
+    )
+
+
+async def test_rows_that_are_all_to_come_are_probed_from_now(dated):
+    await dated.make("timestamptz '2126-01-01' + n * interval '1 day'")
+    now = datetime.now(UTC)
+    (probe,) = (await dated.check("at", "true")).probes
+    assert (probe.changed, probe.as_of >= now) == (("a",), True)
+    assert (await dated.check()).errors == ()
+
+
+async def test_the_middle_lies_among_the_rows_that_have_happened(dated):
+    await dated.make(f"CASE WHEN n > 9 THEN '9999-12-31' ELSE {TOLD} END")
+    (probe,) = (await dated.check()).probes
+    assert probe.as_of == datetime(2026, 1, 6, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("sql_type", "at", "why"),
+    [
+        ("time", "'12:00'", "cannot cast type time without time zone to timestamp with time zone"),
+        ("timetz", "'12:00Z'", "cannot cast type time with time zone to timestamp with time zone"),
+        ("tstzrange", "tstzrange(now(), NULL)", "cannot cast type tstzrange to timestamp with time zone"),
+        ("text", "'yesterday or so'", "invalid input syntax for type timestamp with time zone"),
+        ("timestamptz[]", "ARRAY[now()]", r"cannot cast type timestamp with time zone\[\] to"),
+    ],
+)
+async def test_a_column_that_tells_no_moment_is_named_with_its_line(dated, sql_type, at, why):
+    await dated.make(at, sql_type)
+    with pytest.raises(ViewError, match=rf"expected at to be a time column of dated: .*{why}") as caught:
+        await dated.check("at", "true")
+    assert caught.value.line == 6
+
+
+async def test_an_empty_table_ends_no_check(dated):
+    await dated.make("now()", rows=0)
+    assert (await dated.check()).errors == ()
+
+
+@pytest.mark.parametrize("sql_type", ["timestamp", "date", "text"])
+async def test_a_zone_in_the_header_says_where_the_times_were_written_down(dated, sql_type):
+    await dated.make(f"(({TOLD})::date)::text::{sql_type}", sql_type)
+    tokyo = "at AT TIME ZONE 'Asia/Tokyo'"
+    view = dated.view(tokyo, "(dated.at::timestamp AT TIME ZONE 'Asia/Tokyo') <= $2::timestamptz")
+    found = await check_view(dated.clients.database, view)
+    (probe,) = found.probes
+    assert probe.as_of == datetime(2026, 1, 11, tzinfo=UTC) - timedelta(hours=9)
+    assert found.errors == ()
+    (probe,) = (
+        await dated.check(tokyo, "dated.at::timestamptz <= $2::timestamptz + interval '2 days'")
+    ).probes
+    assert probe.changed == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("declared", "why"),
+    [
+        ("at AT TIME ZONE 'Asia/Tokio'", 'time zone "Asia/Tokio" not recognized'),
+        ("att AT TIME ZONE 'Asia/Tokyo'", "expected att to be a time column of dated: its columns are"),
+        ("at AT TIME ZONE Tokyo", "expected at AT TIME ZONE Tokyo to be a time column of dated"),
+    ],
+)
+async def test_a_zone_or_column_that_is_none_is_named(dated, declared, why):
+    await dated.make(TOLD, "timestamp")
+    with pytest.raises(ViewError, match=why):
+        await dated.check(declared, "true")
+
+
+async def test_a_moment_that_has_its_zone_takes_no_other(dated):
+    await dated.make(TOLD)
+    with pytest.raises(ViewError, match="a timestamptz, which tells its moment by itself"):
+        await dated.check("at AT TIME ZONE 'Asia/Tokyo'")
+
+
+@pytest.mark.parametrize(
+    ("sql_type", "read"),
+    [
+        ("timestamp", "public.dated.at is a timestamp without time zone and is read as UTC: if it was"),
+        ("date", "public.dated.at is a date and is read as its midnight in UTC: if it was"),
+        ("timestamptz", None),
+        ("moment", None),
+    ],
+)
+async def test_a_declared_column_without_a_zone_is_told_with_its_line(dated, sql_type, read):
+    await dated.make(TOLD, sql_type)
+    view = dated.view()
+    declared = await declared_tables(dated.clients.owner, view, timeout_s=5)
+    notes = list(zone_advice(view, declared))
+    assert len(notes) == (read is not None)
+    assert all(note.startswith(f"clients.sql:6: {read}") for note in notes)
+    if read:
+        view = dated.view("at AT TIME ZONE 'UTC'")
+        declared = await declared_tables(dated.clients.owner, view, timeout_s=5)
+        assert list(zone_advice(view, declared)) == []
