@@ -21,6 +21,7 @@ from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.header import header_line
 from staunch_features.views.sql_errors import view_errors
 from staunch_features.views.sql_text import code_of, line_of_column, line_of_word
+from staunch_features.views.type_hints import boolean_hint, number_hint, type_facts
 from staunch_features.views.types import FeatureColumn, ViewSignature
 
 SQL_TYPES = {"int64": "bigint", "text": "text", "uuid": "uuid"}
@@ -32,7 +33,6 @@ _NAMELESS = frozenset(
     | {"bool", "int2", "int4", "int8", "float4", "float8", "numeric", "text", "varchar"}
     | {"date", "timestamp", "timestamptz", "interval"}
 )
-_NUMBERS = frozenset({"int2", "int4", "int8", "float4", "numeric"})
 _LABEL_PARAMETERS = 4
 _ID_TYPES = {"int8": "int64", "text": "text", "uuid": "uuid"}
 
@@ -57,10 +57,13 @@ async def read_signature(connection: Connection, view: FeatureView, *, deadline:
         await connection.prepare(reading, timeout=deadline.left_or_raise())
     id_type, uses_as_of = _parameters(view, [p.name for p in statement.get_parameters()])
     columns = statement.get_attributes()
-    _check_columns(view, columns, id_type)
+    await _check_columns(connection, view, columns, id_type, deadline)
     arguments: tuple[object, ...] = ([], datetime.now(UTC)) if uses_as_of else ([],)
     await refuse_clocks(connection, view, view.statement, arguments, deadline=deadline)
-    features = _features(view, columns[1:])
+    named = [column for column in columns[1:] if not column.name.startswith("_")]
+    await _check_types(connection, view, named, uses_as_of=uses_as_of, deadline=deadline)
+    _refuse_differences(view, [column.name for column in named])
+    features = tuple(_column(view, column.name) for column in named)
     return ViewSignature(
         id_type=id_type,
         id_column=columns[0].name,
@@ -90,7 +93,7 @@ async def check_label(
     with view_errors(label, sql):
         statement = await connection.prepare(sql, timeout=deadline.left_or_raise())
     _check_label_parameters(label, len(statement.get_parameters()))
-    _check_label_columns(label, statement.get_attributes(), id_type)
+    await _check_label_columns(connection, label, statement.get_attributes(), id_type, deadline)
     now = datetime.now(UTC)
     await refuse_clocks(connection, label, sql, ([], now, now, now), deadline=deadline)
 
@@ -126,20 +129,33 @@ def _check_label_parameters(label: LabelText, count: int) -> None:
         )
 
 
-def _check_label_columns(label: LabelText, columns: Sequence[Attribute], id_type: str) -> None:
+async def _check_label_columns(
+    connection: Connection,
+    label: LabelText,
+    columns: Sequence[Attribute],
+    id_type: str,
+    deadline: Deadline,
+) -> None:
     types = [_ID_TYPES.get(column.type.name, column.type.name) for column in columns]
     names = [column.name for column in columns]
     if types[:2] == [id_type, "bool"] and names[2:] in ([], ["_group"]):
         return
+    # What is named is what to mend first.
+    wrong, hint = (
+        names[-1] if names else "",
+        "return the key first, the answer second, and only _group beside",
+    )
+    if names and types[0] != id_type:
+        wrong, hint = names[0], f"return the key first, as the view has it: (...)::{SQL_TYPES[id_type]}"
+    elif len(names) > 1 and types[1] != "bool":
+        facts = await type_facts(connection, columns[1], timeout_s=deadline.left_or_raise())
+        wrong, hint = names[1], boolean_hint(facts)
     got = ", ".join(f"{column.name} {column.type.name}" for column in columns) or "none"
-    wrong = ""
-    if names:
-        wrong = names[0] if types[0] != id_type else names[-1]
     raise ViewError(
         file=label.file,
         line=line_of_column(label.statement, wrong) if wrong else None,
         message=f"expected the columns id {SQL_TYPES[id_type]}, label boolean and perhaps _group, got {got}",
-        hint="return the view's id first and the boolean second, both cast, and nothing else but _group",
+        hint=hint,
     )
 
 
@@ -162,40 +178,46 @@ def _parameters(view: FeatureView, names: list[str]) -> tuple[str, bool]:
     )
 
 
-def _check_columns(view: FeatureView, columns: Sequence[Attribute], id_type: str) -> None:
+async def _check_columns(
+    connection: Connection, view: FeatureView, columns: Sequence[Attribute], id_type: str, deadline: Deadline
+) -> None:
     names = [column.name for column in columns]
-    wrong, problem = "", ""
+    wrong, problem, hint = "", "", ""
     if not columns or _ID_TYPES.get(columns[0].type.name) != id_type:
         wrong = columns[0].name if columns else ""
         got = f"{wrong} {columns[0].type.name}" if columns else "no column"
         problem = f"expected the id as first column, {SQL_TYPES[id_type]} as in $1, got {got}"
+        hint = f"return the key first, cast as $1 is: (...)::{SQL_TYPES[id_type]}"
     elif duplicates := sorted({name for name in names if names.count(name) > 1}):
         wrong = duplicates[0]
         problem = f"expected each column once, got {', '.join(duplicates)} more than once"
-    elif types := [c.type.name for c in columns if c.name == "_eligible" and c.type.name != "bool"]:
-        wrong, problem = "_eligible", f"expected _eligible boolean, got {types[0]}"
+        hint = "give each column of the outermost SELECT a name of its own, with AS"
+    elif others := [c for c in columns if c.name == "_eligible" and c.type.name != "bool"]:
+        wrong, problem = "_eligible", f"expected _eligible boolean, got {others[0].type.name}"
+        hint = boolean_hint(await type_facts(connection, others[0], timeout_s=deadline.left_or_raise()))
     if problem:
-        raise ViewError(
-            file=view.file,
-            line=line_of_column(view.statement, wrong) if wrong else None,
-            message=problem,
-            hint="name and cast the columns of the outermost SELECT",
-        )
+        line = line_of_column(view.statement, wrong) if wrong else None
+        raise ViewError(file=view.file, line=line, message=problem, hint=hint)
 
 
-def _features(view: FeatureView, columns: Sequence[Attribute]) -> tuple[FeatureColumn, ...]:
-    columns = [column for column in columns if not column.name.startswith("_")]
+async def _check_types(
+    connection: Connection,
+    view: FeatureView,
+    columns: Sequence[Attribute],
+    *,
+    uses_as_of: bool,
+    deadline: Deadline,
+) -> None:
+    """Refuses the first feature that is no number as it stands, and says what makes one of it."""
     for column in columns:
         if column.type.name != "float8":
+            facts = await type_facts(connection, column, timeout_s=deadline.left_or_raise())
             raise ViewError(
                 file=view.file,
                 line=line_of_column(view.statement, column.name),
                 message=f"expected feature {column.name} as float8, got {column.type.name}",
-                hint=_cast(column.name, column.type.name, named=_is_named(view, column.name)),
+                hint=number_hint(facts, named=_is_named(view, column.name), uses_as_of=uses_as_of),
             )
-    names = [column.name for column in columns]
-    _refuse_differences(view, names)
-    return tuple(_column(view, name) for name in names)
 
 
 def _refuse_differences(view: FeatureView, names: Sequence[str]) -> None:
@@ -228,25 +250,6 @@ def _is_named(view: FeatureView, column: str) -> bool:
         return True
     called = re.search(rf"(?<![\w.]){re.escape(column)}\s*\(", code, re.IGNORECASE)
     return column not in _NAMELESS and called is None
-
-
-def _cast(column: str, sql_type: str, *, named: bool) -> str:
-    """What makes a number of a column: not every type has a cast to one."""
-    value = column if named else "..."
-    name = "" if named else ", and name it with AS"
-    if sql_type in ("date", "timestamp", "timestamptz"):
-        ages = f"date_part('epoch', $2::timestamptz - {value}::timestamptz) / 86400"
-        return f"count the days: {ages}, or without $2 date_part('epoch', {value}){name}"
-    if sql_type == "interval":
-        return f"count the seconds: date_part('epoch', {value}){name}"
-    if sql_type == "bool":
-        return f"cast it: ({value})::int::float8{name}"
-    if sql_type in _NUMBERS:
-        return f"cast it: ({value})::float8{name}"
-    return (
-        f"encode a category as a number: ({value} = 'yes')::int::float8{name}; "
-        f"a text that holds numbers: nullif({value}, '')::float8"
-    )
 
 
 def _column(view: FeatureView, name: str) -> FeatureColumn:
