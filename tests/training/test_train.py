@@ -1,5 +1,6 @@
 import asyncio
 import io
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from staunch_features.postgres.deadlines import Deadline
+from staunch_features.views.file import parse_label, parse_view
 from staunch_model_store.errors import ModelRefused
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore
@@ -139,6 +141,41 @@ async def test_a_leak_that_is_allowed_is_trained_with(shop: Any, store: ModelSto
     assert report.stored.manifest.version == 1
 
 
+# What is said of a view that knows no time.
+OF_TIME = re.compile(
+    r"\b(time|dates?|days?|as.of|until|horizon|window|later|early|past|future)\b", re.IGNORECASE
+)
+
+
+@pytest.mark.parametrize(
+    ("column", "answer", "message"),
+    [
+        (
+            "f.left_us::int::float8",
+            "f.left_us",
+            r"alone to reach an AUC on other customers below 0\.90, got noise",
+        ),
+        (
+            "f.noise",
+            "f.left_us OR true",
+            "got 9.. and 0: see that the label can be both true and false; or take",
+        ),
+        ("f.noise", "f.key = 'C-00001'", "take more customers$"),
+        ("f.noise", "nullif(true, true)", "got 0 and 0: see that the label returns rows"),
+    ],
+)
+async def test_a_view_without_dates_hears_nothing_of_time(
+    shop: Any, store: ModelStore, column: str, answer: str, message: str
+) -> None:
+    view = parse_view("flat", shop.flat_view().text.replace("f.noise", f"{column} AS noise"), "flat.sql")
+    label = parse_label("left", shop.flat_label().text.replace("f.left_us", f"{answer} AS left"), "left.sql")
+    told: list[str] = []
+    with pytest.raises(TrainingError, match=message) as caught:
+        await _train(shop, store, view=view, label=label, progress=lambda stage, done: told.append(stage))
+    assert told
+    assert not [text for text in [str(caught.value), *told] if OF_TIME.search(text)]
+
+
 async def test_a_flat_table_without_dates_becomes_a_model(shop: Any, store: ModelStore) -> None:
     report = await _train(shop, store, view=shop.flat_view(), label=shop.flat_label())
     manifest = report.stored.manifest
@@ -148,6 +185,7 @@ async def test_a_flat_table_without_dates_becomes_a_model(shop: Any, store: Mode
     values = np.array([[np.nan, 2.0, np.nan], [5.0, 9.0, 0.0]])
     assert manifest.metrics[-1].name == "auc_in_5_folds"
     assert manifest.metrics[-1].value == pytest.approx(0.78, abs=0.05)
+    assert not OF_TIME.search(str(report))
     few, many = LoadedModel.load(store.read("flat", 1)).predict(values).probabilities
     assert few > many
 

@@ -216,7 +216,7 @@ def _check_answers(side: Side, rows: SideRows, moments: Sequence[datetime | None
     negatives = len(rows.ids) - positives
     if min(positives, negatives) >= _FEWEST:
         return
-    advice = "take more customers or dates, or a longer horizon"
+    advice = "take more customers" + (" or dates, or a longer horizon" if moments[0] else "")
     if not positives or not negatives:
         wrong = "can be both true and false" if rows.ids else "returns rows and that some ids are eligible"
         until = "; if the data end before today, say so with --until DATE" if moments[0] else ""

@@ -24,16 +24,25 @@ class BadFeatureValue(TrainingError):
 class LeakFound(TrainingError):
     """Features that know the answer alone.
 
-    `features` maps each name to its out-of-time AUC; `limit` is the AUC from which a feature is refused.
+    Attributes:
+        features: The AUC that each reaches, by name.
+        limit: The AUC from which a feature is refused.
+
+    Args:
+        features: As the attribute.
+        limit: As the attribute.
+        dated: Whether it was measured on later dates; a view without dates hears nothing of time.
     """
 
-    def __init__(self, features: Mapping[str, float], limit: float) -> None:
+    def __init__(self, features: Mapping[str, float], limit: float, *, dated: bool) -> None:
         self.features = dict(features)
         self.limit = limit
         named = ", ".join(f"{name} (AUC {auc:.3f})" for name, auc in self.features.items())
+        measured, otherwise = "AUC on other customers", ", if it was filled in once the answer was known"
+        if dated:
+            measured, otherwise = "out-of-time AUC", " or let it see only what was known at the as-of time"
         super().__init__(
-            f"expected every feature alone to reach an out-of-time AUC below {limit:.2f}, got {named}: "
-            "such a feature usually knows the answer. Remove it from the view or let it see only "
-            "what was known at the as-of time; if it is honest, allow it by name "
-            "(`--allow-leak NAME`) or raise the limit"
+            f"expected every feature alone to reach an {measured} below {limit:.2f}, got {named}: "
+            f"such a feature usually knows the answer. Remove it from the view{otherwise}; if it is honest, "
+            "allow it by name (`--allow-leak NAME`) or raise the limit"
         )

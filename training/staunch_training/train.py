@@ -46,7 +46,7 @@ class TrainSettings:
         seed: Of every draw.
         max_customers: A larger population is sampled to this size.
         timeout_s: How long one statement may take, in seconds.
-        leak_limit: The out-of-time AUC from which a single feature is refused.
+        leak_limit: The AUC from which a single feature is refused.
         allow_leaks: Features that are never refused.
         costs: What the thresholds of the risk bands follow from.
         resamples: Of the bootstrap, for each interval.
@@ -80,7 +80,7 @@ class TrainReport:
         alias: The alias that now points at it, None if it points elsewhere.
         plan: The as-of dates of each side, None for a view without dates.
         validation_losses: Mean log loss on validation of each learner, the picked one first.
-        feature_aucs: The out-of-time AUC of each feature alone, highest first.
+        feature_aucs: The AUC of each feature alone, out of time where there are dates; highest first.
         seconds: How long it all took.
     """
 
@@ -218,7 +218,7 @@ async def _plan(
 
 
 def _check_leaks(dataset: Dataset, settings: TrainSettings, progress: Progress) -> dict[str, float]:
-    """Measures each feature alone, on the dates and customers of validation and test together."""
+    """Measures each feature alone, on the customers and dates of validation and test together."""
     progress("looking for leaks", 0.0)
     names = [column.name for column in dataset.signature.features]
     rows, validation, test = (dataset.sides[side] for side in SIDES)
@@ -229,7 +229,8 @@ def _check_leaks(dataset: Dataset, settings: TrainSettings, progress: Progress) 
         np.concatenate([validation.values, test.values]),
         np.concatenate([validation.labels, test.labels]),
     )
-    refuse_leaks(aucs, limit=settings.leak_limit, allowed=settings.allow_leaks)
+    dated = dataset.plan is not None
+    refuse_leaks(aucs, limit=settings.leak_limit, allowed=settings.allow_leaks, dated=dated)
     return aucs
 
 

@@ -110,9 +110,10 @@ def label_advice(label: LabelText, check: LabelCheck) -> Iterator[str]:
         yield f"{label.file}: the label is known for none of {check.rows:,} rows{_as_of(check)}"
     elif check.known and check.true in (0, check.known):
         answer = "true" if check.true else "false"
+        dated = ", the horizon, and that the rows reach so far" if check.as_of else ""
         yield (
             f"{label.file}: the label is {answer} for all of {check.known:,} rows{_as_of(check)}: there "
-            "is nothing to learn from that; see the label, the horizon, and that the rows reach so far"
+            f"is nothing to learn from that; see the label{dated}"
         )
 
 

@@ -40,6 +40,21 @@ async def test_a_view_without_dates_is_checked_too(clients):
     assert (found.as_of, found.found, found.errors) == (None, 3, ())
 
 
+@pytest.mark.parametrize("answer", ["true", "null", "c.a > 10"])
+async def test_a_view_without_dates_hears_nothing_of_time(clients, answer):
+    view = clients.view(
+        "SELECT id, nullif(a, 30) AS a, b, nullif(a, 20) < 0 AS _eligible"
+        " FROM unnest($1::text[]) AS u (id) JOIN clients_text USING (id)",
+        population="SELECT id FROM clients_text ORDER BY id",
+    )
+    flat = clients.label(f"SELECT c.id, {answer}::boolean AS left FROM clients_text c")
+    label = dataclasses.replace(flat, horizon_days=0, gap_days=0, observation_days=0)
+    found = await check_view(clients.database, view, label)
+    said = [*map(str, found.errors), *found.advice]
+    assert said
+    assert not [text for text in said if re.search(r"\b(time|date|days?|as.of|horizon|reach so far)\b", text)]
+
+
 async def test_a_broken_promise_is_an_error_with_its_line_and_id(clients):
     view = clients.view(a="nullif(c.a, 30)", population="SELECT id FROM clients_bigint ORDER BY id")
     found = await check_view(clients.database, view, as_of=NOON)
