@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON_BIN := .venv/bin/python
 export OMP_NUM_THREADS = 1
+export BUF_CACHE_DIR = $(CURDIR)/.staunch/caches/buf
 
 .PHONY: help run test mutate check format stubs lock schema docs clean
 

@@ -6,6 +6,7 @@ One thread, invented rows (57 features, a twentieth of the values missing). The 
 scikit-learn's or XGBoost's own prediction, and shap's C code.
 """
 
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -14,8 +15,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
+from staunch_model_store.runtime import open_session
 from staunch_training.learners import LEARNERS, LearnerName, fit
 from staunch_training.onnx import explainer as onnx_explainer
 from staunch_training.onnx import model as onnx_model
@@ -43,20 +44,12 @@ def ms(work: Callable[[], object], repeats: int) -> float:
     return statistics.median(times)
 
 
-def session(content: bytes) -> onnxruntime.InferenceSession:
-    """A session as the server makes it: one thread, no spinning."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-
 def measure(name: LearnerName, values: np.ndarray, labels: np.ndarray) -> list[tuple[str, str]]:
     """One learner's rows of (what, figure)."""
     learned = fit(name, values, labels, seed=SEED)
     model = onnx_model.export(learned.trees, learned.space)
     explainer = onnx_explainer.export(learned.trees)
-    predict, explain = session(model), session(explainer)
+    predict, explain = open_session(model), open_session(explainer)
     rows = [
         ("files", f"model.onnx {len(model) / 1e3:,.0f} kB, explainer.onnx {len(explainer) / 1e3:,.0f} kB")
     ]
@@ -81,6 +74,8 @@ def measure(name: LearnerName, values: np.ndarray, labels: np.ndarray) -> list[t
 
 def main() -> None:
     """Measures, prints, and writes the table."""
+    # shap imports matplotlib, which remembers fonts: here, and not in a home.
+    os.environ["MPLCONFIGDIR"] = str(Path(".staunch").resolve() / "caches" / "matplotlib")
     values, labels = invented()
     rows = [row for name in LEARNERS for row in measure(name, values, labels)]
     head = f"Measured {datetime.now(UTC):%Y-%m-%d} by `bench/models.py`, one thread."

@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads on a busy two-core box are 48x slower than one
+# shap imports matplotlib, which remembers fonts: in the tree, as the command does, and not in a home.
+os.environ["MPLCONFIGDIR"] = str(Path(__file__).parents[1] / ".staunch" / "caches" / "matplotlib")
 
 from tests.harness.databases import DatabaseFactory, TestDatabase, execute, in_own_loop, own_postgres
 

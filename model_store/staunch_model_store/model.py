@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state
 
 from staunch_model_store.errors import ModelRefused
 from staunch_model_store.manifest import EXPLAINER_ONNX, GOLDEN_NPZ, MODEL_ONNX, Manifest
+from staunch_model_store.runtime import RUNTIME_ERRORS, open_session
 from staunch_model_store.store import StoredVersion
 
 Floats = npt.NDArray[np.float64]
@@ -27,14 +26,8 @@ vector, 2 to 8 numbers by processor, in another way, and its last bit may differ
 _EXPLAINED_AT_ONCE = 8
 """Rows of one run of the explainer: more are no faster, and each holds up to 64 numbers a node."""
 
-# onnxruntime's exceptions share no parent of their own.
-_RUNTIME_ERRORS: tuple[type[Exception], ...] = tuple(
-    kind
-    for kind in vars(onnxruntime_pybind11_state).values()
-    if isinstance(kind, type) and issubclass(kind, Exception)
-)
 _DAMAGE: tuple[type[Exception], ...] = (
-    *_RUNTIME_ERRORS,
+    *RUNTIME_ERRORS,
     RuntimeError,
     ValueError,
     TypeError,
@@ -160,9 +153,7 @@ class _Graph:
         self._file = file
         self._outputs = outputs
         try:
-            self._session = onnxruntime.InferenceSession(
-                content, _options(), ["CPUExecutionProvider"], enable_fallback=False
-            )
+            self._session = open_session(content)
             inputs = [(item.name, item.type, item.shape[1:]) for item in self._session.get_inputs()]
             named = tuple(item.name for item in self._session.get_outputs())
         except _DAMAGE as error:
@@ -188,16 +179,6 @@ class _Golden:
     margins: Floats
     probabilities: Floats
     contributions: Floats
-
-
-def _options() -> onnxruntime.SessionOptions:
-    """One thread that sleeps when idle: workers are processes, and requests are small."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    options.log_severity_level = 4  # a refusal says it, once and by name
-    return options
 
 
 def _refusal(what: str, expected: str, got: str) -> ModelRefused:

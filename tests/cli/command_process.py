@@ -26,7 +26,7 @@ class Command:
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 -- lives as long as we do
         self.process = subprocess.Popen(
             [sys.executable, "-m", "staunch_cli.main", *arguments],
-            env=os.environ | environment,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,

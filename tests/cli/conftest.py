@@ -10,6 +10,7 @@ import pytest
 from tests.cli.command_process import Command
 from tests.client.harness.scripted import Scripted, ScriptedServer, in_thread
 from tests.harness.databases import DatabaseFactory, in_own_loop
+from tests.harness.homes import Home, make_home
 
 from staunch_cli.main import main
 from staunch_cli.shared.database import DatabaseUrls
@@ -85,8 +86,17 @@ def state_folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def start(state_folder: Path) -> Iterator[Start]:
-    """Starts commands on the state folder, on free ports; what still runs at the end is killed."""
+def home(state_folder: Path) -> Home:
+    """The home of whoever starts commands by `start`."""
+    return make_home(state_folder.parent / "user")
+
+
+@pytest.fixture
+def start(state_folder: Path, home: Home) -> Iterator[Start]:
+    """Starts commands on the state folder, on free ports; what still runs at the end is killed.
+
+    None may leave anything in the home of its user, whatever becomes of it.
+    """
     started: list[Command] = []
 
     def start_command(*arguments: str, **environment: str) -> Command:
@@ -97,10 +107,12 @@ def start(state_folder: Path) -> Iterator[Start]:
             "STAUNCH_SIMULATION_CUSTOMERS": str(CUSTOMERS),
             "OMP_NUM_THREADS": "1",
         }
-        command = Command(state_folder, list(arguments), defaults | environment)
+        command = Command(state_folder, list(arguments), {**home.environment, **defaults, **environment})
         started.append(command)
         return command
 
     yield start_command
     for command in started:
         command.close()
+    assert home.left == []
+    assert [line for line in home.imports if not line.startswith("1 ")] == []

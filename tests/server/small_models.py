@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from staunch_features.views.signature import features_digest
 from staunch_features.views.types import FeatureColumn
 from staunch_model_store import manifest as written
+from staunch_model_store.runtime import open_session
 from staunch_training import golden
 from staunch_training.onnx import explainer as onnx_explainer
 from staunch_training.onnx import model as onnx_model
@@ -164,7 +164,7 @@ def small_files(trees: TreeEnsemble, text: str, *, explainer: bool = True) -> di
     contributions = np.zeros((0, 3))
     if explainer:
         files[written.EXPLAINER_ONNX] = onnx_explainer.export(trees)
-        session = onnxruntime.InferenceSession(files[written.EXPLAINER_ONNX])
+        session = open_session(files[written.EXPLAINER_ONNX])
         contributions = session.run(["contributions"], {"features": values})[0]
     probabilities = 1 / (1 + np.exp(-margins))
     files[written.GOLDEN_NPZ] = golden.dump(values, margins, probabilities, contributions)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from staunch_cli.printing.progress import MARGIN, ProgressLine
 from staunch_cli.shared.arguments import Handler, day
+from staunch_cli.shared.caches import caches_in
 from staunch_cli.shared.database import DatabaseUrls, database
 from staunch_cli.shared.errors import CommandError
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
@@ -119,7 +120,8 @@ def _cost(name: str, text: str) -> tuple[str, float]:
 
 def run(arguments: TrainArguments) -> int:
     """Trains, publishes, and says what came of it."""
-    with database(arguments.load_settings()) as urls:
+    settings = arguments.load_settings()
+    with caches_in(settings.state_folder), database(settings) as urls:
         report = asyncio.run(_train(arguments, urls))
     print("\n".join(MARGIN + line for line in str(report).splitlines()))
     return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from staunch_cli.shared.arguments import Handler, file_ending, moment, seconds
+from staunch_cli.shared.caches import caches_in
 from staunch_cli.shared.database import database
 from staunch_cli.shared.errors import CommandError
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
@@ -118,10 +119,11 @@ def run_show(arguments: ViewArguments) -> int:
 
 def run_plot(arguments: PlotArguments) -> int:
     """Draws the features into a file and names it."""
-    from staunch_cli.printing.view_plot import plot
-
     out = arguments.out or Path(f"{arguments.name}.png")
-    plot(_run_async(_summarise(arguments)), out)
+    with caches_in(arguments.load_settings().state_folder):
+        from staunch_cli.printing.view_plot import plot
+
+        plot(_run_async(_summarise(arguments)), out)
     print(out)
     return 0
 

@@ -4,7 +4,6 @@ from itertools import combinations
 from math import factorial
 
 import numpy as np
-import onnxruntime
 import pytest
 import shap
 import xgboost
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn.ensemble import RandomForestClassifier
 from tests.model_store.model_examples import FEATURES, Fitted, booster, forest, on_the_edges, shap_in_float64
 
+from staunch_model_store.runtime import open_session
 from staunch_training.onnx import explainer as onnx_explainer
 from staunch_training.onnx.explainer import TABLE_HEIGHT
 from staunch_training.trees import TreeEnsemble
@@ -20,11 +20,8 @@ from staunch_training.types import Floats
 
 
 def explain(trees: TreeEnsemble, rows: Floats, table_height: int = TABLE_HEIGHT) -> Floats:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
     graph = onnx_explainer.export(trees, table_height=table_height)
-    session = onnxruntime.InferenceSession(graph, options)
-    return session.run(None, {"features": rows})[0]  # type: ignore[no-any-return]
+    return open_session(graph).run(None, {"features": rows})[0]  # type: ignore[no-any-return]
 
 
 def by_definition(trees: TreeEnsemble, row: Floats) -> Floats:

@@ -1,20 +1,18 @@
 """The exported model answers what the trees answer, bit for bit in every batch."""
 
 import numpy as np
-import onnxruntime
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from tests.model_store.model_examples import FEATURES, Fitted, booster, forest, on_the_edges, training_rows
 
+from staunch_model_store.runtime import open_session
 from staunch_training.onnx import model as onnx_model
 from staunch_training.trees import TreeEnsemble
 from staunch_training.types import Floats
 
 
 def run(content: bytes, rows: Floats) -> list[Floats]:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(content, options).run(None, {"features": rows})  # type: ignore[no-any-return]
+    return open_session(content).run(None, {"features": rows})  # type: ignore[no-any-return]
 
 
 def test_margins_are_those_of_the_trees_on_hard_rows(fitted: Fitted) -> None:
