@@ -47,7 +47,7 @@ async def test_a_view_without_dates_hears_nothing_of_time(clients, answer):
         " FROM unnest($1::text[]) AS u (id) JOIN clients_text USING (id)",
         population="SELECT id FROM clients_text ORDER BY id",
     )
-    flat = clients.label(f"SELECT c.id, {answer}::boolean AS left FROM clients_text c")
+    flat = clients.label(f"SELECT c.id, ({answer})::boolean AS left FROM clients_text c")
     label = dataclasses.replace(flat, horizon_days=0, gap_days=0, observation_days=0)
     found = await check_view(clients.database, view, label)
     said = [*map(str, found.errors), *found.advice]
