@@ -4,15 +4,18 @@ Each sub-command lives in a module that is imported only when that sub-command i
 `staunch predict` loads no training library and a broken extra breaks nothing else.
 """
 
+import contextlib
+import errno
 import os
 import sys
 from argparse import ArgumentParser
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from typing import NamedTuple
 
 INTERRUPTED = 130  # as a shell says of a process that Ctrl-C ended
+NOBODY_READS = 141  # as a shell says of one that SIGPIPE ended
 
 
 class Command(NamedTuple):
@@ -71,30 +74,60 @@ EXTRAS: Mapping[str, frozenset[str]] = {
 
 
 def main(words: Sequence[str] | None = None, commands: Mapping[str, Command] = COMMANDS) -> int:
-    """Runs one sub-command and returns the exit code: 0 done, 1 failed, 2 misused, 130 interrupted.
+    """Runs one sub-command and returns the exit code.
+
+    It is 0 for done, 1 for failed, 2 for misused, 130 for interrupted, 141 if the output's reader has left.
 
     Args:
         words: What was typed after `staunch`; None for the words of this process.
         commands: The sub-commands by name.
     """
+    from staunch_server.process.output import hold_standard_streams, unfailing_output
+
+    hold_standard_streams()
     words = sys.argv[1:] if words is None else words
-    parsed = command_parser(words[0] if words else "", commands).parse_args(words)
+    # A step of `staunch run` does its work whether or not somebody reads what it prints.
+    with unfailing_output() if os.environ.get("STAUNCH_SUPERVISED") == "1" else contextlib.nullcontext():
+        return _guarded(lambda: _flushed(_run(words, commands)))
+
+
+def _run(words: Sequence[str], commands: Mapping[str, Command]) -> int:
     try:
-        code: int = parsed.handler(parsed)
-        sys.stdout.flush()
+        parsed = command_parser(words[0] if words else "", commands).parse_args(words)
+    except SystemExit as exited:  # after --help, --version or a usage line
+        return int(exited.code or 0)
+    code: int = parsed.handler(parsed)
+    return code
+
+
+def _flushed(code: int) -> int:
+    sys.stdout.flush()
+    return code
+
+
+def _guarded(work: Callable[[], int]) -> int:
+    """Does the work of a command, and says what went wrong as a user needs it."""
+    from staunch_server.process.output import let_go_of
+
+    try:
+        return work()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has left, as `head` does. What is still buffered goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        return NOBODY_READS
     except Exception as error:  # the outermost guard; what it does not know it raises again
         line = _message_for_user(error)
         if line is None:
             raise
-        print(f"staunch: {line}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            print(f"staunch: {line}", file=sys.stderr)
         return 1
-    return code
+    finally:  # or the interpreter would meet at its end what could not be written, and change the exit code
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                let_go_of(stream)
 
 
 def _message_for_user(error: Exception) -> str | None:
@@ -103,7 +136,12 @@ def _message_for_user(error: Exception) -> str | None:
         module = (error.name or "").partition(".")[0]
         extras = (extra for extra, modules in EXTRAS.items() if module in modules)
         return next((_missing_extra(module, extra) for extra in extras), None)
+    if isinstance(error, OSError) and error.errno in _CANNOT_PRINT and error.filename is None:
+        return f"cannot write what is printed: {os.strerror(error.errno)}"
     return str(error) if is_expected(error) else None
+
+
+_CANNOT_PRINT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 
 def _missing_extra(module: str, extra: str) -> str:

@@ -10,6 +10,10 @@ FeatureError
     └── RowNotAsked         the same, for a key that the view takes for another
 """
 
+import signal
+
+_SHELLS_BASE = 128  # a shell adds it to the number of the signal that killed its command
+
 
 class FeatureError(Exception):
     """The root of all errors of this package."""
@@ -56,3 +60,18 @@ class RowsNotUnique(ViewError):
 
 class RowNotAsked(ViewError):
     """A feature view gave a row for an id that was not asked for, as one that ignores case does."""
+
+
+def ending(code: int) -> str:
+    """Returns how a process ended, in words: "was killed by SIGSEGV" or "ended with 3".
+
+    Args:
+        code: As `subprocess` gives it, below 0 for a signal; or as a shell does, above 128 for one.
+    """
+    number = -code if code < 0 else code - _SHELLS_BASE
+    try:
+        name = signal.Signals(number).name
+    except ValueError:  # no signal, or one without a name
+        return f"was killed by signal {number}" if code < 0 else f"ended with {code}"
+    why = ", as the kernel does when memory runs out" if number == signal.SIGKILL else ""
+    return f"was killed by {name}{why}"

@@ -24,9 +24,6 @@ TESTED_ELSEWHERE: Mapping[str, Held] = {
         "each finding by the view that earns it",
         through="staunch_features.checks.check",
     ),
-    "staunch_features.errors": Held(
-        "features/postgres/test_pool.py", "classes with a message, raised in each room"
-    ),
     "staunch_features.postgres.advisory_locks": Held(
         "features/postgres/test_migrations.py",
         "two who migrate at once",

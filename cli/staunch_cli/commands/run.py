@@ -18,6 +18,7 @@ from staunch_cli.shared.arguments import Handler
 from staunch_cli.shared.database import DatabaseUrls
 from staunch_cli.shared.serving import holds_models, serve_until_stopped
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
+from staunch_features.errors import ending
 from staunch_server.process.supervisor import bound_to_us
 from staunch_server.settings import Settings
 
@@ -71,10 +72,12 @@ def _run_step(settings: Settings, title: str, *command: str) -> None:
     """
     print_step(title, f"staunch {' '.join(command)}")
     command_line = [*bound_to_us(signal.SIGKILL), sys.executable, "-m", "staunch_cli.main", *command]
-    environment = os.environ | settings.environment() | {"OMP_NUM_THREADS": "1"}
+    # A part of us as a worker is: it does its work whether or not somebody reads what it prints.
+    supervised = {"STAUNCH_SUPERVISED": "1", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | settings.environment() | supervised
     # A process group of its own: Ctrl-C reaches us alone, and we end the step, so that it shows no traceback.
     code = subprocess.run(
         command_line, env=environment, stdin=subprocess.DEVNULL, check=False, process_group=0
     ).returncode
     if code != 0:
-        raise StepFailed(f"`staunch {' '.join(command)}` ended with {code}; what it said stands above")
+        raise StepFailed(f"`staunch {' '.join(command)}` {ending(code)}; what it said stands above")

@@ -11,7 +11,9 @@ from staunch_cli.printing.progress import print_step
 from staunch_cli.shared.database import DatabaseUrls, embedded_database, external_urls, state_folder_lock
 from staunch_features.errors import EmbeddedPostgresError
 from staunch_server.process.http import listen
+from staunch_server.process.output import unfailing_output
 from staunch_server.process.supervisor import PortTaken, Supervisor, reserve
+from staunch_server.process.terminal import Terminal, closing_interrupts
 from staunch_server.settings import Settings, refuse_open_bind
 
 if TYPE_CHECKING:
@@ -26,21 +28,27 @@ Prepare = Callable[[Settings, DatabaseUrls], None]
 
 
 def serve_until_stopped(settings: Settings, prepare: Prepare | None = None) -> int:
-    """Serves until Ctrl-C or SIGTERM; returns the exit code.
+    """Serves until Ctrl-C, SIGTERM or the end of the terminal; returns the exit code.
 
     It takes the ports first, then the folder, then the database: who comes second touches nothing.
     """
-    refuse_open_bind(settings)
+    terminal = Terminal()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with unfailing_output(), closing_interrupts(terminal):
+        _serve(settings, prepare, terminal)
+        print_step("stopped", "nothing is left running")
+    return 0
+
+
+def _serve(settings: Settings, prepare: Prepare | None, terminal: Terminal) -> None:
+    refuse_open_bind(settings)
     with _reserved_ports(settings) as (grpc, metrics), state_folder_lock(settings.state_folder):
         settings = settings.model_copy(update={"port": grpc.getsockname()[1]})
         with _serving_database(settings) as (urls, postgres):
             settings = _with_database_urls(settings, urls)
             if prepare is not None:
                 prepare(settings, urls)
-            asyncio.run(_supervise(settings, metrics, urls, postgres))
-    print_step("stopped", "nothing is left running")
-    return 0
+            asyncio.run(_supervise(settings, metrics, urls, postgres, terminal))
 
 
 @contextlib.contextmanager
@@ -96,7 +104,11 @@ def holds_models(settings: Settings) -> bool:
 
 
 async def _supervise(
-    settings: Settings, metrics: "socket.socket", urls: DatabaseUrls, postgres: "EmbeddedPostgres | None"
+    settings: Settings,
+    metrics: "socket.socket",
+    urls: DatabaseUrls,
+    postgres: "EmbeddedPostgres | None",
+    terminal: Terminal,
 ) -> None:
     """Runs the workers until told to stop, and keeps the embedded PostgreSQL alive beside them."""
     from staunch_cli.printing.server_summary import server_summary
@@ -118,7 +130,10 @@ async def _supervise(
         )
 
     supervisor = Supervisor(
-        settings, settings.state_folder / "metrics", lambda line: print_step("server", line)
+        settings,
+        settings.state_folder / "metrics",
+        lambda line: print_step("server", line),
+        terminal=terminal,
     )
     postgres_watch = asyncio.create_task(_restart_if_gone(postgres)) if postgres is not None else None
     try:
@@ -137,8 +152,9 @@ async def _restart_if_gone(postgres: "EmbeddedPostgres") -> None:
         await asyncio.sleep(_POSTGRES_CHECK_INTERVAL_S)
         if postgres.running:
             continue
-        print_step("database", "PostgreSQL is gone; starting it again")
         try:
             postgres.start()
-        except EmbeddedPostgresError as error:
-            print_step("database", str(error))
+        except (EmbeddedPostgresError, OSError) as error:
+            print_step("database", f"PostgreSQL is gone and cannot be started, which is tried again: {error}")
+        else:
+            print_step("database", "PostgreSQL was gone and was started again")

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import staunch_sql
-from staunch_features.errors import EmbeddedPostgresError
+from staunch_features.errors import EmbeddedPostgresError, ending
 from staunch_local.postgres.binaries import Binaries
 from staunch_local.postgres.privileges import NOBODY, give_away, unprivileged
 
@@ -114,7 +114,8 @@ def _run(words: list[str], command: list[str], text: str) -> None:
     )
     if done.returncode != 0:
         last = " / ".join((done.stderr or done.stdout).splitlines()[-6:])
-        raise EmbeddedPostgresError(f"{command[0]} failed while PostgreSQL was initialised: {last}")
+        ended = f"{Path(command[0]).name} {ending(done.returncode)}"
+        raise EmbeddedPostgresError(f"{ended} while PostgreSQL was initialised: {last}")
 
 
 def clean_environment() -> dict[str, str]:

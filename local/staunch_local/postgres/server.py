@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
 
-from staunch_features.errors import EmbeddedPostgresError
+from staunch_features.errors import EmbeddedPostgresError, ending
 from staunch_local.postgres.binaries import Binaries, find_binaries
 from staunch_local.postgres.cluster import (
     DATABASE,
@@ -160,7 +160,8 @@ class EmbeddedPostgres:
             if self._wait_until_ready(give_up_at):
                 break
             if not self._worth_another_try() or time.monotonic() > give_up_at:
-                raise EmbeddedPostgresError(f"PostgreSQL ended while starting: {self._log_tail()}")
+                ended = ending(self._process.returncode)
+                raise EmbeddedPostgresError(f"PostgreSQL {ended} while starting: {self._log_tail()}")
             time.sleep(10 * _POLL_S)
         port_file.write_text(f"{self._port}\n")
 

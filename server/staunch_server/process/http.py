@@ -1,6 +1,7 @@
 """Serves /metrics and /healthz over HTTP on a thread of its own."""
 
 import contextlib
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -8,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+_LOG = logging.getLogger("staunch.metrics")
 
 Registries = Callable[[], Iterable[CollectorRegistry]]
 """Gives the registries whose metrics one scrape holds."""
@@ -31,10 +34,9 @@ def serve_metrics(
         healthy: True makes /healthz answer 200.
     """
     host, port = listening.getsockname()[:2]
-    server = ThreadingHTTPServer((host, port), _handler(registries, healthy), bind_and_activate=False)
+    server = _Server((host, port), _handler(registries, healthy), bind_and_activate=False)
     server.socket.close()
     server.socket = listening
-    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
     try:
@@ -43,6 +45,14 @@ def serve_metrics(
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Logs what a request failed of; the library prints a traceback, and would end with it."""
+        _LOG.debug("a request of %s failed", client_address, exc_info=True)
 
 
 def _handler(registries: Registries, healthy: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:

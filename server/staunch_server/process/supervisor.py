@@ -13,11 +13,14 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from staunch_features.errors import ending
 from staunch_server.process.http import serve_metrics
+from staunch_server.process.terminal import Terminal
 from staunch_server.process.worker_metrics import WorkerMetrics
 from staunch_server.settings import Settings
 
@@ -32,6 +35,9 @@ SETTLED_S = 30.0
 
 KILL_GRACE_S = 10.0
 """By default, how long a worker may take to end beyond its drain before it is killed."""
+
+HANG_UP_S = 1.0
+"""How long after a SIGHUP the terminal may still close: some shells send it first and leave then."""
 
 
 class PortTaken(Exception):
@@ -167,8 +173,9 @@ class Supervisor:
     Args:
         settings: The settings that every worker gets as its environment.
         metrics_folder: Where the workers leave their metrics; emptied at the start.
-        report: Prints a line for whoever watches.
+        report: Prints a line for whoever watches; what it raises changes nothing.
         kill_grace_s: How long a worker may take to end beyond its drain before it is killed.
+        terminal: Whose end means to stop; by default the one of now.
     """
 
     def __init__(
@@ -178,11 +185,13 @@ class Supervisor:
         report: Callable[[str], None],
         *,
         kill_grace_s: float = KILL_GRACE_S,
+        terminal: Terminal | None = None,
     ) -> None:
         self._settings = settings
+        self._terminal = terminal or Terminal()
         self._patience_s = settings.drain_wait_s + settings.drain_s + kill_grace_s
-        self._metrics = WorkerMetrics(metrics_folder, report)
-        self._report = report
+        self._print = report
+        self._metrics = WorkerMetrics(metrics_folder, self._report)
         self._workers = [Worker(number) for number in range(settings.workers)]
         self._stopping = asyncio.Event()
         self._own = CollectorRegistry()
@@ -206,7 +215,7 @@ class Supervisor:
         return self._own, self._theirs
 
     async def run(self, metrics: socket.socket, on_ready: Callable[["Supervisor"], Awaitable[None]]) -> None:
-        """Serves until SIGINT or SIGTERM, then drains the workers.
+        """Serves until SIGINT, SIGTERM or the terminal's end, then drains the workers.
 
         Args:
             metrics: The listening socket of /metrics and /healthz.
@@ -223,23 +232,36 @@ class Supervisor:
 
     def stop(self) -> None:
         """Begins to stop; a second call ends the workers at once."""
-        number = signal.SIGKILL if self._stopping.is_set() else signal.SIGTERM
-        self._report(
-            "stopping at once" if self._stopping.is_set() else "stopping; calls in progress are answered"
-        )
+        at_once = self._stopping.is_set()
         self._stopping.set()
         for worker in self._workers:
-            worker.end(number)
+            worker.end(signal.SIGKILL if at_once else signal.SIGTERM)
+        self._report("stopping at once" if at_once else "stopping; calls in progress are answered")
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        # Not the loop's: at its end that sets the default, and a closed terminal may signal twice.
+        wake = partial(loop.call_soon_threadsafe, self._hung_up)
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None if loop.is_closed() else wake())
+        self._stop_without_terminal()
 
-    def _reload(self) -> None:
-        for worker in self._workers:
-            worker.reload()
+    def _hung_up(self) -> None:
+        """Has the workers read the store again; but if the terminal is gone, or goes now, stops."""
+        self._stop_without_terminal()
+        asyncio.get_running_loop().call_later(HANG_UP_S, self._stop_without_terminal)
+        if not self._stopping.is_set():
+            for worker in self._workers:
+                worker.reload()
+
+    def _stop_without_terminal(self) -> None:
+        if self._terminal.closed and not self._stopping.is_set():
+            self.stop()
+
+    def _report(self, line: str) -> None:
+        with contextlib.suppress(Exception):  # Telling never decides about doing.
+            self._print(line)
 
     async def _announce(self, on_ready: Callable[["Supervisor"], Awaitable[None]]) -> None:
         for worker in self._workers:
@@ -252,15 +274,15 @@ class Supervisor:
         while not self._stopping.is_set():
             started = time.monotonic()
             try:
-                ended = f"ended with {await worker.run(self._environment(worker))}"
-            except OSError as error:
+                ended = ending(await worker.run(self._environment(worker)))
+            except Exception as error:  # Whatever it is, the worker is needed.
                 ended = f"could not be started ({error})"
             self._forget_gauges(worker)
             if self._stopping.is_set():
                 return
             pause_s = back_off.after(time.monotonic() - started)
-            self._report(f"worker {worker.number} {ended}; starting it again in {pause_s:.1f} s")
             self._restarts.inc()
+            self._report(f"worker {worker.number} {ended}; starting it again in {pause_s:.1f} s")
             with contextlib.suppress(TimeoutError):  # a pause that a stop cuts short
                 async with asyncio.timeout(pause_s):
                     await self._stopping.wait()
@@ -268,7 +290,7 @@ class Supervisor:
     def _forget_gauges(self, worker: Worker) -> None:
         try:
             self._metrics.worker_died(worker.number)
-        except OSError as error:
+        except Exception as error:
             self._report(f"the gauges of worker {worker.number} stay as it left them: {error}")
 
     async def _drain(self, keeping: list[asyncio.Task[None]]) -> None:

@@ -11,12 +11,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 from prometheus_client import CollectorRegistry
 
 from staunch_server.models.registry import Registry
 from staunch_server.process.http import listen, serve_metrics
+from staunch_server.process.output import unfailing_output
 from staunch_server.process.server import Server, logged, serving
 from staunch_server.process.worker_metrics import write_as
 from staunch_server.settings import Settings, SettingsError, load_settings, refuse_open_bind
@@ -26,6 +27,13 @@ _LOG = logging.getLogger("staunch.worker")
 
 def main() -> int:
     """Serves until SIGTERM; returns the exit code."""
+    if _supervised():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can be heeded: it would end us
+    with unfailing_output():
+        return _main()
+
+
+def _main() -> int:
     try:
         settings = load_settings()
         refuse_open_bind(settings)
@@ -41,7 +49,7 @@ def main() -> int:
 
 
 async def _serve(settings: Settings) -> None:
-    supervised = os.environ.get("STAUNCH_SUPERVISED") == "1"
+    supervised = _supervised()
     if "STAUNCH_WORKER" in os.environ:  # before the first metric is made
         write_as(int(os.environ["STAUNCH_WORKER"]))
     collector = CollectorRegistry()
@@ -84,8 +92,12 @@ def _report_ready(server: Server) -> None:
     names = ", ".join(f"{name} ({aliases})" for name, aliases in ready.items())
     _LOG.info("serving %s on port %d", names or "no model yet", server.port)
     if "STAUNCH_READY_FD" in os.environ:
-        with os.fdopen(int(os.environ["STAUNCH_READY_FD"]), "wb") as pipe:
+        with suppress(OSError), os.fdopen(int(os.environ["STAUNCH_READY_FD"]), "wb") as pipe:
             pipe.write(" ".join(["ready", *map("=".join, ready.items())]).encode() + b"\n")
+
+
+def _supervised() -> bool:
+    return os.environ.get("STAUNCH_SUPERVISED") == "1"
 
 
 def _new_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
