@@ -184,15 +184,16 @@ class AsyncClient:
         return await self._run(calls.reload_models(), timeout_s, metadata)
 
     async def _run(self, call: calls.UnaryCall[T], timeout_s: float | None, metadata: Metadata | None) -> T:
-        tries = self._settings.tries(timeout_s, retry=call.retry)
         sent = self._settings.merged(metadata)
-        while True:
-            try:
-                method = self._methods[call.method]
-                return call.decode(await method(call.request, timeout=tries.remaining_s, metadata=sent))
-            except grpc.RpcError as error:
-                wait = tries.wait_s(from_rpc_error(error))
-            await asyncio.sleep(wait)
+        with self._settings.tries(timeout_s, retry=call.retry) as tries:
+            while True:
+                try:
+                    method = self._methods[call.method]
+                    return call.decode(await method(call.request, timeout=tries.remaining_s, metadata=sent))
+                except grpc.RpcError as error:
+                    tries.failed(from_rpc_error(error))
+                while (wait := tries.wait_s()) > 0:  # noqa: ASYNC110 - other calls may find out meanwhile
+                    await asyncio.sleep(wait)
 
     async def _batch(
         self,

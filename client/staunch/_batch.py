@@ -25,7 +25,7 @@ from staunch._errors import (
     status_code,
 )
 from staunch._results import ModelReference, RowError, Score
-from staunch._retry import RetryPolicy
+from staunch._retry import RetryPolicy, never_left
 from staunch.v1 import prediction_service_pb2 as pb
 
 Row = Score | RowError
@@ -66,6 +66,10 @@ class Batch:
     The version and the moment of the first answer are asked for by name on every later stream, so that one
     version and one moment answer the whole batch even if the alias moves meanwhile.
 
+    A batch has a budget of its own, to which each chunk gives as a call does. Without a token it does not
+    give up, as a call would, but waits for the longest time that the policy has: with one chunk under way
+    after a failure it asks a server in trouble for less than one that is well.
+
     Attributes:
         chunk_size: How many ids to take at a time.
     """
@@ -87,6 +91,7 @@ class Batch:
         self.chunk_size = chunk_size
         self._chunks_held = chunks_held
         self._policy = policy
+        self._budget = policy.budget(clock)
         self._clock = clock
         self._model = model
         self._as_of: Timestamp | None = wire.timestamp(as_of)
@@ -121,6 +126,7 @@ class Batch:
         if not ids:
             self._exhausted = True
             return
+        self._budget.begin()
         plain = [wire.plain_id(customer) for customer in ids]
         chunk = _Chunk(plain, _request(plain))
         self._held.append(chunk)
@@ -197,6 +203,8 @@ class Batch:
         self._failures += 1
         self._failure = error
         wait = self._policy.wait_s(self._failures, error.details.retry_after_s)
+        if not never_left(error) and not self._budget.spend():
+            wait = max(wait, self._policy.longest_wait_s)
         if wait >= self.patience_left_s():
             raise error
         return wait

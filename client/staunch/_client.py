@@ -29,7 +29,8 @@ class Client:
     """Calls Staunch. Safe to share between threads; close it, or use it in a `with` block.
 
     Every method raises `StaunchError`; its subclasses say what the caller can do. A call is tried again only
-    on UNAVAILABLE, within its timeout and no sooner than the server asks.
+    on UNAVAILABLE, within its timeout, no sooner than the server asks, and as often as the client's budget
+    allows, which all its calls share: see `RetryPolicy`.
 
     Args:
         target: "host:port"; several addresses, "10.0.0.1:50051,10.0.0.2:50051" or a list of them, are called
@@ -256,15 +257,16 @@ class Client:
         return self._run(calls.reload_models(), timeout_s, metadata)
 
     def _run(self, call: calls.UnaryCall[T], timeout_s: float | None, metadata: Metadata | None) -> T:
-        tries = self._settings.tries(timeout_s, retry=call.retry)
         sent = self._settings.merged(metadata)
-        while True:
-            try:
-                answer = self._methods[call.method](call.request, timeout=tries.remaining_s, metadata=sent)
-                return call.decode(answer)
-            except grpc.RpcError as error:
-                wait = tries.wait_s(from_rpc_error(error))
-            time.sleep(wait)
+        with self._settings.tries(timeout_s, retry=call.retry) as tries:
+            while True:
+                try:
+                    method = self._methods[call.method]
+                    return call.decode(method(call.request, timeout=tries.remaining_s, metadata=sent))
+                except grpc.RpcError as error:
+                    tries.failed(from_rpc_error(error))
+                while (wait := tries.wait_s()) > 0:
+                    time.sleep(wait)
 
     def _batch(
         self,

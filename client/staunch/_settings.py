@@ -1,10 +1,11 @@
 """What both clients hold: how long to wait, how stubbornly, what to send along."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from staunch._batch import Batch
+from staunch._budget import Budget
 from staunch._retry import RetryPolicy, Tries
 
 Metadata = Mapping[str, str]
@@ -17,15 +18,17 @@ class ClientSettings:
     timeout_s: float
     metadata: Metadata = field(repr=False)  # may hold a token
     retry: RetryPolicy
+    budget: Budget = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "budget", self.retry.budget())
         if self.timeout_s <= 0:
             raise ValueError(f"expected a timeout_s above 0, got {self.timeout_s}")
 
     def tries(self, timeout_s: float | None, *, retry: bool) -> Tries:
         """Starts the clock of one call."""
-        policy = self.retry if retry else RetryPolicy(attempts=1)
-        return Tries(policy, self.timeout_s if timeout_s is None else timeout_s)
+        policy = self.retry if retry else replace(self.retry, attempts=1)
+        return Tries(policy, self.timeout_s if timeout_s is None else timeout_s, self.budget)
 
     def batch(self, *, model: str, as_of: datetime | None, chunk_size: int, chunks_held: int) -> Batch:
         """Starts the state of one batch."""

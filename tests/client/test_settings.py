@@ -37,9 +37,9 @@ def test_a_call_waits_as_long_as_it_says_or_as_the_client_does():
 
 
 def test_a_call_that_must_not_be_sent_twice_has_one_try():
-    settings().tries(None, retry=True).wait_s(UNAVAILABLE)
+    settings().tries(None, retry=True).failed(UNAVAILABLE)
     with pytest.raises(Unavailable):
-        settings().tries(None, retry=False).wait_s(UNAVAILABLE)
+        settings().tries(None, retry=False).failed(UNAVAILABLE)
 
 
 def test_metadata_of_the_call_wins_over_the_clients():
