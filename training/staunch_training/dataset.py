@@ -14,7 +14,7 @@ from staunch_features.checks.notes import broken_promises
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.progress import Progress
 from staunch_features.views.file import LabelText
-from staunch_features.views.rules import check_population
+from staunch_features.views.rules import FEWEST_ANSWERS, check_population
 from staunch_features.views.source import FeatureSource
 from staunch_features.views.types import Id, ViewSignature
 from staunch_training.errors import BadFeatureValue, NotEnoughRows
@@ -22,7 +22,6 @@ from staunch_training.split import SIDES, DatePlan, Side, side_of
 from staunch_training.types import Codes, Floats
 
 _CHUNK = 10_000  # ids a statement
-_FEWEST = 2  # rows of each answer on each side: below that no loss can be measured
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -214,7 +213,7 @@ def _report_lines(side: Side, rows: SideRows, moments: Sequence[datetime | None]
 def _check_answers(side: Side, rows: SideRows, moments: Sequence[datetime | None]) -> None:
     positives = int(rows.labels.sum())
     negatives = len(rows.ids) - positives
-    if min(positives, negatives) >= _FEWEST:
+    if min(positives, negatives) >= FEWEST_ANSWERS:
         return
     advice = "take more customers" + (" or dates, or a longer horizon" if moments[0] else "")
     if not positives or not negatives:
@@ -223,6 +222,6 @@ def _check_answers(side: Side, rows: SideRows, moments: Sequence[datetime | None
         advice = f"see that the label {wrong}{until}; or {advice}"
     when = _as_of(moments[0]) + (" and later" if len(moments) > 1 else "")
     raise NotEnoughRows(
-        f"expected at least {_FEWEST} {side} rows with the label and {_FEWEST} without{when}, "
+        f"expected at least {FEWEST_ANSWERS} {side} rows with the label and {FEWEST_ANSWERS} without{when}, "
         f"got {positives} and {negatives}: {advice}"
     )

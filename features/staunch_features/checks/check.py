@@ -30,9 +30,11 @@ from staunch_features.checks.notes import (
     outcome_delay,
     rows_end_early,
     sample_cut_short,
+    too_few_answers,
     vacuum_advice,
     window_advice,
 )
+from staunch_features.checks.sample import SAMPLE_IDS
 from staunch_features.checks.tables import find_table
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
@@ -214,6 +216,7 @@ def _errors(
         except ViewError as error:
             yield error
         yield from label_errors(label, found.label, sampled.span.last if sampled.span else until)
+        yield from _too_few(found, label, sampled)
 
 
 def _advice(found: ViewCheck, label: LabelText | None, sampled: _Sampled, until: datetime) -> Iterator[str]:
@@ -223,8 +226,17 @@ def _advice(found: ViewCheck, label: LabelText | None, sampled: _Sampled, until:
     if dated:
         yield from look_ahead_not_tried(found.view)
         yield from rows_end_early(sampled.span, label, until)
-    if label is not None and found.label is not None:
+    if label is not None and found.label is not None and not _too_few(found, label, sampled):
         yield from label_advice(label, found.label)
+
+
+def _too_few(found: ViewCheck, label: LabelText, sampled: _Sampled) -> list[ViewError]:
+    """Asks whether a label gives too few answers of either kind, if those of all rows are known."""
+    if found.label is None or found.signature.uses_as_of:
+        return []
+    whole = len(sampled.ids) == sampled.drawn < SAMPLE_IDS
+    asked = found.label.rows == int(sampled.before.eligible.sum())
+    return too_few_answers(label, found.label, is_whole=whole and asked)
 
 
 def _columns(signature: ViewSignature, batch: FeatureBatch) -> tuple[ColumnCheck, ...]:

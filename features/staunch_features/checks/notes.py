@@ -13,10 +13,11 @@ from staunch_features.checks.look_ahead import Probe
 from staunch_features.errors import ViewError
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.header import header_line
-from staunch_features.views.rules import ELIGIBLE_IS_NULL, broken_promise
+from staunch_features.views.rules import ELIGIBLE_IS_NULL, FEWEST_ANSWERS, broken_promise
 from staunch_features.views.types import FeatureBatch, Id
 
 _WINDOW = re.compile(r"(\d+) (hour|day|week|month|year)s?")
+_SIDES = 3  # of a training: train, validation, test
 _UNIT_DAYS = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30, "year": 365}
 
 
@@ -30,7 +31,7 @@ def broken_at_either(
 
 def broken_promises(view: FeatureView, batch: FeatureBatch, ids: list[Id]) -> list[ViewError]:
     """Lists what rows break of what is promised of them: one error a kind, with the first id that has it."""
-    problems = dict(sorted(batch.problems.items()))
+    problems = {row: batch.problems[row] for row in sorted(batch.problems, key=lambda row: ids[row])}
     untold = sum(problem == ELIGIBLE_IS_NULL for problem in problems.values())
     errors = [
         broken_promise(
@@ -100,6 +101,27 @@ def label_errors(label: LabelText, check: LabelCheck, known: datetime) -> list[V
             line=None,
             message=f"expected labels of eligible ids, got none for the {check.rows:,} tried{_as_of(check)}",
             hint="see that label and view read the same keys, and the joins of the label",
+        )
+    ]
+
+
+def too_few_answers(label: LabelText, check: LabelCheck, *, is_whole: bool) -> list[ViewError]:
+    """Refuses a label of which no training can be made, if all rows that there are have been asked for.
+
+    With dates there are more rows than those of one moment, and nothing is sure.
+    """
+    false, needed = check.known - check.true, _SIDES * FEWEST_ANSWERS
+    reported = check.rows and not check.known  # by `label_errors`
+    if check.as_of or not is_whole or reported or min(check.true, false) >= needed:
+        return []
+    return [
+        ViewError(
+            file=label.file,
+            line=None,
+            message=f"expected at least {needed} rows with the label and {needed} without, {FEWEST_ANSWERS} "
+            f"each to train, to validate and to test, got {check.true:,} and {false:,}",
+            hint="see that the label can be both true and false, and that some ids are eligible; or take "
+            "more customers",
         )
     ]
 

@@ -1,5 +1,6 @@
 """The header of a view or label, TOML in a comment, taken apart key by key, and the statement behind it."""
 
+import json
 import re
 import tomllib
 from dataclasses import dataclass
@@ -14,19 +15,26 @@ _OPENING = re.compile(r"\s*/\*\s*staunch\b")
 
 def header_line(text: str, key: str) -> int | None:
     """Finds the line of a header key such as `population` or `features.age` in a file's text."""
-    table, _, rest = key.partition(".")
-    # The name of a table with time columns may hold a dot; of features.age.null the entry is `age`.
-    word = rest if table == "time_columns" else rest.partition(".")[0]
-    pattern = rf'^\s*"?{re.escape(word or table)}"?\s*[=.]'
-    if table == "features" and word:
-        pattern += rf"|^\s*\[\s*features\s*\.\s*{re.escape(word)}\s*\]"
+    table, _, name = key.partition(".")
     header = text.partition("*/")[0]
-    found = list(re.finditer(pattern, header, re.MULTILINE))
-    if not found:
-        return None
-    # A feature may be called like another key, and [features] comes last.
-    match = found[-1] if key.startswith("features.") else found[0]
-    return line_at(header, match.end())
+    # A name may hold dots itself; of features.age.null the entry is `age`.
+    for entry in (name, name.rpartition(".")[0]) if table == "features" else (name,):
+        if found := list(re.finditer(_key_pattern(table, entry), header, re.MULTILINE)):
+            # A feature may be called like another key, and [features] comes last.
+            match = found[-1] if key.startswith("features.") else found[0]
+            return line_at(header, match.end())
+    return None
+
+
+def _key_pattern(table: str, name: str) -> str:
+    """What an entry begins with, its name bare or in either of TOML's quotes."""
+    word = name or table
+    spelled = {word, f"'{word}'", json.dumps(word), json.dumps(word, ensure_ascii=False)}
+    words = "|".join(sorted(map(re.escape, spelled)))
+    pattern = rf"^\s*(?:{words})\s*[=.]"
+    return (
+        rf"{pattern}|^\s*\[\s*features\s*\.\s*(?:{words})\s*\]" if table == "features" and name else pattern
+    )
 
 
 @dataclass(slots=True)

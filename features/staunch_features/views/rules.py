@@ -25,6 +25,9 @@ MAX_KEY_BYTES = 64
 LARGEST_VALUE = float(np.finfo(np.float32).max)
 """The largest value of a feature, either way: learners compare in float32, and models were learned so."""
 
+FEWEST_ANSWERS = 2
+"""Rows of each answer that each of training's three sides needs: below that no loss can be measured."""
+
 ELIGIBLE_IS_NULL = "expected _eligible to be true or false, got null"
 """What is wrong with a row that does not say whether it belongs; null is often meant as true."""
 

@@ -20,7 +20,7 @@ from staunch_features.views.clocks import refuse_clocks
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.header import header_line
 from staunch_features.views.sql_errors import view_errors
-from staunch_features.views.sql_text import code_of, line_of_column, line_of_word
+from staunch_features.views.sql_text import code_of, line_of_column, line_of_word, quoted
 from staunch_features.views.type_hints import boolean_hint, number_hint, type_facts
 from staunch_features.views.types import FeatureColumn, ViewSignature
 
@@ -34,6 +34,7 @@ _NAMELESS = frozenset(
     | {"date", "timestamp", "timestamptz", "interval"}
 )
 _LABEL_PARAMETERS = 4
+_NAME_BYTES = 63
 _ID_TYPES = {"int8": "int64", "text": "text", "uuid": "uuid"}
 
 
@@ -236,17 +237,33 @@ def _refuse_differences(view: FeatureView, names: Sequence[str]) -> None:
         message="expected the header to describe exactly the feature columns; "
         f"not described: {', '.join(missing) or 'none'}; "
         f"described, not returned: {', '.join(unknown) or 'none'}",
-        hint=f"{nameless[0]} is what PostgreSQL calls a column without a name: "
-        f"name it with AS, (...) AS {(unknown or ['name'])[0]}"
-        if nameless
-        else "add or remove the entries under [features], or the columns",
+        hint=_difference_hint(nameless, missing, unknown),
     )
+
+
+def _difference_hint(nameless: Sequence[str], missing: Sequence[str], unknown: Sequence[str]) -> str:
+    if nameless:
+        named = f"name it with AS, (...) AS {(unknown or ['name'])[0]}"
+        return f"{nameless[0]} is what PostgreSQL calls a column without a name: {named}"
+    for name in unknown:
+        if name.startswith("_"):
+            return f"columns that begin with _ are no features: call it {name.lstrip('_') or 'otherwise'}"
+        if any(name != other and name.startswith(other) for other in missing) and _is_cut(name):
+            return f"PostgreSQL cuts a name after {_NAME_BYTES} bytes: use a shorter one"
+        if name.lower() in missing:
+            return f'PostgreSQL reads a name in small letters unless it is quoted: AS "{name}"'
+    return "add or remove the entries under [features], or the columns"
+
+
+def _is_cut(name: str) -> bool:
+    return len(name.encode()) > _NAME_BYTES
 
 
 def _is_named(view: FeatureView, column: str) -> bool:
     """Whether the name is the user's own, and not what PostgreSQL makes of an expression."""
     code = code_of(view.statement)
-    if re.search(rf'(?:\bAS\s+|\.)"?{re.escape(column)}\b', code, re.IGNORECASE):
+    name = rf"(?:{re.escape(quoted(column))}|{re.escape(column)}\b)"
+    if re.search(rf"(?:\bAS\s+|\.\s*){name}", code, re.IGNORECASE):
         return True
     called = re.search(rf"(?<![\w.]){re.escape(column)}\s*\(", code, re.IGNORECASE)
     return column not in _NAMELESS and called is None

@@ -1,5 +1,6 @@
 """Turns what the database says against a text of the user's into an error with the file's own line."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -9,6 +10,7 @@ from staunch_features.errors import ViewError
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.header import header_line
 from staunch_features.views.sql_text import line_at
+from staunch_features.views.type_hints import cast_hint
 
 # Classes of SQLSTATE that blame the statement and not the database.
 _FAULTS_OF_THE_TEXT = ("0A", "20", "21", "22", "25", "2F", "34", "38", "39", "42", "54", "P0")
@@ -17,12 +19,14 @@ _HINTS = {
     "0A000": "a view is one SELECT that only reads; mend the SQL",
     "22003": "a number is too large for its type: cast to float8 before multiplying or summing",
     "22007": "a cast from text to a time cannot read it: use to_timestamp(..., format) or a CASE",
-    "22008": "a date or time is out of range: see the casts and what is added to them",
+    "22008": "a date or time is out of range: leave out what is infinite, "
+    "CASE WHEN isfinite(...) THEN ... END, and see the casts and what is added to them",
     "22012": "divide by nullif(..., 0), which gives null",
     "2201E": "take the logarithm of nullif(..., 0), or of greatest(..., 1)",
     "2201F": "take the root or the power of greatest(..., 0)",
     _NOT_READ: "a cast from text cannot read it: (... = 'yes')::int::float8 for a category, "
-    "nullif(..., '')::float8 for numbers with blanks",
+    "nullif(..., '')::float8 for numbers with blanks, "
+    "CASE WHEN ... ~ '^[-+]?[0-9]+([.][0-9]+)?$' THEN (...)::float8 END for numbers among words",
     "21000": "a sub-query in brackets gives one value: aggregate in it, or ORDER BY ... LIMIT 1",
     "25006": "a view only reads: write a SELECT",
     "42501": "as the tables' owner, GRANT USAGE ON SCHEMA and GRANT SELECT ON what it reads to the reader",
@@ -32,6 +36,25 @@ _HINTS = {
     "42601": "mend the SQL; a view is one SELECT",
     "42P01": "name the table with its schema and see that it is there; `staunch migrate` makes our own",
 }
+# What one code says of several things is told apart by its words.
+_BY_MESSAGE = (
+    (
+        re.compile("is out of range for type (?:double precision|real)$"),
+        "leave out what a feature cannot hold before it is cast: "
+        "CASE WHEN abs((...)::numeric) <= 3.4e38 THEN round((...)::numeric, 300)::float8 END",
+    ),
+    (
+        re.compile("^value out of range: (?:over|under)flow$"),
+        "bound what goes in, as in exp(greatest(-88, least(..., 88))); multiply as numeric, and leave out "
+        "what is too large; cast to float8 and not to real",
+    ),
+    (
+        re.compile("^cannot cast jsonb "),
+        "take the text of it: (... ->> 'key')::float8",
+    ),
+)
+_CANNOT_CAST = re.compile("^cannot cast type (?P<source>.+) to (?P<target>.+)$")
+_MESSAGE_LENGTH = 200
 
 
 @contextmanager
@@ -52,7 +75,7 @@ def view_errors(text: FeatureView | LabelText, sql: str) -> Iterator[None]:
             file=text.file,
             line=_line_of_error(text, sql, error),
             message=f"the database refuses it: {_first_line(str(error.args[0]))}",
-            hint=_hint(text, sql, code, getattr(error, "hint", None)),
+            hint=_hint_of_words(str(error.args[0])) or _hint(text, sql, code, getattr(error, "hint", None)),
         ) from error
 
 
@@ -79,7 +102,16 @@ def in_time(text: FeatureView | LabelText, timeout_s: float, hints: Sequence[str
 def _first_line(message: str) -> str:
     """A message alone: what quotes the statement may quote all the rest of it."""
     first, *more = message.splitlines()
+    if len(first) > _MESSAGE_LENGTH:  # a number may have as many digits
+        half = _MESSAGE_LENGTH // 2
+        first = f"{first[:half]} … {first[-half:]}"
     return f"{first} …" if more else first
+
+
+def _hint_of_words(message: str) -> str | None:
+    if cast := _CANNOT_CAST.match(message):
+        return cast_hint(cast["source"], cast["target"])
+    return next((hint for words, hint in _BY_MESSAGE if words.search(message)), None)
 
 
 def _hint(text: FeatureView | LabelText, sql: str, code: str, hint: str | None) -> str:

@@ -68,7 +68,7 @@ def line_of_word(statement: str, word: str) -> int | None:
 
 def line_of_column(statement: str, name: str) -> int | None:
     """Finds the line on which a column is given its name, or else the first that has the name."""
-    named = _line_of(statement, rf'\bAS\s+"?{re.escape(name)}\b')
+    named = _line_of(statement, rf"\bAS\s+(?:{re.escape(quoted(name))}|{re.escape(name)}\b)")
     return line_of_word(statement, name) if named is None else named
 
 

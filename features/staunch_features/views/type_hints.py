@@ -1,6 +1,6 @@
 """How a column of another type becomes a number, or true or false: SQL to copy, fit for the type."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asyncpg.types import Attribute
 
@@ -56,6 +56,20 @@ _BY_CATEGORY: dict[str, tuple[tuple[str, str], ...]] = {
         ("encode it, a column for a label", "({x}::text = {label})::int::float8"),
         ("or by its place among all", "array_position(enum_range(NULL::{sql}), {x}::{sql})::float8"),
     ),
+}
+_DATED = ("date", "timestamp", "timestamptz")
+_SQL_NAMES = {
+    "boolean": "bool",
+    "timestamp without time zone": "timestamp",
+    "timestamp with time zone": "timestamptz",
+    "time without time zone": "time",
+    "time with time zone": "timetz",
+    "bit varying": "varbit",
+    "double precision": "float8",
+    "real": "float4",
+    "smallint": "int2",
+    "integer": "int4",
+    "bigint": "int8",
 }
 _AGES = (
     ("count the days", "date_part('epoch', $2::timestamptz - {x}::timestamptz) / 86400"),
@@ -127,8 +141,25 @@ def boolean_hint(facts: TypeFacts) -> str:
     return f"make true or false of it: {_written(expression, facts, named=True)}"
 
 
+def cast_hint(source: str, target: str) -> str | None:
+    """Says how to get from a type to another to which it has no cast, both as SQL has them.
+
+    A type of the user's is taken for an enum, or for what has a text at least. None if nobody knows.
+    """
+    name = _SQL_NAMES.get(source, source)
+    category = "A" if source.endswith("[]") else ""
+    facts = TypeFacts(name, source, category, "...", None, "'yes'", None, None)
+    if target == "boolean":
+        return boolean_hint(replace(facts, category="N" if name in _NUMBERS else category))
+    if target not in ("double precision", "numeric", "integer", "bigint", "real", "smallint"):
+        return None
+    if name not in (*_BY_NAME, *_DATED) and not category:
+        facts = replace(facts, category="E")
+    return number_hint(facts, named=True, uses_as_of=False)
+
+
 def _ways_to_number(facts: TypeFacts, uses_as_of: bool) -> tuple[tuple[str, str], ...]:
-    if facts.name in ("date", "timestamp", "timestamptz"):
+    if facts.name in _DATED:
         return _AGES if uses_as_of else _DATES
     if facts.bound:
         return (("measure it", _BOUNDS[facts.bound]),) if facts.bound in _BOUNDS else _ANY

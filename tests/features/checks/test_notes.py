@@ -16,6 +16,7 @@ from staunch_features.checks.notes import (
     outcome_delay,
     rows_end_early,
     sample_cut_short,
+    too_few_answers,
     vacuum_advice,
     window_advice,
 )
@@ -61,6 +62,17 @@ def test_a_label_without_answers_is_wrong_from_the_moment_its_window_has_closed(
 @pytest.mark.parametrize(("known", "true", "count"), [(5, 0, 1), (5, 1, 0), (5, 4, 0), (5, 5, 1), (0, 0, 1)])
 def test_a_label_is_advised_on_if_one_answer_is_missing(label, known, true, count):
     assert len(list(label_advice(label, LabelCheck(NOON, 5, known, true)))) == count
+
+
+@pytest.mark.parametrize(
+    ("known", "true", "few"), [(12, 6, False), (12, 5, True), (12, 7, True), (0, 0, False), (9, 9, True)]
+)
+def test_a_label_of_too_few_answers_is_refused_where_all_are_known(label, known, true, few):
+    check = LabelCheck(None, 12, known, true)
+    assert bool(too_few_answers(label, check, is_whole=True)) == few
+    assert not too_few_answers(label, check, is_whole=False)
+    assert not too_few_answers(label, replace(check, as_of=NOON), is_whole=True)
+    assert too_few_answers(label, LabelCheck(None, 0, 0, 0), is_whole=True)
 
 
 @pytest.mark.parametrize(

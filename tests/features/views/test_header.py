@@ -1,5 +1,7 @@
 """The header of a view or label: the line of each key, what is taken from it, and what is left over."""
 
+import tomllib
+
 import pytest
 
 from staunch_features.errors import ViewError
@@ -30,6 +32,23 @@ def test_a_key_of_another_table_has_no_line_by_a_feature_of_its_name():
     text = HEADER.partition("[time_columns]")[0] + "[features.orders]\nnull = 'never'\n*/"
     assert header_line(text, "features.orders.null") == 6
     assert header_line(text, "time_columns.orders") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("a.b", '"a.b"'),
+        ('the "X" / 日本', '"the \\"X\\" / 日本"'),
+        ('the "X"', "'the \"X\"'"),
+        ("tab\there", '"tab\\there"'),
+        ("é", '"\\u00e9"'),
+        ("two words", '"two words"'),
+    ],
+)
+def test_a_name_is_found_as_toml_writes_it(name, written):
+    text = HEADER.replace("age = {", written + " = {")
+    assert tomllib.loads(text.partition("staunch")[2].partition("*/")[0])["features"][name]
+    assert header_line(text, f"features.{name}") == header_line(text, f"features.{name}.null") == 10
 
 
 def test_what_is_taken_is_known_and_the_rest_is_refused_with_its_line() -> None:

@@ -7,7 +7,9 @@ import pytest
 
 from staunch_features.errors import ViewError
 from staunch_features.postgres.deadlines import Deadline
+from staunch_features.views.file import parse_view
 from staunch_features.views.signature import check_horizon, features_digest
+from staunch_features.views.source import FeatureSource
 from staunch_features.views.types import FeatureColumn
 
 FROM = "FROM unnest($1::bigint[]) u(id) JOIN clients_bigint c ON c.id = u.id"
@@ -128,6 +130,30 @@ async def test_what_is_no_view_is_refused_with_file_line_and_mend(clients, state
     assert caught.value.file == "clients.sql"
     assert caught.value.line == line
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("entry", "column", "hint"),
+    [
+        ("_b", "_b", "columns that begin with _ are no features: call it b$"),
+        ("x" * 64, "x" * 64, "PostgreSQL cuts a name after 63 bytes: use a shorter one$"),
+        ("é" * 32, "é" * 32, "PostgreSQL cuts a name after 63 bytes: use a shorter one$"),
+        ("PlanB", "PlanB", 'PostgreSQL reads a name in small letters unless it is quoted: AS "PlanB"$'),
+    ],
+)
+async def test_a_name_that_postgresql_takes_otherwise_is_told_to_be_another(clients, entry, column, hint):
+    text = clients.view(f"SELECT c.id, c.a, c.b AS {column} {FROM}").text.replace("\nb =", f'\n"{entry}" =')
+    with pytest.raises(ViewError, match=hint) as caught:
+        await FeatureSource(clients.database, parse_view("v", text, "v.sql")).signature(Deadline.after(5))
+    assert caught.value.line in (7, 9)
+
+
+@pytest.mark.parametrize("name", ["two words", 'the "X"', "50 %", "(b)", "é (ü)", "AS b"])
+async def test_a_column_of_any_name_has_its_line(clients, name):
+    written = name.replace('"', '""')
+    with pytest.raises(ViewError, match="got int4; cast it: ") as caught:
+        await signature(clients, f'SELECT c.id, c.a,\n  c.b,\n  1 AS "{written}" {FROM}')
+    assert caught.value.line == 11
 
 
 @pytest.mark.parametrize("kind", ["int2", "int4", "int8", "float4", "numeric"])

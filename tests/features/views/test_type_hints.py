@@ -139,6 +139,56 @@ async def test_a_hint_writes_the_column_as_sql_does(clients):
         assert await hint_for(clients, "o.whole", dated=False, name=name) == f"cast it: ({name})::float8"
 
 
+@pytest.mark.parametrize(
+    "column", ["yes", "price", "day", "naive", "moment", "hour", "span", "tier", "numbers", "pair", "address"]
+)
+async def test_a_cast_that_there_is_not_is_told_as_a_column_without_one_is(clients, column):
+    first = f"o.{column}"
+    tried, hints = [first], [await hint_for(clients, f"{first}::float8", dated=False)]
+    assert "mend" not in hints[0]
+    for _ in range(MOST_STEPS):
+        tried = [
+            way for one, hint in zip(tried, hints, strict=True) if hint for way in offered(hint, one)[:1]
+        ]
+        hints = [await hint_for(clients, way, dated=False) for way in tried]
+    assert not any(hints), list(zip(tried, hints, strict=True))
+
+
+async def test_a_cast_to_boolean_that_there_is_not_becomes_a_comparison(clients):
+    source = clients.source("SELECT u.id, 1::float8 AS a, 1::float8 AS b FROM unnest($1::bigint[]) u(id)")
+    for column, way in (("big", "(... <> 0)"), ("tier", "(... IS NOT NULL)"), ("day", "(... IS NOT NULL)")):
+        label = clients.label(f"SELECT u.id, o.{column}::boolean AS left FROM {ROWS}")
+        with pytest.raises(ViewError) as caught:
+            await source.labels(label, [1], None)
+        assert caught.value.hint == f"make true or false of it: {way}"
+
+
+async def test_what_float8_cannot_hold_is_left_out_as_it_is_told(clients):
+    for value in ("1e400", "1e-400", "-1e400"):
+        for expression in (f"('{value}' || '')::float8", f"({value}::numeric * o.whole)::float8"):
+            hint = await hint_for(clients, expression, dated=False)
+            way = re.search(r"CASE .* END", hint)[0].replace("...", expression.removesuffix("::float8"))
+            assert await hint_for(clients, way, dated=False) == ""
+
+
+async def test_what_overflows_is_bounded_as_it_is_told(clients):
+    hint = await hint_for(clients, "exp(o.whole * 1e5::float8)", dated=False)
+    way = re.search(r"exp\(.*?\)\)\)", hint)[0].replace("...", "o.whole * 1e5::float8")
+    assert await hint_for(clients, way, dated=False) == ""
+
+
+async def test_numbers_among_words_are_read_as_it_is_told(clients):
+    expression = "(CASE o.id WHEN 1 THEN '-1.5' WHEN 2 THEN 'n/a' END)"
+    hint = await hint_for(clients, f"({expression} || '')::float8", dated=False)
+    way = re.search(r"CASE .* END", hint)[0].replace("...", expression)
+    assert await hint_for(clients, way, dated=False) == ""
+
+
+async def test_a_number_in_jsonb_that_may_be_a_text_is_taken_as_text(clients):
+    hint = await hint_for(clients, "(o.doc -> 'key')::float8", dated=False)
+    assert await hint_for(clients, hint.partition(": ")[2].replace("...", "o.doc"), dated=False) == ""
+
+
 LABELS = {
     "whole": "(b <> 0)",
     "exact": "(b <> 0)",
