@@ -78,6 +78,9 @@ def _look_ahead_lines(check: "ViewCheck") -> Iterator[str]:
     for probe in check.probes:
         result = f"{', '.join(probe.changed)} CHANGED" if probe.changed else "nothing changed"
         yield f"  {probe.table}: {result} as of {probe.as_of:%Y-%m-%d} with all later rows hidden"
+    for untried in check.untried:
+        hint = f"; {untried.hint}" if untried.hint else ""
+        yield f"  {untried.what}: not tried: {untried.why}{hint}"
     if check.not_probed:
         yield f"  not tried, for want of time_columns in the header: {', '.join(check.not_probed)}"
 
@@ -85,4 +88,11 @@ def _look_ahead_lines(check: "ViewCheck") -> Iterator[str]:
 def _verdict_lines(check: "ViewCheck") -> Sequence[str]:
     advice = [f"advice: {note}" for note in check.advice]
     errors = [f"error: {error}" for error in check.errors]
-    return [*advice, *errors, f"{check.view.name} must be mended" if errors else f"{check.view.name} is good"]
+    return [*advice, *errors, f"{check.view.name} {_verdict(check)}"]
+
+
+def _verdict(check: "ViewCheck") -> str:
+    if check.errors:
+        return "must be mended"
+    # What nothing can be done about, such as a table without rows, is no reason for doubt.
+    return "is good as far as it was tried" if any(each.hint for each in check.untried) else "is good"

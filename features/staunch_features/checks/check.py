@@ -18,7 +18,7 @@ from staunch_features.checks.data_span import Span, data_span
 from staunch_features.checks.execution import Scan, explain
 from staunch_features.checks.findings import ColumnCheck, LabelCheck, Timing, ViewCheck
 from staunch_features.checks.index_advice import index_advice
-from staunch_features.checks.look_ahead import Probe, probe_tables
+from staunch_features.checks.look_ahead import NO_LOOK_AHEAD, LookAhead, probe_tables
 from staunch_features.checks.notes import (
     broken_at_either,
     label_advice,
@@ -128,7 +128,7 @@ class _Sampled:
         drawn: How many were drawn before those were left out that would take too long.
         now: Their rows at the moment asked for.
         before: Their rows at a moment where training reads and outcomes are known.
-        probes: One for each table with declared time columns.
+        look_ahead: What the look-ahead found.
         span: From when to when there are rows, if that is declared.
     """
 
@@ -136,7 +136,7 @@ class _Sampled:
     drawn: int
     now: FeatureBatch
     before: FeatureBatch
-    probes: tuple[Probe, ...]
+    look_ahead: LookAhead
     span: Span | None
 
 
@@ -159,15 +159,15 @@ async def _run_sample(
     # What is wrong may show only where training reads: at past moments whose outcomes are known by now.
     now = await source.fetch(ids, moment, deadline=Deadline.after(timeout_s))
     if moment is None:
-        return _Sampled(ids, drawn, now, now, (), None)
+        return _Sampled(ids, drawn, now, now, NO_LOOK_AHEAD, None)
     explained = ids[: _ids_to_explain(len(ids), drawn)]
     end = max(limits.until, moment)
-    probes = await probe_tables(database, view, explained, timeout_s=timeout_s, now=end)
+    look_ahead = await probe_tables(database, view, explained, timeout_s=timeout_s, now=end)
     span = await data_span(database, view, end)
     known = limits.until - outcome_delay(label) if label else moment
-    past = max((probe.as_of for probe in probes), default=min(moment, known))
+    past = max((probe.as_of for probe in look_ahead.probes), default=min(moment, known))
     before = now if past == moment else await source.fetch(ids, past, deadline=Deadline.after(timeout_s))
-    return _Sampled(ids, drawn, now, before, probes, span)
+    return _Sampled(ids, drawn, now, before, look_ahead, span)
 
 
 async def _measured(
@@ -181,7 +181,6 @@ async def _measured(
     async with database.connection(Deadline.after(timeout_s)) as connection:
         plan = await explain(connection, view, signature, explained, moment, timeout_s=timeout_s)
         vacuums = [note for scan in plan.scans for note in await _vacuum(connection, scan, timeout_s)]
-    read, probed = {scan.table for scan in plan.scans}, {probe.table for probe in sampled.probes}
     return ViewCheck(
         view=view,
         signature=signature,
@@ -191,8 +190,9 @@ async def _measured(
         columns=_columns(signature, sampled.now),
         plan=plan,
         timings=await _timings(source, sampled.ids, moment, limits),
-        probes=sampled.probes,
-        not_probed=tuple(sorted(read - probed)),
+        probes=sampled.look_ahead.probes,
+        untried=sampled.look_ahead.untried,
+        not_probed=sampled.look_ahead.undeclared,
         label=None,
         errors=(),
         advice=tuple(dict.fromkeys(vacuums)),
@@ -209,7 +209,7 @@ def _errors(
 ) -> Iterator[ViewError]:
     yield from missing_row_errors(found.view, sampled.now, sampled.before)
     yield from broken_at_either(found.view, sampled.now, sampled.before, sampled.ids)
-    yield from look_ahead_errors(found.view, sampled.probes)
+    yield from look_ahead_errors(found.view, sampled.look_ahead.probes)
     if label is not None and found.label is not None:
         try:
             check_horizon(found.signature, label)
@@ -225,6 +225,7 @@ def _advice(found: ViewCheck, label: LabelText | None, sampled: _Sampled, until:
     yield from nobody_eligible(sampled.now, sampled.before)
     if dated:
         yield from look_ahead_not_tried(found.view)
+        yield from sampled.look_ahead.advice
         yield from rows_end_early(sampled.span, label, until)
     if label is not None and found.label is not None and not _too_few(found, label, sampled):
         yield from label_advice(label, found.label)

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from staunch_features.checks.execution import QueryPlan
 from staunch_features.checks.look_ahead import Probe
+from staunch_features.checks.untried import Untried
 from staunch_features.errors import ViewError
 from staunch_features.views.file import FeatureView
 from staunch_features.views.types import FeatureColumn, ViewSignature
@@ -68,7 +69,8 @@ class ViewCheck:
         columns: The features with their nulls.
         plan: The plan for up to 1,000 ids.
         timings: For 1, 100 and 10,000 ids, or as many as there are.
-        probes: One for each table with declared time columns.
+        probes: One for each table with declared time columns that could be tried.
+        untried: What could not be tried, and why.
         not_probed: The tables read for which no time column is declared.
         label: What the label says; None without one.
         errors: What must be mended before the view is used.
@@ -84,6 +86,7 @@ class ViewCheck:
     plan: QueryPlan
     timings: tuple[Timing, ...]
     probes: tuple[Probe, ...]
+    untried: tuple[Untried, ...]
     not_probed: tuple[str, ...]
     label: LabelCheck | None
     errors: tuple[ViewError, ...]

@@ -1,17 +1,28 @@
-"""Tables as the database knows them, and those that a view reads."""
+"""Tables as the database knows them, and those that a statement reads.
 
+The statement is planned and not run. Planning locks whatever it reads, also below the views of the database,
+so the locks of the transaction are the list. Functions are read by their texts: no plan shows what they read.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import asyncpg
 
 import staunch_sql
 from staunch_features.postgres.connection import Connection
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
+from staunch_features.views.clock_words import Name, references_in, references_in_expression
 from staunch_features.views.file import FeatureView, LabelText
-from staunch_features.views.planner import planned, tables_in
+from staunch_features.views.planner import planned, strings_in, tables_in
+from staunch_features.views.reached_code import Code, reached_code
 from staunch_features.views.signature import SQL_TYPES
 from staunch_features.views.source import FeatureSource
 from staunch_features.views.sql_text import quoted
+
+_VIEW = "v"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +37,7 @@ class Table:
         rows: About how many rows it holds; 0 where nobody counts, as for a view.
         columns: Its columns in their order.
         types: PostgreSQL's name of each column's type; of a domain, of the type that it is made over.
+        readable: The columns that the reader may read.
         oid: The database's number of it.
     """
 
@@ -36,12 +48,18 @@ class Table:
     rows: float
     columns: tuple[str, ...]
     types: tuple[str, ...]
+    readable: tuple[str, ...]
     oid: int
 
     @property
     def sql(self) -> str:
         """Its name in SQL, with the schema."""
         return f"{quoted(self.schema)}.{quoted(self.name)}"
+
+    @property
+    def full_name(self) -> str:
+        """Its name with its schema, for messages."""
+        return f"{self.schema}.{self.name}"
 
     def sampling(self, most: int) -> str:
         """What stands behind it in FROM, so that about `most` rows are read and the same ones each time."""
@@ -63,6 +81,7 @@ async def find_table(connection: Connection, name: str, *, timeout_s: float) -> 
         row["rows"],
         tuple(row["columns"]),
         tuple(row["types"]),
+        tuple(name for name, may in zip(row["columns"], row["readable"], strict=True) if may),
         row["oid"],
     )
 
@@ -96,3 +115,123 @@ async def tables_read(
             plan = await planned(connection, label, sql, ([], now, now, now), timeout_s=timeout_s)
             found.update(tables_in(plan))
     return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table, a view of the database, or whatever else has rows.
+
+    Attributes:
+        oid: The database's number of it.
+        schema: Its schema's name.
+        name: Its name.
+        kind: PostgreSQL's letter for what it is.
+        wholes: The numbers of the tables whose partition or child it is.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    wholes: frozenset[int] = frozenset()
+
+    @classmethod
+    def of_row(cls, row: asyncpg.Record, wholes: Sequence[int] = ()) -> "Relation":
+        """As the database lists it."""
+        return cls(row["oid"], row["schema"], row["name"], row["kind"], frozenset(wholes))
+
+    @property
+    def full_name(self) -> str:
+        """Its name with its schema, for messages."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def has_rows_of_its_own(self) -> bool:
+        """Whether it is no view, which only shows the rows of others."""
+        return self.kind != _VIEW
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What a statement reads.
+
+    Attributes:
+        relations: By their numbers: the tables, and the views through which it reads them.
+        by_function: Of each relation that only the text of a function names, the function, by number.
+        function_relations: These relations.
+        opaque: The functions of which it cannot be seen what they read, with the reason.
+    """
+
+    relations: Mapping[int, Relation]
+    by_function: Mapping[int, str]
+    function_relations: tuple[Relation, ...]
+    opaque: Mapping[str, str]
+
+
+async def relations_read(
+    connection: Connection,
+    text: FeatureView | LabelText,
+    sql: str,
+    arguments: Sequence[object],
+    *,
+    timeout_s: float,
+) -> tuple[dict[int, Relation], list[str]]:
+    """Lists the relations that a statement reads, by number, and what its plan says.
+
+    Args:
+        connection: Where to ask; it is in no transaction.
+        text: Whose text is at fault.
+        sql: The text's statement, perhaps with something around or within it.
+        arguments: One for each parameter, none of them null.
+        timeout_s: How long each question may take, in seconds.
+
+    Raises:
+        ViewError: The statement is at fault.
+    """
+    async with connection.transaction(readonly=True):
+        plan = await planned(connection, text, sql, arguments, timeout_s=timeout_s)
+        rows = await connection.fetch(staunch_sql.query("checks/relations_locked"), timeout=timeout_s)
+    return {row["oid"]: Relation.of_row(row, row["wholes"]) for row in rows}, list(strings_in(plan))
+
+
+async def reads_of(connection: Connection, view: FeatureView, *, timeout_s: float) -> Reads:
+    """Lists what a view with an as-of time reads, also through functions.
+
+    Args:
+        connection: Where to ask; it is in no transaction.
+        view: The view.
+        timeout_s: How long each question may take, in seconds.
+
+    Raises:
+        ViewError: The view is at fault.
+    """
+    now = datetime.now(UTC)
+    relations, shown = await relations_read(connection, view, view.statement, ([], now), timeout_s=timeout_s)
+    calls = frozenset[Name]().union(*(references_in_expression(each).calls for each in set(shown)))
+    reached = await reached_code(connection, references_in(view.statement), calls, Deadline.after(timeout_s))
+    within = [(code, function) for code in reached if (function := code.function())]
+    named = await _named(connection, [code for code, _ in within], timeout_s)
+    return Reads(
+        relations,
+        {relation.oid: within[place][1].name for place, relation in reversed(named)},
+        tuple({relation.oid: relation for _, relation in named}.values()),
+        {code.name: code.opaque for code, _ in within if code.opaque},
+    )
+
+
+async def _named(
+    connection: Connection, codes: Sequence[Code], timeout_s: float
+) -> list[tuple[int, Relation]]:
+    """Finds what the texts of functions name, and what is known to be used, each with the text's place."""
+    names = [(name, place) for place, code in enumerate(codes) for name in code.tables]
+    uses = [(oid, place) for place, code in enumerate(codes) for kind, oid in code.uses if kind == "view"]
+    rows = await connection.fetch(
+        staunch_sql.query("checks/named_relations"),
+        [name.schema for name, _ in names],
+        [name.word for name, _ in names],
+        [oid for oid, _ in uses],
+        [place for _, place in names],
+        [place for _, place in uses],
+        timeout=timeout_s,
+    )
+    return [(row["text"], Relation.of_row(row)) for row in rows]

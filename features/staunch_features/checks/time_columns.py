@@ -8,17 +8,21 @@ connections are in UTC, so they are read as UTC unless the header says otherwise
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+import staunch_sql
 from staunch_features.checks.tables import Table, find_table
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
 from staunch_features.views.file import FeatureView
 from staunch_features.views.header import header_line
+from staunch_features.views.sql_errors import view_errors
 from staunch_features.views.sql_text import quoted
 
 _ZONED = re.compile(r"(?P<column>.+?)\s+AT\s+TIME\s+ZONE\s+'(?P<zone>[^']+)'", re.IGNORECASE)
 _COMPARABLE = frozenset({"timestamptz", "timestamp", "date"})  # with a moment, without any cast
 _WITHOUT_ZONE = {"timestamp": "a timestamp without time zone", "date": "a date"}
+_SAMPLED_ROWS = 100_000  # so many rows of a table tell where its middle lies
 _LAST_DAY = "date '294275-12-31'"  # later ones are dates, but no timestamps
 
 
@@ -35,6 +39,11 @@ class TimeColumn:
     name: str
     type: str
     zone: str | None
+
+    @property
+    def declared(self) -> str:
+        """As it stands in the header, in quotes."""
+        return f'"{_zoned(self.name, self.zone) if self.zone else self.name}"'
 
     def moment(self, table: str) -> str:
         """The moment that it tells, as SQL; `table` is what the table is called there."""
@@ -56,6 +65,23 @@ class TimeColumn:
         return f"({value} > {moment}) IS NOT TRUE"
 
 
+@dataclass(frozen=True, slots=True)
+class Middle:
+    """Where the middle of a time column lies.
+
+    Attributes:
+        moment: A moment that has rows behind it; None if there is none.
+        rows: How many rows were looked at.
+        known: How many of them have a time.
+        endless: How many of these are infinitely late.
+    """
+
+    moment: datetime | None
+    rows: int
+    known: int
+    endless: int
+
+
 async def declared_tables(
     connection: Connection, view: FeatureView, *, timeout_s: float
 ) -> list[tuple[Table, tuple[TimeColumn, ...]]]:
@@ -74,6 +100,31 @@ async def declared_tables(
     return tables
 
 
+async def middle_of(  # noqa: PLR0913 - one query's parts
+    connection: Connection,
+    view: FeatureView,
+    name: str,
+    table: Table,
+    column: TimeColumn,
+    now: datetime,
+    timeout_s: float,
+) -> Middle:
+    """Finds a moment up to `now` in a declared column of the table `name` with rows behind it.
+
+    Raises:
+        ViewError: The column tells no time.
+    """
+    sql = staunch_sql.query("checks/middle_time").format(
+        moment=column.moment("sampled"), table=table.sql, sampling=table.sampling(_SAMPLED_ROWS)
+    )
+    try:
+        with view_errors(view, sql):
+            (row,) = await connection.fetch(sql, now, timeout=timeout_s)
+    except ViewError as error:
+        raise time_column_error(view, name, column.name, error.message) from error
+    return Middle(row["middle"], row["rows"], row["known"], row["endless"])
+
+
 def zone_advice(view: FeatureView, declared: Sequence[tuple[Table, Sequence[TimeColumn]]]) -> Iterator[str]:
     """Says which declared columns tell no zone and are read as UTC."""
     for name, (table, columns) in zip(view.time_columns, declared, strict=True):
@@ -81,6 +132,16 @@ def zone_advice(view: FeatureView, declared: Sequence[tuple[Table, Sequence[Time
             if column.zone is None and column.type in _WITHOUT_ZONE:
                 place = f"{view.file}:{header_line(view.text, f'time_columns.{name}')}"
                 yield f"{place}: {_unzoned(table, column)}"
+
+
+def endless_advice(table: Table, columns: Sequence[TimeColumn], middles: Sequence[Middle]) -> Iterator[str]:
+    """Says of a column that is infinite that it does not say when a row happened."""
+    for column, middle in zip(columns, middles, strict=True):
+        if middle.endless:
+            yield (
+                f"{table.full_name}.{column.name} is infinity in {middle.endless:,} of {middle.rows:,} rows: "
+                "[time_columns] names what says when a row happened or became known, not until when it holds"
+            )
 
 
 def time_column_error(view: FeatureView, name: str, column: str, why: str) -> ViewError:

@@ -21,6 +21,8 @@ _NAME = rf"(?<![\w$.])(?:(?P<schema>{_WORD})\s*\.\s*)?(?P<word>{_WORD})"
 _NAMES = re.compile(_NAME)
 # `AS visits (a, b)` names columns and calls nothing.
 _CALLS = re.compile(rf"(?P<alias>\bAS\s+)?{_NAME}\s*\(", re.IGNORECASE)
+# What follows a comma may be a column: then it is named where it need not be.
+_TABLES = re.compile(rf"(?:\b(?:FROM|JOIN|TABLE|ONLY)\b\s*\(*|,)\s*(?:ONLY\s+)?{_NAME}", re.IGNORECASE)
 
 
 class Name(NamedTuple):
@@ -58,6 +60,12 @@ def references_in_expression(text: str) -> References:
     code = code_of(text)
     calls = _calls(code)
     return References((*_clock_words(code), *_clock_calls(code, calls)), _called(calls), frozenset())
+
+
+def tables_in_body(text: str) -> frozenset[Name]:
+    """Lists what the body of a function may read: the names that stand where tables do."""
+    code = code_of(text)
+    return frozenset(map(_name, _TABLES.finditer(code)))
 
 
 def _clock_strings(text: str) -> Iterator[tuple[int, str]]:

@@ -4,22 +4,15 @@ What a text says is read from itself. What the views of the database give it is 
 are spread out. What the functions do that it calls is read from theirs, and so on with what those use.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import asyncpg
-
-import staunch_sql
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
 from staunch_features.postgres.deadlines import Deadline
-from staunch_features.views.clock_words import Name, References, references_in, references_in_expression
+from staunch_features.views.clock_words import Name, references_in, references_in_expression
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.planner import planned, strings_in
-from staunch_features.views.sql_text import line_of_word
-
-_VOLATILE = "v"
-_IMMUTABLE = "i"
+from staunch_features.views.reached_code import Code, reached_code
 
 
 async def refuse_clocks(
@@ -52,7 +45,7 @@ async def refuse_clocks(
     plan = await planned(connection, text, sql, arguments, timeout_s=deadline.left_or_raise())
     shown = [references_in_expression(each) for each in dict.fromkeys(strings_in(plan))]
     calls = frozenset[Name]().union(*(each.calls for each in shown))
-    reached = await _reach(connection, own, calls, deadline)
+    reached = await reached_code(connection, own, calls, deadline)
     for code in reached:
         if code.counts and code.clocks:
             raise _refusal(text, code.line_in(text), code.clocks[0], code.holder())
@@ -62,162 +55,7 @@ async def refuse_clocks(
         raise _refusal(text, holder.line_in(text) if holder else None, clock, holder)
 
 
-@dataclass(frozen=True, slots=True)
-class _Code:
-    """A text that is looked into: the user's own, or a function or a view of the database that it uses.
-
-    Attributes:
-        kind: `function` or `view`; `text` for the user's own.
-        oid: Its number.
-        name: What it is called in full.
-        word: Its name alone.
-        clocks: What in it depends on the moment.
-        calls: The functions that it may call.
-        names: The views that it may read, and all other names.
-        uses: What it is known to use, as (kind, number).
-        user: What uses it; None for the user's own text.
-        counts: Whether the text does what this says. What it takes from a view that it reads is not all that
-            the view says: it shows in the plan, but for functions that are worked out beforehand.
-    """
-
-    kind: str
-    oid: int
-    name: str
-    word: str
-    clocks: tuple[str, ...]
-    calls: frozenset[Name]
-    names: frozenset[Name]
-    uses: frozenset[tuple[str, int]]
-    user: "_Code | None"
-    counts: bool
-
-    @classmethod
-    def of_text(cls, calls: frozenset[Name], names: frozenset[Name]) -> "_Code":
-        """The user's own."""
-        return cls("text", 0, "", "", (), calls, names, frozenset(), None, counts=True)
-
-    @classmethod
-    def of_row(cls, row: asyncpg.Record, user: "_Code", *, counts: bool) -> "_Code":
-        """What was found, and by whom it is used."""
-        references, folders = references_in(row["body"] or ""), _search_path(row["settings"] or ())
-        clocks = (
-            [row["name"]] if row["volatility"] == _VOLATILE else [clock for _, clock in references.clocks]
-        )
-        return cls(
-            row["kind"],
-            row["oid"],
-            row["name"],
-            row["word"],
-            tuple(clocks),
-            _by_path(references.calls, folders),
-            _by_path(references.names, folders),
-            frozenset(
-                [("function", oid) for oid in row["functions"] or ()]
-                + [("view", oid) for oid in row["relations"] or ()]
-            ),
-            user,
-            counts,
-        )
-
-    def may_use(self, row: asyncpg.Record) -> bool:
-        """Whether it names that, or is known to use it."""
-        names = self.calls if row["kind"] == "function" else self.names
-        return (row["kind"], row["oid"]) in self.uses or any(name.word == row["word"] for name in names)
-
-    def holder(self) -> "_Code | None":
-        """What must be mended: itself, or what uses it if PostgreSQL brings it along; None for the text."""
-        is_built_in = self.kind == "function" and self.name == self.word  # the others' have arguments
-        holder = self.user if is_built_in else self
-        return holder if holder and holder.word else None
-
-    def line_in(self, text: FeatureView | LabelText) -> int | None:
-        """The line on which the text names it, or else what it is used through."""
-        line = line_of_word(text.statement, self.word)
-        return self.user.line_in(text) if line is None and self.user and self.user.word else line
-
-    def place(self) -> str:
-        """Where it stands, for messages."""
-        through = f" used by {self.user.place()}" if self.user and self.user.word else ""
-        return f"{self.kind} {self.name}{through}"
-
-
-async def _reach(
-    connection: Connection, own: References, shown: frozenset[Name], deadline: Deadline
-) -> list[_Code]:
-    """Finds what a text uses, what that uses, and so on, nearest first.
-
-    Args:
-        connection: Where to ask.
-        own: What the text says.
-        shown: The functions that its plan calls.
-        deadline: Until when all questions may take together.
-    """
-    # Breadth first, so that what is refused is named by the shortest way to it, and each round asks once for
-    # all. A function or view may be met twice, first through what does not count: then it is looked into
-    # again.
-    reached: dict[tuple[str, int], _Code] = {}
-    # What only the plan shows comes last, so that it is told through which view it is used if through one.
-    for calls, names in ((own.calls, own.names), (shown, frozenset[Name]())):
-        users = [_Code.of_text(calls, names)]
-        while users:
-            rows = await _find_used(connection, users, deadline)
-            found = [_as_used(row, users, {name.word for name in shown}) for row in rows]
-            users = [code for code in found if code and _is_new(code, reached)]
-            reached |= {(code.kind, code.oid): code for code in users}
-    return list(reached.values())
-
-
-async def _find_used(
-    connection: Connection, users: Sequence[_Code], deadline: Deadline
-) -> list[asyncpg.Record]:
-    calls = sorted({name for user in users for name in user.calls})
-    names = sorted({name for user in users for name in user.names})
-    uses = {use for user in users for use in user.uses}
-    return await connection.fetch(
-        staunch_sql.query("views/reached_code"),
-        [name.schema for name in calls],
-        [name.word for name in calls],
-        [name.schema for name in names],
-        [name.word for name in names],
-        [oid for kind, oid in uses if kind == "function"],
-        [oid for kind, oid in uses if kind == "view"],
-        timeout=deadline.left_or_raise(),
-    )
-
-
-def _as_used(row: asyncpg.Record, users: Iterable[_Code], shown: Set[str]) -> _Code | None:
-    """What was found, as used by one that makes it count, if there is one; None for what tells nothing."""
-    # What the text itself calls counts. What a view of the database calls may have been left out by the
-    # planner: it counts if the plan shows it, or if it is immutable, since such calls are worked out
-    # beforehand and show nowhere.
-    fitting = [user for user in users if user.may_use(row)]
-    for user in fitting:
-        if row["kind"] == "view":
-            counts = user.counts and user.kind != "text"
-        else:
-            counts = user.counts or row["volatility"] == _IMMUTABLE or row["word"] in shown
-        if counts:
-            return _Code.of_row(row, user, counts=True)
-    return _Code.of_row(row, fitting[0], counts=False) if row["kind"] == "view" else None
-
-
-def _is_new(code: _Code, reached: Mapping[tuple[str, int], _Code]) -> bool:
-    before = reached.get((code.kind, code.oid))
-    return before is None or (code.counts and not before.counts)
-
-
-def _search_path(settings: Iterable[str]) -> list[str]:
-    """The schemas of `SET search_path` in a function's settings."""
-    path = next((each.partition("=")[2] for each in settings if each.startswith("search_path=")), "")
-    return [folder.strip().strip('"') for folder in path.split(",") if folder.strip()]
-
-
-def _by_path(names: frozenset[Name], folders: Iterable[str]) -> frozenset[Name]:
-    """The names as they stand, and those without a schema in each of a function's own."""
-    return names | {Name(folder, name.word) for folder in folders for name in names if not name.schema}
-
-
-def _refusal(text: FeatureView | LabelText, line: int | None, clock: str, code: _Code | None) -> ViewError:
+def _refusal(text: FeatureView | LabelText, line: int | None, clock: str, code: Code | None) -> ViewError:
     """Says what answers differently; `code` is what holds the clock, None for the text itself."""
     moment, differ = "the as-of time $2::timestamptz", "training and serving would differ"
     if isinstance(text, LabelText):

@@ -9,6 +9,7 @@ from staunch_cli.printing.view_report import view_report
 from staunch_features.checks.execution import QueryPlan, Scan
 from staunch_features.checks.findings import ColumnCheck, LabelCheck, Timing, ViewCheck
 from staunch_features.checks.look_ahead import Probe
+from staunch_features.checks.untried import Untried
 from staunch_features.errors import ViewError
 from staunch_features.views.types import FeatureColumn, ViewSignature
 
@@ -26,6 +27,7 @@ CHECK = ViewCheck(
     ),
     timings=(Timing(1, 0.44), Timing(100, 2.0)),
     probes=(Probe("gym.visits", AS_OF, ()),),
+    untried=(),
     not_probed=("gym.members",),
     label=None,
     errors=(),
@@ -64,6 +66,17 @@ def test_a_feature_that_looks_ahead_stands_out_and_tables_not_tried_are_named():
     assert "  gym.visits: visits CHANGED as of 2026-06-01 with all later rows hidden" in lines(looks)
     assert "  gym.visits: nothing changed as of 2026-06-01 with all later rows hidden" in lines(CHECK)
     assert "  not tried, for want of time_columns in the header: gym.members" in lines(CHECK)
+
+
+def test_a_table_that_could_not_be_tried_is_named_with_what_to_do_and_leaves_a_doubt():
+    through = Untried("gym.visits", "it is read through the view gym.v", "read gym.visits itself")
+    printed = lines(replace(CHECK, untried=(through,)))
+    assert "  gym.visits: not tried: it is read through the view gym.v; read gym.visits itself" in printed
+    assert printed[-1] == "gym is good as far as it was tried"
+    empty = Untried("gym.visits", "no rows of it were found")
+    printed = lines(replace(CHECK, untried=(empty,)))
+    assert "  gym.visits: not tried: no rows of it were found" in printed
+    assert printed[-1] == "gym is good"
 
 
 def test_a_view_without_an_as_of_time_has_nothing_to_look_ahead_from():

@@ -14,7 +14,9 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 @pytest.mark.parametrize("table", ["visits", "public.visits", 'public."visits"', '"public" . visits'])
 async def test_a_view_that_compares_times_shows_no_change(clients, table):
-    (probe,) = await probe_tables(clients.database, visiting(clients, HONEST, table), [1, 2, 3], timeout_s=5)
+    found = await probe_tables(clients.database, visiting(clients, HONEST, table), [1, 2, 3], timeout_s=5)
+    ((probe,), untried) = (found.probes, found.untried)
+    assert (untried, found.undeclared) == ((), ())
     assert (probe.table, probe.changed) == ("public.visits", ())
     assert datetime(2026, 1, 9, tzinfo=UTC) < probe.as_of < datetime(2026, 1, 13, tzinfo=UTC)
 
@@ -30,7 +32,7 @@ async def test_a_view_that_compares_times_shows_no_change(clients, table):
 )
 async def test_a_feature_that_looks_ahead_is_named(clients, table, seen, changed):
     view = visiting(clients, seen, table)
-    (probe,) = await probe_tables(clients.database, view, [1, 2, 3], timeout_s=5)
+    (probe,) = (await probe_tables(clients.database, view, [1, 2, 3], timeout_s=5)).probes
     assert probe.changed == changed
     found = await check_view(clients.database, view, as_of=NOON)
     assert [error.line for error in found.errors] == [8, 9][: len(changed)]

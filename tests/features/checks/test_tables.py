@@ -41,7 +41,7 @@ async def test_a_view_and_its_label_read_their_tables_also_through_a_database_vi
 
 
 def test_a_sample_is_cut_from_tables_alone_and_never_more_than_the_whole():
-    table = Table("s", "t", "s.t", "r", 1_000_000, ("id",), ("int8",), 1)
+    table = Table("s", "t", "s.t", "r", 1_000_000, ("id",), ("int8",), ("id",), 1)
     assert table.sampling(100_000) == "TABLESAMPLE SYSTEM (10.000000) REPEATABLE (0)"
     assert table.sampling(1_000_000) == "TABLESAMPLE SYSTEM (100.000000) REPEATABLE (0)"
     assert table.sampling(2_000_000) == "TABLESAMPLE SYSTEM (100.000000) REPEATABLE (0)"
@@ -56,4 +56,4 @@ def test_a_sample_is_cut_from_tables_alone_and_never_more_than_the_whole():
 
 
 def test_a_name_is_quoted_for_sql():
-    assert Table("s", 'a "b"', "s.t", "r", 1, (), (), 1).sql == '"s"."a ""b"""'
+    assert Table("s", 'a "b"', "s.t", "r", 1, (), (), (), 1).sql == '"s"."a ""b"""'

@@ -9,6 +9,7 @@ CROSS JOIN LATERAL (
   SELECT count(*)::float8 AS a, max(visits.rank) AS b
   FROM {table} WHERE visits.client = u.id AND {seen}
 ) AS v"""
+LEAKING = "$2::timestamptz IS NOT NULL"
 HONEST = "visits.at <= $2::timestamptz AND visits.known_at <= $2::timestamptz"
 
 
