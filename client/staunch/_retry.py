@@ -1,13 +1,30 @@
-"""When a call is tried again: only on UNAVAILABLE, never past its deadline, never sooner than asked."""
+"""When a call is tried again: never past its deadline, never sooner than asked, never beyond the budget."""
 
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Self
 
 from grpc import StatusCode
 
+from staunch._budget import KNOCK_S, Budget
 from staunch._errors import StaunchError
+
+# CANCELLED is a server that stops, or a proxy: what the caller cancels himself never gets here.
+_TRIED_AGAIN = {StatusCode.UNAVAILABLE, StatusCode.CANCELLED}
+
+# What gRPC says, with nothing of a server in it, of a call for which it had no connection: such a call
+# has reached nobody, and trying it again costs nobody anything. In words, for lack of anything else; with
+# other words it would only cost a token.
+_NEVER_LEFT = (
+    "connections to all backends failing",
+    "failed to connect to all addresses",
+    "errors resolving ",
+    "DNS resolution failed",
+)
+_LOOK_S = 0.02  # between two looks whether another call was answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,56 +32,160 @@ class RetryPolicy:
     """How stubbornly a client tries.
 
     Attributes:
-        attempts: The most tries of one call, the first included; 1 never tries again.
+        attempts: The most tries of one call, the first included; 1 never tries again, and None tries as long
+            as there is time and budget.
         first_wait_s: The longest wait before the second try; doubled for each further one.
         longest_wait_s: What doubling stops at. A server may ask for more, and gets it.
         patience_s: How long a batch goes without any answered chunk before it gives up.
+        max_tokens: What the client's budget begins with and holds at most. A try after the first takes a
+            token, unless none before it has reached a server.
+        token_ratio: What each call adds to the budget: 0.1 lets a tenth of the calls be sent again.
     """
 
-    attempts: int = 5
+    attempts: int | None = None
     first_wait_s: float = 0.05
     longest_wait_s: float = 2.0
     patience_s: float = 60.0
+    max_tokens: int = 10
+    token_ratio: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or min(self.first_wait_s, self.longest_wait_s, self.patience_s) < 0:
-            raise ValueError(f"expected 1 or more attempts and no negative seconds, got {self}")
+        least = min(
+            self.first_wait_s, self.longest_wait_s, self.patience_s, self.max_tokens, self.token_ratio
+        )
+        if (self.attempts is not None and self.attempts < 1) or least < 0:
+            raise ValueError(f"expected 1 or more attempts and no negative seconds or tokens, got {self}")
 
-    def wait_s(self, failures: int, push_back_s: float | None) -> float:
+    def wait_s(self, failures: int, push_back_s: float | None = None) -> float:
         """Gives the seconds to wait after so many failures in a row.
 
         The second half of the wait is random, so that clients that failed together do not come back together.
         """
-        longest = min(self.longest_wait_s, self.first_wait_s * 2.0 ** (failures - 1))
-        spread = random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, hides nothing
+        longest = min(self.longest_wait_s, self.first_wait_s * 2.0 ** min(failures - 1, 60))
+        spread = _between(0.5, 1.0)
         return max(longest * spread, (push_back_s or 0.0) * (1.5 - 0.5 * spread))
+
+    def budget(self, clock: Callable[[], float] = time.monotonic) -> Budget:
+        """Makes the budget of a client."""
+        return Budget(self.max_tokens, self.token_ratio, self.wait_s, clock)
+
+
+class _Try(Enum):
+    """What a try is, and so what pays for it."""
+
+    FREE = auto()  # the first, or one after tries that reached nobody
+    SCOUT = auto()  # paid from the bucket
+    KEPT = auto()  # paid with the token that was kept for it
 
 
 class Tries:
-    """The tries of one call: what time is left, and whether another one is worth it."""
+    """The tries of one call: what time is left, and when another one is worth it. See `Budget` for the idea.
+
+    Use it in a `with` block, so that a token that was kept and not used goes back.
+
+    Args:
+        policy: How stubbornly.
+        timeout_s: How long, in seconds.
+        budget: What the client may spend; None is one of its own.
+        clock: Gives the time in seconds.
+    """
 
     def __init__(
-        self, policy: RetryPolicy, timeout_s: float, clock: Callable[[], float] = time.monotonic
+        self,
+        policy: RetryPolicy,
+        timeout_s: float,
+        budget: Budget | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._policy = policy
         self._clock = clock
+        self._budget = policy.budget(clock) if budget is None else budget
         self._deadline = clock() + timeout_s
+        # Each call's own, so that what failed together is not sent again together.
+        self._last_chance = self._deadline - timeout_s * _between(0.25, 0.375)
         self._failures = 0
+        self._arrived = False
+        self._keeps_token = False
+        self._try = _Try.FREE
+        self._not_before = 0.0
+        self._answers_seen = 0
+        self._budget.begin()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        if self._try is _Try.SCOUT:
+            self._budget.scouted(arrived=True)
+        if self._keeps_token:
+            self._budget.leave(unused=self._try is not _Try.KEPT)
+        if kind is None:
+            self._budget.answered()
 
     @property
     def remaining_s(self) -> float:
         """Seconds until the deadline, 0 or more."""
         return max(0.0, self._deadline - self._clock())
 
-    def wait_s(self, error: StaunchError) -> float:
-        """Gives the seconds to wait before the next try.
+    def failed(self, error: StaunchError) -> None:
+        """Hears how a try failed; afterwards `wait_s` says when the next one is due.
 
         Raises:
-            StaunchError: The given one, if it is final, the tries are spent, or the deadline comes first.
+            StaunchError: The given one, if it is final, or the attempts, the time or the budget are spent.
         """
         self._failures += 1
-        wait = self._policy.wait_s(self._failures, error.details.retry_after_s)
-        final = error.code is not StatusCode.UNAVAILABLE or self._failures >= self._policy.attempts
-        if final or wait >= self.remaining_s:
+        arrived = not never_left(error)
+        self._account(arrived)
+        if error.code not in _TRIED_AGAIN or self._failures == self._policy.attempts:
             raise error
-        return wait
+        self._not_before = self._clock() + self._pause_s(error, arrived)
+        if self._not_before >= self._deadline:
+            raise error
+        if self._arrived and not self._keeps_token:
+            self._keeps_token = self._budget.join()
+            if not self._keeps_token:
+                raise error
+        self._answers_seen = self._budget.answers
+
+    def _account(self, arrived: bool) -> None:
+        """Settles what the try cost: nothing, if it reached nobody."""
+        self._arrived |= arrived
+        if self._try is _Try.SCOUT:
+            self._budget.scouted(arrived=arrived)
+        elif self._try is _Try.KEPT:
+            self._keeps_token = not arrived
+            if arrived:
+                self._budget.leave(unused=False)
+        self._try = _Try.FREE
+
+    def _pause_s(self, error: StaunchError, arrived: bool) -> float:
+        push_back_s = error.details.retry_after_s
+        if not arrived:
+            return KNOCK_S * _between(0.5, 1.0)
+        if self._clock() < self._last_chance:
+            return self._policy.wait_s(1, push_back_s) if push_back_s else 0.0  # scouts wait for all
+        return self._policy.wait_s(self._failures, push_back_s)
+
+    def wait_s(self) -> float:
+        """Gives the seconds until it is worth asking again; 0 means that the next try is due now."""
+        now = self._clock()
+        if now < self._not_before:
+            return self._not_before - now
+        if not self._arrived:
+            return 0.0
+        if now >= self._last_chance or self._budget.answers != self._answers_seen:
+            self._try = _Try.KEPT
+        elif self._budget.send_scout():
+            self._try = _Try.SCOUT
+        else:
+            return min(_LOOK_S, self._last_chance - now)
+        return 0.0
+
+
+def _between(least: float, most: float) -> float:
+    return random.uniform(least, most)  # noqa: S311 - spreads load, hides nothing
+
+
+def never_left(error: StaunchError) -> bool:
+    """Says whether a call failed before there was a server that could have read it."""
+    return not error.reason and not error.details.request_id and error.message.startswith(_NEVER_LEFT)

@@ -6,6 +6,7 @@ import time
 import pytest
 from grpc import StatusCode
 from tests.client.harness.toy import failing
+from tests.harness.clock import Clock
 
 from staunch import Conflict, DeadlineExceeded, RetryPolicy, StaunchError, Unavailable
 from staunch._errors import ErrorDetails
@@ -36,7 +37,13 @@ async def test_tries_end_with_the_policy(either_with, service):
     assert (len(service.seen), caught.value.reason) == (4, "OVERLOADED")
 
 
-@pytest.mark.parametrize("code", [code for code in StatusCode if code.value[0] not in (0, 14)])
+async def test_a_call_that_a_server_or_a_proxy_cancelled_is_tried_again(toy_with, toy):
+    toy.script.extend([failing(StatusCode.CANCELLED)] * 2)
+    assert (await toy_with(retry=QUICK).call("predict", 42)).probability == 0.25
+    assert len(toy.seen) == 3
+
+
+@pytest.mark.parametrize("code", [code for code in StatusCode if code.value[0] not in (0, 1, 14)])
 async def test_no_other_status_is_ever_tried_again(toy_with, toy, code):
     toy.script.append(failing(code, "SOME_REASON"))
     with pytest.raises(StaunchError) as caught:
@@ -66,34 +73,43 @@ async def test_all_tries_together_stay_within_the_timeout(either_with, service):
     assert 2 <= len(service.seen) <= 3
 
 
+def wait_out(tries: Tries, clock: Clock) -> None:
+    """Waits until the next try is due, on a clock that is set."""
+    while wait := tries.wait_s():
+        clock.now_s += wait
+
+
 def test_tries_go_on_while_the_next_wait_ends_before_the_deadline():
-    now = [0.0]
-    tries = Tries(RetryPolicy(attempts=99, first_wait_s=0.0), 10.0, clock=lambda: now[0])
+    clock = Clock()
+    tries = Tries(RetryPolicy(attempts=99, first_wait_s=0.0), 10.0, clock=clock)
     for _ in range(7):
-        now[0] += tries.wait_s(unavailable(1.0))
-    assert 7 <= now[0] <= 7 * 1.25
-    assert tries.remaining_s == pytest.approx(10.0 - now[0])
-    now[0] = 9.0
+        tries.failed(unavailable(1.0))
+        wait_out(tries, clock)
+    assert 7 <= clock.now_s <= 7 * 1.25
+    assert tries.remaining_s == pytest.approx(10.0 - clock.now_s)
+    clock.now_s = 9.0
     with pytest.raises(Unavailable):  # would come at 10.0 at the soonest
-        tries.wait_s(unavailable(1.0))
+        tries.failed(unavailable(1.0))
 
 
 def test_a_wait_that_ends_with_the_deadline_is_not_begun():
-    now = [0.0]
-    tries = Tries(NO_WAIT, 1.0, clock=lambda: now[0])
-    assert tries.wait_s(unavailable()) == 0.0
-    now[0] = 1.0
+    clock = Clock()
+    tries = Tries(NO_WAIT, 1.0, clock=clock)
+    tries.failed(unavailable())
+    assert tries.wait_s() == 0.0
+    clock.now_s = 1.0
     with pytest.raises(Unavailable):
-        tries.wait_s(unavailable())
+        tries.failed(unavailable())
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 5])
 def test_the_first_try_counts_among_the_attempts(attempts):
     tries = Tries(RetryPolicy(attempts=attempts, first_wait_s=0.0), 60.0)
     for _ in range(attempts - 1):
-        tries.wait_s(unavailable())
+        tries.failed(unavailable())
+        assert tries.wait_s() == 0.0
     with pytest.raises(Unavailable):
-        tries.wait_s(unavailable())
+        tries.failed(unavailable())
 
 
 async def test_a_silent_server_costs_the_timeout_and_no_more(toy_with, toy):
@@ -159,16 +175,24 @@ def test_a_push_back_below_our_own_wait_does_not_shorten_it():
 
 
 def test_remaining_time_never_goes_below_zero():
-    now = [0.0]
-    tries = Tries(RetryPolicy(), 1.0, clock=lambda: now[0])
-    now[0] = 5.0
+    clock = Clock()
+    tries = Tries(RetryPolicy(), 1.0, clock=clock)
+    clock.now_s = 5.0
     assert tries.remaining_s == 0.0
     with pytest.raises(Conflict):
-        tries.wait_s(Conflict(StatusCode.ABORTED, "late", ErrorDetails()))
+        tries.failed(Conflict(StatusCode.ABORTED, "late", ErrorDetails()))
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"attempts": 0}, {"first_wait_s": -1}, {"longest_wait_s": -0.1}, {"patience_s": -0.1}]
+    "wrong",
+    [
+        {"attempts": 0},
+        {"first_wait_s": -1},
+        {"longest_wait_s": -0.1},
+        {"patience_s": -0.1},
+        {"max_tokens": -1},
+        {"token_ratio": -0.1},
+    ],
 )
 def test_a_policy_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match="expected 1 or more attempts"):
@@ -176,8 +200,11 @@ def test_a_policy_that_makes_no_sense_is_refused(wrong):
 
 
 def test_a_policy_may_try_once_wait_for_nothing_and_have_no_patience():
-    RetryPolicy(attempts=1, first_wait_s=0.0, longest_wait_s=0.0, patience_s=0.0)
+    RetryPolicy(attempts=1, first_wait_s=0.0, longest_wait_s=0.0, patience_s=0.0, max_tokens=0, token_ratio=0)
 
 
 def test_the_usual_policy():
-    assert RetryPolicy() == RetryPolicy(attempts=5, first_wait_s=0.05, longest_wait_s=2.0, patience_s=60.0)
+    usual = RetryPolicy(
+        attempts=None, first_wait_s=0.05, longest_wait_s=2.0, patience_s=60.0, max_tokens=10, token_ratio=0.1
+    )
+    assert RetryPolicy() == usual

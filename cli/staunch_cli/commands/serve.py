@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from staunch_cli.shared.arguments import Handler
+from staunch_cli.shared.database import refuse_absent_database
 from staunch_cli.shared.serving import serve_until_stopped
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
 
@@ -19,4 +20,6 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
 
 def run(arguments: SettingsArguments) -> int:
     """Serves until Ctrl-C."""
-    return serve_until_stopped(arguments.load_settings())
+    settings = arguments.load_settings()
+    refuse_absent_database(settings)
+    return serve_until_stopped(settings)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from staunch_cli.shared.arguments import Handler, file_ending, moment, seconds
 from staunch_cli.shared.caches import caches_in
-from staunch_cli.shared.database import database
+from staunch_cli.shared.database import database, refuse_absent_database
 from staunch_cli.shared.errors import CommandError
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
 from staunch_cli.shared.simulated_world import end_of_world
@@ -120,7 +120,9 @@ def run_show(arguments: ViewArguments) -> int:
 def run_plot(arguments: PlotArguments) -> int:
     """Draws the features into a file and names it."""
     out = arguments.out or Path(f"{arguments.name}.png")
-    with caches_in(arguments.load_settings().state_folder):
+    settings = arguments.load_settings()
+    refuse_absent_database(settings)  # before matplotlib makes its cache
+    with caches_in(settings.state_folder):
         from staunch_cli.printing.view_plot import plot
 
         plot(_run_async(_summarise(arguments)), out)

@@ -73,8 +73,12 @@ def new_client(kind: type[AnyClient], arguments: ServerArguments) -> AnyClient:
     Raises:
         CommandError: No server is named so.
     """
+    from staunch import RetryPolicy
+
+    # A few tries within a second: a person shall hear soon that nothing listens there.
+    retry = RetryPolicy(attempts=5)
     try:
-        return kind(arguments.server, timeout_s=arguments.timeout_s)
+        return kind(arguments.server, timeout_s=arguments.timeout_s, retry=retry)
     except ValueError as error:
         raise CommandError(f"--server (or STAUNCH_SERVER): {error}") from error
 

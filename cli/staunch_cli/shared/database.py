@@ -3,6 +3,8 @@
 One process at a time owns the embedded PostgreSQL of a state folder: the holder of `lock` there. It
 starts the database, leaves its addresses in `database.json` (readable by its owner only) and stops it.
 Other commands in the same folder use those addresses.
+
+`staunch run` alone makes a database. Any other command works on one that is there, or says where it looked.
 """
 
 import contextlib
@@ -12,8 +14,9 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
+from staunch_cli.shared.errors import CommandError, system_message
 from staunch_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,9 +45,9 @@ def state_folder_lock(folder: Path) -> Iterator[None]:
 
     Raises:
         StateFolderBusy: Another process holds it.
+        CommandError: It cannot be made or written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a") as lock:
+    with _opened_lock(folder) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -54,6 +57,18 @@ def state_folder_lock(folder: Path) -> Iterator[None]:
         lock.truncate(0)
         print(os.getpid(), file=lock, flush=True)
         yield
+
+
+def _opened_lock(folder: Path) -> TextIO:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / "lock").open("a")
+    except OSError as error:
+        raise CommandError(
+            f"expected {folder.absolute()} to be a state folder that can be written, got "
+            f"{system_message(error)}: run as the user it belongs to, or choose another with --state-folder "
+            "(STAUNCH_STATE_FOLDER)"
+        ) from error
 
 
 def external_urls(settings: Settings) -> DatabaseUrls | None:
@@ -73,7 +88,7 @@ def embedded_database(settings: Settings) -> Iterator[tuple[DatabaseUrls, "Embed
     """
     from staunch_local.postgres.server import EmbeddedPostgres
 
-    postgres = EmbeddedPostgres(settings.state_folder / "postgres")
+    postgres = EmbeddedPostgres(_postgres_folder(settings.state_folder))
     postgres.start()
     address_file = settings.state_folder / "database.json"
     try:
@@ -89,15 +104,17 @@ def embedded_database(settings: Settings) -> Iterator[tuple[DatabaseUrls, "Embed
 def database(settings: Settings) -> Iterator[DatabaseUrls]:
     """The database of the settings, for one command.
 
-    An embedded one that runs already is used as it stands; else it runs while the block does.
+    An embedded one that runs already is used as it stands; else it runs while the block does. None is made.
 
     Raises:
         StateFolderBusy: Another command is just starting or ending the embedded database.
+        CommandError: There is no database, or the state folder cannot be used.
     """
     external = external_urls(settings)
     if external is not None:
         yield external
         return
+    refuse_absent_database(settings)
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(state_folder_lock(settings.state_folder))
@@ -105,6 +122,56 @@ def database(settings: Settings) -> Iterator[DatabaseUrls]:
             yield _running_urls(settings.state_folder)
             return
         yield stack.enter_context(embedded_database(settings))[0]
+
+
+def refuse_absent_database(settings: Settings) -> None:
+    """Refuses to go on without a database, and makes nothing: no folder, no file.
+
+    Raises:
+        CommandError: The settings name none and the state folder holds none.
+    """
+    if external_urls(settings) is not None:
+        return
+    folder = settings.state_folder.absolute()
+    try:
+        got = "" if _holds_postgres(folder) or _is_held(folder) else _what_is_at(folder)
+    except OSError as error:
+        got = system_message(error)
+    if got:
+        raise CommandError(
+            f"expected the database of a `staunch run` in the state folder {folder}, got {got}: "
+            "name its state folder with --state-folder (STAUNCH_STATE_FOLDER), or your own database with "
+            "--database-reader-url (STAUNCH_DATABASE_READER_URL) and --database-url (STAUNCH_DATABASE_URL); "
+            "`staunch run` makes one"
+        )
+
+
+def _holds_postgres(folder: Path) -> bool:
+    from staunch_local.postgres.server import is_initialised
+
+    return is_initialised(_postgres_folder(folder))
+
+
+def _is_held(folder: Path) -> bool:
+    """Whether another command holds the state folder: its database may be about to be made."""
+    try:
+        with (folder / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return False
+
+
+def _what_is_at(folder: Path) -> str:
+    if folder.is_dir():
+        return "a folder without one"
+    return "a file" if folder.exists() else "no such folder"
+
+
+def _postgres_folder(state_folder: Path) -> Path:
+    return state_folder / "postgres"
 
 
 def _running_urls(folder: Path) -> DatabaseUrls:

@@ -20,16 +20,17 @@ def cannot_write(path: Path, error: OSError) -> CommandError:
     else:
         hint = f"make the folder {path.parent}, or choose another place"
     return CommandError(
-        f"expected {path} to be a file that can be written, got {_system_message(error)}: {hint}"
+        f"expected {path} to be a file that can be written, got {system_message(error)}: {hint}"
     )
 
 
 def cannot_read(path: str, error: OSError) -> CommandError:
     """Says of a file that the user named why it cannot be read, and what to do."""
     return CommandError(
-        f"expected {path} to be a file that can be read, got {_system_message(error)}: name another"
+        f"expected {path} to be a file that can be read, got {system_message(error)}: name another"
     )
 
 
-def _system_message(error: OSError) -> str:
+def system_message(error: OSError) -> str:
+    """Returns what the system said of a file, in its own words."""
     return f'"{os.strerror(error.errno)}"' if error.errno else str(error)

@@ -57,9 +57,11 @@ def _stored_view(model: "Model", settings: Settings) -> "FeatureView | None":
 
 
 def _text_not_found(model: "Model", settings: Settings, why: str) -> CommandError:
+    store = settings.model_folder.absolute()
+    lacks = "does not hold that version" if store.is_dir() else "is no folder"
     return CommandError(
-        f"the text that {model.reference} was trained with is not here: {settings.model_folder} does not "
-        f"hold that version, and {why}; name the server's store with --store, or the customers with --ids"
+        f"the text that {model.reference} was trained with is not here: the store {store} {lacks}, "
+        f"and {why}; name the server's store with --store (STAUNCH_STORE), or the customers with --ids"
     )
 
 

@@ -61,9 +61,16 @@ def initialise(data: Path, binaries: Binaries, *, fsync: bool) -> None:
 
 
 def password_of(data: Path, role: str) -> str:
-    """Returns a role's password, as it was drawn when the cluster was made."""
-    passwords: dict[str, str] = json.loads(_passwords_file(data).read_text())
-    return passwords[role]
+    """Returns a role's password, as it was drawn when the cluster was made.
+
+    Raises:
+        EmbeddedPostgresError: The cluster was not made by us, or is damaged.
+    """
+    try:
+        password: str = json.loads(_passwords_file(data).read_text())[role]
+    except (OSError, ValueError, KeyError) as error:
+        raise _no_cluster_of_ours(data, f"no password of {role} in {_passwords_file(data).name}") from error
+    return password
 
 
 def _passwords_file(data: Path) -> Path:
@@ -86,19 +93,29 @@ def _sync_folder(folder: Path) -> None:
 
 
 def check_data(data: Path, binaries: Binaries) -> None:
-    """Raises EmbeddedPostgresError if the cluster is another user's or another version's."""
+    """Raises EmbeddedPostgresError if the cluster is none, or another user's or another version's."""
     owner, user = data.stat().st_uid, os.geteuid()
     if user not in (0, owner):
         raise EmbeddedPostgresError(
             f"expected {data} to belong to user {user}, it belongs to {owner}; "
             f"run as that user, or remove {data.parent}"
         )
-    written_by = int((data / "PG_VERSION").read_text())
+    try:
+        written_by = int((data / "PG_VERSION").read_text())
+    except (OSError, ValueError) as error:
+        raise _no_cluster_of_ours(data, "no version in PG_VERSION") from error
     if written_by != binaries.major:
         raise EmbeddedPostgresError(
             f"{data} was written by PostgreSQL {written_by}, found {binaries.major} in {binaries.folder}; "
             f"install {written_by}, or remove {data.parent} to begin anew"
         )
+
+
+def _no_cluster_of_ours(data: Path, got: str) -> EmbeddedPostgresError:
+    return EmbeddedPostgresError(
+        f"expected {data} to be the data of a PostgreSQL that Staunch made, got {got}; "
+        f"remove {data.parent} to begin anew, or name another folder"
+    )
 
 
 def _run(words: list[str], command: list[str], text: str) -> None:

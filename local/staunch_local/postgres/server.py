@@ -76,7 +76,7 @@ class EmbeddedPostgres:
         self.folder = folder.resolve()
         self._wanted_port = port
         self._settings = {**_SETTINGS, **(settings or {})}
-        self._data = self.folder / "data"
+        self._data = _data_folder(self.folder)
         self._lock: BinaryIO | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
@@ -206,6 +206,15 @@ class EmbeddedPostgres:
 
 
 # The folder -------------------------------------------------------------------------------------
+
+
+def is_initialised(folder: Path) -> bool:
+    """Returns whether an `EmbeddedPostgres` of this folder has data to start with; touches nothing."""
+    return _data_folder(folder).is_dir()
+
+
+def _data_folder(folder: Path) -> Path:
+    return folder / "data"
 
 
 def _check_length(folder: Path) -> None:

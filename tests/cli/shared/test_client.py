@@ -1,5 +1,7 @@
 """The client of a command: plain words where no server answers, and whom the words of a user mean."""
 
+import time
+
 import pytest
 
 from staunch import InvalidRequest, Unavailable
@@ -69,6 +71,16 @@ def test_where_nothing_answers_a_command_says_how_to_start_a_server():
         connected_client(ServerArguments("127.0.0.1:1", 1)) as client,
     ):
         client.list_models()
+
+
+def test_a_command_says_so_soon_however_long_it_would_wait_for_an_answer():
+    began = time.monotonic()
+    with (
+        pytest.raises(CommandError, match="nothing answers at"),
+        connected_client(ServerArguments("127.0.0.1:1", 3600)) as client,
+    ):
+        client.list_models()
+    assert time.monotonic() - began < 30
 
 
 def test_a_server_that_answers_that_it_cannot_is_heard(arguments, service):

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +13,10 @@ from staunch_cli.shared.database import (
     database,
     embedded_database,
     external_urls,
+    refuse_absent_database,
     state_folder_lock,
 )
+from staunch_cli.shared.errors import CommandError
 from staunch_server.settings import Settings
 
 
@@ -65,3 +68,60 @@ def test_the_embedded_database_is_found_by_other_commands_while_it_runs(state_fo
         assert not postgres.running
         with pytest.raises(StateFolderBusy, match="STAUNCH_DATABASE_URL"), database(settings):
             pass
+    with database(settings) as found:  # it is there and nobody's, so it runs for this block
+        assert (found.embedded, (state_folder / "lock").read_text()) == (True, f"{os.getpid()}\n")
+
+
+def _make(folder: Path, what: str) -> None:
+    if what == "a file":
+        folder.write_text("")
+    elif what == "a folder without one":
+        (folder / "models").mkdir(parents=True)
+        (folder / "lock").touch()  # as one that served another database leaves it
+        (folder / "postgres").mkdir()
+
+
+@pytest.mark.parametrize("what", ["no such folder", "a file", "a folder without one"])
+def test_a_database_that_is_not_there_is_not_made_and_the_place_is_named(tmp_path, monkeypatch, what):
+    monkeypatch.chdir(tmp_path)
+    _make(tmp_path / "state", what)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(CommandError) as caught, database(Settings(state_folder=Path("state"))):
+        pass
+    assert f"in the state folder {tmp_path}/state, got {what}: name its state folder" in str(caught.value)
+    for name in (
+        "--state-folder (STAUNCH_STATE_FOLDER)",
+        "STAUNCH_DATABASE_READER_URL",
+        "`staunch run` makes",
+    ):
+        assert name in str(caught.value)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_state_folder_that_cannot_be_looked_into_is_said_to_be_so(tmp_path):
+    with pytest.raises(CommandError, match=r'got "File name too long": name'):
+        refuse_absent_database(Settings(state_folder=tmp_path / ("x" * 300)))
+
+
+def test_a_database_that_is_about_to_be_made_is_waited_for(tmp_path):
+    with (
+        state_folder_lock(tmp_path / "state"),
+        pytest.raises(StateFolderBusy, match="try again in a moment if it is just starting"),
+        database(Settings(state_folder=tmp_path / "state")),
+    ):
+        pass
+
+
+def test_a_named_database_is_never_said_to_be_absent(tmp_path):
+    refuse_absent_database(Settings(state_folder=tmp_path / "none", database_reader_url="postgresql://r"))
+
+
+@pytest.mark.parametrize(("place", "what"), [("file/state", "Not a directory"), ("folder", "Is a directory")])
+def test_a_state_folder_that_cannot_be_written_is_one_line(tmp_path, place, what):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder" / "lock").mkdir(parents=True)
+    with (
+        pytest.raises(CommandError, match=f'{place} to be a state folder that can be written, got "{what}"'),
+        state_folder_lock(tmp_path / place),
+    ):
+        pass

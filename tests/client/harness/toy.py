@@ -49,6 +49,7 @@ def rich_status(code: grpc.StatusCode, message: str, details: list[Any]) -> byte
 class Toy(predictions_grpc.PredictionServiceServicer):
     """Ends calls by the next behaviour in `script`, streams by `on_stream` and `on_chunk`; keeps what came.
 
+    While there is `trouble`, every call ends by that.
     A stream asks `on_stream(stream, context)` first: it may abort, and True ends the stream at once. A chunk
     asks `on_chunk(stream, index, request, context)`, which may abort or wait; what it
     leaves is answered. `on_end()` comes before a stream ends well.
@@ -56,6 +57,7 @@ class Toy(predictions_grpc.PredictionServiceServicer):
 
     def __init__(self) -> None:
         self.script: deque[Behaviour] = deque()
+        self.trouble: Behaviour | None = None
         self.seen: list[Any] = []
         self.streams: list[list[pb.BatchPredictRequest]] = []
         self.on_stream: Callable[[int, grpc.ServicerContext], object] = lambda *_: False
@@ -91,6 +93,8 @@ class Toy(predictions_grpc.PredictionServiceServicer):
 
     def _answer(self, request: Any, context: grpc.ServicerContext, usual: Any) -> Any:
         self.seen.append(request)
+        if self.trouble is not None:
+            return self.trouble(request, context)
         return self.script.popleft()(request, context) if self.script else usual
 
 

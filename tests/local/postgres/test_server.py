@@ -24,6 +24,8 @@ from staunch_local.postgres.cluster import OWNER, READER, SUPERUSER
 from staunch_local.postgres.server import PATH_LIMIT_BYTES, EmbeddedPostgres, open_log
 from staunch_sql import Migration
 
+PASSWORDS = "staunch_passwords.json"
+
 
 def test_it_starts_stops_and_starts_again_on_the_same_port(embedded, used):
     server = embedded(used)
@@ -215,6 +217,23 @@ def test_data_of_another_version_is_refused_with_the_way_out(embedded, used):
     with pytest.raises(EmbeddedPostgresError, match="written by PostgreSQL 14"):
         server.start()
     version.write_text(right)
+
+
+@pytest.mark.parametrize(("file", "left"), [("PG_VERSION", ""), ("PG_VERSION", None), (PASSWORDS, "{}")])
+def test_data_that_are_no_cluster_of_ours_are_refused_with_the_way_out(embedded, used, file, left):
+    path = used / "postgres" / "data" / file
+    whole = path.read_text()
+    path.unlink() if left is None else path.write_text(left)
+    with pytest.raises(
+        EmbeddedPostgresError, match=r"that Staunch made, got no .*; remove .*/postgres to begin"
+    ):
+        _start_and_tell(embedded(used))
+    path.write_text(whole)
+
+
+def _start_and_tell(server: EmbeddedPostgres) -> str:
+    server.start()
+    return server.owner_url
 
 
 def test_a_server_that_ends_while_starting_says_why(used):
