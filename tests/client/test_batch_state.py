@@ -65,6 +65,30 @@ def test_waits_grow_with_failures_in_a_row_and_begin_anew_after_an_answer():
     assert 0.5 <= batch.broken(ended(StatusCode.UNAVAILABLE)) <= 1.0
 
 
+def test_without_a_token_a_batch_waits_for_the_longest_time_in_place_of_giving_up():
+    poor = RetryPolicy(
+        first_wait_s=1.0, longest_wait_s=64.0, patience_s=1000.0, max_tokens=1, token_ratio=0.5
+    )
+    batch = made(poor, [0.0], 2)
+    assert batch.broken(ended(StatusCode.UNAVAILABLE)) <= 1.0
+    assert batch.broken(ended(StatusCode.UNAVAILABLE)) == 64.0
+    batch.take([3])
+    batch.take([4])  # two chunks give a token
+    assert batch.broken(ended(StatusCode.UNAVAILABLE)) <= 4.0
+
+
+def test_a_stream_that_found_no_server_costs_a_batch_no_token():
+    poor = RetryPolicy(
+        first_wait_s=1.0, longest_wait_s=64.0, patience_s=1000.0, max_tokens=1, token_ratio=0.0
+    )
+    batch = made(poor, [0.0])
+    nobody = make_error(StatusCode.UNAVAILABLE, "connections to all backends failing; last", ErrorDetails())
+    for longest in (1.0, 2.0, 4.0):
+        assert batch.broken(StreamBroken(nobody)) <= longest
+    assert batch.broken(ended(StatusCode.UNAVAILABLE)) <= 8.0
+    assert batch.broken(ended(StatusCode.UNAVAILABLE)) == 64.0
+
+
 def test_silence_after_a_failure_tells_of_the_failure():
     batch = made(POLICY, [0.0])
     with pytest.raises(DeadlineExceeded):

@@ -51,6 +51,7 @@ def test_what_dies_while_serving_is_started_again(start):
         somebody = first_scored_id(client)
         for name in ("staunch_server.process.worker", "bin/postgres"):
             run.kill_eldest(name)
+            assert client.predict(somebody, timeout_s=60).probability > 0  # waits for what died
             wait_until(lambda: client.predict(somebody, timeout_s=5).probability > 0)
     assert run.press_ctrl_c() == 0
     assert run.none_left()
