@@ -20,7 +20,6 @@ NEED_A_DATABASE = [
     ["simulate"],
     ["simulate", "--customers", "5"],
     ["migrate"],
-    ["serve", "--port", "0", "--metrics-port", "0"],
 ]
 
 ASK_A_SERVER = [

@@ -114,7 +114,8 @@ def test_the_server_says_how_to_call_it_by_key(walked: Any) -> None:
 
 
 def test_a_key_of_digits_alone_can_be_asked_for(walked: Any) -> None:
-    said = walked.run("staunch predict 7590 2>&1 || true")
-    assert "--key" in said
+    for flag in ("", "--key"):
+        said = walked.run(f"staunch predict {flag} 007590 2>&1 || true")
+        assert "CUSTOMER_NOT_FOUND: Expected a customer that the view knows now, got 007590;" in said
     found = json.loads(walked.run("staunch predict --json 7590-VHVEG"))
     assert found["customer"] == "7590-VHVEG"

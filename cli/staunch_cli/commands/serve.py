@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from staunch_cli.shared.arguments import Handler
-from staunch_cli.shared.database import refuse_absent_database
 from staunch_cli.shared.serving import serve_until_stopped
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
 
@@ -20,6 +19,4 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
 
 def run(arguments: SettingsArguments) -> int:
     """Serves until Ctrl-C."""
-    settings = arguments.load_settings()
-    refuse_absent_database(settings)
-    return serve_until_stopped(settings)
+    return serve_until_stopped(arguments.load_settings())

@@ -4,7 +4,8 @@ One process at a time owns the embedded PostgreSQL of a state folder: the holder
 starts the database, leaves its addresses in `database.json` (readable by its owner only) and stops it.
 Other commands in the same folder use those addresses.
 
-`staunch run` alone makes a database. Any other command works on one that is there, or says where it looked.
+The servers make a database, `staunch run` and `serve`. Any other command works on one that is there, or says
+where it looked.
 """
 
 import contextlib

@@ -36,7 +36,7 @@ def test_a_second_start_says_the_port_is_taken_and_touches_nothing(start, tmp_pa
         assert third.process.wait(30) == 1
         # As for whoever starts a second server: both ports are taken, and both are reported.
         taken = {"STAUNCH_PORT": str(port), "STAUNCH_METRICS_PORT": str(port)}
-        fourth = start("run", **taken, STAUNCH_STATE_FOLDER=str(tmp_path / "other"))
+        fourth = start("serve", **taken, STAUNCH_STATE_FOLDER=str(tmp_path / "other"))
         assert fourth.process.wait(30) == 1
     assert re.search(rf"cannot use \S+:{port} \(.*--port; cannot use \S+:{port} for metrics", fourth.output)
     assert f"cannot use 127.0.0.1:{port}" in second.output
