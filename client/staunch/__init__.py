@@ -10,6 +10,7 @@ so that `import staunch.v1`, which runs this file, costs a server nothing.
 """
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
     from staunch._client import Client
     from staunch._errors import (
         AccessDenied,
+        ClientClosed,
         Conflict,
         DeadlineExceeded,
         ErrorDetails,
         FieldViolation,
+        ForkedProcess,
         InvalidRequest,
         LimitExceeded,
         NotFound,
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
         ServerFault,
         StaunchError,
         Unavailable,
+        WrongEventLoop,
     )
     from staunch._results import (
         AliasMove,
@@ -49,11 +53,14 @@ if TYPE_CHECKING:
     )
     from staunch._retry import RetryPolicy
 
+__version__: str
+
 __all__ = [
     "AccessDenied",
     "AliasMove",
     "AsyncClient",
     "Client",
+    "ClientClosed",
     "Conflict",
     "Contribution",
     "DeadlineExceeded",
@@ -63,6 +70,7 @@ __all__ = [
     "Feature",
     "FeatureType",
     "FieldViolation",
+    "ForkedProcess",
     "IdType",
     "InvalidRequest",
     "LimitExceeded",
@@ -81,6 +89,7 @@ __all__ = [
     "ServerFault",
     "StaunchError",
     "Unavailable",
+    "WrongEventLoop",
 ]
 
 _MODULES = ("_results", "_errors", "_retry", "_client", "_async_client")
@@ -92,6 +101,8 @@ def __getattr__(name: str) -> Any:
     Raises:
         AttributeError: The package has no such name.
     """
+    if name == "__version__":
+        return globals().setdefault(name, version("staunch-client"))
     if name not in __all__:
         raise AttributeError(f"module 'staunch' has no attribute {name!r}")
     for module in _MODULES:

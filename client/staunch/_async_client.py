@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
-from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from types import TracebackType
@@ -12,15 +11,18 @@ from typing import Any, Self, TypeVar
 import grpc
 import grpc.aio
 
+from staunch import _arguments as arguments
 from staunch import _calls as calls
-from staunch._batch import GOODBYE_S, Batch, Row, StreamBroken, StreamSilent, ended_early
+from staunch._arguments import Metadata, ModelName
+from staunch._batch import Batch, Row, StreamBroken
 from staunch._connection import ChannelOptions, connection
-from staunch._errors import from_rpc_error
+from staunch._errors import DeadlineExceeded, StaunchError, Unavailable, from_rpc_error, request_id_of
+from staunch._lifetime import Lifetime
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryPolicy
-from staunch._settings import ClientSettings, Metadata
+from staunch._settings import AsyncToken, ClientSettings, Compression, Sent
+from staunch._streams import AsyncStream
 from staunch._wire import CustomerId, Features
-from staunch.v1 import prediction_service_pb2 as pb
 
 T = TypeVar("T")
 
@@ -29,13 +31,15 @@ class AsyncClient:
     """Calls Staunch from one event loop; close it, or use it in an `async with` block.
 
     Cancelling the task that awaits a call cancels the call on the server too. The connection is made at the
-    first call, in the loop that makes it.
+    first call, in the loop that makes it, and belongs to that loop: another needs a client of its own.
 
     Args:
         target: As for `Client`.
         credentials: As for `Client`.
         timeout_s: As for `Client`.
         metadata: As for `Client`.
+        token: As for `Client`; the function may be a coroutine function.
+        compression: As for `Client`.
         retry: As for `Client`.
         options: As for `Client`.
         channel: As for `Client`, of `grpc.aio`, made in the loop that calls.
@@ -52,12 +56,15 @@ class AsyncClient:
         credentials: grpc.ChannelCredentials | None = None,
         timeout_s: float = 5.0,
         metadata: Metadata | None = None,
+        token: AsyncToken | None = None,
+        compression: Compression | None = None,
         retry: RetryPolicy | None = None,
         options: ChannelOptions | None = None,
         channel: grpc.aio.Channel | None = None,
     ) -> None:
-        self._settings = ClientSettings(timeout_s, metadata or {}, retry or RetryPolicy())
+        self._settings = ClientSettings(timeout_s, metadata, retry, token, compression)
         self._connection = connection(grpc.aio, target, credentials, options, channel)
+        self._lifetime = Lifetime(is_async=True)
 
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
@@ -77,7 +84,8 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Closes the connection and cancels the calls under way; a channel of yours stays open."""
+        """Closes the connection, unless the channel is yours; see `Client.close`."""
+        self._lifetime.closed = True
         if "_channel" in vars(self) and self._connection.channel is None:
             await self._channel.close()
 
@@ -87,7 +95,7 @@ class AsyncClient:
         *,
         features: Features | None = None,
         overrides: Features | None = None,
-        model: str = "",
+        model: ModelName = "",
         as_of: datetime | None = None,
         include_features: bool = False,
         timeout_s: float | None = None,
@@ -110,7 +118,7 @@ class AsyncClient:
         *,
         features: Features | None = None,
         overrides: Features | None = None,
-        model: str = "",
+        model: ModelName = "",
         as_of: datetime | None = None,
         include_features: bool = False,
         max_contributions: int = 0,
@@ -133,7 +141,7 @@ class AsyncClient:
         self,
         customers: Iterable[CustomerId] | AsyncIterable[CustomerId],
         *,
-        model: str = "",
+        model: ModelName = "",
         as_of: datetime | None = None,
         chunk_size: int = 1000,
         chunks_held: int = 4,
@@ -144,9 +152,15 @@ class AsyncClient:
 
         Leaving the loop early? Wrap the call in `contextlib.aclosing`, so that the stream ends at once.
         """
-        batch = self._settings.batch(model=model, as_of=as_of, chunk_size=chunk_size, chunks_held=chunks_held)
+        arguments.ids(customers, AsyncIterable)
+        timeout_s = arguments.optional_seconds("timeout_s", timeout_s)
+        sent = self._settings.merged_of_batch(metadata)
+        batch = self._settings.batch(
+            model=model, as_of=as_of, chunk_size=chunk_size, chunks_held=chunks_held, sent=sent
+        )
+        self._lifetime.check_open()
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        return self._batch(batch, _iterate(customers), deadline, self._settings.merged(metadata))
+        return self._batch(batch, _iterate(customers), deadline, sent)
 
     async def list_models(
         self, name: str = "", *, timeout_s: float | None = None, metadata: Metadata | None = None
@@ -159,7 +173,7 @@ class AsyncClient:
         return found
 
     async def get_model(
-        self, model: str = "", *, timeout_s: float | None = None, metadata: Metadata | None = None
+        self, model: ModelName = "", *, timeout_s: float | None = None, metadata: Metadata | None = None
     ) -> Model:
         """Describes one version in full; see `Client.get_model`."""
         return await self._run(calls.get_model(model), timeout_s, metadata)
@@ -183,36 +197,82 @@ class AsyncClient:
         """Has the server read its store again; see `Client.reload_models`."""
         return await self._run(calls.reload_models(), timeout_s, metadata)
 
+    async def is_ready(self, *, timeout_s: float | None = None, metadata: Metadata | None = None) -> bool:
+        """Returns whether the server answers calls now; see `Client.is_ready`."""
+        return await self._not_ready(timeout_s, metadata) is None
+
+    async def wait_until_ready(self, timeout_s: float = 60.0, *, metadata: Metadata | None = None) -> None:
+        """Waits until `is_ready`; see `Client.wait_until_ready`."""
+        waiting = calls.Waiting(arguments.seconds("timeout_s", timeout_s))
+        while True:
+            cause = await self._not_ready(waiting.ask_s(self._settings.timeout_s), metadata)
+            if cause is None:
+                return
+            await asyncio.sleep(waiting.wait_s(cause))
+
+    async def _not_ready(self, timeout_s: float | None, metadata: Metadata | None) -> StaunchError | None:
+        try:
+            return await self._run(calls.readiness(), timeout_s, metadata)
+        except (Unavailable, DeadlineExceeded) as error:
+            return error
+
+    def _method(self, name: str) -> Any:
+        """Gives a callable of the stub, connected first if this is the first call.
+
+        Raises:
+            ClientClosed: The client was closed.
+            WrongEventLoop: The client belongs to another loop, or none runs.
+            ForkedProcess: The client cannot work in this process.
+        """
+        self._lifetime.check()
+        return self._methods[name]
+
     async def _run(self, call: calls.UnaryCall[T], timeout_s: float | None, metadata: Metadata | None) -> T:
         sent = self._settings.merged(metadata)
-        with self._settings.tries(timeout_s, retry=call.retry) as tries:
+        allowed_s = arguments.optional_seconds("timeout_s", timeout_s)
+        with self._settings.tries(allowed_s, retry=call.retry) as tries:
             while True:
                 try:
-                    method = self._methods[call.method]
-                    return call.decode(await method(call.request, timeout=tries.remaining_s, metadata=sent))
+                    how = await self._how(sent, tries.remaining_s)
+                    under_way = self._method(call.method)(call.request, **how)
+                    answer = await under_way
+                    return call.decode(answer, request_id_of(await under_way.trailing_metadata()))
                 except grpc.RpcError as error:
+                    self._lifetime.check_open()
                     tries.failed(from_rpc_error(error))
+                except asyncio.CancelledError:
+                    self._lifetime.check_cancelled()
+                    raise
                 while (wait := tries.wait_s()) > 0:  # noqa: ASYNC110 - other calls may find out meanwhile
                     await asyncio.sleep(wait)
 
+    async def _how(self, sent: Sent, left_s: float | None) -> dict[str, Any]:
+        """Gives what the library is told beside the message of one try."""
+        return {
+            "timeout": left_s,
+            "metadata": await self._settings.authorized_async(sent),
+            "compression": self._settings.compression,
+        }
+
     async def _batch(
-        self,
-        batch: Batch,
-        customers: AsyncIterator[CustomerId],
-        deadline: float | None,
-        metadata: Sequence[tuple[str, str]],
+        self, batch: Batch, customers: AsyncIterator[CustomerId], deadline: float | None, sent: Sent
     ) -> AsyncGenerator[Row, None]:
         await _fill(batch, customers)
         while not batch.finished:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            stream = _Stream(self._methods["BatchPredict"], left, metadata)
+            how = await self._how(sent, left)
+            stream = AsyncStream(self._method("BatchPredict"), **how)
             try:
                 async for rows in _converse(batch, customers, stream):
                     for row in rows:
                         yield row
                 return
             except StreamBroken as broken:
+                self._lifetime.check_open()
                 wait = batch.broken(broken)
+            except asyncio.CancelledError:
+                self._lifetime.check_cancelled()
+                raise
             finally:
                 stream.close()
             await asyncio.sleep(wait)
@@ -244,7 +304,7 @@ async def _next_chunk(customers: AsyncIterator[CustomerId], size: int) -> list[C
 
 
 async def _converse(
-    batch: Batch, customers: AsyncIterator[CustomerId], stream: "_Stream"
+    batch: Batch, customers: AsyncIterator[CustomerId], stream: AsyncStream
 ) -> AsyncIterator[list[Row]]:
     """Runs a batch over one stream until it is finished or the stream breaks."""
     while not batch.finished:
@@ -254,48 +314,3 @@ async def _converse(
         await asyncio.sleep(wait)
         await _fill(batch, customers)
     await stream.finish()
-
-
-class _Stream:
-    """One BatchPredict stream of grpc.aio."""
-
-    def __init__(self, method: Any, timeout_s: float | None, metadata: Sequence[tuple[str, str]]) -> None:
-        self._outbox: asyncio.Queue[pb.BatchPredictRequest | None] = asyncio.Queue()
-        self._call = method(self._requests(), timeout=timeout_s, metadata=metadata)
-
-    async def _requests(self) -> AsyncIterator[pb.BatchPredictRequest]:
-        while (request := await self._outbox.get()) is not None:
-            yield request
-
-    def send(self, requests: Iterable[pb.BatchPredictRequest]) -> None:
-        """Queues messages; only what the batch holds ever waits here."""
-        for request in requests:
-            self._outbox.put_nowait(request)
-
-    async def receive(self, limit_s: float) -> pb.BatchPredictResponse:
-        """Waits for the next answer, `limit_s` at most.
-
-        Raises:
-            StreamBroken: The stream ended or stays silent.
-        """
-        try:
-            async with asyncio.timeout(limit_s):
-                response = await self._call.read()
-        except TimeoutError:
-            raise StreamSilent from None
-        except grpc.RpcError as error:
-            raise StreamBroken(from_rpc_error(error)) from error
-        if response is grpc.aio.EOF:
-            raise ended_early()
-        return response  # type: ignore[no-any-return]  # grpc.aio's stubs know no more
-
-    async def finish(self) -> None:
-        """Says that nothing more comes, so that the server ends the stream as a success."""
-        self._outbox.put_nowait(None)
-        with suppress(StreamBroken):
-            await self.receive(GOODBYE_S)
-
-    def close(self) -> None:
-        """Ends the stream now."""
-        self._outbox.put_nowait(None)
-        self._call.cancel()

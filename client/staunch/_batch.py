@@ -14,7 +14,9 @@ from datetime import datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 
+from staunch import _arguments as arguments
 from staunch import _wire as wire
+from staunch._arguments import INT32, ModelName
 from staunch._errors import (
     DeadlineExceeded,
     ErrorDetails,
@@ -74,26 +76,24 @@ class Batch:
         chunk_size: How many ids to take at a time.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a batch is, by name
         self,
         *,
-        model: str,
+        model: ModelName,
         as_of: datetime | None,
         chunk_size: int,
         chunks_held: int,
         policy: RetryPolicy,
+        request_id: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if not 1 <= chunk_size <= MOST_ROWS:
-            raise ValueError(f"expected a chunk_size of 1 to {MOST_ROWS}, got {chunk_size}")
-        if chunks_held < 1:
-            raise ValueError(f"expected chunks_held of 1 or more, got {chunks_held}")
-        self.chunk_size = chunk_size
-        self._chunks_held = chunks_held
+        self.chunk_size = arguments.whole("chunk_size", chunk_size, 1, MOST_ROWS)
+        self._chunks_held = arguments.whole("chunks_held", chunks_held, 1, INT32)
         self._policy = policy
         self._budget = policy.budget(clock)
+        self._request_id = request_id
         self._clock = clock
-        self._model = model
+        self._model = arguments.model_name(model)
         self._as_of: Timestamp | None = wire.timestamp(as_of)
         self._answered_by: tuple[ModelReference, datetime | None] | None = None
         # Three views of the same chunks: not yet given out, still to be sent (again), sent and unanswered.
@@ -101,6 +101,8 @@ class Batch:
         self._to_send: deque[_Chunk] = deque()
         self._travelling: deque[_Chunk] = deque()
         self._exhausted = False
+        self._taken = 0
+        self._first: int | str | None = None
         self._opened = False
         self._next_index = 0
         self._failures = 0
@@ -121,16 +123,34 @@ class Batch:
         """Takes the next ids; none at all means that there are no more.
 
         Raises:
-            TypeError: An id is neither int, str nor UUID, or the chunk mixes numbers and keys.
+            TypeError: An id is neither a whole number, str nor UUID, or the batch mixes numbers and keys.
         """
         if not ids:
             self._exhausted = True
             return
         self._budget.begin()
-        plain = [wire.plain_id(customer) for customer in ids]
+        plain = self._plain(ids)
         chunk = _Chunk(plain, _request(plain))
+        self._taken += len(plain)
         self._held.append(chunk)
         self._to_send.append(chunk)
+
+    def _plain(self, ids: Sequence[wire.CustomerId]) -> list[int | str]:
+        """Gives the ids as int or str, all of the kind of the batch's first."""
+        plain: list[int | str] = []
+        for position, customer in enumerate(ids, self._taken + 1):
+            try:
+                found = wire.plain_id(customer)
+            except TypeError as error:
+                raise TypeError(f"{error}, as number {position} of the batch") from None
+            self._first = found if self._first is None else self._first
+            if isinstance(found, str) is not isinstance(self._first, str):
+                raise TypeError(
+                    f"expected numbers or keys, got both: {self._first!r} and, as number {position} of the "
+                    f"batch, {found!r}"
+                )
+            plain.append(found)
+        return plain
 
     def reopen(self) -> None:
         """Starts a new stream: everything unanswered is sent again, the oldest first."""
@@ -218,9 +238,9 @@ class Batch:
     def _chunk_failed(self, chunk: _Chunk, failure: pb.BatchPredictError) -> float:
         code = status_code(failure.code)
         if code in _OF_ONE_CHUNK:
-            chunk.rows = [RowError(c, code, failure.reason, failure.message) for c in chunk.ids]
+            chunk.rows = [self._row_error(c, failure) for c in chunk.ids]
             return self._progress()
-        error = make_error(code, failure.message, ErrorDetails(reason=failure.reason))
+        error = make_error(code, failure.message, self._details(failure))
         if code is not StatusCode.UNAVAILABLE:
             raise error
         self._to_send.append(chunk)
@@ -245,13 +265,18 @@ class Batch:
         model, as_of = self._answered_by
         probabilities, bands = response.probabilities, response.risk_bands
         rows: list[Row] = [
-            Score(customer, probability, wire.risk_band(band), model, as_of)
+            Score(customer, probability, wire.risk_band(band), model, as_of, self._request_id)
             for customer, probability, band in zip(chunk.ids, probabilities, bands, strict=True)
         ]
         for error in response.errors:
-            customer = chunk.ids[error.index]
-            rows[error.index] = RowError(customer, status_code(error.code), error.reason, error.message)
+            rows[error.index] = self._row_error(chunk.ids[error.index], error)
         return rows
+
+    def _row_error(self, customer: int | str, error: pb.BatchPredictError) -> RowError:
+        return RowError(customer, status_code(error.code), error.reason, error.message, self._request_id)
+
+    def _details(self, failure: pb.BatchPredictError) -> ErrorDetails:
+        return ErrorDetails(reason=failure.reason, request_id=self._request_id)
 
     def _due(self) -> list[Row]:
         due: list[Row] = []
@@ -262,15 +287,9 @@ class Batch:
 
 
 def _request(ids: Sequence[int | str]) -> pb.BatchPredictRequest:
-    """Builds a chunk of numbers or of keys.
-
-    Raises:
-        TypeError: The ids are mixed.
-    """
+    """Builds a chunk of numbers or of keys."""
     numbers = [wire.wire_id(customer) for customer in ids if isinstance(customer, int)]
     keys = [wire.wire_key(customer) for customer in ids if isinstance(customer, str)]
-    if numbers and keys:
-        raise TypeError(f"expected numbers or keys, got both: {numbers[0]!r} and {keys[0]!r}")
     return pb.BatchPredictRequest(customer_ids=numbers, customer_keys=keys)
 
 

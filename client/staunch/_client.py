@@ -1,10 +1,8 @@
 """The synchronous client."""
 
-import queue
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from types import TracebackType
@@ -12,15 +10,18 @@ from typing import Any, Self, TypeVar
 
 import grpc
 
+from staunch import _arguments as arguments
 from staunch import _calls as calls
-from staunch._batch import GOODBYE_S, Batch, Row, StreamBroken, StreamSilent, ended_early
+from staunch._arguments import Metadata, ModelName
+from staunch._batch import Batch, Row, StreamBroken
 from staunch._connection import ChannelOptions, connection
-from staunch._errors import from_rpc_error
+from staunch._errors import DeadlineExceeded, StaunchError, Unavailable, from_rpc_error, request_id_of
+from staunch._lifetime import Lifetime
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryPolicy
-from staunch._settings import ClientSettings, Metadata
+from staunch._settings import ClientSettings, Compression, Sent, Token
+from staunch._streams import Stream
 from staunch._wire import CustomerId, Features
-from staunch.v1 import prediction_service_pb2 as pb
 
 T = TypeVar("T")
 
@@ -30,7 +31,8 @@ class Client:
 
     Every method raises `StaunchError`; its subclasses say what the caller can do. A call is tried again only
     on UNAVAILABLE, within its timeout, no sooner than the server asks, and as often as the client's budget
-    allows, which all its calls share: see `RetryPolicy`.
+    allows, which all its calls share: see `RetryPolicy`. The connection is made at the first call, in the
+    process that makes it; a process forked from there needs clients, and a gRPC, of its own.
 
     Args:
         target: "host:port"; several addresses, "10.0.0.1:50051,10.0.0.2:50051" or a list of them, are called
@@ -38,7 +40,10 @@ class Client:
             without that "127.0.0.1:50051".
         credentials: TLS, from `grpc.ssl_channel_credentials`; None sends in the clear.
         timeout_s: The seconds each call may take, all its tries together, unless the call says otherwise.
-        metadata: Sent with every call, for example {"authorization": "Bearer ..."}; keys in lower case.
+        metadata: Sent with every call, for example {"x-tenant": "north"}; of bytes under keys in "-bin".
+        token: Sent as "authorization: Bearer ...": a str, or a function that gives one and is asked before
+            each try, so that one that was renewed is used.
+        compression: "gzip" has requests compressed; None sends them as they are.
         retry: How stubbornly to try.
         options: Of the channel, over those of ours: `[("grpc.keepalive_time_ms", 30_000)]`, or a mapping.
         channel: A `grpc.Channel` of your own in place of target, credentials and options; closing it stays
@@ -56,14 +61,18 @@ class Client:
         credentials: grpc.ChannelCredentials | None = None,
         timeout_s: float = 5.0,
         metadata: Metadata | None = None,
+        token: Token | None = None,
+        compression: Compression | None = None,
         retry: RetryPolicy | None = None,
         options: ChannelOptions | None = None,
         channel: grpc.Channel | None = None,
     ) -> None:
-        self._settings = ClientSettings(timeout_s, metadata or {}, retry or RetryPolicy())
+        self._settings = ClientSettings(timeout_s, metadata, retry, token, compression)
         self._connection = connection(grpc, target, credentials, options, channel)
-        self._channel: grpc.Channel = self._connection.open()
-        self._methods = calls.methods(self._channel)
+        self._lifetime = Lifetime(is_async=False)
+        self._opening = threading.Lock()
+        self._channel: grpc.Channel | None = None
+        self._methods: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -74,9 +83,11 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Closes the connection unless it is yours; calls under way fail, and later ones raise ValueError."""
-        if self._connection.channel is None:
-            self._channel.close()
+        """Closes the connection unless it is yours; calls under way and later ones raise `ClientClosed`."""
+        with self._opening:
+            self._lifetime.closed = True
+            if self._channel is not None and self._connection.channel is None:
+                self._channel.close()
 
     def predict(  # noqa: PLR0913 - the request's own fields, by name
         self,
@@ -84,7 +95,7 @@ class Client:
         *,
         features: Features | None = None,
         overrides: Features | None = None,
-        model: str = "",
+        model: ModelName = "",
         as_of: datetime | None = None,
         include_features: bool = False,
         timeout_s: float | None = None,
@@ -96,16 +107,17 @@ class Client:
             customer: The id, as the view wants it: int, str or UUID.
             features: All features of the view by name, instead of a customer; None is a missing value.
             overrides: Values that replace those of the customer's live row (what-if).
-            model: "name", "name@version" or "name@alias"; empty is the server's default.
+            model: "name", "name@version" or "name@alias", or what an answer named, `prediction.model`;
+                empty is the server's default.
             as_of: The aware moment to score as of; None is now.
             include_features: Asks for the values used.
-            timeout_s: The seconds the call may take; None is the client's.
+            timeout_s: The seconds the call may take, `math.inf` for ever; None is the client's.
             metadata: Sent along, for example {"x-request-id": "..."}.
 
         Raises:
             StaunchError: The call failed.
-            TypeError: Both a customer and features were given, or a value has a wrong type.
-            ValueError: `as_of` has no zone.
+            TypeError: Both a customer and features were given, or an argument has a wrong type.
+            ValueError: An argument has a value that cannot be sent: `as_of` is a date or has no zone.
         """
         call = calls.predict(
             customer,
@@ -123,7 +135,7 @@ class Client:
         *,
         features: Features | None = None,
         overrides: Features | None = None,
-        model: str = "",
+        model: ModelName = "",
         as_of: datetime | None = None,
         include_features: bool = False,
         max_contributions: int = 0,
@@ -163,7 +175,7 @@ class Client:
         self,
         customers: Iterable[CustomerId],
         *,
-        model: str = "",
+        model: ModelName = "",
         as_of: datetime | None = None,
         chunk_size: int = 1000,
         chunks_held: int = 4,
@@ -188,12 +200,18 @@ class Client:
 
         Raises:
             StaunchError: The batch cannot go on; what was yielded before stands.
-            TypeError: An id has a wrong type, or ids of two kinds are mixed.
-            ValueError: `as_of` has no zone, or a size is out of range.
+            TypeError: An argument or an id has a wrong type, or ids of two kinds are mixed.
+            ValueError: As in `predict`, or a size is out of range.
         """
-        batch = self._settings.batch(model=model, as_of=as_of, chunk_size=chunk_size, chunks_held=chunks_held)
+        arguments.ids(customers)
+        timeout_s = arguments.optional_seconds("timeout_s", timeout_s)
+        sent = self._settings.merged_of_batch(metadata)
+        batch = self._settings.batch(
+            model=model, as_of=as_of, chunk_size=chunk_size, chunks_held=chunks_held, sent=sent
+        )
+        self._lifetime.check_open()
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        return self._batch(batch, iter(customers), deadline, self._settings.merged(metadata))
+        return self._batch(batch, iter(customers), deadline, sent)
 
     def list_models(
         self, name: str = "", *, timeout_s: float | None = None, metadata: Metadata | None = None
@@ -210,7 +228,7 @@ class Client:
         return found
 
     def get_model(
-        self, model: str = "", *, timeout_s: float | None = None, metadata: Metadata | None = None
+        self, model: ModelName = "", *, timeout_s: float | None = None, metadata: Metadata | None = None
     ) -> Model:
         """Describes one version in full; `model` as in `predict`.
 
@@ -256,34 +274,89 @@ class Client:
         """
         return self._run(calls.reload_models(), timeout_s, metadata)
 
+    def is_ready(self, *, timeout_s: float | None = None, metadata: Metadata | None = None) -> bool:
+        """Returns whether the server answers calls now: reached, and with a model that is ready. Asks once.
+
+        Raises:
+            StaunchError: The server refuses to say.
+        """
+        return self._not_ready(timeout_s, metadata) is None
+
+    def wait_until_ready(self, timeout_s: float = 60.0, *, metadata: Metadata | None = None) -> None:
+        """Waits until `is_ready`.
+
+        Raises:
+            DeadlineExceeded: It is not within `timeout_s` seconds; the message says why.
+            StaunchError: The server refuses to say.
+        """
+        waiting = calls.Waiting(arguments.seconds("timeout_s", timeout_s))
+        while True:
+            cause = self._not_ready(waiting.ask_s(self._settings.timeout_s), metadata)
+            if cause is None:
+                return
+            time.sleep(waiting.wait_s(cause))
+
+    def _not_ready(self, timeout_s: float | None, metadata: Metadata | None) -> StaunchError | None:
+        try:
+            return self._run(calls.readiness(), timeout_s, metadata)
+        except (Unavailable, DeadlineExceeded) as error:
+            return error
+
+    def _method(self, name: str) -> Any:
+        """Gives a callable of the stub, connected first if this is the first call.
+
+        Raises:
+            ClientClosed: The client was closed.
+            ForkedProcess: The client cannot work in this process.
+        """
+        self._lifetime.check()
+        if not self._methods:
+            with self._opening:
+                self._lifetime.check_open()
+                if not self._methods:
+                    self._channel = self._connection.open()
+                    self._methods = calls.methods(self._channel)
+        return self._methods[name]
+
     def _run(self, call: calls.UnaryCall[T], timeout_s: float | None, metadata: Metadata | None) -> T:
         sent = self._settings.merged(metadata)
-        with self._settings.tries(timeout_s, retry=call.retry) as tries:
+        allowed_s = arguments.optional_seconds("timeout_s", timeout_s)
+        with self._settings.tries(allowed_s, retry=call.retry) as tries:
             while True:
                 try:
-                    method = self._methods[call.method]
-                    return call.decode(method(call.request, timeout=tries.remaining_s, metadata=sent))
+                    how = self._how(sent, tries.remaining_s)
+                    answer, done = self._method(call.method).with_call(call.request, **how)
+                    return call.decode(answer, request_id_of(done.trailing_metadata()))
                 except grpc.RpcError as error:
+                    self._lifetime.check_open()
                     tries.failed(from_rpc_error(error))
+                except ValueError:
+                    self._lifetime.check_open()  # closed by another thread after we asked
+                    raise
                 while (wait := tries.wait_s()) > 0:
                     time.sleep(wait)
 
+    def _how(self, sent: Sent, left_s: float | None) -> dict[str, Any]:
+        """Gives what the library is told beside the message of one try."""
+        return {
+            "timeout": left_s,
+            "metadata": self._settings.authorized(sent),
+            "compression": self._settings.compression,
+        }
+
     def _batch(
-        self,
-        batch: Batch,
-        customers: Iterator[CustomerId],
-        deadline: float | None,
-        metadata: Sequence[tuple[str, str]],
+        self, batch: Batch, customers: Iterator[CustomerId], deadline: float | None, sent: Sent
     ) -> Generator[Row, None, None]:
         _fill(batch, customers)
         while not batch.finished:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            stream = _Stream(self._methods["BatchPredict"], left, metadata)
+            stream = Stream(self._method("BatchPredict"), **self._how(sent, left))
             try:
                 for rows in _converse(batch, customers, stream):
                     yield from rows
                 return
             except StreamBroken as broken:
+                self._lifetime.check_open()
                 wait = batch.broken(broken)
             finally:
                 stream.close()
@@ -295,7 +368,7 @@ def _fill(batch: Batch, customers: Iterator[CustomerId]) -> None:
         batch.take(list(islice(customers, batch.chunk_size)))
 
 
-def _converse(batch: Batch, customers: Iterator[CustomerId], stream: "_Stream") -> Iterator[list[Row]]:
+def _converse(batch: Batch, customers: Iterator[CustomerId], stream: Stream) -> Iterator[list[Row]]:
     """Runs a batch over one stream until it is finished or the stream breaks."""
     while not batch.finished:
         stream.send(batch.requests())
@@ -304,52 +377,3 @@ def _converse(batch: Batch, customers: Iterator[CustomerId], stream: "_Stream") 
         time.sleep(wait)
         _fill(batch, customers)
     stream.finish()
-
-
-class _Stream:
-    """One BatchPredict stream. The library has no read with a time limit, so a thread of ours reads."""
-
-    def __init__(self, method: Any, timeout_s: float | None, metadata: Sequence[tuple[str, str]]) -> None:
-        self._outbox: queue.SimpleQueue[pb.BatchPredictRequest | None] = queue.SimpleQueue()
-        self._inbox: queue.SimpleQueue[pb.BatchPredictResponse | StreamBroken] = queue.SimpleQueue()
-        self._call = method(iter(self._outbox.get, None), timeout=timeout_s, metadata=metadata)
-        threading.Thread(target=self._read, name="staunch-batch", daemon=True).start()
-
-    def _read(self) -> None:
-        try:
-            for response in self._call:
-                self._inbox.put(response)
-        except grpc.RpcError as error:
-            self._inbox.put(StreamBroken(from_rpc_error(error)))
-        else:
-            self._inbox.put(ended_early())
-
-    def send(self, requests: Iterable[pb.BatchPredictRequest]) -> None:
-        """Queues messages; only what the batch holds ever waits here."""
-        for request in requests:
-            self._outbox.put(request)
-
-    def receive(self, limit_s: float) -> pb.BatchPredictResponse:
-        """Waits for the next answer, `limit_s` at most.
-
-        Raises:
-            StreamBroken: The stream ended or stays silent.
-        """
-        try:
-            received = self._inbox.get(timeout=limit_s)
-        except queue.Empty:
-            raise StreamSilent from None
-        if isinstance(received, StreamBroken):
-            raise received
-        return received
-
-    def finish(self) -> None:
-        """Says that nothing more comes, so that the server ends the stream as a success."""
-        self._outbox.put(None)
-        with suppress(queue.Empty):
-            self._inbox.get(timeout=GOODBYE_S)
-
-    def close(self) -> None:
-        """Ends the stream now and lets the library's sending thread go."""
-        self._outbox.put(None)
-        self._call.cancel()

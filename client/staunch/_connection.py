@@ -17,6 +17,7 @@ ChannelOptions = Mapping[str, Any] | Sequence[tuple[str, Any]]
 USUAL_SERVER = "127.0.0.1:50051"
 _IPV4 = re.compile(r"[0-9.]+:[0-9]+")
 _IPV6 = re.compile(r"\[[0-9A-Fa-f:.]+(%\w+)?\]:[0-9]+")
+_HOST_AND_PORT = re.compile(r"(\[[^\[\]]+\]|[^:/\[\]\s]+):[0-9]+")
 _SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "vsock:", "xds:")
 
 
@@ -60,6 +61,11 @@ def connection(
         TypeError: An argument has a wrong type.
         ValueError: The target names no server, or a channel came together with what only a new one takes.
     """
+    if not isinstance(credentials, grpc.ChannelCredentials | None):
+        raise TypeError(
+            "expected credentials as grpc.ssl_channel_credentials() gives them, "
+            f"got {type(credentials).__name__}; a token goes into token="
+        )
     if channel is None:
         return Connection(library, target_of(target), credentials, merged_options(options), None)
     if not isinstance(channel, library.Channel):
@@ -104,7 +110,7 @@ def _address(address: object) -> str:
     if not isinstance(address, str):
         raise _not_a_target(address)
     address = address.strip()
-    if not address or "://" in address:
+    if not _HOST_AND_PORT.fullmatch(address):
         raise ValueError(f'expected "host:port", got {address!r}')
     return address
 

@@ -9,12 +9,14 @@
     ├── AccessDenied             bring other credentials
     ├── Unavailable              try again later; the client already has
     ├── DeadlineExceeded         give it more time, or ask for less
-    └── ServerFault              report it, with the incident id: nothing you can mend
+    ├── ServerFault              report it, with the incident id: nothing you can mend
+    └── ClientClosed             make a new client: this one was closed, before the call or during it
 
-A wrong Python type or a datetime without a zone raises TypeError or ValueError before anything is sent.
+What cannot be sent raises before anything is: TypeError where the type is wrong, ValueError where the value
+is. A client used where it cannot work raises `WrongEventLoop` or `ForkedProcess`, both RuntimeErrors.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import grpc
@@ -136,6 +138,26 @@ class ServerFault(StaunchError):
         return self.details.metadata.get("incident_id", "")
 
 
+class ClientClosed(StaunchError, ValueError):
+    """The client was closed, before the call or while it was under way; a ValueError, as of a closed file."""
+
+    def __init__(
+        self,
+        code: StatusCode = StatusCode.CANCELLED,
+        message: str = "this client is closed; make a new one",
+        details: ErrorDetails | None = None,
+    ) -> None:
+        super().__init__(code, message, details)
+
+
+class WrongEventLoop(RuntimeError):
+    """An AsyncClient was used in another event loop than the one it was first used in, or in none."""
+
+
+class ForkedProcess(RuntimeError):
+    """A client was used in a process forked from one where gRPC had been started, which cannot work."""
+
+
 _CLASSES: Mapping[StatusCode, type[StaunchError]] = {
     StatusCode.INVALID_ARGUMENT: InvalidRequest,
     StatusCode.OUT_OF_RANGE: InvalidRequest,
@@ -174,11 +196,14 @@ def from_rpc_error(error: grpc.RpcError) -> StaunchError:
     return made
 
 
+def request_id_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> str:
+    """Reads the id under which the server knows a call from its trailing metadata; empty if it sent none."""
+    return next((v for k, v in metadata or () if k == _REQUEST_ID_KEY and isinstance(v, str)), "")
+
+
 def _read_details(metadata: Sequence[tuple[str, str | bytes]]) -> ErrorDetails:
     """Reads google.rpc details from trailing metadata; damaged ones are left out."""
-    values = dict(metadata)
-    raw, request_id = values.get(_DETAILS_KEY), values.get(_REQUEST_ID_KEY)
-    known = request_id if isinstance(request_id, str) else ""
+    raw, known = dict(metadata).get(_DETAILS_KEY), request_id_of(metadata)
     try:
         return _unpack(status_pb2.Status.FromString(raw if isinstance(raw, bytes) else b""), known)
     except DecodeError:

@@ -1,6 +1,6 @@
 """What calls return: frozen values in plain Python types; times are aware datetimes in UTC."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -108,6 +108,7 @@ class Prediction:
         as_of: The moment the features were read as of; None if the caller gave the features, or the
             view knows no time.
         features: The values used by name, None where missing; None unless asked for.
+        request_id: The id under which the server knows the call; no part of what is compared.
     """
 
     probability: float
@@ -115,6 +116,7 @@ class Prediction:
     model: ModelReference
     as_of: datetime | None
     features: dict[str, float | None] | None
+    request_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,11 @@ class Explanation:
     remainder_count: int
     additivity_error: float
 
+    @property
+    def request_id(self) -> str:
+        """The id under which the server knows the call."""
+        return self.prediction.request_id
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -172,6 +179,8 @@ class Score:
         model: The version that computed it, the same for the whole batch.
         as_of: The moment the features were read as of, the same for the whole batch; None if the view
             knows no time.
+        request_id: The id under which the server knows the batch, the same for all of it; no part of what is
+            compared.
     """
 
     customer: int | str
@@ -179,6 +188,7 @@ class Score:
     risk_band: RiskBand
     model: ModelReference
     as_of: datetime | None
+    request_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +200,14 @@ class RowError:
         code: The status that `predict` would fail with for this customer.
         reason: The reason that `predict` would give, for example "CUSTOMER_NOT_FOUND".
         message: What to do; empty where the reason says all.
+        request_id: As for `Score`.
     """
 
     customer: int | str
     code: StatusCode
     reason: str
     message: str
+    request_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +296,9 @@ class AliasMove:
     Attributes:
         model: The version the alias points at now.
         previous_version: The version it pointed at before; None if it is new.
+        request_id: The id under which the server knows the call; no part of what is compared.
     """
 
     model: Model
     previous_version: int | None
+    request_id: str = field(default="", compare=False)

@@ -1,41 +1,149 @@
 """What both clients hold: how long to wait, how stubbornly, what to send along."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import inspect
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
+from typing import Literal
 
+import grpc
+
+from staunch import _arguments as arguments
+from staunch._arguments import Metadata, ModelName
 from staunch._batch import Batch
-from staunch._budget import Budget
 from staunch._retry import RetryPolicy, Tries
 
-Metadata = Mapping[str, str]
+Token = str | Callable[[], str]
+"""What opens the door: the token, or what gives one that is valid now."""
+
+AsyncToken = str | Callable[[], str | Awaitable[str]]
+"""The same for `AsyncClient`: what gives one may be a coroutine function."""
+
+Compression = Literal["gzip"] | grpc.Compression
+"""How requests travel."""
+
+Sent = tuple[tuple[str, str | bytes], ...]
+"""The metadata of one call, as gRPC takes it."""
+
+_AUTHORIZATION = "authorization"
+_REQUEST_ID = "x-request-id"
 
 
-@dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """The constructor arguments of a client, checked, and what follows from them."""
+    """The constructor arguments of a client, checked, and what follows from them.
 
-    timeout_s: float
-    metadata: Metadata = field(repr=False)  # may hold a token
-    retry: RetryPolicy
-    budget: Budget = field(init=False)
+    Args:
+        timeout_s: As for `Client`.
+        metadata: As for `Client`.
+        retry: As for `Client`.
+        token: As for `Client`.
+        compression: As for `Client`.
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "budget", self.retry.budget())
-        if self.timeout_s <= 0:
-            raise ValueError(f"expected a timeout_s above 0, got {self.timeout_s}")
+    Attributes:
+        timeout_s: The seconds each call may take unless it says otherwise.
+        compression: How requests travel, as gRPC has it.
+    """
+
+    def __init__(
+        self,
+        timeout_s: float,
+        metadata: Metadata | None,
+        retry: RetryPolicy | None,
+        token: AsyncToken | None = None,
+        compression: Compression | None = None,
+    ) -> None:
+        if not isinstance(retry, RetryPolicy | None):
+            raise TypeError(f"expected retry as a RetryPolicy, got {type(retry).__name__}")
+        self.timeout_s = arguments.seconds("timeout_s", timeout_s)
+        self.compression = _compression(compression)
+        self._retry = retry or RetryPolicy()
+        self._budget = self._retry.budget()
+        self._metadata = arguments.metadata({} if metadata is None else metadata)
+        self._token = token
+        if token is not None:
+            self._check_token(token)
+
+    def _check_token(self, token: AsyncToken) -> None:
+        if _AUTHORIZATION in self._metadata:
+            raise ValueError("expected a token or the metadata 'authorization', got both; leave one out")
+        if not callable(token):
+            _bearer(token)
 
     def tries(self, timeout_s: float | None, *, retry: bool) -> Tries:
         """Starts the clock of one call."""
-        policy = self.retry if retry else replace(self.retry, attempts=1)
-        return Tries(policy, self.timeout_s if timeout_s is None else timeout_s, self.budget)
+        policy = self._retry if retry else replace(self._retry, attempts=1)
+        return Tries(policy, self.timeout_s if timeout_s is None else timeout_s, self._budget)
 
-    def batch(self, *, model: str, as_of: datetime | None, chunk_size: int, chunks_held: int) -> Batch:
-        """Starts the state of one batch."""
+    def batch(
+        self, *, model: ModelName, as_of: datetime | None, chunk_size: int, chunks_held: int, sent: Sent
+    ) -> Batch:
+        """Starts the state of one batch; `sent` has its request id."""
         return Batch(
-            model=model, as_of=as_of, chunk_size=chunk_size, chunks_held=chunks_held, policy=self.retry
+            model=model,
+            as_of=as_of,
+            chunk_size=chunk_size,
+            chunks_held=chunks_held,
+            policy=self._retry,
+            request_id=str(dict(sent)[_REQUEST_ID]),
         )
 
-    def merged(self, metadata: Metadata | None) -> tuple[tuple[str, str], ...]:
-        """Gives the metadata of one call: the client's, overridden by the call's own."""
-        return tuple({**self.metadata, **(metadata or {})}.items())
+    def merged(self, metadata: Metadata | None) -> Sent:
+        """Gives the metadata of one call: the client's, overridden by the call's own.
+
+        Raises:
+            TypeError: As for `arguments.metadata`.
+            ValueError: As for `arguments.metadata`.
+        """
+        if metadata is None:
+            return tuple(self._metadata.items())
+        return tuple({**self._metadata, **arguments.metadata(metadata)}.items())
+
+    def merged_of_batch(self, metadata: Metadata | None) -> Sent:
+        """Gives the metadata of a batch: as `merged`, and one request id for all its streams."""
+        return tuple({_REQUEST_ID: secrets.token_hex(8), **dict(self.merged(metadata))}.items())
+
+    def authorized(self, sent: Sent) -> Sent:
+        """Adds a token that is valid now, for one try; the call's own authorization wins.
+
+        Raises:
+            TypeError: What gives tokens gave no str.
+            ValueError: The token cannot be sent.
+        """
+        if self._token is None or _AUTHORIZATION in dict(sent):
+            return sent
+        token = self._token() if callable(self._token) else self._token
+        if inspect.iscoroutine(token):
+            token.close()  # else Python says that it was never awaited
+        return (*sent, (_AUTHORIZATION, _bearer(token)))
+
+    async def authorized_async(self, sent: Sent) -> Sent:
+        """Adds a token as `authorized` does, awaited if it is to be."""
+        if self._token is None or _AUTHORIZATION in dict(sent):
+            return sent
+        token = self._token() if callable(self._token) else self._token
+        return (*sent, (_AUTHORIZATION, _bearer(await token if inspect.isawaitable(token) else token)))
+
+
+def _bearer(token: object) -> str:
+    """Returns what stands in the metadata; no message shows the token."""
+    if not isinstance(token, str):
+        also = "; AsyncClient awaits such" if inspect.iscoroutine(token) else ""
+        raise TypeError(
+            f"expected token as a str, or a function that gives one, got {type(token).__name__}{also}"
+        )
+    if not token:
+        raise ValueError("expected a token, got an empty str")
+    return str(arguments.metadata({_AUTHORIZATION: f"Bearer {token}"})[_AUTHORIZATION])
+
+
+def _compression(given: object) -> grpc.Compression | None:
+    if given == "gzip":
+        return grpc.Compression.Gzip
+    if isinstance(given, grpc.Compression | None):
+        return given
+    if isinstance(given, str):
+        raise ValueError(  # noqa: TRY004 - a str is of the right type
+            f'expected compression as "gzip" or None, got {given!r}'
+        )
+    raise TypeError(f'expected compression as "gzip" or None, got {type(given).__name__}')

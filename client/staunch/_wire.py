@@ -1,21 +1,22 @@
 """Between plain Python values and the messages of `staunch.v1`, both ways; no I/O."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Any, SupportsFloat, TypeVar
+from typing import Any, SupportsFloat, SupportsIndex, TypeVar
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 
+from staunch import _arguments as arguments
 from staunch import _results as results
 from staunch._errors import ServerFault
 from staunch.v1 import model_service_pb2 as models_pb
 from staunch.v1 import prediction_service_pb2 as predictions_pb
 
 E = TypeVar("E", bound=StrEnum)
-CustomerId = int | str | UUID
+CustomerId = int | SupportsIndex | str | UUID
 Features = Mapping[str, SupportsFloat | None]
 
 _INT64 = range(-(2**63), 2**63)
@@ -23,38 +24,53 @@ _KEY_BYTES = 64
 
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
-    """Converts an aware datetime.
+    """Converts an aware datetime, of the standard library or of pandas.
 
     Raises:
-        ValueError: The datetime has no zone.
+        TypeError: It is no datetime.
+        ValueError: It names no moment: a date, or a datetime without a zone; or one that no Timestamp holds.
     """
     if moment is None:
         return None
-    if moment.tzinfo is None:
+    if not isinstance(moment, date):
+        raise TypeError(f"expected as_of as a datetime with a zone, got {type(moment).__name__}")
+    if not isinstance(moment, datetime):
+        raise ValueError(  # noqa: TRY004 - a day is a moment that lacks its hour, as a naive one lacks its zone
+            f"expected as_of as a moment, got the date {moment}; say which hour of it where, "
+            f"for example {_noon(moment)}"
+        )
+    if moment.tzinfo is None or moment.utcoffset() is None:
         raise ValueError(
             f"expected a datetime with a zone, got {moment!r}; add tzinfo, for example datetime.UTC"
         )
     made = Timestamp()
-    made.FromDatetime(moment)
+    try:
+        made.FromDatetime(moment)
+    except (OverflowError, ValueError):
+        raise ValueError(f"expected as_of within the years 1 to 9999 of UTC, got {moment!r}") from None
     return made
+
+
+def _noon(day: date) -> str:
+    return f"datetime({day.year}, {day.month}, {day.day}, 12, tzinfo=UTC)"
 
 
 def subject(customer: CustomerId | None, features: Features | None) -> dict[str, Any]:
     """Gives the request's subject field; none if neither is given, which the server refuses.
 
     Raises:
-        TypeError: Both are given, or the id is neither int, str nor UUID.
-        ValueError: The id does not fit in 64 bits.
+        TypeError: Both are given, or the id is neither a whole number, str nor UUID.
+        ValueError: The id does not fit in 64 bits, or cannot be sent.
     """
     if features is not None:
         if customer is not None:
             raise TypeError("expected a customer or features, got both; leave one out")
-        return {"features": predictions_pb.FeatureValues(values=feature_values(features))}
+        return {"features": predictions_pb.FeatureValues(values=feature_values("features", features))}
     if customer is None:
         return {}
     customer = plain_id(customer)
     if isinstance(customer, str):
-        return {"customer_key": customer}
+        return {"customer_key": arguments.text("customer", customer)}
     if customer not in _INT64:
         raise ValueError(f"expected a customer id of at most 64 bits, got {customer}")
     return {"customer_id": customer}
@@ -64,15 +80,19 @@ def plain_id(customer: object) -> int | str:
     """Gives the id as an int or a str.
 
     Raises:
-        TypeError: It is neither int, str nor UUID.
+        TypeError: It is neither a whole number, str nor UUID.
     """
     if isinstance(customer, UUID):
         return str(customer)
-    if isinstance(customer, str) or (isinstance(customer, int) and not isinstance(customer, bool)):
+    if type(customer) is int or isinstance(customer, str):
         return customer
-    index = getattr(customer, "__index__", None)  # numpy's integers
-    if index is not None and not isinstance(customer, bool):
-        return int(index())
+    # An int, numpy's too; its arrays of one have an index as well, and no business here.
+    if (
+        isinstance(customer, SupportsIndex)
+        and not isinstance(customer, bool)
+        and not hasattr(customer, "__len__")
+    ):
+        return int(customer.__index__())  # of an IntEnum the number, which a range finds at once
     raise TypeError(f"expected a customer as int, str or uuid.UUID, got {type(customer).__name__}")
 
 
@@ -90,24 +110,21 @@ def wire_key(key: str) -> str:
     return key if len(encoded) <= _KEY_BYTES else ""
 
 
-def feature_values(values: Features) -> dict[str, predictions_pb.FeatureValue]:
-    """Converts features by name; None is a missing value.
+def feature_values(name: str, values: Features | None) -> dict[str, predictions_pb.FeatureValue]:
+    """Converts features by name, none if there are none; None is a missing value.
 
     Raises:
-        TypeError: A value is neither a number nor None.
+        TypeError: They are no mapping from str, or a value is neither a number nor None.
+        ValueError: A name cannot be sent, or a value is beyond every float.
     """
-    return {name: _feature_value(name, value) for name, value in values.items()}
+    if values is None:
+        return {}
+    given = arguments.features(name, values)
+    return {feature: _feature_value(value) for feature, value in given.items()}
 
 
-def _feature_value(name: str, value: SupportsFloat | None) -> predictions_pb.FeatureValue:
-    if value is None:
-        return predictions_pb.FeatureValue()
-    if isinstance(value, str) or not isinstance(value, SupportsFloat):
-        raise TypeError(
-            f"expected a number or None for feature {name!r}, got {type(value).__name__}; "
-            "encode a category as the feature view does"
-        )
-    return predictions_pb.FeatureValue(number=float(value))
+def _feature_value(value: float | None) -> predictions_pb.FeatureValue:
+    return predictions_pb.FeatureValue() if value is None else predictions_pb.FeatureValue(number=value)
 
 
 def _plain_value(value: predictions_pb.FeatureValue) -> float | None:
@@ -153,8 +170,8 @@ def model_reference(message: predictions_pb.ModelReference) -> results.ModelRefe
     return results.ModelReference(message.name, message.version, message.digest)
 
 
-def prediction(message: predictions_pb.PredictResponse) -> results.Prediction:
-    """Reads one score.
+def prediction(message: predictions_pb.PredictResponse, request_id: str = "") -> results.Prediction:
+    """Reads one score; the id is the one under which the server knows the call.
 
     Raises:
         ServerFault: The answer holds no probability, because the server is newer than this client.
@@ -169,10 +186,11 @@ def prediction(message: predictions_pb.PredictResponse) -> results.Prediction:
         model=model_reference(message.model),
         as_of=moment(message, "as_of_time"),
         features=_plain_values(message.features) if message.features else None,
+        request_id=request_id,
     )
 
 
-def explanation(message: predictions_pb.ExplainResponse) -> results.Explanation:
+def explanation(message: predictions_pb.ExplainResponse, request_id: str = "") -> results.Explanation:
     """Reads one score with its reasons.
 
     Raises:
@@ -180,7 +198,7 @@ def explanation(message: predictions_pb.ExplainResponse) -> results.Explanation:
     """
     why = message.explanation
     return results.Explanation(
-        prediction=prediction(message.prediction),
+        prediction=prediction(message.prediction, request_id),
         output_space=_output_space(why.output_space),
         method=_enum(
             results.ExplanationMethod, predictions_pb.ExplanationMethod, "EXPLANATION_METHOD_", why.method

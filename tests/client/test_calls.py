@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from staunch import ModelState, OutputSpace, RiskBand
+from staunch import ModelState, OutputSpace, RetryPolicy, RiskBand
+from staunch_server.errors import Reason, Refusal
 
 
 async def test_a_prediction_names_the_version_and_the_moment_that_made_it(either, service):
@@ -114,3 +115,32 @@ async def test_metadata_of_client_and_call_travel_and_the_call_wins(either_with,
     assert service.metadata[0]["authorization"] == "Bearer a"
     assert service.metadata[0]["x-request-id"] == "new"
     assert service.metadata[0]["user-agent"].startswith("staunch-client/")
+
+
+@pytest.mark.parametrize("method", ["predict", "explain"])
+async def test_a_result_names_the_call_as_the_server_knows_it(either, method):
+    given = await either.call(method, 42, metadata={"x-request-id": "mine-1"})
+    made = await either.call(method, 42)
+    assert given.request_id == "mine-1"
+    assert made.request_id
+    assert given == made
+
+
+async def test_a_moved_alias_names_the_call_too(either):
+    moved = await either.call("set_alias", "churn", "champion", 3, metadata={"x-request-id": "mine-2"})
+    assert moved.request_id == "mine-2"
+
+
+async def test_a_batch_has_one_request_id_on_all_its_streams(either_with, service):
+    def end_once(stream, index, _request):
+        if (stream, index) == (0, 1):
+            raise Refusal(Reason.DRAINING, "as told")
+
+    service.on_chunk = end_once
+    client = either_with(retry=RetryPolicy(first_wait_s=0.01))
+    rows = await client.rows(range(1, 31), chunk_size=10)
+    assert len({row.request_id for row in rows}) == 1
+    assert rows[0].request_id
+    assert service.stream_ids == [rows[0].request_id] * 2
+    rows = await client.rows([1, 7], metadata={"x-request-id": "mine-3"})
+    assert [row.request_id for row in rows] == ["mine-3", "mine-3"]

@@ -35,6 +35,11 @@ def test_every_public_class_of_the_package_is_announced():
     assert {name for name in found if not name.startswith("_")} - {"Tries"} == set(staunch.__all__)
 
 
+def test_the_version_is_that_of_the_distribution():
+    assert staunch.__version__ == importlib.metadata.version("staunch-client")
+    assert staunch.__version__ == tomllib.loads((CLIENT / "pyproject.toml").read_text())["project"]["version"]
+
+
 def test_a_name_that_is_not_announced_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         staunch.Nothing  # noqa: B018

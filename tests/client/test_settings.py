@@ -1,11 +1,14 @@
 """What both clients hold: how long to wait, how stubbornly, what to send along."""
 
+import asyncio
+
 import grpc
 import pytest
 
-from staunch import Client, RetryPolicy, Unavailable
+from staunch import AsyncClient, Client, DeadlineExceeded, RetryPolicy, Unavailable
 from staunch._errors import ErrorDetails
 from staunch._settings import ClientSettings
+from staunch_server.errors import Reason, Refusal
 
 UNAVAILABLE = Unavailable(grpc.StatusCode.UNAVAILABLE, "as told", ErrorDetails())
 
@@ -40,6 +43,89 @@ def test_a_call_that_must_not_be_sent_twice_has_one_try():
     settings().tries(None, retry=True).failed(UNAVAILABLE)
     with pytest.raises(Unavailable):
         settings().tries(None, retry=False).failed(UNAVAILABLE)
+
+
+async def test_a_token_travels_and_the_calls_own_authorization_wins(either_with, service):
+    client = either_with(token="abc")
+    await client.call("predict", 42)
+    await client.call("predict", 42, metadata={"Authorization": "Bearer mine"})
+    await client.rows([1])
+    assert [seen["authorization"] for seen in service.metadata] == ["Bearer abc", "Bearer mine"]
+
+
+async def test_a_function_is_asked_for_a_token_before_every_try(either_with, service):
+    tokens = iter(["first", "second"])
+    service.script.append(Refusal(Reason.DATABASE_UNAVAILABLE, "as told"))
+    await either_with(token=lambda: next(tokens)).call("predict", 42)
+    assert [seen["authorization"] for seen in service.metadata] == ["Bearer first", "Bearer second"]
+
+
+async def test_a_coroutine_function_gives_tokens_to_the_async_client_alone(server, service):
+    async def token():
+        await asyncio.sleep(0)
+        return "later"
+
+    async with AsyncClient(server.target, token=token) as client:
+        await client.predict(42)
+        assert len([row async for row in client.batch_predict([1, 2])]) == 2
+    assert service.metadata[0]["authorization"] == "Bearer later"
+    with (
+        Client(server.target, token=token) as client,
+        pytest.raises(TypeError, match="AsyncClient awaits such"),
+    ):
+        client.predict(42)
+
+
+async def test_an_error_of_the_function_reaches_the_caller_untouched(either_with, service):
+    def token():
+        raise KeyError("no token in the vault")
+
+    with pytest.raises(KeyError, match="vault"):
+        await either_with(token=token).call("predict", 42)
+    assert service.seen == []
+
+
+def test_a_token_beside_an_authorization_is_refused():
+    with pytest.raises(ValueError, match="got both"):
+        Client("127.0.0.1:1", token="a", metadata={"Authorization": "Bearer b"})
+
+
+def test_a_token_does_not_show():
+    with Client("127.0.0.1:1", token="secret") as client:
+        assert "secret" not in repr(vars(client)) + repr(client)
+
+
+@pytest.mark.parametrize("compression", ["gzip", grpc.Compression.Gzip, grpc.Compression.NoCompression, None])
+async def test_compressed_requests_are_understood(either_with, service, compression):
+    client = either_with(compression=compression)
+    await client.call("predict", features={f"feature_{i}": i for i in range(2000)})
+    assert len(service.seen[0].features.values) == 2000
+    assert len(await client.rows(range(1, 5001))) == 5000
+
+
+async def test_compression_makes_requests_small(connect):
+    sizes = [await bytes_sent(connect, compression) for compression in (None, "gzip")]
+    assert sizes[1] < sizes[0] / 3
+
+
+async def bytes_sent(connect, compression):
+    """Counts what a client sends to a server that answers nothing."""
+    count = 0
+
+    async def read(reader, writer):
+        nonlocal count
+        writer.write(bytes.fromhex("000000040000000000") + bytes.fromhex("000000040100000000"))
+        while data := await reader.read(65536):
+            count += len(data)
+        writer.close()
+
+    async with await asyncio.start_server(read, "127.0.0.1", 0) as listening:
+        target = f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        client = connect(target, compression=compression, retry=RetryPolicy(attempts=1))
+        with pytest.raises(DeadlineExceeded):
+            await client.call("predict", features={f"feature_{i}": i for i in range(1000)}, timeout_s=0.7)
+        await client.close()
+    return count
 
 
 def test_metadata_of_the_call_wins_over_the_clients():

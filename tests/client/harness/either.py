@@ -26,7 +26,7 @@ class EitherClient:
         """Runs a batch to its end; a Client reads an async source from its own thread."""
         if isinstance(self.client, AsyncClient):
             return [row async for row in self.client.batch_predict(customers, **named)]
-        source = customers if isinstance(customers, Iterable) else pulled(customers)
+        source = pulled(customers) if isinstance(customers, AsyncIterable) else customers
         client = self.client
         return await asyncio.to_thread(lambda: list(client.batch_predict(source, **named)))
 

@@ -41,6 +41,7 @@ class Scripted:
         self.seen: list[Any] = []
         self.metadata: list[dict[str, str | bytes]] = []
         self.streams: list[list[pb.BatchPredictRequest]] = []
+        self.stream_ids: list[str] = []
         self.on_chunk: OnChunk = lambda *_: None
         self.version = 3
         self.view_digest = ""
@@ -87,6 +88,7 @@ class Scripted:
         """Answers BatchPredict, chunk by chunk."""
         stream = len(self.streams)
         self.streams.append([])
+        self.stream_ids.append(call.request_id)
         as_of = answers.NOW
         async for request in requests:
             assert not isinstance(request, Refusal)
@@ -132,6 +134,11 @@ class ScriptedServer:
         services = _services(self.guard, self.service)
         self._transport = AioTransport(services, host="127.0.0.1", port=self.port)
         self.port = await self._transport.start()
+        await self.set_serving(True)
+
+    async def set_serving(self, serving: bool) -> None:
+        """Sets what the health service says of the whole server."""
+        await self._transport.set_serving("", serving)
 
     async def stop(self) -> None:
         """Drains as the real server does; what does not end by itself is cut off."""
