@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.harness.processes import frozen
@@ -21,6 +21,7 @@ from staunch_features.postgres.migrations import migrate
 from staunch_local.postgres import binaries as postgres_binaries
 from staunch_local.postgres.binaries import find_binaries
 from staunch_local.postgres.cluster import OWNER, READER, SUPERUSER
+from staunch_local.postgres.privileges import unprivileged
 from staunch_local.postgres.server import PATH_LIMIT_BYTES, EmbeddedPostgres, open_log
 from staunch_sql import Migration
 
@@ -160,11 +161,13 @@ def test_a_server_killed_by_force_recovers(embedded, used):
 
 def test_an_orphan_in_the_folder_is_ended_first(embedded, used, monkeypatch):
     # Without setpriv's death signal, as on macOS, a server outlives its parent until the next start.
-    words = [shutil.which("setpriv"), "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]
+    def outliving(*whom: Any) -> list[str]:
+        words = unprivileged(*whom)
+        death = words.index("--pdeathsig") if words else 0
+        return [*words[:death], *words[death + 2 :]] if os.geteuid() == 0 else []
+
     orphan = embedded(used)
-    monkeypatch.setattr(
-        "staunch_local.postgres.server.unprivileged", lambda *_: words if os.geteuid() == 0 else []
-    )
+    monkeypatch.setattr("staunch_local.postgres.server.unprivileged", outliving)
     used.chmod(0o755)
     orphan.start()
     pid = orphan.pid
