@@ -282,5 +282,5 @@ async def _label(source: FeatureSource, label: LabelText, sampled: _Sampled, lim
 
 
 async def _vacuum(connection: Connection, scan: Scan, timeout_s: float) -> list[str]:
-    table = await find_table(connection, scan.table, timeout_s=timeout_s)
+    table = await find_table(connection, scan.sql, timeout_s=timeout_s)
     return [] if table is None else list(vacuum_advice(scan, table.rows))

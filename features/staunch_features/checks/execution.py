@@ -11,6 +11,7 @@ from staunch_features.postgres.connection import Connection
 from staunch_features.views.file import FeatureView
 from staunch_features.views.signature import SQL_TYPES
 from staunch_features.views.sql_errors import view_errors
+from staunch_features.views.sql_text import quoted
 from staunch_features.views.types import ViewSignature
 
 _STATEMENT = "staunch_plan"
@@ -26,6 +27,7 @@ class Scan:
         index: The index used; None for a scan of the whole table.
         rows: How many rows came out of it.
         heap_fetches: How many of them had to be looked up in the table although the index had them.
+        sql: The table as it stands in SQL.
     """
 
     table: str
@@ -33,6 +35,7 @@ class Scan:
     index: str | None
     rows: int
     heap_fetches: int
+    sql: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ def _scans(node: dict[str, Any]) -> Iterator[Scan]:
             index=node.get("Index Name"),
             rows=round(node["Actual Rows"] * node["Actual Loops"]),
             heap_fetches=node.get("Heap Fetches", 0),
+            sql=f"{quoted(node['Schema'])}.{quoted(node['Relation Name'])}",
         )
     for child in node.get("Plans", ()):
         yield from _scans(child)

@@ -11,6 +11,8 @@ from tests.features.churn.histories import MOMENTS, crowd, write
 
 from staunch_features.checks.check import check_view
 from staunch_features.errors import ViewError
+from staunch_features.views.sql_text import quoted
+from staunch_local.postgres.cluster import READER
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -298,3 +300,21 @@ async def test_the_churn_view_passes_its_own_check(churn):
         f"staunch.{table}" for table in churn.source.view.time_columns
     }
     assert set(found.not_probed) == {"staunch.plans", "staunch.province_rules", "staunch.cancellation_rules"}
+
+
+@pytest.mark.parametrize("name", ["a.b", "with blank", "Upper", "select", 'qu"ote'])
+async def test_a_table_of_any_name_is_checked(clients, name):
+    table = f"public.{quoted(name)}"
+    await clients.owner.execute(f"CREATE TABLE {table} AS SELECT id, a, b FROM clients_bigint")
+    await clients.owner.execute(f"GRANT SELECT ON {table} TO {READER}")
+    view = clients.view(
+        f"SELECT u.id, c.a, c.b FROM unnest($1::bigint[]) AS u (id) JOIN {table} AS c ON c.id = u.id",
+        population="SELECT 1",
+    )
+    view = dataclasses.replace(view, population=f"SELECT id FROM {table}")
+    try:
+        found = await check_view(clients.database, view)
+    finally:
+        await clients.owner.execute(f"DROP TABLE {table}")
+    assert (found.errors, found.found) == ((), 3)
+    assert {scan.sql for scan in found.plan.scans} == {f'"public".{quoted(name)}'}
