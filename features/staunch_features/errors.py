@@ -5,6 +5,7 @@ FeatureError
 ├── DatabaseTooOld          give it a newer PostgreSQL
 ├── MigrationError          mend the schema or the migrations
 ├── EmbeddedPostgresError   mend the machine: port, folder, binaries
+├── DraftError              name another table, or say what cannot be guessed
 └── ViewError               mend the SQL of the view
     ├── RowsNotUnique       the same, but for one id: others may be well
     └── RowNotAsked         the same, for a key that the view takes for another
@@ -33,6 +34,10 @@ class MigrationError(FeatureError):
 
 class EmbeddedPostgresError(FeatureError):
     """The PostgreSQL that we bring along cannot be found, initialised or started."""
+
+
+class DraftError(FeatureError):
+    """No view can be drafted from a table: it is not there, or what the view needs cannot be guessed."""
 
 
 class ViewError(FeatureError):

@@ -38,6 +38,7 @@ _FEW: Mapping[str, set[str]] = {
     },
     "staunch_features.views": {"staunch_features.postgres"},
     "staunch_features.checks": {"staunch_features.views"},
+    "staunch_features.drafts": {"staunch_features.checks"},
     "staunch_local.postgres": {"staunch_features.errors", "staunch_sql"},
     "staunch_local.simulation.background": {"staunch_features.postgres"},
     "staunch_local.simulation.rows": {"staunch_local.simulation.background"},

@@ -24,6 +24,37 @@ TESTED_ELSEWHERE: Mapping[str, Held] = {
         "each finding by the view that earns it",
         through="staunch_features.checks.check",
     ),
+    "staunch_features.drafts.catalogue": Held(
+        "features/drafts/test_draft.py",
+        "tables of odd names, in any schema, closed ones",
+        through="staunch_features.drafts.draft",
+    ),
+    "staunch_features.drafts.categories": Held(
+        "features/drafts/test_draft.py", "texts, enums, yes and no", through="staunch_features.drafts.draft"
+    ),
+    "staunch_features.drafts.columns": Held(
+        "features/drafts/test_draft.py", "a column of each type", through="staunch_features.drafts.draft"
+    ),
+    "staunch_features.drafts.contents": Held(
+        "features/drafts/test_draft.py",
+        "rare values, infinities, no rows",
+        through="staunch_features.drafts.draft",
+    ),
+    "staunch_features.drafts.feature": Held(
+        "features/drafts/test_draft.py",
+        "records: names, units, what null means",
+        through="staunch_features.drafts.draft",
+    ),
+    "staunch_features.drafts.json_paths": Held(
+        "features/drafts/test_draft.py",
+        "paths, kinds of values, odd names",
+        through="staunch_features.drafts.draft",
+    ),
+    "staunch_features.drafts.texts": Held(
+        "features/drafts/test_draft.py",
+        "both files, parsed, checked and run",
+        through="staunch_features.drafts.draft",
+    ),
     "staunch_features.postgres.advisory_locks": Held(
         "features/postgres/test_migrations.py",
         "two who migrate at once",

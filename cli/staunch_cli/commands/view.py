@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from staunch_cli.commands import view_new
 from staunch_cli.shared.arguments import Handler, file_ending, moment, seconds
 from staunch_cli.shared.caches import caches_in
 from staunch_cli.shared.database import database, refuse_absent_database
@@ -58,8 +59,9 @@ class PlotArguments(ViewArguments):
 
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     """Registers `staunch view` and its actions."""
-    parser = subparsers.add_parser("view", description="Checks and shows feature views.")
+    parser = subparsers.add_parser("view", description="Drafts, checks and shows feature views.")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
+    view_new.add(actions)
     _add_check(actions)
     _add_show(actions)
     _add_plot(actions)

@@ -42,7 +42,8 @@ MISSING = "missing"
 ENTITY = "customer"
 """What an id names where the header does not say it."""
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+VIEW_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+"""What a view or label may be called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,7 @@ def parse_label(name: str, text: str, file: str) -> LabelText:
 
 
 def _find(name: str, folders: Sequence[Path], kind: str) -> Path:
-    if not _NAME.fullmatch(name):
+    if not VIEW_NAME.fullmatch(name):
         raise ViewError(
             file=f"{kind}/{name}",
             line=None,
