@@ -67,7 +67,8 @@ def connection(
             f"got {type(credentials).__name__}; a token goes into token="
         )
     if channel is None:
-        return Connection(library, target_of(target), credentials, merged_options(options), None)
+        reached = target_of(target)
+        return Connection(library, reached, credentials, merged_options(options, reached), None)
     if not isinstance(channel, library.Channel):
         raise TypeError(f"expected a {library.__name__}.Channel, got a {type(channel).__module__} one")
     if target is not None or credentials is not None or options is not None:
@@ -97,6 +98,7 @@ def _joined(addresses: Sequence[str]) -> str:
     """Makes one target of several addresses; gRPC takes them as numbers only, and of one family."""
     if len(addresses) == 1:
         return addresses[0]
+    addresses = [re.sub("^localhost:", "127.0.0.1:", address) for address in addresses]
     for scheme, form in ("ipv4", _IPV4), ("ipv6", _IPV6):
         if addresses and all(form.fullmatch(address) for address in addresses):
             return f"{scheme}:{','.join(addresses)}"
@@ -119,8 +121,8 @@ def _not_a_target(given: object) -> TypeError:
     return TypeError(f'expected "host:port" or several of them, got {given!r}')
 
 
-def merged_options(options: ChannelOptions | None) -> tuple[tuple[str, Any], ...]:
-    """Gives the options of a channel: ours, overridden by the caller's.
+def merged_options(options: ChannelOptions | None, target: str = "") -> tuple[tuple[str, Any], ...]:
+    """Gives the options of a channel to a target: ours, overridden by the caller's.
 
     Raises:
         TypeError: They are no pairs of a name and a value that gRPC takes.
@@ -131,7 +133,15 @@ def merged_options(options: ChannelOptions | None) -> tuple[tuple[str, Any], ...
         raise _not_options(options) from None
     if not all(isinstance(name, str) and _is_value(value) for name, value in given.items()):
         raise _not_options(options)
-    return tuple({**usual_options(), **given}.items())
+    return tuple({**usual_options(), **_authority(target), **given}.items())
+
+
+def _authority(target: str) -> dict[str, str]:
+    """Names one of several addresses as the authority: else gRPC sends the list, which no RFC allows."""
+    scheme, _, addresses = target.partition(":")
+    if scheme not in ("ipv4", "ipv6") or "," not in addresses:
+        return {}
+    return {"grpc.default_authority": re.sub("%[^]]*", "", addresses.split(",")[0])}
 
 
 def _is_value(value: object) -> bool:

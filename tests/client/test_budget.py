@@ -70,9 +70,11 @@ def test_nor_is_a_server_that_answers_some(callers: int, share: float, seed: int
     assert crowd.failed + len(crowd.latencies_s) == callers * 20
 
 
-@given(starts=st.lists(MOMENTS, min_size=1, max_size=20), push_back_s=st.floats(0.05, 4))
-def test_nobody_comes_back_sooner_than_asked(starts: list[float], push_back_s: float) -> None:
-    crowd = Crowd(lambda _now: answered_unavailable(push_back_s)).run(starts)
+@given(
+    starts=st.lists(MOMENTS, min_size=1, max_size=20), push_back_s=st.floats(0.05, 4), away_s=st.floats(0, 6)
+)
+def test_nobody_comes_back_sooner_than_asked(starts: list[float], push_back_s: float, away_s: float) -> None:
+    crowd = Crowd(lambda now: answered_unavailable(push_back_s) if now < away_s else None).run(starts, 2)
     for moments in crowd.requests:
         for first, second in pairwise(moments):
             assert second - first >= push_back_s

@@ -12,6 +12,8 @@ from tests.client.harness.toy import ToyServer
 
 from staunch import AsyncClient, Client
 from staunch._connection import ChannelOptions, connection, merged_options, target_of
+from staunch_server.transport.aio import AioTransport
+from staunch_server.transport.native import NativeTransport
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,7 @@ from staunch._connection import ChannelOptions, connection, merged_options, targ
         (" 10.0.0.1:1 , 10.0.0.2:2 ", "ipv4:10.0.0.1:1,10.0.0.2:2"),
         (("10.0.0.1:1", "10.0.0.2:2"), "ipv4:10.0.0.1:1,10.0.0.2:2"),
         (["[::1]:1", "[fe80::1%eth0]:2"], "ipv6:[::1]:1,[fe80::1%eth0]:2"),
+        ("localhost:1,10.0.0.2:2", "ipv4:127.0.0.1:1,10.0.0.2:2"),
         ("ipv4:10.0.0.1:1,10.0.0.2:2", "ipv4:10.0.0.1:1,10.0.0.2:2"),
         ("dns:///scores.example:50051", "dns:///scores.example:50051"),
         ("unix:/run/staunch,1.sock", "unix:/run/staunch,1.sock"),
@@ -69,6 +72,23 @@ async def test_a_client_without_a_target_calls_the_server_of_the_environment(
     assert (await connect().call("predict", 42)).probability == 0.25
 
 
+@pytest.mark.parametrize("form", ["{0},{1}", "ipv4:{0},{1}"])
+@pytest.mark.parametrize("transport", [AioTransport, NativeTransport])
+async def test_either_transport_takes_calls_of_several_addresses(
+    connect: Connect, form: str, transport: type[AioTransport]
+) -> None:
+    """The native one resets streams whose authority is a list."""
+    first, second = ScriptedServer(transport), ScriptedServer(transport)
+    await first.start()
+    await second.start()
+    client = connect(form.format(first.target, second.target))
+    for _ in range(4):
+        assert (await client.call("predict", 42)).probability == 0.25
+    assert len(await client.rows(range(1, 31), chunk_size=10)) == 30
+    await first.stop()
+    await second.stop()
+
+
 async def test_several_addresses_are_called_in_turn_and_one_that_is_gone_is_passed_over(
     connect: Connect, toy_server: ToyServer
 ) -> None:
@@ -82,6 +102,23 @@ async def test_several_addresses_are_called_in_turn_and_one_that_is_gone_is_pass
     other.stop()
     for _ in range(20):
         assert (await client.call("predict", 42)).probability == 0.25
+
+
+@pytest.mark.parametrize(
+    ("target", "authority"),
+    [
+        ("scores.example:50051", None),
+        ("dns:///scores.example:50051", None),
+        ("ipv4:10.0.0.1:1", None),
+        ("ipv4:10.0.0.1:1,10.0.0.2:2", "10.0.0.1:1"),
+        ("ipv6:[fe80::1%eth0]:1,[fe80::2%eth0]:1", "[fe80::1]:1"),
+    ],
+)
+def test_the_authority_of_several_addresses_is_one_of_them(target: str, authority: str | None) -> None:
+    assert dict(merged_options(None, target)).get("grpc.default_authority") == authority
+    assert (
+        dict(merged_options({"grpc.default_authority": "mine"}, target))["grpc.default_authority"] == "mine"
+    )
 
 
 def test_a_silent_connection_is_noticed_by_pings_without_a_call_too() -> None:

@@ -119,9 +119,10 @@ class Scripted:
 class ScriptedServer:
     """The guard over a scripted service on a port of loopback; may be stopped and started again on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, transport: type[AioTransport] = AioTransport) -> None:
         self.service = Scripted()
         self.port = 0
+        self._kind = transport
 
     @property
     def target(self) -> str:
@@ -132,7 +133,7 @@ class ScriptedServer:
         """Serves, on the port it had before if any."""
         self.guard = Guard(Events(), max_calls=64, max_streams=8, default_deadline_s=5, stream_idle_s=60)
         services = _services(self.guard, self.service)
-        self._transport = AioTransport(services, host="127.0.0.1", port=self.port)
+        self._transport = self._kind(services, host="127.0.0.1", port=self.port)
         self.port = await self._transport.start()
         await self.set_serving(True)
 
