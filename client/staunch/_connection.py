@@ -177,7 +177,9 @@ def usual_options() -> dict[str, str | int]:
         # By default the library waits 1 s, then up to 120 s, before it connects again, and fails every
         # call meanwhile: our tries would all meet the same closed door.
         "grpc.initial_reconnect_backoff_ms": 50,
-        "grpc.max_reconnect_backoff_ms": 1_000,
+        "grpc.max_reconnect_backoff_ms": 500,
+        # Else a name whose servers all have new addresses is asked for them after 30 s.
+        "grpc.dns_min_time_between_resolutions_ms": 5_000,
         # What a connection may take to be made; else 20 s, spent on one that is silent from the start.
         "grpc.min_reconnect_backoff_ms": 5_000,
     }

@@ -24,6 +24,7 @@ _NEVER_LEFT = (
     "errors resolving ",
     "DNS resolution failed",
 )
+_LONG_S = 60.0  # a call that may take longer, or for ever, shares out its tries as if it might take this
 _LOOK_S = 0.02  # between two looks whether another call was answered
 
 
@@ -102,7 +103,7 @@ class Tries:
         self._budget = policy.budget(clock) if budget is None else budget
         self._deadline = clock() + timeout_s
         # Each call's own, so that what failed together is not sent again together.
-        self._last_chance = self._deadline - timeout_s * _between(0.25, 0.375)
+        self._last_chance = clock() + min(timeout_s, _LONG_S) * _between(0.625, 0.75)
         self._failures = 0
         self._arrived = False
         self._keeps_token = False

@@ -4,6 +4,7 @@ import random
 import threading
 from contextlib import suppress
 from itertools import pairwise
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -96,6 +97,14 @@ def test_those_who_wait_go_as_soon_as_a_new_call_is_answered() -> None:
 def test_a_call_that_finds_no_token_fails_at_once() -> None:
     crowd = Crowd(lambda now: answered_unavailable() if now < 1.0 else None).run([0.0] * 30)
     assert (crowd.failed, len(crowd.latencies_s), crowd.sent) == (20, 10, 40)
+
+
+def test_a_call_that_may_take_for_ever_is_not_left_waiting_without_a_try() -> None:
+    crowd = Crowd(lambda _now: answered_unavailable(), timeout_s=inf).run([0.0])
+    assert (crowd.failed, crowd.sent) == (1, 11)
+    assert 30 < crowd.clock.now_s < 60
+    crowd = Crowd(lambda now: refused() if now < 3600 else None, timeout_s=inf).run([0.0])
+    assert (crowd.failed, crowd.sent) == (0, 1)
 
 
 @pytest.fixture

@@ -136,8 +136,9 @@ def test_each_client_has_connections_of_its_own() -> None:
 def test_a_connection_is_tried_again_soon_and_never_waits_long() -> None:
     options = dict(merged_options(None))
     assert options["grpc.initial_reconnect_backoff_ms"] == 50
-    assert options["grpc.max_reconnect_backoff_ms"] == 1_000
+    assert options["grpc.max_reconnect_backoff_ms"] == 500
     assert options["grpc.min_reconnect_backoff_ms"] == 5_000
+    assert options["grpc.dns_min_time_between_resolutions_ms"] == 5_000
 
 
 @pytest.mark.parametrize(
