@@ -27,7 +27,7 @@ from staunch._errors import (
     status_code,
 )
 from staunch._results import ModelReference, RowError, Score
-from staunch._retry import RetryPolicy, never_left
+from staunch._retry import TRIED_AGAIN, RetryPolicy, never_left
 from staunch.v1 import prediction_service_pb2 as pb
 
 Row = Score | RowError
@@ -241,7 +241,7 @@ class Batch:
             chunk.rows = [self._row_error(c, failure) for c in chunk.ids]
             return self._progress()
         error = make_error(code, failure.message, self._details(failure))
-        if code is not StatusCode.UNAVAILABLE:
+        if code not in TRIED_AGAIN:
             raise error
         self._to_send.append(chunk)
         return self._pause(error)
@@ -311,7 +311,7 @@ def _is_resumed(error: StaunchError) -> bool:
     when it writes to a stream whose end it has not read yet.
     """
     lost_on_the_way = error.code is StatusCode.INTERNAL and not error.reason
-    return lost_on_the_way or error.code in (StatusCode.UNAVAILABLE, StatusCode.CANCELLED)
+    return lost_on_the_way or error.code in TRIED_AGAIN
 
 
 def _breach(message: str) -> ServerFault:

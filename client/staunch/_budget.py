@@ -18,11 +18,11 @@ class Budget:
 
     Ten tokens are few for eight callers whose server is away for seconds: all of them trying at 50, 150 and
     350 ms would find it away each time and have nothing left. So a call takes its token when it fails, before
-    it waits, and keeps it for a try that is worth it: once another call was answered, or else when a quarter
-    of its time is left. What nobody has taken is for scouts: one call at a time tries early, in the client's
-    growing waits, paid from the bucket and not by the token that it keeps. Therefore
+    it waits, and keeps it for a try that is worth it: once another call was answered, or else when five to
+    six eighths of its time are over. What nobody has taken is for scouts: one call at a time tries early, in
+    the client's growing waits, paid from the bucket and not by the token that it keeps. Therefore
 
-    - a call that waits is sent again for sure, after the server came back if that is before its last quarter;
+    - a call that waits is sent again for sure, and finds a server that came back in the first five eighths;
     - as soon as a scout, or a new call, is answered, all that wait go;
     - a lone caller is its own scout and tries at growing waits;
     - a call that finds the bucket empty fails at once: others already do what can be done.

@@ -13,7 +13,7 @@ from staunch._budget import KNOCK_S, Budget
 from staunch._errors import StaunchError
 
 # CANCELLED is a server that stops, or a proxy: what the caller cancels himself never gets here.
-_TRIED_AGAIN = {StatusCode.UNAVAILABLE, StatusCode.CANCELLED}
+TRIED_AGAIN = {StatusCode.UNAVAILABLE, StatusCode.CANCELLED}
 
 # What gRPC says, with nothing of a server in it, of a call for which it had no connection: such a call
 # has reached nobody, and trying it again costs nobody anything. In words, for lack of anything else; with
@@ -137,7 +137,7 @@ class Tries:
         self._failures += 1
         arrived = not never_left(error)
         self._account(arrived)
-        if error.code not in _TRIED_AGAIN or self._failures == self._policy.attempts:
+        if error.code not in TRIED_AGAIN or self._failures == self._policy.attempts:
             raise error
         self._not_before = self._clock() + self._pause_s(error, arrived)
         if self._not_before >= self._deadline:

@@ -175,8 +175,19 @@ def answer(request: pb.BatchPredictRequest, index: int, event: str) -> pb.BatchP
         made.probabilities.extend(customer / 100 for customer in request.customer_ids)
         made.risk_bands.extend([pb.RISK_BAND_LOW] * len(request.customer_ids))
     else:
-        made.errors.add(code=14 if event == "away" else 13, reason="R")
+        made.errors.add(code={"away": 14, "cancelled": 1}.get(event, 13), reason="R")
     return made
+
+
+@pytest.mark.parametrize("event", ["away", "cancelled"])
+def test_a_chunk_that_nobody_could_answer_at_the_time_is_sent_again(event: str):
+    batch = made(POLICY, [0.0])
+    (first,) = batch.requests()
+    rows, wait = batch.accept(answer(first, 0, event))
+    assert (rows, 0.5 <= wait <= 1.0) == ([], True)
+    (second,) = batch.requests()
+    rows, _wait = batch.accept(answer(second, 1, "answer"))
+    assert len(rows) == 1
 
 
 @given(EVENTS, st.integers(0, 40), st.integers(1, 7), st.integers(1, 4))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from staunch import RowError, _batch, _calls, _connection, _wire
+from staunch import RetryPolicy, RowError, _batch, _calls, _connection, _wire
 from staunch_features.views.rules import MAX_KEY_BYTES
 from staunch_server.services.batch_predict import MAX_CHUNK_ROWS
 from staunch_server.services.models import MAX_PAGE_SIZE
@@ -22,6 +22,8 @@ def test_the_server_takes_the_clients_pings_and_the_page_of_connections_names_th
     assert int(options["grpc.keepalive_time_ms"]) >= 10 * 1000 * USUAL_LIMITS.ping_interval_s
     for name in ("keepalive_time_ms", "keepalive_timeout_ms", "http2.ping_timeout_ms"):
         assert f"`grpc.{name}` {options[f'grpc.{name}']}" in page
+    assert (RetryPolicy().max_tokens, RetryPolicy().token_ratio) == (10, 0.1)
+    assert "keeps ten tokens, to which each call adds a tenth" in " ".join(page.split())
     assert f"one every {USUAL_LIMITS.ping_interval_s:g} s" in page
     assert f"is pinged after | {USUAL_LIMITS.keepalive_s:g} s" in page
     assert f"without an answer within | {USUAL_LIMITS.keepalive_timeout_s:g} s" in page
