@@ -128,14 +128,15 @@ def customer_id(text: str) -> GivenCustomer:
 
 
 def override(text: str) -> tuple[str, float | None]:
-    """Reads a feature and the value to use instead; None is missing.
+    """Reads a feature and the value to use instead; None is missing, and so is NaN.
 
     Raises:
         ArgumentTypeError: It is not NAME=NUMBER or NAME=null.
     """
-    name, equals, value = text.partition("=")
+    # The last one, since a name may hold it and a number does not.
+    name, equals, value = text.rpartition("=")
     try:
-        read = json.loads(value)
+        read = None if value.lower() == "nan" else json.loads(value)
     except json.JSONDecodeError:
         read = value
     if not name or not equals or not (read is None or isinstance(read, int | float)):

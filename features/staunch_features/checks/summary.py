@@ -208,10 +208,11 @@ def _lines(feature: FeatureSummary) -> list[str]:
     unit = f" [{doc.unit}]" if doc.unit else ""
     window = f", over {doc.window}" if doc.window else ""
     null = f"null ({feature.nulls:.1%}): {doc.null}" if doc.nullable else "never null"
+    read_from = f"from {sources(doc)}" if doc.source else ""
     lines = [
         f"{feature.column.name}{unit}",
         f"  {doc.description}",
-        f"  from {sources(doc)}{window}; {null}",
+        f"  {'; '.join(filter(None, (f'{read_from}{window}'.removeprefix(', '), null)))}",
     ]
     if feature.quantiles:
         least, low, middle, high, most = map(_figure, feature.quantiles)

@@ -21,6 +21,8 @@ _HINTS = {
     "22007": "a cast from text to a time cannot read it: use to_timestamp(..., format) or a CASE",
     "22008": "a date or time is out of range: leave out what is infinite, "
     "CASE WHEN isfinite(...) THEN ... END, and see the casts and what is added to them",
+    "22021": "the database keeps bytes that are no UTF-8: leave them out, WHERE ... ~ '^[ -~]*$'",
+    "22P05": "the database's encoding has no such character: spell it with what it has",
     "22012": "divide by nullif(..., 0), which gives null",
     "2201E": "take the logarithm of nullif(..., 0), or of greatest(..., 1)",
     "2201F": "take the root or the power of greatest(..., 0)",
@@ -29,6 +31,7 @@ _HINTS = {
     "CASE WHEN ... ~ '^[-+]?[0-9]+([.][0-9]+)?$' THEN (...)::float8 END for numbers among words",
     "21000": "a sub-query in brackets gives one value: aggregate in it, or ORDER BY ... LIMIT 1",
     "25006": "a view only reads: write a SELECT",
+    "54011": "a view has at most 1,664 columns: keep the features that tell most",
     "42501": "as the tables' owner, GRANT USAGE ON SCHEMA and GRANT SELECT ON what it reads to the reader",
     "42P18": "cast every parameter: $1::bigint[] (or text[], uuid[]) and $2::timestamptz",
     "42725": "cast what it is called with, for example $1::bigint[]",

@@ -53,7 +53,14 @@ def test_all_else_is_a_key(text):
 
 @pytest.mark.parametrize(
     ("text", "read"),
-    [("age=20", ("age", 20.0)), ("age=-1e3", ("age", -1000.0)), ("age=null", ("age", None))],
+    [
+        ("age=20", ("age", 20.0)),
+        ("age=-1e3", ("age", -1000.0)),
+        ("age=null", ("age", None)),
+        ("age=nan", ("age", None)),  # missing, as everywhere
+        ("age=NaN", ("age", None)),
+        ("a=b=1", ("a=b", 1.0)),
+    ],
 )
 def test_an_override_is_a_number_or_missing(text, read):
     assert override(text) == read

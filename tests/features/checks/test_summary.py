@@ -71,6 +71,14 @@ async def test_the_text_tells_each_feature(clients, many):
     assert "null (0.0%): not told" in text
     assert "label 0.0% 0.0% 0.0%" in text
     assert "of 18 18 18 18 18 rows" in text
+    assert "\n  null (0.0%): not told\n" in text  # what it is read from is not said
+    b = replace(many.features["b"], source=("t.b", "t.c"), window="90 days")
+    told = replace(many, features={**many.features, "b": b})
+    assert "\n  from t.b, t.c, over 90 days; null (1.0%): not told\n" in describe(
+        await summarise(clients.database, told, None, None)
+    )
+    alone = replace(many, features={**many.features, "b": replace(b, source=())})
+    assert "\n  over 90 days; null" in describe(await summarise(clients.database, alone, None, None))
 
 
 async def test_the_text_and_the_page_tell_the_rules_of_the_view(clients, many):

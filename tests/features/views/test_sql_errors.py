@@ -97,6 +97,25 @@ def test_what_is_wrong_with_the_population_has_its_line_and_its_own_advice(view)
     assert divided.hint == "divide by nullif(..., 0), which gives null"
 
 
+@pytest.mark.parametrize(
+    ("kind", "hint"),
+    [
+        (asyncpg.CharacterNotInRepertoireError, "leave them out, WHERE ... ~ '^[ -~]*$'"),
+        (asyncpg.UntranslatableCharacterError, "encoding has no such character"),
+        (asyncpg.TooManyColumnsError, "at most 1,664 columns"),
+    ],
+)
+def test_what_a_text_or_its_database_cannot_hold_is_told_what_to_leave_out(view, kind, hint):
+    assert hint in told(view, kind("no")).hint
+
+
+def test_a_number_of_many_digits_is_cut_in_its_message(view):
+    message = f'"{"1" * 400}" is out of range for type double precision'
+    error = told(view, asyncpg.NumericValueOutOfRangeError(message))
+    assert error.message.endswith("1 … " + message[-100:])
+    assert len(error.message) < 250
+
+
 def test_the_databases_own_advice_is_passed_on_where_we_have_none(view):
     error = asyncpg.UndefinedColumnError("no")
     assert told(view, error).hint == "mend the SQL"
