@@ -121,7 +121,7 @@ def number(name: str, value: object) -> float | None:
         TypeError: It is neither a number nor None.
         ValueError: It is beyond every float.
     """
-    if value is None:
+    if value is None or type(value).__name__ == "NAType":  # pandas.NA, which no import here knows
         return None
     if not _is_scalar(value):
         raise TypeError(

@@ -19,7 +19,7 @@ from staunch._connection import ChannelOptions, connection
 from staunch._errors import DeadlineExceeded, StaunchError, Unavailable, from_rpc_error, request_id_of
 from staunch._lifetime import Lifetime
 from staunch._results import AliasMove, Explanation, Model, Prediction
-from staunch._retry import RetryPolicy
+from staunch._retry import RetryLog, RetryPolicy
 from staunch._settings import AsyncToken, ClientSettings, Compression, Sent
 from staunch._streams import AsyncStream
 from staunch._wire import CustomerId, Features
@@ -228,7 +228,7 @@ class AsyncClient:
         return self._methods[name]
 
     async def _run(self, call: calls.UnaryCall[T], timeout_s: float | None, metadata: Metadata | None) -> T:
-        sent = self._settings.merged(metadata)
+        sent, log = self._settings.merged(metadata), RetryLog(call.method)
         allowed_s = arguments.optional_seconds("timeout_s", timeout_s)
         with self._settings.tries(allowed_s, retry=call.retry) as tries:
             while True:
@@ -239,7 +239,9 @@ class AsyncClient:
                     return call.decode(answer, request_id_of(await under_way.trailing_metadata()))
                 except grpc.RpcError as error:
                     self._lifetime.check_open()
-                    tries.failed(from_rpc_error(error))
+                    failure = from_rpc_error(error)
+                    tries.failed(failure)
+                    log.retrying(failure)
                 except asyncio.CancelledError:
                     self._lifetime.check_cancelled()
                     raise

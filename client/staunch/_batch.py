@@ -27,7 +27,7 @@ from staunch._errors import (
     status_code,
 )
 from staunch._results import ModelReference, RowError, Score
-from staunch._retry import TRIED_AGAIN, RetryPolicy, never_left
+from staunch._retry import TRIED_AGAIN, RetryLog, RetryPolicy, never_left
 from staunch.v1 import prediction_service_pb2 as pb
 
 Row = Score | RowError
@@ -92,6 +92,7 @@ class Batch:
         self._policy = policy
         self._budget = policy.budget(clock)
         self._request_id = request_id
+        self._log = RetryLog("BatchPredict")
         self._clock = clock
         self._model = arguments.model_name(model)
         self._as_of: Timestamp | None = wire.timestamp(as_of)
@@ -227,12 +228,14 @@ class Batch:
             wait = max(wait, self._policy.longest_wait_s)
         if wait >= self.patience_left_s():
             raise error
+        self._log.retrying(error)
         return wait
 
     def _progress(self) -> float:
         self._failures = 0
         self._failure = None
         self._waiting_since = None
+        self._log.answered()
         return 0.0
 
     def _chunk_failed(self, chunk: _Chunk, failure: pb.BatchPredictError) -> float:

@@ -1,9 +1,10 @@
 """When a call is tried again: never past its deadline, never sooner than asked, never beyond the budget."""
 
+import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum, auto
 from typing import Self
 
@@ -11,6 +12,9 @@ from grpc import StatusCode
 
 from staunch._budget import KNOCK_S, Budget
 from staunch._errors import StaunchError
+
+_LOG = logging.getLogger("staunch")
+_LOG.addHandler(logging.NullHandler())  # whoever wants to read of retries adds another
 
 # CANCELLED is a server that stops, or a proxy: what the caller cancels himself never gets here.
 TRIED_AGAIN = {StatusCode.UNAVAILABLE, StatusCode.CANCELLED}
@@ -51,10 +55,13 @@ class RetryPolicy:
     token_ratio: float = 0.1
 
     def __post_init__(self) -> None:
-        least = min(
-            self.first_wait_s, self.longest_wait_s, self.patience_s, self.max_tokens, self.token_ratio
-        )
-        if (self.attempts is not None and self.attempts < 1) or least < 0:
+        kinds = {"attempts": int | None, "max_tokens": int}
+        for field in fields(self):
+            value, kind = getattr(self, field.name), kinds.get(field.name, int | float)
+            if isinstance(value, bool) or not isinstance(value, kind):
+                raise TypeError(f"expected {field.name} as a number, got {value!r}")
+        numbers = [getattr(self, field.name) for field in fields(self) if field.name != "attempts"]
+        if (self.attempts is not None and self.attempts < 1) or not all(number >= 0 for number in numbers):
             raise ValueError(f"expected 1 or more attempts and no negative seconds or tokens, got {self}")
 
     def wait_s(self, failures: int, push_back_s: float | None = None) -> float:
@@ -181,6 +188,33 @@ class Tries:
         else:
             return min(_LOOK_S, self._last_chance - now)
         return 0.0
+
+
+class RetryLog:
+    """Writes a warning to the logger "staunch" when a call is tried again, once for each cause in a row.
+
+    It says which method, why, and under which id the server knows the call; never of whom, nor with a token.
+
+    Args:
+        method: The method's name.
+    """
+
+    def __init__(self, method: str) -> None:
+        self._method = method
+        self._last = ""
+
+    def retrying(self, error: StaunchError) -> None:
+        """Hears why the call is tried again."""
+        # What a server says may name a customer, so only its reason is written; gRPC names the server alone.
+        cause = error.reason or f"{error.code.name}: {error.message}"
+        if cause != self._last:
+            self._last = cause
+            request = error.details.request_id or "unknown"
+            _LOG.warning("%s is tried again after %s (request %s)", self._method, cause, request)
+
+    def answered(self) -> None:
+        """Hears that it was answered, so that the next cause is news."""
+        self._last = ""
 
 
 def _between(least: float, most: float) -> float:

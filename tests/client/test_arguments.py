@@ -63,7 +63,6 @@ WRONG_FEATURES = [
     ({"age": 1j}, TypeError),
     ({"age": [1]}, TypeError),
     ({"age": numpy.array([1.0])}, TypeError),
-    ({"age": pandas.NA}, TypeError),
     ({"age": MOMENT}, TypeError),
     ({"age": 10**400}, ValueError),
     ({"age": Decimal("sNaN")}, ValueError),
@@ -341,6 +340,14 @@ async def test_numbers_of_any_library_are_features(
 ) -> None:
     await either.call("predict", 42, overrides={"age": value})
     assert service.seen[0].overrides["age"].number == sent
+
+
+@pytest.mark.parametrize("missing", [None, pandas.NA])
+async def test_a_missing_value_is_none_of_any_library(
+    either: EitherClient, service: Scripted, missing: Any
+) -> None:
+    await either.call("predict", 42, overrides={"age": missing})
+    assert not service.seen[0].overrides["age"].HasField("kind")
 
 
 async def test_a_series_of_pandas_names_features(either: EitherClient, service: Scripted) -> None:

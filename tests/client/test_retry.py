@@ -5,12 +5,13 @@ import time
 
 import pytest
 from grpc import StatusCode
+from tests.client.harness.answers import failed_chunk
 from tests.client.harness.toy import failing
 from tests.harness.clock import Clock
 
 from staunch import Conflict, DeadlineExceeded, RetryPolicy, StaunchError, Unavailable
 from staunch._errors import ErrorDetails
-from staunch._retry import Tries
+from staunch._retry import RetryLog, Tries
 from staunch_server.errors import Reason, Refusal
 
 QUICK = RetryPolicy(attempts=4, first_wait_s=0.01, longest_wait_s=0.02)
@@ -208,3 +209,64 @@ def test_the_usual_policy():
         attempts=None, first_wait_s=0.05, longest_wait_s=2.0, patience_s=60.0, max_tokens=10, token_ratio=0.1
     )
     assert RetryPolicy() == usual
+
+
+async def test_a_retry_is_logged_once_for_each_cause_without_customer_or_token(either_with, service, caplog):
+    service.script.extend([AWAY, AWAY, OVERLOADED])
+    client = either_with(token="secret")
+    await client.call("predict", "customer-42", metadata={"x-request-id": "r1"})
+    assert [record.getMessage() for record in caplog.records if record.name == "staunch"] == [
+        "Predict is tried again after DATABASE_UNAVAILABLE (request r1)",
+        "Predict is tried again after OVERLOADED (request r1)",
+    ]
+    assert {record.levelname for record in caplog.records if record.name == "staunch"} == {"WARNING"}
+    assert "secret" not in caplog.text
+    assert "customer-42" not in "".join(r.getMessage() for r in caplog.records if r.name == "staunch")
+
+
+async def test_what_keeps_a_call_from_any_server_is_logged_with_the_address(connect, caplog):
+    with pytest.raises(Unavailable):
+        await connect("127.0.0.1:1").call("predict", 42, timeout_s=0.5)
+    (text,) = {record.getMessage() for record in caplog.records if record.name == "staunch"}
+    assert text.startswith("Predict is tried again after UNAVAILABLE: ")
+    assert "127.0.0.1:1" in text
+
+
+async def test_a_batch_that_goes_on_is_logged(either_with, service, caplog):
+    service.on_chunk = lambda stream, index, _request: (
+        failed_chunk(_request, 14, "DATABASE_UNAVAILABLE") if index in (1, 3) else None
+    )
+    await either_with(retry=RetryPolicy(first_wait_s=0.01)).rows(
+        range(1, 51), chunk_size=10, chunks_held=1, metadata={"x-request-id": "r1"}
+    )
+    logged = [record.getMessage() for record in caplog.records if record.name == "staunch"]
+    assert logged == ["BatchPredict is tried again after DATABASE_UNAVAILABLE (request r1)"] * 2
+
+
+def test_nothing_is_printed_where_nobody_configured_a_log(capfd):
+    RetryLog("Predict").retrying(unavailable())
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"attempts": 1.5},
+        {"attempts": True},
+        {"attempts": "3"},
+        {"first_wait_s": "1"},
+        {"patience_s": None},
+        {"max_tokens": 2.5},
+        {"token_ratio": True},
+        {"longest_wait_s": [1]},
+    ],
+)
+def test_a_policy_of_wrong_types_is_refused(wrong):
+    with pytest.raises(TypeError, match=f"expected {next(iter(wrong))} "):
+        RetryPolicy(**wrong)
+
+
+@pytest.mark.parametrize("name", ["first_wait_s", "longest_wait_s", "patience_s", "token_ratio"])
+def test_a_policy_of_no_number_is_refused(name):
+    with pytest.raises(ValueError, match="expected 1 or more attempts"):
+        RetryPolicy(**{name: float("nan")})
