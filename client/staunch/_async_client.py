@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
+from contextlib import aclosing
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 import grpc.aio
@@ -14,14 +15,15 @@ import grpc.aio
 from staunch import _arguments as arguments
 from staunch import _calls as calls
 from staunch._arguments import Metadata, ModelName
-from staunch._batch import Batch, Row, StreamBroken
+from staunch._batch import Row
 from staunch._connection import ChannelOptions, connection
 from staunch._errors import DeadlineExceeded, StaunchError, Unavailable, from_rpc_error, request_id_of
+from staunch._frames import Frame, Frames
 from staunch._lifetime import Lifetime
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryLog, RetryPolicy
-from staunch._settings import AsyncToken, ClientSettings, Compression, Sent
-from staunch._streams import AsyncStream
+from staunch._settings import AsyncToken, BatchArguments, ClientSettings, Compression, Sent
+from staunch._streams import AsyncStream, async_run, iterate
 from staunch._wire import CustomerId, Features
 
 T = TypeVar("T")
@@ -160,7 +162,29 @@ class AsyncClient:
         )
         self._lifetime.check_open()
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        return self._batch(batch, _iterate(customers), deadline, sent)
+        return async_run(batch, iterate(customers), partial(self._stream, sent), deadline, self._lifetime)
+
+    async def batch_predict_frame(
+        self, frame: Frame, column: str = "customer_id", **how: Unpack[BatchArguments]
+    ) -> Frame:
+        """Scores the ids in a column of a frame; see `Client.batch_predict_frame`."""
+        async with aclosing(self.batch_predict_frames([frame], column, **how)) as scored:
+            return await anext(scored)
+
+    async def batch_predict_frames(
+        self,
+        frames: Iterable[Frame] | AsyncIterable[Frame],
+        column: str = "customer_id",
+        **how: Unpack[BatchArguments],
+    ) -> AsyncGenerator[Frame, None]:
+        """Scores frames one after the other; see `Client.batch_predict_frames`."""
+        scoring = Frames[Frame](column)
+        async with aclosing(self.batch_predict(scoring.ids_async(frames), **how)) as rows:
+            async for row in rows:
+                for scored in scoring.take(row):
+                    yield scored
+        for scored in scoring.rest():
+            yield scored
 
     async def list_models(
         self, name: str = "", *, timeout_s: float | None = None, metadata: Metadata | None = None
@@ -256,63 +280,6 @@ class AsyncClient:
             "compression": self._settings.compression,
         }
 
-    async def _batch(
-        self, batch: Batch, customers: AsyncIterator[CustomerId], deadline: float | None, sent: Sent
-    ) -> AsyncGenerator[Row, None]:
-        await _fill(batch, customers)
-        while not batch.finished:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            how = await self._how(sent, left)
-            stream = AsyncStream(self._method("BatchPredict"), **how)
-            try:
-                async for rows in _converse(batch, customers, stream):
-                    for row in rows:
-                        yield row
-                return
-            except StreamBroken as broken:
-                self._lifetime.check_open()
-                wait = batch.broken(broken)
-            except asyncio.CancelledError:
-                self._lifetime.check_cancelled()
-                raise
-            finally:
-                stream.close()
-            await asyncio.sleep(wait)
-
-
-async def _iterate(
-    customers: Iterable[CustomerId] | AsyncIterable[CustomerId],
-) -> AsyncGenerator[CustomerId, None]:
-    if isinstance(customers, AsyncIterable):
-        async for customer in customers:
-            yield customer
-    else:
-        for customer in customers:
-            yield customer
-
-
-async def _fill(batch: Batch, customers: AsyncIterator[CustomerId]) -> None:
-    while batch.wants_ids:
-        batch.take(await _next_chunk(customers, batch.chunk_size))
-
-
-async def _next_chunk(customers: AsyncIterator[CustomerId], size: int) -> list[CustomerId]:
-    chunk: list[CustomerId] = []
-    async for customer in customers:
-        chunk.append(customer)
-        if len(chunk) == size:
-            break
-    return chunk
-
-
-async def _converse(
-    batch: Batch, customers: AsyncIterator[CustomerId], stream: AsyncStream
-) -> AsyncIterator[list[Row]]:
-    """Runs a batch over one stream until it is finished or the stream breaks."""
-    while not batch.finished:
-        stream.send(batch.requests())
-        rows, wait = batch.accept(await stream.receive(batch.patience_left_s()))
-        yield rows
-        await asyncio.sleep(wait)
-        await _fill(batch, customers)
-    await stream.finish()
+    async def _stream(self, sent: Sent, left_s: float | None) -> AsyncStream:
+        how = await self._how(sent, left_s)
+        return AsyncStream(self._method("BatchPredict"), **how)

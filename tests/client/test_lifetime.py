@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from contextlib import aclosing
 from typing import Any
 
+import pandas
 import pytest
 from tests.client.harness.either import Connect, EitherClient
 from tests.client.harness.scripted import Scripted, ScriptedServer, in_thread
@@ -26,6 +27,7 @@ from staunch._lifetime import Process
 CALLS: dict[str, tuple[Any, ...]] = {
     "predict": (42,),
     "explain": (42,),
+    "batch_predict_frame": (pandas.DataFrame({"customer_id": [1]}),),
     "list_models": (),
     "get_model": (),
     "set_alias": ("churn", "champion", 3),
@@ -45,10 +47,17 @@ async def test_a_closed_client_says_so_whatever_is_called(either: EitherClient, 
             await either.call(method, *arguments)
     with pytest.raises(ClientClosed):
         either.client.batch_predict([1])
+    with pytest.raises(ClientClosed):
+        await either.frames([pandas.DataFrame({"customer_id": [1]})])
 
 
 def test_every_method_is_asked_after_closing() -> None:
-    assert {name for name in vars(Client) if not name.startswith("_")} == {*CALLS, "batch_predict", "close"}
+    assert {name for name in vars(Client) if not name.startswith("_")} == {
+        *CALLS,
+        "batch_predict",
+        "batch_predict_frames",
+        "close",
+    }
 
 
 def test_closing_is_an_error_of_calls_and_of_values() -> None:

@@ -1,7 +1,7 @@
 """Client or AsyncClient behind one face, so that one test holds both to the same promise."""
 
 import asyncio
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,13 @@ class EitherClient:
         source = pulled(customers) if isinstance(customers, AsyncIterable) else customers
         client = self.client
         return await asyncio.to_thread(lambda: list(client.batch_predict(source, **named)))
+
+    async def frames(self, frames: Any, *, seen: Callable[[Any], Any] = lambda one: one, **named: Any) -> Any:
+        """Scores frames one after the other; lists what `seen` makes of each as it comes."""
+        client = self.client
+        if isinstance(client, AsyncClient):
+            return [seen(scored) async for scored in client.batch_predict_frames(frames, **named)]
+        return await asyncio.to_thread(lambda: list(map(seen, client.batch_predict_frames(frames, **named))))
 
     async def close(self) -> None:
         """Closes it."""

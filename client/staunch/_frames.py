@@ -1,0 +1,223 @@
+"""Data frames of pandas and Arrow, in and out of a batch; neither is imported before a caller has one."""
+
+import sys
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from staunch._results import RowError, Score
+from staunch._wire import CustomerId
+
+Frame = TypeVar("Frame")
+
+_AT_ONCE = 10_000
+"""The ids that become Python objects at a time."""
+
+_SCORES = ("probability", "risk_band", "model", "as_of", "error")
+
+
+@dataclass(slots=True)
+class _Part(Generic[Frame]):
+    """A frame whose ids are under way."""
+
+    frame: Frame
+    count: int
+    rows: list[Score | RowError]
+
+
+class Frames(Generic[Frame]):
+    """The frames of one batch: gives their ids, takes the rows, makes a scored frame of each.
+
+    Args:
+        column: The column of the ids.
+    """
+
+    def __init__(self, column: str) -> None:
+        if not isinstance(column, str):
+            raise TypeError(f"expected column as a str, got {type(column).__name__}")
+        if column in _SCORES:
+            raise ValueError(f"expected a column of another name than a score's, got {column!r}; rename it")
+        self._column = column
+        self._parts: deque[_Part[Frame]] = deque()
+
+    def ids(self, frames: Iterable[Frame]) -> Generator[CustomerId, None, None]:
+        """Yields the ids of frames.
+
+        Raises:
+            TypeError: One is no frame, or its ids are floats.
+            ValueError: One has no such column, or an id is missing.
+        """
+        if isinstance(frames, AsyncIterable):
+            raise TypeError(
+                f"expected an iterable of frames, got {type(frames).__name__}; AsyncClient reads such"
+            )
+        if _is_frame(frames) or not isinstance(frames, Iterable):
+            raise TypeError(
+                f"expected an iterable of frames, got {type(frames).__name__}; "
+                "a single one goes to batch_predict_frame"
+            )
+        for frame in frames:
+            yield from self._ids(frame)
+
+    async def ids_async(
+        self, frames: Iterable[Frame] | AsyncIterable[Frame]
+    ) -> AsyncGenerator[CustomerId, None]:
+        """Yields the ids of frames from a source of either kind; raises as `ids` does."""
+        if isinstance(frames, AsyncIterable):
+            async for frame in frames:
+                for customer in self._ids(frame):
+                    yield customer
+        else:
+            for customer in self.ids(frames):
+                yield customer
+
+    def _ids(self, frame: Frame) -> Iterator[CustomerId]:
+        ids: _PandasIds | _ArrowIds
+        if _is_pandas(frame):
+            ids = _PandasIds(frame, self._column)
+        elif _is_arrow(frame):
+            ids = _ArrowIds(frame, self._column)
+        else:
+            raise TypeError(
+                "expected a pandas DataFrame, or an Arrow Table or RecordBatch, "
+                f"got {type(frame).__module__}.{type(frame).__name__}"
+            )
+        self._parts.append(_Part(frame, ids.count, []))
+        return ids.values()
+
+    def take(self, row: Score | RowError) -> Iterator[Frame]:
+        """Takes the next row; yields the frames that are complete with it."""
+        yield from self._empty()
+        part = self._parts[0]
+        part.rows.append(row)
+        if len(part.rows) == part.count:
+            self._parts.popleft()
+            yield self._scored(part)
+
+    def rest(self) -> Iterator[Frame]:
+        """Yields the frames without rows after the last row."""
+        yield from self._empty()
+
+    def _empty(self) -> Iterator[Frame]:
+        while self._parts and not self._parts[0].count:
+            yield self._scored(self._parts.popleft())
+
+    def _scored(self, part: _Part[Frame]) -> Frame:
+        scored = _pandas_scored if _is_pandas(part.frame) else _arrow_scored
+        made: Frame = scored(part.frame, self._column, part.rows)
+        return made
+
+
+def _loaded(frame: object, library: str, *kinds: str) -> bool:
+    """Says whether a value is of a class of a library, which is loaded if it is."""
+    module = sys.modules.get(library)
+    return module is not None and isinstance(frame, tuple(getattr(module, kind) for kind in kinds))
+
+
+def _is_pandas(frame: object) -> bool:
+    return _loaded(frame, "pandas", "DataFrame")
+
+
+def _is_arrow(frame: object) -> bool:
+    return _loaded(frame, "pyarrow", "Table", "RecordBatch")
+
+
+def _is_frame(frame: object) -> bool:
+    return _is_pandas(frame) or _is_arrow(frame)
+
+
+class _PandasIds:
+    """The ids of a DataFrame, in a column or a level of its index."""
+
+    def __init__(self, frame: Any, column: str) -> None:
+        self._ids = _pandas_column(frame, column)
+        self.count = len(self._ids)
+        if self._ids.dtype.kind == "f" and self.count:
+            raise _floats(
+                column, f'{self._ids.dtype}: read them with dtype={{"{column}": "Int64"}} or as text'
+            )
+        missing = self._ids.isna().to_numpy().nonzero()[0]
+        if len(missing):
+            raise _missing(column, int(missing[0]), f'frame.dropna(subset=["{column}"])')
+
+    def values(self) -> Iterator[CustomerId]:
+        """Yields them as Python has them."""
+        for start in range(0, self.count, _AT_ONCE):
+            yield from self._ids.iloc[start : start + _AT_ONCE].tolist()
+
+
+def _pandas_column(frame: Any, column: str) -> Any:
+    if column not in frame.columns and column in frame.index.names:
+        return frame.index.get_level_values(column).to_series()
+    if list(frame.columns).count(column) != 1:
+        raise _no_column(column, [*map(str, frame.columns)])
+    return frame[column]
+
+
+class _ArrowIds:
+    """The ids of a Table or RecordBatch."""
+
+    def __init__(self, frame: Any, column: str) -> None:
+        import pyarrow
+
+        if frame.schema.names.count(column) != 1:
+            raise _no_column(column, frame.schema.names)
+        self._ids = frame.column(column)
+        self.count = frame.num_rows
+        if pyarrow.types.is_floating(self._ids.type) and self.count:
+            raise _floats(column, f"{self._ids.type}: cast them to int64 or text")
+        if self._ids.null_count:
+            first = self._ids.is_null().to_pylist().index(True)
+            raise _missing(column, first, f'frame.filter(frame["{column}"].is_valid())')
+
+    def values(self) -> Iterator[CustomerId]:
+        """Yields them as Python has them."""
+        for start in range(0, self.count, _AT_ONCE):
+            yield from self._ids.slice(start, _AT_ONCE).to_pylist()
+
+
+def _no_column(column: str, names: Sequence[str]) -> ValueError:
+    return ValueError(f"expected one column of ids called {column!r}, got {', '.join(names) or 'none'}")
+
+
+def _floats(column: str, hint: str) -> TypeError:
+    return TypeError(f"expected ids in {column!r} as whole numbers or text, got {hint}")
+
+
+def _missing(column: str, row: int, hint: str) -> ValueError:
+    return ValueError(
+        f"expected an id in every row of {column!r}, got none in row {row}, from 0; leave it out: {hint}"
+    )
+
+
+def _scores(rows: Sequence[Score | RowError]) -> Iterator[tuple[str, list[Any]]]:
+    """Yields each column of scores by name: None where a row has none."""
+    scores = [row if isinstance(row, Score) else None for row in rows]
+    yield "probability", [score and score.probability for score in scores]
+    yield "risk_band", [score and score.risk_band.value for score in scores]
+    yield "model", [score and str(score.model) for score in scores]
+    yield "as_of", [score and score.as_of for score in scores]
+    yield "error", [row.reason if isinstance(row, RowError) else None for row in rows]
+
+
+def _pandas_scored(frame: Any, column: str, rows: Sequence[Score | RowError]) -> Any:
+    import pandas
+
+    kinds = {"probability": "float64", "as_of": "datetime64[us, UTC]"}
+    made = frame[[column] if column in frame.columns else []].copy()
+    for name, values in _scores(rows):
+        # An array, since a Series would be aligned by the labels of the index, which may come twice.
+        made[name] = pandas.Series(values, dtype=kinds.get(name, "string")).array
+    return made
+
+
+def _arrow_scored(frame: Any, column: str, rows: Sequence[Score | RowError]) -> Any:
+    import pyarrow
+
+    kinds = {"probability": pyarrow.float64(), "as_of": pyarrow.timestamp("us", tz="UTC")}
+    scored = {
+        name: pyarrow.array(values, kinds.get(name, pyarrow.string())) for name, values in _scores(rows)
+    }
+    columns = {column: frame.column(column)} | scored
+    return type(frame).from_pydict(columns)
