@@ -16,7 +16,8 @@ from staunch_features.checks.summary import sources
 from staunch_features.views.file import FeatureView, load_view
 from staunch_server.errors import DOMAIN, Reason
 from staunch_server.metrics import Metrics
-from staunch_server.settings import PREFIX, Settings
+from staunch_server.setting_names import PREFIX
+from staunch_server.settings import Settings
 
 _MADE = "<!-- Made by `make docs`; edit the code instead. -->"
 
@@ -31,6 +32,11 @@ Each setting is a flag of `staunch run` and `staunch serve` (`--metrics-port`), 
 that end in `_s` are seconds.
 
 Passwords belong into the secrets folder: a variable can be read by every process of the same user.
+
+A variable, key or secret file that is no setting and nearly named as one ends the start, and the line names
+the right one. Another key does too; other variables, and files that begin with `staunch_`, are passed over,
+with a line that lists them. So is what Kubernetes makes of a Service's name: with one called `staunch`,
+STAUNCH_PORT is `tcp://…`, which is no port of ours. What else ends a start: [operations](operations.md).
 """
 
 _METRICS = f"""# Metrics
@@ -50,10 +56,13 @@ What to look at first: the rate of `staunch_calls_total` by `code`, the 99th per
 `staunch_call_seconds`, and `staunch_sql_seconds` against it, since the database is most of a call.
 
 `grpc.health.v1` is SERVING once a model is verified: its files are those that were published and compute
-the answers of the training. `/healthz` is 200 while every worker is up. Neither tells of the database, which
-all servers share, so that turning away from each of them would help nobody:
+the answers of the training. `/healthz` is 200 while every worker is up and a version answers in each; else
+it is 503 and says why in one line. While no version answers, `staunch_not_serving` is 1 for the cause.
+Neither tells of the database, which all servers share, so that turning away from each would help nobody:
 
 - While the database is away, calls end as UNAVAILABLE with `reason="DATABASE_UNAVAILABLE"`: alert on that.
+  `staunch_pool_connection_failures_total` tells one that is away from one that refuses us, as after its
+  password was changed.
 - A view may fail because its tables do not fit it, from the start or since they were changed. Its calls end
   as FAILED_PRECONDITION with `reason="MODEL_REFUSED"`, and `staunch_model_info{{state="REFUSED"}} == 1`:
   alert on that too. GetModel says what is wrong and how to mend it. The other views are served. A view that

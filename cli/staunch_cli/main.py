@@ -60,6 +60,7 @@ EXPECTED = frozenset(
         "staunch_features.errors.FeatureError",
         "staunch_model_store.errors.ModelStoreError",
         "staunch_server.settings.SettingsError",
+        "staunch_server.process.supervisor.CannotServe",
         "staunch_server.process.supervisor.PortTaken",
         "staunch_training.errors.TrainingError",
     }

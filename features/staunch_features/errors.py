@@ -2,6 +2,8 @@
 
 FeatureError
 ├── DatabaseUnavailable     wait and try again
+│   ├── DatabaseRefused     mend role, password or the database's name, here or there
+│   └── DatabaseUrlInvalid  mend the URL
 ├── DatabaseTooOld          give it a newer PostgreSQL
 ├── MigrationError          mend the schema or the migrations
 ├── EmbeddedPostgresError   mend the machine: port, folder, binaries
@@ -22,6 +24,14 @@ class FeatureError(Exception):
 
 class DatabaseUnavailable(FeatureError):
     """The database does not answer, refuses us or went away; it may be back later."""
+
+
+class DatabaseRefused(DatabaseUnavailable):
+    """The database answers and refuses us by what our URL says; somebody has to change one of them."""
+
+
+class DatabaseUrlInvalid(DatabaseUnavailable):
+    """The URL of the database cannot be meant as it stands."""
 
 
 class DatabaseTooOld(FeatureError):

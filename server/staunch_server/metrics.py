@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from staunch_features.errors import DatabaseRefused, DatabaseTooOld, DatabaseUrlInvalid, FeatureError
 from staunch_server.events import CallEnded, LoadEnded, VersionChanged
 
 CALL_SECONDS = (
@@ -53,6 +54,9 @@ STEP_SECONDS = (
     30,
 )
 """Buckets of the steps of a call, in seconds."""
+
+NO_SERVICE = ("empty", "unreadable", "refused")
+"""Why no version may answer."""
 
 BATCH_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 512, 1_000, 2_500, 5_000, 10_000)
 """Buckets of batch sizes, in rows."""
@@ -157,6 +161,13 @@ class Metrics:
             multiprocess_mode="livesum",
             registry=registry,
         )
+        self.connection_failures = Counter(
+            "staunch_pool_connection_failures",
+            "Database connections that could not be opened, by pool and cause: refused (role, password, name "
+            "of the database), too_old, or away.",
+            ("pool", "cause"),
+            registry=registry,
+        )
         self.model_info = Gauge(
             "staunch_model_info",
             "1 for each version in its present state (LOADING, READY; REFUSED also while its view fails), "
@@ -172,6 +183,14 @@ class Metrics:
             ("model", "version", "outcome"),
             registry=registry,
         )
+        self.not_serving = Gauge(
+            "staunch_not_serving",
+            "1 for the cause by which no version answers, else 0: the store is empty or unreadable, or what "
+            "its aliases point at is refused. /healthz and the log have the text.",
+            ("cause",),
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
         self.build_info = Gauge(
             "staunch_build_info",
             "Always 1; the labels say what runs.",
@@ -183,6 +202,17 @@ class Metrics:
     def set_build(self, version: str, transport: str) -> None:
         """Says what runs: our version, Python's, the transport."""
         self.build_info.labels(version, platform.python_version(), transport).set(1)
+
+    def connection_failed(self, pool: str, error: FeatureError) -> None:
+        """Counts a connection of a pool that could not be opened."""
+        causes = ((DatabaseRefused, "refused"), (DatabaseUrlInvalid, "refused"), (DatabaseTooOld, "too_old"))
+        cause = next((cause for kind, cause in causes if isinstance(error, kind)), "away")
+        self.connection_failures.labels(pool, cause).inc()
+
+    def set_not_serving(self, cause: str) -> None:
+        """Says why no version answers, in one of `NO_SERVICE`; empty while one does."""
+        for each in NO_SERVICE:
+            self.not_serving.labels(each).set(each == cause)
 
     def call_ended(self, event: CallEnded) -> None:
         """Counts a call that ended and how long it took."""

@@ -1,5 +1,6 @@
 """The one settings object: flags, STAUNCH_* variables, secrets files and a TOML file."""
 
+import errno
 import ipaddress
 import os
 import tomllib
@@ -10,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
@@ -17,9 +19,15 @@ from pydantic_settings import (
 )
 
 from staunch_model_store.manifest import NAME
-
-PREFIX = "STAUNCH_"
-"""What the environment variables begin with: STAUNCH_PORT sets `port`."""
+from staunch_server.setting_names import (
+    PREFIX,
+    is_of_a_service,
+    is_supervised,
+    misspelt,
+    misspelt_files,
+    nearest,
+    passed_over,
+)
 
 
 class SettingsError(ValueError):
@@ -142,7 +150,12 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Orders the sources: the first that has a value wins."""
-        secrets = SecretsSettingsSource(settings_cls, secrets_dir=os.environ.get(f"{PREFIX}SECRETS"))
+        if isinstance(env_settings, EnvSettingsSource):
+            variables = env_settings.env_vars
+            env_settings.env_vars = {n: v for n, v in variables.items() if not is_of_a_service(n, v)}
+        if is_supervised(os.environ):  # all is in there; and files may change or go while a server runs
+            return init_settings, env_settings
+        secrets = SecretsSettingsSource(settings_cls, secrets_dir=os.environ.get(_SECRETS))
         return init_settings, env_settings, secrets, TomlConfigSettingsSource(settings_cls, _config())
 
     @property
@@ -170,17 +183,44 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
     """Reads the settings; flags (field name to value, None for not given) win over everything.
 
     Raises:
-        SettingsError: A value is not what its field takes; says which, what came and what is expected.
+        SettingsError: A value is not what its field takes; says which, what came and what is expected. Or a
+            name is nearly a setting's, or a file or folder that is named cannot be read.
     """
     given = {name: value for name, value in (flags or {}).items() if value is not None}
-    if not _config().exists() and f"{PREFIX}CONFIG" in os.environ:
-        raise SettingsError(f"{PREFIX}CONFIG names {_config()}: expected a TOML file, found none.")
+    supervised = is_supervised(os.environ)
+    if not supervised:
+        _refuse_misspelt()
+        _refuse_unreadable_config()
     try:
-        return Settings(**given)
+        settings = Settings(**given)
+        if not supervised:
+            _refuse_unreadable_folder("views", settings.views)
+        return settings
     except ValidationError as error:
         raise SettingsError("\n".join(_line(problem) for problem in error.errors())) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{_config()} is no TOML: {error}.") from None
+
+
+def setting_notes() -> list[str]:
+    """Returns what a person should know of names that count for nothing; none in a supervised process."""
+    if is_supervised(os.environ):
+        return []
+    return passed_over(os.environ, os.environ.get(_SECRETS), Settings.model_fields)
+
+
+def refuse_missing_store(settings: Settings) -> None:
+    """Raises SettingsError if a store is named that cannot be read, or if the state folder is no folder.
+
+    One that nobody named is made when a model is published.
+    """
+    _refuse_unreadable_folder("store", settings.store)
+    if settings.state_folder.exists():
+        _refuse_unreadable_folder("state_folder", settings.state_folder)
+        if not os.access(settings.state_folder, os.W_OK):
+            raise SettingsError(
+                f"{PREFIX}STATE_FOLDER names {settings.state_folder}: expected a folder that can be written."
+            )
 
 
 def refuse_open_bind(settings: Settings) -> None:
@@ -205,8 +245,49 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+_SECRETS = f"{PREFIX}SECRETS"
+_CONFIG = f"{PREFIX}CONFIG"
+
+
 def _config() -> Path:
-    return Path(os.environ.get(f"{PREFIX}CONFIG", "staunch.toml"))
+    return Path(os.environ.get(_CONFIG, "staunch.toml"))
+
+
+def _refuse_misspelt() -> None:
+    """Raises SettingsError if a variable, or a file among the secrets, is nearly a setting and none."""
+    lines = misspelt(os.environ, Settings.model_fields)
+    if folder := os.environ.get(_SECRETS):
+        _refuse_unreadable_folder("secrets", Path(folder))
+        lines += misspelt_files(Path(folder), Settings.model_fields)
+    if lines:
+        raise SettingsError("\n".join(lines))
+
+
+def _refuse_unreadable_config() -> None:
+    if _CONFIG not in os.environ and not _config().exists():
+        return
+    try:
+        _config().open("rb").close()
+    except OSError as error:
+        named = f"{_CONFIG} names {_config()}" if _CONFIG in os.environ else f"{_config()} is here"
+        raise SettingsError(f"{named}: expected a TOML file, found {_why(error)}.") from None
+
+
+def _refuse_unreadable_folder(setting: str, folder: Path | None) -> None:
+    if folder is None:
+        return
+    try:
+        next(folder.iterdir(), None)
+    except OSError as error:
+        raise SettingsError(
+            f"{PREFIX}{setting.upper()} names {folder}: "
+            f"expected a folder that can be read, found {_why(error)}."
+        ) from None
+
+
+def _why(error: OSError) -> str:
+    words = {errno.ENOENT: "none", errno.ENOTDIR: "a file", errno.EISDIR: "a folder"}
+    return words.get(error.errno or 0, f'"{os.strerror(error.errno or 0)}"')
 
 
 def _text(value: object) -> str:
@@ -215,5 +296,9 @@ def _text(value: object) -> str:
 
 def _line(problem: Mapping[str, Any]) -> str:
     name = "_".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        near = nearest(name, Settings.model_fields)
+        hint = f"did you mean {near}?" if near else "docs/settings.md lists those there are."
+        return f"{_config()} holds the key {name}, which is no setting: {hint}"
     came = "a secret" if "url" in name else repr(problem["input"])
     return f"{PREFIX}{name.upper()} (setting {name}): {problem['msg']}; got {came}."

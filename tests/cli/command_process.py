@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.harness.waiting import wait
@@ -21,11 +21,17 @@ WAIT_S = 90.0
 class Command:
     """A `staunch` command that runs, and what it has printed so far."""
 
-    def __init__(self, folder: Path, arguments: list[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        before: Sequence[str] = (),
+    ) -> None:
         self.folder = folder
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 -- lives as long as we do
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "staunch_cli.main", *arguments],
+            [*before, sys.executable, "-m", "staunch_cli.main", *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=self._log,

@@ -1,7 +1,7 @@
 """The command as its tests run it: in this process against a scripted server, or as a process of its own."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,7 +99,7 @@ def start(state_folder: Path, home: Home) -> Iterator[Start]:
     """
     started: list[Command] = []
 
-    def start_command(*arguments: str, **environment: str) -> Command:
+    def start_command(*arguments: str, before: Sequence[str] = (), **environment: str) -> Command:
         defaults = {
             "STAUNCH_STATE_FOLDER": str(state_folder),
             "STAUNCH_PORT": "0",
@@ -107,7 +107,8 @@ def start(state_folder: Path, home: Home) -> Iterator[Start]:
             "STAUNCH_SIMULATION_CUSTOMERS": str(CUSTOMERS),
             "OMP_NUM_THREADS": "1",
         }
-        command = Command(state_folder, list(arguments), {**home.environment, **defaults, **environment})
+        variables = {**home.environment, **defaults, **environment}
+        command = Command(state_folder, list(arguments), variables, before)
         started.append(command)
         return command
 

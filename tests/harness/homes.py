@@ -31,7 +31,7 @@ class Spy:
 
     def find_spec(self, name, path=None, target=None):
         if name == "onnxruntime":
-            with open(os.environ["STAUNCH_TEST_SPY"], "a") as file:
+            with open(os.environ["TEST_SPY"], "a") as file:
                 print(os.environ.get("ORT_DISABLE_TELEMETRY"), *sys.orig_argv[1:], file=file)
 
 sys.meta_path.insert(0, Spy())
@@ -64,7 +64,7 @@ class Home:
     @property
     def imports(self) -> list[str]:
         """One line an import of onnxruntime: what ORT_DISABLE_TELEMETRY was, and the words of the program."""
-        file = Path(self.environment["STAUNCH_TEST_SPY"])
+        file = Path(self.environment["TEST_SPY"])
         return file.read_text().splitlines() if file.exists() else []
 
 
@@ -85,6 +85,6 @@ def make_home(beside: Path) -> Home:
         "HOME": str(home),
         "PATH": f"{programs}:{os.environ['PATH']}",
         "PYTHONPATH": str(spy),
-        "STAUNCH_TEST_SPY": str(spy / "imports"),
+        "TEST_SPY": str(spy / "imports"),
     }
     return Home(home, kept | ours)

@@ -5,9 +5,15 @@ import platform
 import pytest
 from prometheus_client import CollectorRegistry
 
+from staunch_features.errors import (
+    DatabaseRefused,
+    DatabaseTooOld,
+    DatabaseUnavailable,
+    DatabaseUrlInvalid,
+)
 from staunch_server.errors import Code, Reason, Refusal
 from staunch_server.events import CallEnded, LoadEnded, VersionChanged
-from staunch_server.metrics import Metrics
+from staunch_server.metrics import NO_SERVICE, Metrics
 from staunch_server.types import Version, VersionStatus
 
 PREDICT = "/staunch.v1.PredictionService/Predict"
@@ -52,6 +58,28 @@ def test_the_time_of_a_call_is_observed_by_model_whatever_became_of_it(metrics: 
     assert value(metrics, "staunch_call_seconds_bucket", le="0.1", **labels) == 0
     assert value(metrics, "staunch_call_seconds_bucket", le="0.25", **labels) == 1
     assert value(metrics, "staunch_call_seconds_bucket", le="0.5", **labels) == 2
+
+
+def test_why_nothing_is_served_is_one_cause_at_a_time(metrics: Metrics) -> None:
+    for cause in ("empty", "refused", ""):
+        metrics.set_not_serving(cause)
+        shown = {each: value(metrics, "staunch_not_serving", cause=each) for each in NO_SERVICE}
+        assert shown == {each: float(each == cause) for each in NO_SERVICE}
+
+
+def test_connections_that_fail_are_counted_by_pool_and_cause(metrics: Metrics) -> None:
+    for error, cause in (
+        (DatabaseRefused("password"), "refused"),
+        (DatabaseUrlInvalid("port"), "refused"),
+        (DatabaseTooOld("14"), "too_old"),
+        (DatabaseUnavailable("away"), "away"),
+    ):
+        labels = {"pool": "batch", "cause": cause}
+        before = value(metrics, "staunch_pool_connection_failures_total", **labels) or 0
+        metrics.connection_failed("batch", error)
+        assert value(metrics, "staunch_pool_connection_failures_total", **labels) == before + 1
+        labels["pool"] = "interactive"
+        assert value(metrics, "staunch_pool_connection_failures_total", **labels) is None
 
 
 def info(metrics: Metrics, state: str, digest: str = "") -> float | None:

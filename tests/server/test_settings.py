@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from staunch_server.setting_names import PREFIX
 from staunch_server.settings import (
-    PREFIX,
     Settings,
     SettingsError,
     is_loopback,

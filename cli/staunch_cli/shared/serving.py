@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from staunch_cli.printing.progress import print_step
 from staunch_cli.shared.database import DatabaseUrls, embedded_database, external_urls, state_folder_lock
-from staunch_features.errors import EmbeddedPostgresError
+from staunch_features.errors import EmbeddedPostgresError, FeatureError
 from staunch_server.process.http import listen
 from staunch_server.process.output import unfailing_output
+from staunch_server.process.start import answers, refuse_unstartable, until_answered
 from staunch_server.process.supervisor import PortTaken, Supervisor, reserve
 from staunch_server.process.terminal import Terminal, closing_interrupts
-from staunch_server.settings import Settings, refuse_open_bind
+from staunch_server.settings import Settings
 
 if TYPE_CHECKING:
     import socket
@@ -41,7 +42,7 @@ def serve_until_stopped(settings: Settings, prepare: Prepare | None = None) -> i
 
 
 def _serve(settings: Settings, prepare: Prepare | None, terminal: Terminal) -> None:
-    refuse_open_bind(settings)
+    refuse_unstartable(settings)
     with _reserved_ports(settings) as (grpc, metrics), state_folder_lock(settings.state_folder):
         settings = settings.model_copy(update={"port": grpc.getsockname()[1]})
         with _serving_database(settings) as (urls, postgres):
@@ -135,12 +136,24 @@ async def _supervise(
         lambda line: print_step("server", line),
         terminal=terminal,
     )
-    postgres_watch = asyncio.create_task(_restart_if_gone(postgres)) if postgres is not None else None
+    # Beside the workers: our own database is kept alive, another's is asked until it has answered once.
+    if postgres is not None:
+        watch = asyncio.create_task(_restart_if_gone(postgres))
+    else:
+        await answers(urls.reader)
+        watch = asyncio.create_task(_fail_if_refused(supervisor, urls.reader))
     try:
         await supervisor.run(metrics, announce)
     finally:
-        if postgres_watch is not None:
-            postgres_watch.cancel()
+        watch.cancel()
+
+
+async def _fail_if_refused(supervisor: Supervisor, url: str) -> None:
+    """Ends the server if a database that has been away since the start refuses us once it is there."""
+    try:
+        await until_answered(url)
+    except FeatureError as error:
+        supervisor.fail(error)
 
 
 async def _restart_if_gone(postgres: "EmbeddedPostgres") -> None:

@@ -1,11 +1,12 @@
 """Flags of a command that set the fields of `Settings`: one flag a field, its help the field's own."""
 
+import sys
 import types
 import typing
 from argparse import ArgumentParser, _ArgumentGroup
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,9 +24,12 @@ class SettingsArguments:
 
     def load_settings(self) -> "Settings":
         """Reads the settings, flags first; raises SettingsError for a value that cannot be."""
-        from staunch_server.settings import load_settings
+        from staunch_server.settings import load_settings, setting_notes
 
-        return load_settings(dict(self.settings))
+        settings = load_settings(dict(self.settings))
+        for note in setting_notes():
+            _print_once(note)
+        return settings
 
 
 def add_settings(parser: ArgumentParser, *names: str) -> None:
@@ -61,6 +65,12 @@ def add_setting(group: _ArgumentGroup, name: str, flag: str, help_text: str) -> 
             metavar=_metavar(annotation),
             help=help_text,
         )
+
+
+@cache
+def _print_once(note: str) -> None:
+    """Prints a note, though a command reads the settings several times."""
+    print(f"staunch: {note}", file=sys.stderr, flush=True)
 
 
 def _pair(name: str, text: str) -> tuple[str, str]:

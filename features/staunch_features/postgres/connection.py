@@ -1,14 +1,17 @@
 """Connections to PostgreSQL: how each one is set up, and what its failures mean."""
 
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from types import MappingProxyType
 from typing import TypeAlias
 
 import asyncpg
+from asyncpg.connect_utils import SessionAttribute
 
-from staunch_features.errors import DatabaseTooOld, DatabaseUnavailable
+from staunch_features.errors import DatabaseRefused, DatabaseTooOld, DatabaseUnavailable, DatabaseUrlInvalid
 from staunch_features.postgres.deadlines import Deadline
+from staunch_features.postgres.url import check_url, parameter, place
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 """A connection as asyncpg gives it."""
@@ -18,7 +21,7 @@ MINIMUM_MAJOR = 15
 
 _SETTINGS: Mapping[str, str] = MappingProxyType(
     {
-        "application_name": "staunch",
+        "application_name": "staunch",  # a URL's own comes first
         "timezone": "UTC",
         "search_path": "staunch, public",  # pg_catalog comes first unasked; public is where users' tables are
         "jit": "off",
@@ -28,6 +31,11 @@ _SETTINGS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+_READ_ONLY = "default_transaction_read_only"
+
+OUR_SETTINGS = frozenset({*_SETTINGS, _READ_ONLY}) - {"application_name"}
+"""The settings of a session that a URL may not make."""
+
 SETTLE_S = 1.0
 """How long a connection may take to answer again after its query was cancelled, or to say goodbye."""
 
@@ -35,6 +43,17 @@ SETTLE_S = 1.0
 # appendix A): the connection, a conflict that rolled back (on a replica, with what it replays), no memory or
 # disk left, an operator's hand or time limit, the system below.
 _AWAY = ("08", "40", "53", "57", "58", "25P03", "25P04", "55P03")
+
+# What a server says when a URL names what it has not: no time heals that, but a hand there may.
+_REFUSALS: Mapping[str, str] = MappingProxyType(
+    {
+        "28P01": "see the role and the password in its URL",
+        "28000": "see the role in its URL, and what pg_hba.conf lets in",
+        "3D000": "see the name of the database in its URL",
+        "42704": "see the settings in its URL",
+        "22023": "see the settings in its URL",
+    }
+)
 
 FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """All that a connection raises when something is wrong with it or with what was asked."""
@@ -75,10 +94,18 @@ async def connect(
         minimum_major: The oldest PostgreSQL to accept.
 
     Raises:
-        DatabaseUnavailable: It cannot be reached in time, or refuses us.
+        DatabaseUnavailable: It cannot be reached in time.
+        DatabaseRefused: It refuses the role, the password or the database's name.
+        DatabaseUrlInvalid: The URL cannot be meant.
         DatabaseTooOld: The server is older than `minimum_major`.
     """
-    settings = {**_SETTINGS, "default_transaction_read_only": "on" if read_only else "off"}
+    check_url(url, OUR_SETTINGS)
+    settings = {**_SETTINGS, _READ_ONLY: "on" if read_only else "off"}
+    if name := parameter(url, "application_name"):
+        settings["application_name"] = name
+    # A session of ours is read-only on each host, so which one takes writes is seen by who follows whom.
+    wanted = parameter(url, "target_session_attrs")
+    primary = SessionAttribute.primary if read_only and wanted == "read-write" else None
     try:
         async with Deadline.after(timeout_s).timeout():
             connection = await asyncpg.connect(
@@ -86,6 +113,7 @@ async def connect(
                 timeout=timeout_s,
                 command_timeout=statement_timeout_s,
                 server_settings=settings,
+                target_session_attrs=primary,
                 max_cacheable_statement_size=0,  # no limit: a view's text is long
                 max_cached_statement_lifetime=0,  # for ever: planning it again costs milliseconds
             )
@@ -93,15 +121,12 @@ async def connect(
         raise DatabaseUnavailable(f"{place(url)} did not answer within {round(timeout_s, 3):g} s") from error
     except ValueError:
         # The reason and its cause quote the part that cannot be read, which may be the password.
-        raise DatabaseUnavailable(
+        raise DatabaseUrlInvalid(
             f"cannot read the URL of {place(url)}: expected postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE; "
             "write / ? # [ ] @ within a password as %2F %3F %23 %5B %5D %40"
         ) from None
     except FAILURES as error:
-        raise DatabaseUnavailable(
-            f"cannot connect to {place(url)}: {error}; see that it runs, and that its URL, "
-            "postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE, is right"
-        ) from error
+        raise _not_connected(url, error) from error
     _check_version(connection, url, minimum_major)
     return connection
 
@@ -147,9 +172,31 @@ def _check_version(connection: Connection, url: str, minimum_major: int) -> None
         )
 
 
-def place(url: str) -> str:
-    """Where a URL points, without the role and its password, whatever is wrong with the URL."""
-    return "the database at " + url.rpartition("@")[2].rpartition("//")[2].partition("?")[0]
+def _not_connected(url: str, error: BaseException) -> DatabaseUnavailable:
+    """What is wrong when no connection came about, and what to do."""
+    where = place(url)
+    if hint := _REFUSALS.get(str(getattr(error, "sqlstate", ""))):
+        return DatabaseRefused(f"{where} refuses us: {error}; {hint}")
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        wanted = parameter(url, "target_session_attrs")
+        return DatabaseUnavailable(
+            f"no host of {where} is what target_session_attrs={wanted} asks for; see which of them is the "
+            "primary, or ask for another"
+        )
+    if isinstance(error, ssl.SSLError):
+        return DatabaseUnavailable(
+            f"cannot trust {where}: {error}; see its certificate, and sslmode and sslrootcert in its URL"
+        )
+    if "rejected SSL upgrade" in str(error):
+        wanted = parameter(url, "sslmode")
+        return DatabaseUnavailable(
+            f"{where} offers no TLS, and its URL asks for it with sslmode={wanted}; turn ssl on there, or "
+            "ask for less, such as sslmode=prefer"
+        )
+    return DatabaseUnavailable(
+        f"cannot connect to {where}: {error}; see that it runs, and that its URL, "
+        "postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE, is right"
+    )
 
 
 async def hang_up(connection: Connection) -> None:

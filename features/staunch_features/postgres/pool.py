@@ -17,9 +17,9 @@ from staunch_features.postgres.connection import (
     connect,
     hang_up,
     outages_of,
-    place,
 )
 from staunch_features.postgres.deadlines import Deadline
+from staunch_features.postgres.url import place
 
 MAX_AGE_S = 1800.0
 """How old a connection may get, so that none outlives a failover, or a name that moved, by more."""
@@ -51,6 +51,10 @@ class Database:
         default_timeout_s: How long what takes no timeout of its own may take: BEGIN, ROLLBACK, the end of a
             cancelled query.
         clock: Gives the seconds by which ages are measured.
+
+    Attributes:
+        size: The most connections at a time.
+        on_failure: Is told of each connection that could not be opened.
     """
 
     # It does what `asyncpg.Pool` does, and stays because that took 132 µs of CPU a query with uvloop and this
@@ -67,6 +71,7 @@ class Database:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.size = size
+        self.on_failure: Callable[[FeatureError], None] = lambda _: None
         self._url = url
         self._read_only = read_only
         self._max_age_s = max_age_s
@@ -148,12 +153,16 @@ class Database:
         return None
 
     async def _open(self, timeout_s: float) -> _Pooled:
-        connection = await connect(
-            self._url,
-            timeout_s=timeout_s,
-            read_only=self._read_only,
-            statement_timeout_s=self._default_timeout_s,
-        )
+        try:
+            connection = await connect(
+                self._url,
+                timeout_s=timeout_s,
+                read_only=self._read_only,
+                statement_timeout_s=self._default_timeout_s,
+            )
+        except FeatureError as error:
+            self.on_failure(error)
+            raise
         share = random.uniform(_SHORTEST_LIFE, 1)  # noqa: S311 -- it spreads and hides nothing
         return _Pooled(connection, self._clock() + share * self._max_age_s)
 

@@ -1,6 +1,9 @@
 """Problems that last: each is logged when it begins or changes, not at every look."""
 
 import logging
+from collections.abc import Sized
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 _LOG = logging.getLogger("staunch.models")
 
@@ -17,7 +20,46 @@ class Problems:
             self._last[subject] = text
             _LOG.warning("%s: %s", subject, text)
 
+    def texts(self) -> list[str]:
+        """Returns what is wrong now, a line for each subject."""
+        return [f"{subject}: {text}" for subject, text in sorted(self._last.items())]
+
+    def of(self, subject: str) -> str:
+        """Returns what is wrong with something; empty if nothing is."""
+        return self._last.get(subject, "")
+
     def solved(self, subject: str) -> None:
         """Logs that something is well again, if there was a problem with it."""
         if self._last.pop(subject, None) is not None:
             _LOG.info("%s: well again", subject)
+
+
+class Trouble(NamedTuple):
+    """Why no version answers.
+
+    Attributes:
+        cause: In one word, for a metric: the store is empty or unreadable, or its versions are refused.
+        text: In words, for a person.
+    """
+
+    cause: Literal["empty", "unreadable", "refused"]
+    text: str
+
+
+def trouble(store: Path, targets: Sized, problems: Problems) -> Trouble:
+    """Returns why no version answers.
+
+    Args:
+        store: The folder of the models.
+        targets: What aliases point at.
+        problems: What is wrong with them.
+    """
+    if unreadable := problems.of("store"):
+        return Trouble("unreadable", f"the store {store} {unreadable}")
+    if texts := problems.texts():
+        return Trouble("refused", "; ".join(texts))
+    if targets:
+        return Trouble("refused", "no version has been verified yet")
+    return Trouble(
+        "empty", f"no alias of the store {store} points at a version; `staunch train` publishes one"
+    )

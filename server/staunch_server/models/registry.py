@@ -15,7 +15,7 @@ from staunch_server.events import AnswersChanged, Events, LoadEnded
 from staunch_server.models import answers
 from staunch_server.models.aliases import Target, Targets, digest, read_targets
 from staunch_server.models.lookup import about, find, resource
-from staunch_server.models.problems import Problems
+from staunch_server.models.problems import Problems, Trouble, trouble
 from staunch_server.models.served import MakeServed, Served
 from staunch_server.models.version import Failing, Loading, Ready, Record, Refused, State, Stored
 from staunch_server.types import Alias, Version, VersionStatus
@@ -79,6 +79,10 @@ class Registry:
         """Returns whether a version was loaded and proven; what its view does now is another matter."""
         return bool(self._answering)
 
+    def trouble(self) -> Trouble | None:
+        """Returns why no version answers; None if one does."""
+        return None if self.verified() else trouble(self.store.root, self._targets, self._problems)
+
     def answers_for(self, name: str) -> list[str]:
         """Returns the aliases of a version, "churn@1", sorted."""
         return sorted(alias.alias for alias, served in self._aliases.items() if served.name == name)
@@ -137,6 +141,13 @@ class Registry:
         served = self._answering.get(model)
         if served is not None:
             return served
+        try:
+            return await self._look_up(model, deadline)
+        except Refusal as refusal:
+            raise self._not_ready(model, refusal) or refusal from refusal.__cause__
+
+    async def _look_up(self, model: str, deadline: Deadline) -> Served:
+        """Finds what does not answer yet, and loads it."""
         async with deadline.timeout():  # the disk may be slow
             version = await self.stored(model)
         record = self._record(version)
@@ -146,6 +157,20 @@ class Registry:
             return record.served
         self._count_named(record, model)
         return await self._await_load(version, deadline)
+
+    def _not_ready(self, model: str, refusal: Refusal) -> Refusal | None:
+        """The refusal of a name while no version answers: one may be published or mended any moment.
+
+        A version that is named by its number is refused for what it is.
+        """
+        if refusal.reason not in (Reason.MODEL_REFUSED, Reason.MODEL_NOT_FOUND) or self.verified():
+            return None
+        reference = parse_reference(model or self.default_model)
+        names = {self.default_model, *(alias.name for alias in self._targets)}
+        if reference.alias is None or reference.name not in names:
+            return None
+        message = f"No version of {reference.name} is ready: {refusal.message}"
+        return Refusal(Reason.MODEL_NOT_READY, message, resource=refusal.resource)
 
     async def stored(self, model: str) -> Version:
         """Finds the version of the store that "name", "name@version", "name@alias" or "" means now.

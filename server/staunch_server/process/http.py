@@ -24,17 +24,21 @@ def listen(host: str, port: int) -> socket.socket:
 
 @contextlib.contextmanager
 def serve_metrics(
-    listening: socket.socket, registries: Registries, healthy: Callable[[], bool]
+    listening: socket.socket,
+    registries: Registries,
+    healthy: Callable[[], bool],
+    why_not: Callable[[], str] = str,
 ) -> Iterator[None]:
     """Answers GET /metrics in Prometheus' text format and GET /healthz with 200 or 503, while the block runs.
 
     Args:
         listening: A listening socket; closed at the end.
         registries: Gives the registries of one scrape.
-        healthy: True makes /healthz answer 200.
+        healthy: True makes /healthz answer 200, unless `why_not` gives a reason.
+        why_not: Gives the reason why nothing is served, in words; empty if there is none.
     """
     host, port = listening.getsockname()[:2]
-    server = _Server((host, port), _handler(registries, healthy), bind_and_activate=False)
+    server = _Server((host, port), _handler(registries, healthy, why_not), bind_and_activate=False)
     server.socket.close()
     server.socket = listening
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
@@ -55,7 +59,9 @@ class _Server(ThreadingHTTPServer):
         _LOG.debug("a request of %s failed", client_address, exc_info=True)
 
 
-def _handler(registries: Registries, healthy: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:
+def _handler(
+    registries: Registries, healthy: Callable[[], bool], why_not: Callable[[], str]
+) -> type[BaseHTTPRequestHandler]:
     # The server makes a handler for each connection and hands it nothing of ours: what it serves is enclosed.
     class Handler(BaseHTTPRequestHandler):
         timeout = 10
@@ -66,8 +72,10 @@ def _handler(registries: Registries, healthy: Callable[[], bool]) -> type[BaseHT
                 body = b"".join(generate_latest(registry) for registry in registries())
                 self._answer(200, CONTENT_TYPE_LATEST, body)
             elif path == "/healthz":
-                well = healthy()
-                self._answer(200 if well else 503, "text/plain", b"ok\n" if well else b"not serving\n")
+                why = why_not()
+                well = healthy() and not why
+                text = "ok" if well else f"not serving: {why}" if why else "not serving"
+                self._answer(200 if well else 503, "text/plain; charset=utf-8", f"{text}\n".encode())
             else:
                 self._answer(404, "text/plain", b"try /metrics or /healthz\n")
 

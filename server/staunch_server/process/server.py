@@ -52,6 +52,7 @@ class Server:
         guard: Before every call.
         transport: Carries the calls.
         port: Where gRPC is served, once started.
+        on_trouble: Is told once a second, and when it changes, why no version answers; "" while one does.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Server:
     ) -> None:
         self._settings = settings
         self._leaving = False
+        self.on_trouble: Callable[[str], None] = lambda _: None
         self._changed = asyncio.Event()
         self.port = 0
         # From the inside out: each part is handed those it stands on, and what faces the network comes last.
@@ -66,6 +68,8 @@ class Server:
         self.events = observed_by(self.metrics)
         self.metrics.set_build(version("staunch-server"), settings.transport)
         self.databases = _databases(settings)
+        self.databases.interactive.on_failure = partial(self.metrics.connection_failed, "interactive")
+        self.databases.batch.on_failure = partial(self.metrics.connection_failed, "batch")
         self.registry = Registry(
             ModelStore(settings.model_folder),
             _served_maker(settings, self.databases, self.metrics),
@@ -124,6 +128,7 @@ class Server:
                 in_use[name].set(pool.in_use)
             calls.set(self.guard.calls)
             streams.set(self.guard.streams)
+            self._report_trouble()
             await asyncio.sleep(_SAMPLE_S)
 
     async def drain(self) -> None:
@@ -151,6 +156,17 @@ class Server:
         await self.transport.set_serving(MODEL_SERVICE, True)
         await self.transport.set_serving(PREDICTION_SERVICE, answers)
         await self.transport.set_serving("", answers)
+        self._report_trouble()
+
+    def why_not_serving(self) -> str:
+        """Why no version answers, in words; empty while one does."""
+        trouble = self.registry.trouble()
+        return "" if trouble is None else trouble.text
+
+    def _report_trouble(self) -> None:
+        trouble = self.registry.trouble()
+        self.metrics.set_not_serving("" if trouble is None else trouble.cause)
+        self.on_trouble("" if trouble is None else trouble.text)
 
 
 @asynccontextmanager

@@ -36,12 +36,18 @@ SETTLED_S = 30.0
 KILL_GRACE_S = 10.0
 """By default, how long a worker may take to end beyond its drain before it is killed."""
 
+_LAST_WORDS_S = 1.0  # how long what a worker said before its end may take to arrive
+
 HANG_UP_S = 1.0
 """How long after a SIGHUP the terminal may still close: some shells send it first and leave then."""
 
 
 class PortTaken(Exception):
     """The address is in use; the message says which setting picks another."""
+
+
+class CannotServe(Exception):
+    """What no worker gets over, found before one of them answered; the message is theirs."""
 
 
 def reserve(host: str, port: int, setting: str) -> socket.socket:
@@ -92,6 +98,13 @@ class Worker:
 
     Args:
         number: Its place among the workers, from 0; kept when its process dies and is started again.
+
+    Attributes:
+        process: The present one, or the last.
+        ready: Set while it answers.
+        serves: The versions that it served when it began to, and their aliases, with commas between.
+        trouble: Why no version answers, in its own words; empty while one does.
+        error: What it said it cannot get over; empty if nothing.
     """
 
     def __init__(self, number: int) -> None:
@@ -99,6 +112,8 @@ class Worker:
         self.process: asyncio.subprocess.Process | None = None
         self.ready = asyncio.Event()
         self.serves: dict[str, str] = {}
+        self.trouble = ""
+        self.error = ""
         self._end_signal: signal.Signals | None = None
         self._to_reload = False
 
@@ -108,6 +123,7 @@ class Worker:
         Raises:
             OSError: The process cannot be started.
         """
+        self.trouble = self.error = ""
         read_end, write_end = os.pipe()
         try:
             self.process = await asyncio.create_subprocess_exec(
@@ -128,23 +144,36 @@ class Worker:
             self._signal(self._end_signal)
         listening = asyncio.create_task(self._listen(read_end))
         try:
-            return await self.process.wait()
+            code = await self.process.wait()
+            await asyncio.wait([listening], timeout=_LAST_WORDS_S)
+            return code
         finally:
             self.ready.clear()
             listening.cancel()
 
     async def _listen(self, read_end: int) -> None:
-        """Waits for the one line a worker writes when it answers: `ready NAME@VERSION=ALIAS,ALIAS ...`."""
+        """Hears what a worker says, a line each, until it ends.
+
+        `ready NAME@VERSION=ALIAS,ALIAS ...` once it answers, `trouble WHY` when it has no version that does,
+        an empty WHY when it has, and `error WHY` if it ends of what it cannot get over.
+        """
         reader = asyncio.StreamReader()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", 0)
         )
         try:
-            line = (await reader.readline()).decode()
+            while line := (await reader.readline()).decode().rstrip("\n"):
+                self._hear(*line.partition(" ")[::2])
         finally:
             transport.close()
-        if line.startswith("ready"):  # not if it died before
-            pairs = (word.partition("=") for word in line.split()[1:])
+
+    def _hear(self, kind: str, text: str) -> None:
+        if kind == "trouble":
+            self.trouble = text
+        elif kind == "error":
+            self.error = text
+        elif kind == "ready":
+            pairs = (word.partition("=") for word in text.split())
             self.serves = {name: aliases for name, _, aliases in pairs}
             self.ready.set()
             if self._to_reload:
@@ -194,6 +223,8 @@ class Supervisor:
         self._metrics = WorkerMetrics(metrics_folder, self._report)
         self._workers = [Worker(number) for number in range(settings.workers)]
         self._stopping = asyncio.Event()
+        self._has_answered = False
+        self._failure: Exception | None = None
         self._own = CollectorRegistry()
         self._restarts = Counter("staunch_worker_restarts", "Workers started again.", registry=self._own)
         ready = Gauge("staunch_workers_ready", "Workers that answer.", registry=self._own)
@@ -210,6 +241,21 @@ class Supervisor:
         """True while every worker answers and none was told to stop."""
         return not self._stopping.is_set() and all(worker.ready.is_set() for worker in self._workers)
 
+    def why_not_serving(self) -> str:
+        """Why /healthz is not well: we stop, a worker does not answer, or no version in one does."""
+        if self._stopping.is_set():
+            return "stopping"
+        starting = sum(not worker.ready.is_set() for worker in self._workers)
+        if starting:
+            return f"{starting} of {len(self._workers)} workers are being started"
+        return "; ".join(sorted({worker.trouble for worker in self._workers if worker.trouble}))
+
+    def fail(self, error: Exception) -> None:
+        """Stops, and has `run` raise an error of which no time heals us; the first that comes counts."""
+        self._failure = self._failure or error
+        if not self._stopping.is_set():
+            self._end_workers(signal.SIGTERM)
+
     def registries(self) -> Iterable[CollectorRegistry]:
         """The registries of one scrape: ours, and what the workers left in their folder."""
         return self._own, self._theirs
@@ -220,23 +266,32 @@ class Supervisor:
         Args:
             metrics: The listening socket of /metrics and /healthz.
             on_ready: Called once, when every worker answers.
+
+        Raises:
+            CannotServe: A worker ended of what it cannot get over, and none has answered yet.
+            Exception: What `fail` was given.
         """
         self._metrics.clear()
         self._handle_signals()
-        with serve_metrics(metrics, self.registries, self.healthy):
+        with serve_metrics(metrics, self.registries, self.healthy, self.why_not_serving):
             keeping = [asyncio.create_task(self._keep(worker)) for worker in self._workers]
             announcing = asyncio.create_task(self._announce(on_ready))
             await self._stopping.wait()
             announcing.cancel()
             await self._drain(keeping)
+        if self._failure is not None:
+            raise self._failure
 
     def stop(self) -> None:
         """Begins to stop; a second call ends the workers at once."""
         at_once = self._stopping.is_set()
+        self._end_workers(signal.SIGKILL if at_once else signal.SIGTERM)
+        self._report("stopping at once" if at_once else "stopping; calls in progress are answered")
+
+    def _end_workers(self, number: signal.Signals) -> None:
         self._stopping.set()
         for worker in self._workers:
-            worker.end(signal.SIGKILL if at_once else signal.SIGTERM)
-        self._report("stopping at once" if at_once else "stopping; calls in progress are answered")
+            worker.end(number)
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -266,6 +321,7 @@ class Supervisor:
     async def _announce(self, on_ready: Callable[["Supervisor"], Awaitable[None]]) -> None:
         for worker in self._workers:
             await worker.ready.wait()
+            self._has_answered = True
         await on_ready(self)
 
     async def _keep(self, worker: Worker) -> None:
@@ -278,6 +334,8 @@ class Supervisor:
             except Exception as error:  # Whatever it is, the worker is needed.
                 ended = f"could not be started ({error})"
             self._forget_gauges(worker)
+            if worker.error and not self._has_answered:
+                self.fail(CannotServe(worker.error))
             if self._stopping.is_set():
                 return
             pause_s = back_off.after(time.monotonic() - started)

@@ -15,14 +15,18 @@ from contextlib import AsyncExitStack, suppress
 
 from prometheus_client import CollectorRegistry
 
+from staunch_features.errors import FeatureError
 from staunch_server.models.registry import Registry
 from staunch_server.process.http import listen, serve_metrics
 from staunch_server.process.output import unfailing_output
 from staunch_server.process.server import Server, logged, serving
+from staunch_server.process.start import answers, refuse_unstartable, until_answered
 from staunch_server.process.worker_metrics import write_as
-from staunch_server.settings import Settings, SettingsError, load_settings, refuse_open_bind
+from staunch_server.settings import Settings, SettingsError, load_settings
 
 _LOG = logging.getLogger("staunch.worker")
+
+_TEXT_CHARACTERS = 1000  # of a trouble, of which /healthz is to say what it is
 
 
 def main() -> int:
@@ -34,35 +38,69 @@ def main() -> int:
 
 
 def _main() -> int:
+    pipe = _Pipe()
     try:
         settings = load_settings()
-        refuse_open_bind(settings)
+        if not _supervised():  # else our supervisor has seen to it, before it had a port
+            refuse_unstartable(settings)
         logging.basicConfig(
             level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
         with asyncio.Runner(loop_factory=_new_loop()) as runner:
-            runner.run(_serve(settings))
-    except (SettingsError, OSError) as error:
-        print(f"staunch: {error}", file=sys.stderr)
+            runner.run(_serve(settings, pipe))
+    except (SettingsError, FeatureError, OSError) as error:
+        if _supervised() and not isinstance(error, OSError):
+            pipe.say("error", str(error))
+        else:
+            print(f"staunch: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, pipe: "_Pipe") -> None:
     supervised = _supervised()
     if "STAUNCH_WORKER" in os.environ:  # before the first metric is made
         write_as(int(os.environ["STAUNCH_WORKER"]))
     collector = CollectorRegistry()
     stopping = asyncio.Event()
+    url = "" if supervised or settings.reader_url is None else settings.reader_url.get_secret_value()
+    if url:
+        await answers(url)
     async with AsyncExitStack() as stack:
         listening = None if supervised else listen(settings.metrics_host, settings.metrics_port)
         server = await stack.enter_async_context(serving(settings, collector, shared_port=supervised))
         _handle_signals(stopping, server.registry, supervised=supervised)
         if listening is not None:
-            stack.enter_context(serve_metrics(listening, lambda: [collector], server.healthy))
-        _report_ready(server)
-        await stopping.wait()
+            stack.enter_context(
+                serve_metrics(listening, lambda: [collector], server.healthy, server.why_not_serving)
+            )
+        _report_ready(server, pipe)
+        server.on_trouble = pipe.trouble
+        pipe.trouble(server.why_not_serving())
+        await _until_stopped(stopping, url)
         _LOG.info("stopping")
+
+
+async def _until_stopped(stopping: asyncio.Event, url: str) -> None:
+    """Waits for a signal; unless a database that has been away since the start refuses us once it is there.
+
+    Args:
+        stopping: Set by a signal.
+        url: Of the database; empty if the supervisor asks it.
+
+    Raises:
+        DatabaseRefused, DatabaseTooOld: It does.
+    """
+    stop = asyncio.create_task(stopping.wait())
+    asking = asyncio.create_task(until_answered(url) if url else stopping.wait())
+    try:
+        await asyncio.wait({asking, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if asking.done():
+            asking.result()
+        await stop
+    finally:
+        asking.cancel()
+        stop.cancel()
 
 
 def _handle_signals(stopping: asyncio.Event, registry: Registry, *, supervised: bool) -> None:
@@ -85,15 +123,32 @@ def _handle_signals(stopping: asyncio.Event, registry: Registry, *, supervised: 
     loop.add_signal_handler(signal.SIGINT, (lambda: None) if supervised else stop)
 
 
-def _report_ready(server: Server) -> None:
-    """Writes the one line that the supervisor waits for: `ready NAME@VERSION=ALIAS,ALIAS ...`."""
+def _report_ready(server: Server, pipe: "_Pipe") -> None:
     registry = server.registry
     ready = {name: ",".join(registry.answers_for(name)) for name in registry.ready()}
     names = ", ".join(f"{name} ({aliases})" for name, aliases in ready.items())
     _LOG.info("serving %s on port %d", names or "no model yet", server.port)
-    if "STAUNCH_READY_FD" in os.environ:
-        with suppress(OSError), os.fdopen(int(os.environ["STAUNCH_READY_FD"]), "wb") as pipe:
-            pipe.write(" ".join(["ready", *map("=".join, ready.items())]).encode() + b"\n")
+    pipe.say("ready", *map("=".join, ready.items()))
+
+
+class _Pipe:
+    """Says to the supervisor, a line each, what its `Worker` understands; to nobody if there is none."""
+
+    def __init__(self) -> None:
+        self._descriptor = int(os.environ.get("STAUNCH_READY_FD", "-1"))
+        self._trouble = ""
+        if self._descriptor >= 0:
+            os.set_blocking(self._descriptor, False)
+
+    def say(self, *words: str) -> None:
+        line = " ".join(words).replace("\n", " ")
+        with suppress(OSError):  # It has left, or does not listen: no reason to serve worse.
+            os.write(self._descriptor, f"{line}\n".encode())
+
+    def trouble(self, text: str) -> None:
+        if text != self._trouble:
+            self._trouble = text
+            self.say("trouble", text[:_TEXT_CHARACTERS])
 
 
 def _supervised() -> bool:

@@ -10,7 +10,7 @@ from tests.harness.databases import until_connections
 from tests.harness.processes import frozen
 from tests.harness.waiting import until
 
-from staunch_features.errors import DatabaseTooOld, DatabaseUnavailable
+from staunch_features.errors import DatabaseRefused, DatabaseTooOld, DatabaseUnavailable
 from staunch_features.postgres.connection import MINIMUM_MAJOR, SETTLE_S, connect, opened, unavailable
 from staunch_local.postgres.cluster import SUPERUSER
 from staunch_local.postgres.server import EmbeddedPostgres
@@ -60,7 +60,8 @@ def test_postgresql_15_is_the_oldest_that_we_take() -> None:
 async def test_an_unreachable_database_is_named_without_its_password(url: str) -> None:
     with pytest.raises(DatabaseUnavailable) as caught:
         await connect(url, timeout_s=2)
-    told = "".join(traceback.format_exception(caught.value)).partition("DatabaseUnavailable:")[2]
+    kind = type(caught.value).__name__
+    told = "".join(traceback.format_exception(caught.value)).partition(f"{kind}:")[2]
     assert "hush" not in told
     assert "staunch" in told
 
@@ -70,6 +71,58 @@ async def test_a_wrong_password_is_told_without_the_password(server: EmbeddedPos
     with pytest.raises(DatabaseUnavailable, match="password authentication failed") as caught:
         await connect(url)
     assert url not in str(caught.value)
+
+
+@pytest.mark.parametrize("attrs", ["any", "primary", "prefer-standby", "read-write", "read-only"])
+async def test_a_reader_reads_only_whichever_host_its_url_asks_for(
+    server: EmbeddedPostgres, attrs: str
+) -> None:
+    connection = await connect(f"{server.reader_url}?target_session_attrs={attrs}", read_only=True)
+    assert await connection.fetchval("SHOW default_transaction_read_only") == "on"
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        await connection.execute("CREATE TEMPORARY TABLE t ()")
+    await connection.close()
+
+
+async def test_of_several_hosts_the_one_that_is_there_is_taken(server: EmbeddedPostgres) -> None:
+    url = server.reader_url.replace(f"127.0.0.1:{server.port}", f"127.0.0.1:1,127.0.0.1:{server.port}")
+    connection = await connect(f"{url}?target_session_attrs=read-write", read_only=True)
+    assert await connection.fetchval("SELECT inet_server_port()") == server.port
+    await connection.close()
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+async def test_a_host_that_is_not_what_is_asked_for_is_said_to_be_so(
+    server: EmbeddedPostgres, read_only: bool
+) -> None:
+    with pytest.raises(DatabaseUnavailable, match=r"no host of .* is what target_session_attrs=standby asks"):
+        await connect(f"{server.reader_url}?target_session_attrs=standby", read_only=read_only)
+
+
+async def test_a_server_without_tls_is_told_from_one_that_is_away(server: EmbeddedPostgres) -> None:
+    with pytest.raises(
+        DatabaseUnavailable, match="offers no TLS, and its URL asks for it with sslmode=require"
+    ):
+        await connect(f"{server.reader_url}?sslmode=require")
+
+
+async def test_settings_in_a_url_count_and_its_name_of_the_application_too(server: EmbeddedPostgres) -> None:
+    url = f"{server.reader_url}?application_name=scores&options=-c%20statement_timeout=7s"
+    connection = await connect(url, read_only=True)
+    assert await connection.fetchval("SHOW application_name") == "scores"
+    assert await connection.fetchval("SHOW statement_timeout") == "7s"
+    assert await connection.fetchval("SHOW search_path") == "staunch, public"
+    await connection.close()
+
+
+async def test_no_connection_left_is_no_refusal(server: EmbeddedPostgres) -> None:
+    role = server.reader_url.partition("//")[2].partition(":")[0]
+    async with opened(server.url_for("postgres", SUPERUSER)) as superuser:
+        await superuser.execute(f"ALTER ROLE {role} CONNECTION LIMIT 0")
+        with pytest.raises(DatabaseUnavailable, match="too many connections") as caught:
+            await connect(server.reader_url)
+        await superuser.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1")
+    assert not isinstance(caught.value, DatabaseRefused)
 
 
 def test_what_means_that_the_database_is_away() -> None:

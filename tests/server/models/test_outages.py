@@ -14,6 +14,8 @@ from tests.server.small_models import view_text
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
+from staunch_features.postgres.connection import opened
+from staunch_local.postgres.cluster import READER, SUPERUSER
 
 
 async def predict(live: Running, **options: Any) -> pb.PredictResponse:
@@ -105,6 +107,34 @@ async def test_a_restart_costs_no_more_than_unavailable_calls(
     fragile.server.stop()
     fragile.server.start()
     await recovered(live)
+
+
+async def test_a_password_that_is_changed_under_a_server_is_a_status_and_a_metric_and_heals(
+    publish: Publish, serve: Serve, fragile: Fragile
+) -> None:
+    publish()
+    live = await serve(database_reader_url=fragile.url)
+    await predict(live)
+
+    async def set_password(password: str) -> None:
+        async with opened(fragile.server.url_for("postgres", SUPERUSER)) as superuser:
+            await superuser.execute(f"ALTER ROLE {READER} PASSWORD '{password}'")
+            readers = f"FROM pg_stat_activity WHERE usename = '{READER}'"
+            await superuser.execute(f"SELECT pg_terminate_backend(pid) {readers}")
+
+    ours = fragile.url.partition(f"{READER}:")[2].partition("@")[0]
+    await set_password("another")
+    await until(lambda: outcome_is(live, "DATABASE_UNAVAILABLE"))
+    failures = live.server.metrics.registry.get_sample_value
+    labels = {"pool": "interactive", "cause": "refused"}
+    assert failures("staunch_pool_connection_failures_total", labels)
+    assert live.server.healthy()
+    await set_password(ours)
+    await recovered(live)
+
+
+async def outcome_is(live: Running, reason: str) -> bool:
+    return await outcome(live) == reason
 
 
 async def test_a_database_that_is_absent_at_the_start_is_used_once_it_is_there(

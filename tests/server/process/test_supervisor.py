@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from grpc import aio
+from grpc import StatusCode, aio
 from tests.harness.databases import TestDatabase
 from tests.harness.processes import frozen
 from tests.harness.waiting import until
@@ -24,10 +24,12 @@ from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch.v1.model_service_pb2_grpc import ModelServiceStub
 from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
+from staunch_model_store.store import ModelStore
 from staunch_server.process.http import listen
 from staunch_server.process.supervisor import (
     KILL_GRACE_S,
     BackOff,
+    CannotServe,
     PortTaken,
     Supervisor,
     Worker,
@@ -336,7 +338,8 @@ async def inside(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Inside
         if not one.running.done():  # the test has failed
             one.supervisor.stop()
             one.supervisor.stop()
-        await one.running
+        with contextlib.suppress(CannotServe):
+            await one.running
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -380,6 +383,63 @@ async def test_a_worker_that_does_not_end_is_killed_after_its_drain_and_a_grace(
     assert one.reported[1:] == ["a worker did not end in time and was killed"]
 
 
+async def test_what_no_worker_gets_over_ends_the_server_with_that_one_line(
+    people: TestDatabase, tmp_path: Path
+):
+    settings = {"database_reader_url": people.reader_url, "state_folder": tmp_path, "port": 0, "workers": 2}
+    refused = load_settings({**settings, "transport": "native", "max_connection_age_s": 60})
+    reported: list[str] = []
+    supervisor = Supervisor(refused, tmp_path / "metrics", reported.append)
+    with pytest.raises(CannotServe, match=r"^max_connection_age_s is set: expected 0"):
+        await asyncio.wait_for(supervisor.run(listen("127.0.0.1", 0), _nobody), 60)
+    assert reported == []
+
+
+async def test_what_a_worker_does_not_get_over_later_ends_no_server_that_answered(
+    inside: Callable[..., Awaitable[Inside]],
+):
+    one = await inside()
+    worker = one.supervisor._workers[0]
+    worker.error = "the disk is gone"
+    os.kill(one.worker.pid, signal.SIGSEGV)
+    await until(lambda: one.reported)
+    assert one.reported[0].startswith("worker 0 was killed by SIGSEGV; starting it again in ")
+    await until(lambda: worker.ready.is_set(), 60)
+    assert not one.running.done()
+
+
+async def test_a_report_that_raises_stops_neither_healing_nor_ending(tmp_path: Path):
+    def raises(line: str) -> None:
+        raise BrokenPipeError(line)
+
+    nowhere = {"database_reader_url": "postgresql://nobody@127.0.0.1:1/none", "state_folder": tmp_path}
+    supervisor = Supervisor(load_settings({**nowhere, "port": 0}), tmp_path / "metrics", raises)
+    running = asyncio.create_task(supervisor.run(listen("127.0.0.1", 0), _nobody))
+    worker = supervisor._workers[0]
+    await until(worker.ready.is_set, 60)
+    assert worker.process
+    first = worker.process.pid
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: worker.ready.is_set() and worker.process.pid != first, 60)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(running, 60)
+
+
+async def test_a_failure_beside_the_workers_stops_them_and_comes_out(
+    inside: Callable[..., Awaitable[Inside]],
+):
+    one = await inside()
+    one.supervisor.fail(CannotServe("the database refuses us"))
+    one.supervisor.fail(CannotServe("and again"))
+    with pytest.raises(CannotServe, match=r"^the database refuses us$"):
+        await asyncio.wait_for(one.running, 60)
+    assert one.worker.returncode == 0
+
+
+async def _nobody(_: Supervisor) -> None:
+    """Nobody waits for the workers."""
+
+
 def test_ten_seconds_are_the_grace_of_a_worker():
     assert KILL_GRACE_S == 10.0
 
@@ -408,6 +468,59 @@ async def test_health_over_http_is_well_and_other_paths_are_not_found(supervised
     assert urllib.request.urlopen(url, timeout=5).read() == b"ok\n"
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(url + "x", timeout=5)
+
+
+async def test_a_store_without_a_sound_version_is_told_over_http_in_words_until_one_is_published(
+    environment: dict[str, str], publish: Publish, store: ModelStore
+):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "staunch_cli.main", "serve",
+        env=os.environ | environment | {"STAUNCH_STORE_POLL_S": "0.1"},
+        stdout=asyncio.subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    try:
+        said = await asyncio.wait_for(_until_ready(process), 60)
+        port, metrics = re.search(r"127\.0\.0\.1:(\d+)", said), re.search(r"http://\S+/metrics", said)
+        assert port
+        assert metrics
+        server = Supervised(process, int(port[1]), metrics[0], said)
+
+        async def health(code: int, *words: str) -> bool:
+            got, text = await asyncio.to_thread(_healthz, server.metrics)
+            return got == code and all(word in text for word in words)
+
+        await _soon(
+            lambda: health(503, "not serving: no alias of the store", str(store.root), "staunch train")
+        )
+        await _soon(lambda: _gauge(server, "empty"))
+        publish(base_value=5.0)
+        await _soon(lambda: health(503, "not serving: churn@1: refused: explainer.onnx"))
+        await _soon(lambda: _gauge(server, "refused"))
+        async with server.channel() as channel:
+            call = PredictionServiceStub(channel).Predict(pb.PredictRequest(customer_id=KNOWN))
+            assert await call.code() is StatusCode.UNAVAILABLE
+            assert "No version of churn is ready: " in await call.details()
+        publish()
+        await _soon(lambda: health(200, "ok\n"))
+        await _soon(lambda: _gauge(server))
+        assert await server.version() == 2
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), 60)
+
+
+def _healthz(metrics: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(metrics.replace("/metrics", "/healthz"), timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+async def _gauge(server: Supervised, *causes: str) -> bool:
+    page = await asyncio.to_thread(server.scrape)
+    told = dict(re.findall(r'^staunch_not_serving\{cause="(\w+)"\} (\S+)$', page, re.MULTILINE))
+    return {cause for cause, value in told.items() if value == "1.0"} == set(causes) and len(told) == 3
 
 
 async def test_it_holds_neither_grpc_nor_onnxruntime():

@@ -238,8 +238,10 @@ async def test_a_version_whose_answers_are_not_those_of_training_is_refused(
     """The golden rows of one model beside the graph of another: every digest fits, the answers do not."""
     publish(base_value=5.0)
     live = await serve()
-    error = await failure(answering(live))
+    error = await failure(answering(live, "churn@1"))
     assert error.reason == "MODEL_REFUSED"
+    error = await failure(answering(live))  # no version is ready, which the next one published ends
+    assert (error.code.name, error.reason) == ("UNAVAILABLE", "MODEL_NOT_READY")
 
 
 async def test_a_version_trained_on_another_view_is_refused(publish: Publish, serve: Serve) -> None:

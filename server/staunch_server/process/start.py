@@ -1,0 +1,111 @@
+"""What ends the start of a server, because no time heals it, before anything is opened or started."""
+
+import asyncio
+import resource
+import socket
+from collections.abc import Mapping
+
+from staunch_features.errors import DatabaseRefused, DatabaseUnavailable, DatabaseUrlInvalid
+from staunch_features.postgres.connection import OUR_SETTINGS, connect, hang_up
+from staunch_features.postgres.url import check_url
+from staunch_server.setting_names import PREFIX
+from staunch_server.settings import Settings, SettingsError, refuse_missing_store, refuse_open_bind
+
+TRY_S = 3.0
+"""How long one try to reach the database may take."""
+
+AGAIN_S = 1.0
+"""The pause between two tries."""
+
+_OF_A_PROCESS = 64  # its libraries, files, pipes and the listening sockets, and some to spare
+_OF_EACH_WORKER = 4  # in the supervisor: a pipe, a process, and those that start it
+
+
+def refuse_unstartable(settings: Settings) -> None:
+    """Raises SettingsError or DatabaseUrlInvalid for what can never become right.
+
+    Folders that are named and cannot be read, URLs that cannot be meant, hosts that have no address or may
+    not be bound, too few file descriptors.
+    """
+    refuse_open_bind(settings)
+    refuse_missing_store(settings)
+    for name in ("database_url", "database_reader_url"):
+        _refuse_url(settings, name)
+    for name in ("host", "metrics_host"):
+        _refuse_host(settings, name)
+    allow_descriptors(needed_descriptors(settings))
+
+
+async def answers(url: str) -> bool:
+    """Asks a database once whether it takes us; False if it is away.
+
+    Raises:
+        DatabaseRefused, DatabaseUrlInvalid, DatabaseTooOld: It never will, unless somebody changes it or us.
+    """
+    try:
+        connection = await connect(url, timeout_s=TRY_S, read_only=True)
+    except (DatabaseRefused, DatabaseUrlInvalid):
+        raise
+    except DatabaseUnavailable:
+        return False
+    await hang_up(connection)
+    return True
+
+
+async def until_answered(url: str) -> None:
+    """Asks a database that is away again and again until it answers; errors as `answers`.
+
+    Once it has, no refusal ends a server any more: it had been right.
+    """
+    while not await answers(url):  # noqa: ASYNC110 -- nobody would set an event
+        await asyncio.sleep(AGAIN_S)
+
+
+def needed_descriptors(settings: Settings) -> Mapping[str, int]:
+    """Returns how many file descriptors a serving process needs at most, by what for."""
+    return {
+        "calls, each on a connection of its own": settings.max_calls,
+        "streams": settings.max_streams,
+        "database connections": settings.interactive_connections + settings.batch_connections,
+        "the process itself": _OF_A_PROCESS + _OF_EACH_WORKER * settings.workers,
+    }
+
+
+def allow_descriptors(needed: Mapping[str, int]) -> None:
+    """Raises the limit of file descriptors to what is allowed at most, if fewer than are needed are now.
+
+    Raises:
+        SettingsError: What is allowed at most is too few.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = sum(needed.values())
+    if soft == resource.RLIM_INFINITY or soft >= count:
+        return
+    if hard != resource.RLIM_INFINITY and hard < count:
+        parts = ", ".join(f"{number:,} for {what}" for what, number in needed.items())
+        raise SettingsError(
+            f"expected at least {count:,} file descriptors ({parts}), got {hard:,}: raise the limit "
+            "(`ulimit -n`, LimitNOFILE= of systemd, --ulimit nofile= of Docker), or lower max_calls"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count if hard == resource.RLIM_INFINITY else hard, hard))
+
+
+def _refuse_url(settings: Settings, name: str) -> None:
+    url = getattr(settings, name)
+    if url is None:
+        return
+    try:
+        check_url(url.get_secret_value(), OUR_SETTINGS)
+    except DatabaseUrlInvalid as error:
+        raise SettingsError(f"{PREFIX}{name.upper()}: {error}") from None
+
+
+def _refuse_host(settings: Settings, name: str) -> None:
+    host = getattr(settings, name)
+    try:
+        socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no name of a host"
+        raise SettingsError(
+            f"{name} is {host!r}: expected an address of this machine or a name of one, got {why!r}."
+        ) from None
