@@ -147,7 +147,10 @@ def walk(database_factory: Callable[..., Any], tmp_path_factory: pytest.TempPath
             for file in files.iterdir() if files else ():
                 (folder / file.name).symlink_to(file)
             database = database_factory(template="template1")
-            addresses = {"DATABASE": database.owner_url, "STAUNCH_DATABASE_READER_URL": database.reader_url}
+            addresses = {
+                "STAUNCH_DATABASE_URL": database.owner_url,
+                "STAUNCH_DATABASE_READER_URL": database.reader_url,
+            }
             walked = Walk(folder, _environment() | addresses)
             stack.callback(walked.end)
             walked.take(blocks_of(page))

@@ -103,16 +103,10 @@ def _number(inner: Found, found: Found, path: Path, values: Sequence[object]) ->
 
 
 def _json_at(value: str, path: Path) -> str:
-    if not path:
-        return value
-    return f"{value} -> {literal(path[0])}" if len(path) == 1 else f"{value} #> {_array(path)}"
+    return " -> ".join([value, *map(literal, path)])
 
 
 def _text_at(value: str, path: Path) -> str:
-    if len(path) == 1:
-        return f"({value} ->> {literal(path[0])})"
-    return f"({value} #>> {_array(path)})"
-
-
-def _array(path: Path) -> str:
-    return f"ARRAY[{', '.join(map(literal, path))}]::text[]"
+    if not path:
+        return f"({value} #>> '{{}}')"
+    return f"({_json_at(value, path[:-1])} ->> {literal(path[-1])})"
