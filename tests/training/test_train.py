@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from staunch_features.errors import ViewError
+from staunch_features.postgres.connection import connect
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.views.file import parse_label, parse_view
 from staunch_model_store.errors import ModelRefused
@@ -280,3 +282,28 @@ async def test_a_statement_that_takes_too_long_is_told_in_one_line(shop: Any, st
 async def test_costs_that_give_no_bands_fail_before_anything_is_read(shop: Any, store: ModelStore) -> None:
     with pytest.raises(TrainingError, match="medium < high"):
         await _train(shop, store, replace(SETTINGS, costs=Costs(offer_saves=0.0)))
+
+
+@pytest.mark.parametrize("table", ["customers", "purchases"])
+async def test_rows_that_row_level_security_hides_are_refused_or_told(
+    shop: Any, store: ModelStore, table: str
+) -> None:
+    owner = await connect(shop.owner_url)
+    told: list[str] = []
+    try:
+        await owner.execute(f"ALTER TABLE shop.{table} ENABLE ROW LEVEL SECURITY")
+        with pytest.raises(
+            ViewError, match=rf"to see rows of shop\.{table}, got none: its row-level security"
+        ):
+            await _train(shop, store)
+        await owner.execute(f"CREATE POLICY p ON shop.{table} USING (true)")
+        await _train(shop, store, progress=lambda stage, done: told.append(stage))
+    finally:
+        await owner.execute(
+            f"DROP POLICY IF EXISTS p ON shop.{table}; ALTER TABLE shop.{table} DISABLE ROW LEVEL SECURITY"
+        )
+        await owner.close()
+    (note,) = {each for each in told if "row-level security" in each}
+    assert note.startswith(
+        f"advice: shop.sql: row-level security of shop.{table} applies to the role staunch_r"
+    )

@@ -13,6 +13,7 @@ import numpy as np
 
 from staunch_features.checks.data_span import data_span
 from staunch_features.checks.index_advice import index_advice
+from staunch_features.checks.row_security import refuse_hidden, secured_tables
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.postgres.progress import Progress
@@ -173,12 +174,14 @@ async def _read(
         check_horizon(signature, label)
         # Before anything runs: what is named here explains a long wait, and why it ended.
         slow = await index_advice(database, view, signature, label, timeout_s=settings.timeout_s)
+        secured = await secured_tables(database, view, signature, label, timeout_s=settings.timeout_s)
+        refuse_hidden(secured)
         plan = None
         if signature.uses_as_of:
             plan, lines = await _plan(database, view, label, settings)
             for line in lines:
                 progress(line, 1.0)
-        for note in slow:
+        for note in (*slow, *(each.advice() for each in secured)):
             progress(f"advice: {note}", 1.0)
         how = ExtractSettings(
             seed=settings.seed, max_customers=settings.max_customers, timeout_s=settings.timeout_s

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 NOT_IN_POPULATION = {"CUSTOMER_NOT_ELIGIBLE", "CUSTOMER_NOT_FOUND"}
 """Why a candidate of a view's population has no score without anything being wrong."""
 
+_LOOK_S = 60.0  # what the view reads, and whether row-level security hides it
 _CHUNK_ROWS = 2000  # small enough that a stream of them leaves the server room for single calls
 
 
@@ -207,6 +208,8 @@ async def _population(model: "Model", arguments: ScoreArguments) -> list[int | s
     """Reads every candidate of the view that answers: some bytes an id, and no transaction open meanwhile."""
     from staunch_cli.shared.database import database
     from staunch_cli.shared.view_lookup import served_view
+    from staunch_features.checks.row_security import refuse_hidden, secured_tables
+    from staunch_features.postgres.deadlines import Deadline
     from staunch_features.postgres.pool import Database
     from staunch_features.views.source import FeatureSource
 
@@ -216,6 +219,11 @@ async def _population(model: "Model", arguments: ScoreArguments) -> list[int | s
         pool = Database(urls.reader, size=1)
         try:
             source = FeatureSource(pool, view)
+            signature = await source.signature(Deadline.after(_LOOK_S))
+            secured = await secured_tables(pool, view, signature, None, timeout_s=_LOOK_S)
+            refuse_hidden(secured)
+            for each in secured:
+                print(f"staunch: {each.advice()}", file=sys.stderr, flush=True)
             return [customer async for chunk in source.population(10_000) for customer in chunk]
         finally:
             await pool.close()

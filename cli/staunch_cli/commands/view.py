@@ -209,15 +209,19 @@ async def _summarise_in_time(
     from staunch_features.checks.data_span import data_span
     from staunch_features.checks.index_advice import index_advice
     from staunch_features.checks.notes import labels_beyond_rows, sample_cut_short
+    from staunch_features.checks.row_security import refuse_hidden, secured_tables
     from staunch_features.checks.summary import summarise
     from staunch_features.views.source import FeatureSource
     from staunch_features.views.sql_errors import in_time
 
     signature = await FeatureSource(pool, view).signature(Deadline.after(timeout_s))
     read_whole = await index_advice(pool, view, signature, label, timeout_s=timeout_s)
+    secured = await secured_tables(pool, view, signature, label, timeout_s=timeout_s)
+    refuse_hidden(secured)
     span = await data_span(pool, view, datetime.now(UTC)) if as_of else None
     # Before the rows are read: a table that is read whole is why the reading may take as long as it is let.
-    for note in [*read_whole, *labels_beyond_rows(span, label, as_of)]:
+    hidden = [each.advice() for each in secured]
+    for note in [*read_whole, *hidden, *labels_beyond_rows(span, label, as_of)]:
         _warn(note)
     with in_time(view, timeout_s, read_whole):
         ids, drawn = await draw_in_time(pool, view, as_of, timeout_s=timeout_s)

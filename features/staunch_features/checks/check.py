@@ -34,8 +34,10 @@ from staunch_features.checks.notes import (
     vacuum_advice,
     window_advice,
 )
+from staunch_features.checks.row_security import refuse_hidden, secured_tables
 from staunch_features.checks.sample import SAMPLE_IDS
 from staunch_features.checks.tables import find_table
+from staunch_features.checks.time_columns import read_as_utc
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
 from staunch_features.postgres.deadlines import Deadline
@@ -91,6 +93,9 @@ async def check_view(  # noqa: PLR0913 - what `staunch view check` asks, by name
     read_whole = await index_advice(database, view, signature, label, timeout_s=timeout_s)
     for note in read_whole:
         report(note)
+    secured = await secured_tables(database, view, signature, label, timeout_s=timeout_s)
+    refuse_hidden([each for each in secured if each.of_population])
+    as_utc = await read_as_utc(database, view, signature, label, timeout_s=timeout_s)
     limits = _Limits(until or now, timeout_s, budget_s)
     with in_time(view, timeout_s, read_whole):
         sampled = await _run_sample(database, source, label, moment, limits)
@@ -100,9 +105,14 @@ async def check_view(  # noqa: PLR0913 - what `staunch view check` asks, by name
             found = replace(found, label=await _label(source, label, sampled, limits))
     return replace(
         found,
-        errors=tuple(_errors(found, label, sampled, limits.until)),
+        errors=(
+            *(each.error() for each in secured if each.is_hidden),
+            *_errors(found, label, sampled, limits.until),
+        ),
         advice=(
             *read_whole,
+            *(each.advice() for each in secured if not each.is_hidden),
+            *as_utc,
             *found.advice,
             *_advice(found, label, sampled, limits.until),
             *sample_cut_short(len(sampled.ids), sampled.drawn, budget_s),

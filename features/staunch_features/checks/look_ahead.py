@@ -13,7 +13,15 @@ from datetime import UTC, datetime
 import numpy as np
 
 from staunch_features.checks.stand_ins import no_table, seen_rows, with_stand_ins
-from staunch_features.checks.tables import Reads, Relation, Table, find_table, reads_of, relations_read
+from staunch_features.checks.tables import (
+    Reads,
+    Relation,
+    Statement,
+    Table,
+    find_table,
+    reads_of,
+    relations_read,
+)
 from staunch_features.checks.time_columns import (
     Middle,
     TimeColumn,
@@ -204,10 +212,8 @@ class _Texts:
     async def _left(self, declared: Sequence[_Declared]) -> Mapping[int, Relation]:
         """What is read still with tables out of the way."""
         without = with_stand_ins(self.view, [each.table for each in declared], no_table, self.shadowed)
-        arguments: tuple[object, ...] = ([], datetime.now(UTC))
-        left, _ = await relations_read(
-            self.connection, self.view, without.statement, arguments, timeout_s=self.timeout_s
-        )
+        statement = Statement(self.view, self.view.statement, without.statement, ([], datetime.now(UTC)))
+        left, _ = await relations_read(self.connection, statement, timeout_s=self.timeout_s)
         return left
 
 

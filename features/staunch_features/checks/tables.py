@@ -4,9 +4,10 @@ The statement is planned and not run. Planning locks whatever it reads, also bel
 so the locks of the transaction are the list. Functions are read by their texts: no plan shows what they read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import asyncpg
 
@@ -21,6 +22,7 @@ from staunch_features.views.reached_code import Code, reached_code
 from staunch_features.views.signature import SQL_TYPES
 from staunch_features.views.source import FeatureSource
 from staunch_features.views.sql_text import quoted
+from staunch_features.views.types import ViewSignature
 
 _VIEW = "v"
 
@@ -168,30 +170,59 @@ class Reads:
     opaque: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement that may be planned, and whose it is.
+
+    Attributes:
+        text: The view or label at fault if it is refused.
+        own: What stands in its file.
+        sql: What is sent: that, perhaps with something around or within it.
+        arguments: One for each parameter, none of them null.
+    """
+
+    text: FeatureView | LabelText
+    own: str
+    sql: str
+    arguments: tuple[object, ...]
+
+    @property
+    def of_population(self) -> bool:
+        """Whether it lists a view's population."""
+        return self.own != self.text.statement
+
+
+def statements(view: FeatureView, signature: ViewSignature, label: LabelText | None) -> Iterator[Statement]:
+    """Lists what is sent for a view: its population, the view itself, and the label beside it."""
+    now = datetime.now(UTC)
+    listed = staunch_sql.query("views/read_population").format(cast="", statement=view.population)
+    yield Statement(view, view.population, listed, ())
+    yield Statement(view, view.statement, view.statement, ([], now) if signature.uses_as_of else ([],))
+    if label is not None:
+        ids = f"{SQL_TYPES[signature.id_type]}[]"
+        sql = staunch_sql.query("views/read_labels").format(ids=ids, statement=label.statement)
+        yield Statement(label, label.statement, sql, ([], now, now, now))
+
+
 async def relations_read(
-    connection: Connection,
-    text: FeatureView | LabelText,
-    sql: str,
-    arguments: Sequence[object],
-    *,
-    timeout_s: float,
-) -> tuple[dict[int, Relation], list[str]]:
-    """Lists the relations that a statement reads, by number, and what its plan says.
+    connection: Connection, statement: Statement, *, timeout_s: float
+) -> tuple[dict[int, Relation], Any]:
+    """Lists the relations that a statement reads, by number, and gives its plan.
 
     Args:
         connection: Where to ask; it is in no transaction.
-        text: Whose text is at fault.
-        sql: The text's statement, perhaps with something around or within it.
-        arguments: One for each parameter, none of them null.
+        statement: The statement.
         timeout_s: How long each question may take, in seconds.
 
     Raises:
         ViewError: The statement is at fault.
     """
     async with connection.transaction(readonly=True):
-        plan = await planned(connection, text, sql, arguments, timeout_s=timeout_s)
+        plan = await planned(
+            connection, statement.text, statement.sql, statement.arguments, timeout_s=timeout_s
+        )
         rows = await connection.fetch(staunch_sql.query("checks/relations_locked"), timeout=timeout_s)
-    return {row["oid"]: Relation.of_row(row, row["wholes"]) for row in rows}, list(strings_in(plan))
+    return {row["oid"]: Relation.of_row(row, row["wholes"]) for row in rows}, plan
 
 
 async def reads_of(connection: Connection, view: FeatureView, *, timeout_s: float) -> Reads:
@@ -205,9 +236,10 @@ async def reads_of(connection: Connection, view: FeatureView, *, timeout_s: floa
     Raises:
         ViewError: The view is at fault.
     """
-    now = datetime.now(UTC)
-    relations, shown = await relations_read(connection, view, view.statement, ([], now), timeout_s=timeout_s)
-    calls = frozenset[Name]().union(*(references_in_expression(each).calls for each in set(shown)))
+    statement = Statement(view, view.statement, view.statement, ([], datetime.now(UTC)))
+    relations, plan = await relations_read(connection, statement, timeout_s=timeout_s)
+    shown = set(strings_in(plan))
+    calls = frozenset[Name]().union(*(references_in_expression(each).calls for each in shown))
     reached = await reached_code(connection, references_in(view.statement), calls, Deadline.after(timeout_s))
     within = [(code, function) for code in reached if (function := code.function())]
     named = await _named(connection, [code for code, _ in within], timeout_s)

@@ -9,19 +9,28 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import staunch_sql
-from staunch_features.checks.tables import Table, find_table
+from staunch_features.checks.tables import Statement, Table, find_table, relations_read, statements
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
-from staunch_features.views.file import FeatureView
+from staunch_features.postgres.deadlines import Deadline
+from staunch_features.postgres.pool import Database
+from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.header import header_line
+from staunch_features.views.planner import nodes_in, strings_in
 from staunch_features.views.sql_errors import view_errors
-from staunch_features.views.sql_text import quoted
+from staunch_features.views.sql_text import line_of_word, quoted
+from staunch_features.views.types import ViewSignature
 
 _ZONED = re.compile(r"(?P<column>.+?)\s+AT\s+TIME\s+ZONE\s+'(?P<zone>[^']+)'", re.IGNORECASE)
 _COMPARABLE = frozenset({"timestamptz", "timestamp", "date"})  # with a moment, without any cast
 _WITHOUT_ZONE = {"timestamp": "a timestamp without time zone", "date": "a date"}
+_ZONE = "::timestamp with time zone"
+_COMPARES = "(?:<=|>=|<>|<|>|=)"
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
+_UTC = frozenset({"UTC", "ETC/UTC", "GMT", "Z"})
 _SAMPLED_ROWS = 100_000  # so many rows of a table tell where its middle lies
 _LAST_DAY = "date '294275-12-31'"  # later ones are dates, but no timestamps
 
@@ -134,6 +143,105 @@ def zone_advice(view: FeatureView, declared: Sequence[tuple[Table, Sequence[Time
                 yield f"{place}: {_unzoned(table, column)}"
 
 
+async def read_as_utc(
+    database: Database,
+    view: FeatureView,
+    signature: ViewSignature,
+    label: LabelText | None,
+    *,
+    timeout_s: float,
+) -> tuple[str, ...]:
+    """Says which columns without a zone meet a moment in a view or its label, and are read as UTC there.
+
+    Args:
+        database: The reader's connections.
+        view: The view.
+        signature: Its signature.
+        label: The label beside it, if there is one.
+        timeout_s: How long each question may take, in seconds.
+
+    Returns:
+        One note a column, without those that the header declares without a zone, or in UTC.
+
+    Raises:
+        ViewError: The view, its population or the label is at fault.
+        DatabaseUnavailable: The database is away.
+        TimeoutError: It took longer than that.
+    """
+    async with database.connection(Deadline.after(timeout_s)) as connection:
+        declared = {
+            (table.full_name, column.name): column
+            for table, columns in await declared_tables(connection, view, timeout_s=timeout_s)
+            for column in columns
+        }
+        notes = []
+        for statement in statements(view, signature, label):
+            _, plan = await relations_read(connection, statement, timeout_s=timeout_s)
+            for table, column in await _read_as_utc(connection, plan, timeout_s):
+                known = declared.get((table.full_name, column.name))
+                if known is None or (known.zone is not None and known.zone.upper() not in _UTC):
+                    notes.append(_compared_as_utc(statement, table, known or column))
+    return tuple(dict.fromkeys(notes))
+
+
+async def _read_as_utc(connection: Connection, plan: Any, timeout_s: float) -> list[tuple[Table, TimeColumn]]:
+    """Finds the columns of type timestamp or date that a plan compares with a moment, or makes one of."""
+    scans = {
+        (node["Alias"], node["Schema"], node["Relation Name"])
+        for node in nodes_in(plan)
+        if "Alias" in node and "Relation Name" in node
+    }
+    tables = {
+        alias: await find_table(connection, f"{quoted(schema)}.{quoted(name)}", timeout_s=timeout_s)
+        for alias, schema, name in sorted(scans)
+    }
+    of_type: dict[str, list[tuple[str, Table, TimeColumn]]] = {}
+    for alias, table in tables.items():
+        if table is not None:
+            for name, sql_type in zip(table.columns, table.types, strict=True):
+                shown = f"{_shown(alias)}.{_shown(name)}"
+                of_type.setdefault(sql_type, []).append((shown, table, TimeColumn(name, sql_type, None)))
+    moments = [re.escape(shown) for shown, *_ in of_type.get("timestamptz", ())]
+    # Whole, so that what is moved to a zone is not taken for the moment that it is made from.
+    moment = "|".join([rf"'[^']*'{_ZONE}(?>(?: [-+] '[^']*'::interval)?)", *moments])
+    expressions = set(strings_in(plan))
+    return [
+        (table, column)
+        for sql_type in _WITHOUT_ZONE
+        for shown, table, column in of_type.get(sql_type, ())
+        if any(_meets(re.escape(shown), moment).search(each) for each in expressions)
+    ]
+
+
+def _meets(column: str, moment: str) -> re.Pattern[str]:
+    """A pattern of a column that is compared with a moment, or made one of, as EXPLAIN shows it."""
+    column = rf'(?<![\w."]){column}(?![\w."])'
+    cast, before = rf"{column}\)?{_ZONE}", rf"(?:{moment})\)* {_COMPARES} {column}"
+    after = rf"{column} {_COMPARES} \(*(?:{moment})(?!\)*(?: AT TIME ZONE|::))"
+    return re.compile(f"{cast}|{before}|{after}")
+
+
+def _shown(name: str) -> str:
+    """A name as EXPLAIN shows it; words of SQL aside."""
+    return name if _PLAIN.fullmatch(name) else quoted(name)
+
+
+def _compared_as_utc(statement: Statement, table: Table, column: TimeColumn) -> str:
+    text = statement.text
+    line = line_of_word(text.statement, column.name)
+    place = text.file if line is None or statement.of_population else f"{text.file}:{line}"
+    value = f"{column.name}::timestamp" if column.type == "date" else column.name
+    there = _zoned(value, column.zone or "America/Toronto")
+    where = f"{place}: {table.full_name}.{column.name} is {_WITHOUT_ZONE[column.type]} and is compared as "
+    read = f"{where}{'its midnight in ' if column.type == 'date' else ''}UTC"
+    if column.zone is not None:
+        return f"{read}, but [time_columns] says {column.zone}: compare {there}"
+    return (
+        f"{read}: if it was written down elsewhere, compare {there}, with your zone; if in UTC, "
+        f"{_zoned(value, 'UTC')}"
+    )
+
+
 def endless_advice(table: Table, columns: Sequence[TimeColumn], middles: Sequence[Middle]) -> Iterator[str]:
     """Says of a column that is infinite that it does not say when a row happened."""
     for column, middle in zip(columns, middles, strict=True):
@@ -165,10 +273,11 @@ def _declared(view: FeatureView, name: str, table: Table, declared: str) -> Time
 
 def _unzoned(table: Table, column: TimeColumn) -> str:
     there, utc = _zoned(column.name, "America/Toronto"), _zoned(column.name, "UTC")
+    value = f"{column.name}::timestamp" if column.type == "date" else column.name
     return (
         f"{table.schema}.{table.name}.{column.name} is {_WITHOUT_ZONE[column.type]} and is read as "
         f"{'its midnight in ' if column.type == 'date' else ''}UTC: if it was written down elsewhere, "
-        f"compare {there} with $2::timestamptz, with your zone, "
+        f"compare {_zoned(value, 'America/Toronto')} with $2::timestamptz, with your zone, "
         f'and declare "{there}"; if in UTC, declare "{utc}"'
     )
 

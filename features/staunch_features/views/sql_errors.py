@@ -52,6 +52,16 @@ _BY_MESSAGE = (
         "what is too large; cast to float8 and not to real",
     ),
     (
+        re.compile("^query would be affected by row-level security policy"),
+        "row_security is off for the reader: as the table's owner CREATE POLICY ... FOR SELECT TO the reader "
+        "USING (true), or as a superuser ALTER ROLE ... BYPASSRLS",
+    ),
+    (
+        re.compile("^unrecognized configuration parameter"),
+        "the SQL, a function or a policy of row-level security asks for a setting that no connection of ours "
+        "has: write current_setting('...', true), or make a policy for the reader that asks for none",
+    ),
+    (
         re.compile("^cannot cast jsonb "),
         "take the text of it: (... ->> 'key')::float8",
     ),

@@ -7,6 +7,7 @@ import io
 import pyarrow.parquet
 import pytest
 from tests.client.harness.answers import scored
+from tests.harness.databases import execute
 from tests.server.small_models import small_files, small_manifest, small_trees
 
 from staunch.v1 import prediction_service_pb2 as pb
@@ -265,6 +266,20 @@ def test_a_population_of_which_nobody_is_scored_says_why_and_is_exit_code_1(
     assert result.code == 1
     assert f"{out}: 0 customers scored\n{summary}" in result.out
     assert ("--as-of" in result.out) == (manifest == b"{}")
+
+
+def test_a_population_that_row_level_security_hides_is_not_called_empty(staunch, service, database, out):
+    service.view_digest = f"sha256:{SHIPPED.sha256}"
+    asyncio.run(_insert_customers(database.owner_url, 30))
+    execute(database.owner_url, "ALTER TABLE staunch.customers ENABLE ROW LEVEL SECURITY")
+    result = staunch("score", "--out", out, "--database-reader-url", database.reader_url)
+    assert result.code == 1
+    assert "expected to see rows of staunch.customers, got none: its row-level security applies" in result.err
+    execute(database.owner_url, "CREATE POLICY p ON staunch.customers USING (customer_id < 4)")
+    result = staunch("score", "--out", out, "--database-reader-url", database.reader_url)
+    assert result.code == 0, result.err
+    assert "row-level security of staunch.customers applies to the role staunch_reader" in result.err
+    assert [int(row["customer"]) for row in rows_of(out)] == [1, 2, 3]
 
 
 def test_the_population_is_that_of_the_served_version_and_not_of_the_file_as_it_stands(

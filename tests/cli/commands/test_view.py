@@ -5,6 +5,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.harness.databases import execute
 
 from staunch_cli.main import main
 from staunch_features.postgres.connection import connect
@@ -131,3 +132,21 @@ def test_train_up_to_now_warns_before_it_fails(staunch):
     assert code == 1
     assert "warning: the last row is of 1998-06-" in out
     assert "--until" in err
+
+
+@pytest.mark.parametrize("action", ["check", "show"])
+def test_rows_that_row_level_security_hides_are_named_and_not_taken_for_none(staunch, cdnow, action):
+    execute(cdnow.owner_url, "ALTER TABLE cdnow.purchases ENABLE ROW LEVEL SECURITY")
+    try:
+        code, _, err = staunch("view", action, "cdnow")
+        assert code == 1
+        assert "to see rows of cdnow.purchases, got none: its row-level security applies to the role" in err
+        execute(cdnow.owner_url, "CREATE POLICY p ON cdnow.purchases USING (customer_id < 100)")
+        _, out, err = staunch("view", action, "cdnow", "--as-of", "1998-01-01")
+        assert "row-level security of cdnow.purchases applies to the role staunch_reader" in out + err
+    finally:
+        execute(
+            cdnow.owner_url,
+            "DROP POLICY IF EXISTS p ON cdnow.purchases; "
+            "ALTER TABLE cdnow.purchases DISABLE ROW LEVEL SECURITY",
+        )

@@ -7,8 +7,9 @@ import pytest
 from tests.features.checks.visits import HONEST, VISITS
 
 from staunch_features.checks.check import check_view
-from staunch_features.checks.time_columns import declared_tables, zone_advice
+from staunch_features.checks.time_columns import declared_tables, read_as_utc, zone_advice
 from staunch_features.errors import ViewError
+from staunch_features.postgres.deadlines import Deadline
 
 CLIENTS = "SELECT id FROM clients_bigint ORDER BY id"
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -179,3 +180,85 @@ async def test_a_declared_column_without_a_zone_is_told_with_its_line(dated, sql
         view = dated.view("at AT TIME ZONE 'UTC'")
         declared = await declared_tables(dated.clients.owner, view, timeout_s=5)
         assert list(zone_advice(view, declared)) == []
+
+
+SEEN = {
+    "dated.at <= $2::timestamptz": True,
+    "$2::timestamptz >= dated.at": True,
+    "dated.at > $2::timestamptz - interval '90 days'": True,
+    "$2::timestamptz - interval '90 days' < dated.at": True,
+    "$2::timestamptz - dated.at > interval '1 day'": True,
+    "dated.at BETWEEN $2::timestamptz - interval '90 days' AND $2::timestamptz": True,
+    "dated.at <= visits.at": True,
+    "dated.at::timestamptz <= $2::timestamptz": True,
+    "dated.at::timestamp AT TIME ZONE 'America/Toronto' <= $2::timestamptz": False,
+    "dated.at::timestamp AT TIME ZONE 'UTC' <= $2::timestamptz": False,
+    "dated.at <= $2::timestamptz AT TIME ZONE 'America/Toronto'": False,
+    "dated.at > ($2::timestamptz - interval '90 days') AT TIME ZONE 'America/Toronto'": False,
+    "extract(hour FROM dated.at) < 12": False,
+    "dated.at <= visits.known_at::timestamp": False,
+    "dated.at IS NOT NULL": False,
+}
+
+
+async def noted(dated, seen: str, times: str = "[features]", label: str = "") -> tuple[str, ...]:
+    """What is said of a view that reads `dated` under a condition, or of its label."""
+    clients = dated.clients
+    reading = "SELECT c.id, {0} FROM clients_bigint AS c JOIN dated ON dated.client = c.id "
+    reading += "JOIN visits ON visits.client = c.id WHERE c.id = ANY ($1::bigint[])"
+    features = reading.format("c.a, ($2::timestamptz IS NULL)::int::float8 AS b")
+    view = clients.view(f"{features} AND\n{seen if not label else 'true'}", population=CLIENTS, times=times)
+    signature = await clients.source(view.statement).signature(Deadline.after(5))
+    beside = clients.label(f"{reading.format('true AS left')} AND {label}") if label else None
+    return await read_as_utc(clients.database, view, signature, beside, timeout_s=5)
+
+
+@pytest.mark.parametrize("sql_type", ["timestamp", "date"])
+@pytest.mark.parametrize("seen", SEEN)
+async def test_a_column_without_a_zone_that_meets_a_moment_is_told_with_its_line(dated, seen, sql_type):
+    await dated.make(TOLD, sql_type)
+    kind = (
+        "a date and is compared as its midnight in UTC"
+        if sql_type == "date"
+        else ("a timestamp without time zone and is compared as UTC")
+    )
+    notes = await noted(dated, seen)
+    assert len(notes) == SEEN[seen]
+    assert all(note.startswith(f"clients.sql:10: public.dated.at is {kind}: if it was") for note in notes)
+
+
+async def test_a_column_that_has_its_zone_may_meet_any_moment(dated):
+    await dated.make(TOLD)
+    assert [await noted(dated, seen) for seen, meets in SEEN.items() if meets] == [()] * 8
+
+
+async def test_a_label_is_looked_into_for_moments_too(dated):
+    await dated.make(TOLD, "timestamp")
+    (note,) = await noted(dated, "", label="dated.at > $3::timestamptz AND dated.at <= $4::timestamptz")
+    assert note.startswith("left.sql:7: public.dated.at is a timestamp without time zone")
+
+
+async def test_what_the_header_says_of_a_zone_is_not_said_again_and_holds_in_the_text(dated):
+    await dated.make(TOLD, "timestamp")
+    seen = "dated.at <= $2::timestamptz"
+    for declared in ("at", "at AT TIME ZONE 'UTC'"):
+        assert await noted(dated, seen, f'[time_columns]\ndated = ["{declared}"]\n[features]') == ()
+    declared = "at AT TIME ZONE 'Asia/Tokyo'"
+    (note,) = await noted(dated, seen, f'[time_columns]\ndated = ["{declared}"]\n[features]')
+    assert (
+        "is compared as UTC, but [time_columns] says Asia/Tokyo: compare at AT TIME ZONE 'Asia/Tokyo'" in note
+    )
+
+
+async def test_a_check_says_of_a_column_what_it_reads_it_as(dated):
+    await dated.make(TOLD, "timestamp")
+    notes = [note for note in (await dated.check()).advice if "without time zone" in note]
+    assert len(notes) == 1
+
+
+async def test_infinity_is_said_to_tell_no_beginning(dated):
+    await dated.make("CASE WHEN n > 15 THEN '2026-01-05' ELSE 'infinity' END::timestamptz")
+    (note,) = [note for note in (await dated.check()).advice if "infinity" in note]
+    assert note.startswith(
+        "public.dated.at is infinity in 15 of 20 rows: [time_columns] names what says when"
+    )

@@ -125,6 +125,25 @@ def test_the_databases_own_advice_is_passed_on_where_we_have_none(view):
 
 
 @pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (
+            asyncpg.InsufficientPrivilegeError(
+                'query would be affected by row-level security policy for "a"'
+            ),
+            "row_security is off for the reader: as the table's owner CREATE POLICY",
+        ),
+        (
+            asyncpg.UndefinedObjectError('unrecognized configuration parameter "my.client"'),
+            "the SQL, a function or a policy of row-level security asks for a setting",
+        ),
+    ],
+)
+def test_what_a_policy_refuses_is_told_as_such(view, error, hint):
+    assert told(view, error).hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
     ("hints", "advice"), [(["index a", "index b"], "index a; index b"), ([], "see by EXPLAIN")]
 )
 def test_an_answer_that_does_not_come_in_time_is_the_texts_fault(view, hints, advice):
