@@ -215,12 +215,11 @@ def refuse_missing_store(settings: Settings) -> None:
     One that nobody named is made when a model is published.
     """
     _refuse_unreadable_folder("store", settings.store)
-    if settings.state_folder.exists():
-        _refuse_unreadable_folder("state_folder", settings.state_folder)
-        if not os.access(settings.state_folder, os.W_OK):
-            raise SettingsError(
-                f"{PREFIX}STATE_FOLDER names {settings.state_folder}: expected a folder that can be written."
-            )
+    _refuse_unreadable_folder("state_folder", settings.state_folder, may_be_missing=True)
+    if settings.state_folder.exists() and not os.access(settings.state_folder, os.W_OK):
+        raise SettingsError(
+            f"{PREFIX}STATE_FOLDER names {settings.state_folder}: expected a folder that can be written."
+        )
 
 
 def refuse_open_bind(settings: Settings) -> None:
@@ -258,6 +257,8 @@ def _refuse_misspelt() -> None:
     lines = misspelt(os.environ, Settings.model_fields)
     if folder := os.environ.get(_SECRETS):
         _refuse_unreadable_folder("secrets", Path(folder))
+        for name in Settings.model_fields:
+            _refuse_unreadable_secret(Path(folder) / f"{PREFIX}{name}".lower())
         lines += misspelt_files(Path(folder), Settings.model_fields)
     if lines:
         raise SettingsError("\n".join(lines))
@@ -273,16 +274,28 @@ def _refuse_unreadable_config() -> None:
         raise SettingsError(f"{named}: expected a TOML file, found {_why(error)}.") from None
 
 
-def _refuse_unreadable_folder(setting: str, folder: Path | None) -> None:
+def _refuse_unreadable_folder(setting: str, folder: Path | None, *, may_be_missing: bool = False) -> None:
     if folder is None:
         return
     try:
         next(folder.iterdir(), None)
     except OSError as error:
+        if may_be_missing and isinstance(error, FileNotFoundError):
+            return
         raise SettingsError(
             f"{PREFIX}{setting.upper()} names {folder}: "
             f"expected a folder that can be read, found {_why(error)}."
         ) from None
+
+
+def _refuse_unreadable_secret(file: Path) -> None:
+    try:
+        file.read_text()
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        why = _why(error) if isinstance(error, OSError) else "what is no text"
+        raise SettingsError(f"{file}: expected a file that can be read, found {why}.") from None
 
 
 def _why(error: OSError) -> str:

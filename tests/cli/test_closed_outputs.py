@@ -19,7 +19,8 @@ import pytest
 from tests.harness.processes import family
 from tests.harness.waiting import wait
 
-from staunch_cli.shared.database import DatabaseUrls
+from staunch_cli.shared.database import DatabaseUrls, embedded_database, state_folder_lock
+from staunch_server.settings import Settings
 
 STAUNCH = (sys.executable, "-m", "staunch_cli.main")
 
@@ -66,7 +67,7 @@ class Server:
         found = {}
         for pid in family(self.process.pid)[1:]:
             words = Path(f"/proc/{pid}/cmdline").read_text()
-            for name in ("staunch_server.process.worker", "bin/postgres"):
+            for name in ("staunch_server.process.worker", "bin/postgres", "simulate"):
                 if name in words:
                     found[name] = pid
         return found
@@ -90,7 +91,11 @@ def serve(tmp_path: Path, simulated_world: DatabaseUrls) -> Iterator[Serve]:
     started: list[Server] = []
 
     def start(
-        *, before: tuple[str, ...] = (), environment: Mapping[str, str] | None = None, **streams: object
+        command: str = "serve",
+        *,
+        before: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+        **streams: object,
     ) -> Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -102,7 +107,7 @@ def serve(tmp_path: Path, simulated_world: DatabaseUrls) -> Iterator[Serve]:
             "STAUNCH_METRICS_PORT": str(metrics_port),
         }
         process = subprocess.Popen(
-            [*before, *STAUNCH, "serve"],
+            [*before, *STAUNCH, command],
             env={**os.environ, **settings, **(environment or {})},
             stdin=subprocess.DEVNULL,
             **{"start_new_session": True, **streams},  # type: ignore[call-overload]
@@ -143,11 +148,11 @@ def terminal() -> Iterator[tuple[int, int]]:
 def on_terminal(serve: Serve, terminal: tuple[int, int]) -> Callable[..., Server]:
     """Starts a server that leads the session of the terminal, and that prints there."""
 
-    def start(**more: object) -> Server:
+    def start(command: str = "serve", **more: object) -> Server:
         _, programs = terminal
         take = take_terminal(programs)
         streams = {"stdout": programs, "stderr": programs, "preexec_fn": take, "start_new_session": False}
-        server = serve(**{**streams, **more})
+        server = serve(command, **{**streams, **more})
         os.close(programs)
         return server
 
@@ -176,6 +181,33 @@ def test_a_terminal_that_closes_while_the_database_starts_ends_the_start(
     wait(lambda: "bin/postgres" in server.children(), 30)
     os.close(terminal[0])
     assert server.ends(None) in (0, 130)
+
+
+def test_a_terminal_that_closes_during_a_step_ends_the_step_and_the_database(
+    on_terminal: Callable[..., Server], terminal
+) -> None:
+    own = {"STAUNCH_DATABASE_READER_URL": "", "STAUNCH_SIMULATION_CUSTOMERS": "20000"}
+    server = on_terminal("run", environment=own)
+    wait(lambda: {"bin/postgres", "simulate"} <= server.children().keys(), 60)
+    os.close(terminal[0])
+    assert server.ends(None) == 130
+
+
+@pytest.mark.timeout(280)
+def test_a_first_run_goes_its_whole_way_though_nobody_reads_it(serve: Serve) -> None:
+    reading, writing = os.pipe()
+    own = {"STAUNCH_DATABASE_READER_URL": "", "STAUNCH_SIMULATION_CUSTOMERS": "1500"}
+    run = serve("run", environment=own, stdout=writing, stderr=writing)
+    os.close(writing)
+    os.read(reading, 1)
+    os.close(reading)
+    wait(lambda: "staunch_workers_ready 1.0" in run.scrape(), 240, run.scrape)
+    assert "staunch_model_info{" in run.scrape()
+    run.heals()
+    database = run.children()["bin/postgres"]
+    os.kill(database, signal.SIGKILL)
+    wait(lambda: run.children().get("bin/postgres", database) != database, 30)
+    assert run.ends() == 0
 
 
 def test_a_shell_that_signals_first_and_leaves_then_ends_the_server(
@@ -311,6 +343,8 @@ def test_an_error_that_cannot_be_printed_is_still_an_exit_code() -> None:
 
 
 def test_a_command_whose_reader_leaves_stops_the_database_that_it_started(state_folder: Path) -> None:
+    with state_folder_lock(state_folder), embedded_database(Settings(state_folder=state_folder)):
+        pass  # a database that a run has left
     done = shell(
         "{ $STAUNCH migrate; echo code $? >&2; } | true",
         STAUNCH_STATE_FOLDER=str(state_folder),

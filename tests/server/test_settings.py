@@ -1,5 +1,8 @@
 """Where settings come from, which win, and what is refused."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from staunch_server.settings import (
     is_loopback,
     load_settings,
     refuse_open_bind,
+    setting_notes,
 )
 
 
@@ -121,3 +125,112 @@ def test_reflection_is_off_beyond_loopback_unless_asked_for() -> None:
     assert not load_settings({"host": "0.0.0.0"}).reflects
     assert load_settings({"host": "0.0.0.0", "reflection": "on"}).reflects
     assert not load_settings({"reflection": "off"}).reflects
+
+
+@pytest.mark.parametrize("setting", ["VIEWS", "SECRETS"])
+def test_a_folder_that_is_named_must_be_there_and_be_a_folder(
+    monkeypatch: Any, tmp_path: Path, setting: str
+) -> None:
+    monkeypatch.setenv(PREFIX + setting, str(tmp_path / "none"))
+    with pytest.raises(
+        SettingsError, match=f"STAUNCH_{setting} names .*/none: expected a folder .* found none"
+    ):
+        load_settings()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(PREFIX + setting, str(tmp_path / "file"))
+    with pytest.raises(SettingsError, match=r"/file: expected a folder that can be read, found a file\."):
+        load_settings()
+
+
+@pytest.mark.parametrize("setting", ["STORE", "STATE_FOLDER", "VIEWS", "SECRETS", "CONFIG"])
+def test_what_may_not_be_read_is_said_to_be_so(tmp_path: Path, setting: str) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "staunch.toml").touch()
+    if os.geteuid() == 0:
+        os.chown(closed, 65534, 65534)
+    closed.chmod(0o700 if os.geteuid() == 0 else 0)
+    code = (
+        "from staunch_server.settings import load_settings, refuse_missing_store, SettingsError\n"
+        "try: refuse_missing_store(load_settings())\n"
+        "except SettingsError as error: print(error)"
+    )
+    # A root that has lost its capabilities is refused as anybody else is.
+    words = [
+        *(["setpriv", "--bounding-set", "-all"] if os.geteuid() == 0 else []),
+        sys.executable,
+        "-c",
+        code,
+    ]
+    value = closed / "staunch.toml" if setting == "CONFIG" else closed
+    done = subprocess.run(
+        words,
+        env=os.environ | {PREFIX + setting: str(value)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    closed.chmod(0o700)
+    assert done.stdout.startswith(f"STAUNCH_{setting} names {value}: expected ")
+    assert done.stdout.endswith('found "Permission denied".\n')
+
+
+def test_a_secret_must_be_a_file_of_text(monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setenv("STAUNCH_SECRETS", str(tmp_path))
+    (tmp_path / "staunch_port").mkdir()
+    with pytest.raises(
+        SettingsError, match=r"/staunch_port: expected a file that can be read, found a folder\."
+    ):
+        load_settings()
+    (tmp_path / "staunch_port").rmdir()
+    (tmp_path / "staunch_port").write_bytes(b"\xff")
+    with pytest.raises(SettingsError, match=r"/staunch_port: expected .* found what is no text\."):
+        load_settings()
+
+
+def test_a_name_that_is_nearly_a_settings_is_refused_wherever_it_stands(
+    monkeypatch: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "staunch.toml").write_text("prot = 1\nzzz = 2\n")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value).splitlines() == [
+        "staunch.toml holds the key prot, which is no setting: did you mean port?",
+        "staunch.toml holds the key zzz, which is no setting: docs/settings.md lists those there are.",
+    ]
+    (tmp_path / "staunch.toml").unlink()
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "staunch_databse_url").write_text("postgresql://me:hush@db/crm")
+    monkeypatch.setenv("STAUNCH_SECRETS", str(secrets))
+    monkeypatch.setenv("STAUNCH_WORKRES", "2")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert "did you mean STAUNCH_WORKERS?" in str(caught.value)
+    assert "did you mean staunch_database_url?" in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+def test_what_kubernetes_makes_of_a_service_is_no_value(monkeypatch: Any) -> None:
+    monkeypatch.setenv("STAUNCH_PORT", "tcp://10.0.0.1:50051")
+    monkeypatch.setenv("STAUNCH_METRICS_PORT", "tcp://10.0.0.2:9464")
+    monkeypatch.setenv("STAUNCH_FOO", "1")
+    settings = load_settings()
+    assert (settings.port, settings.metrics_port) == (50051, 9464)
+    services, others = setting_notes()
+    assert "STAUNCH_METRICS_PORT, STAUNCH_PORT" in services
+    assert "STAUNCH_FOO" in others
+    monkeypatch.setenv("STAUNCH_PORT", "50052")
+    assert load_settings().port == 50052
+
+
+def test_a_supervised_process_is_told_all_in_its_environment(monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setenv("STAUNCH_SUPERVISED", "1")
+    monkeypatch.setenv("STAUNCH_CONFIG", str(tmp_path / "gone.toml"))
+    monkeypatch.setenv("STAUNCH_SECRETS", str(tmp_path / "gone"))
+    monkeypatch.setenv("STAUNCH_VIEWS", str(tmp_path / "gone"))
+    monkeypatch.setenv("STAUNCH_PROT", "1")
+    monkeypatch.setenv("STAUNCH_PORT", "7")
+    assert load_settings().port == 7
+    assert setting_notes() == []
