@@ -1,10 +1,11 @@
 """Problems that last are logged once, and so is their end."""
 
 import logging
+from pathlib import Path
 
 import pytest
 
-from staunch_server.models.problems import Problems
+from staunch_server.models.problems import Problems, trouble
 
 
 @pytest.fixture
@@ -32,3 +33,20 @@ def test_the_end_of_a_problem_is_logged_once_and_only_if_there_was_one(
     problems.solved("churn@1")
     problems.report("churn@1", "broken")
     assert lines.messages == ["churn@1: broken", "churn@1: well again", "churn@1: broken"]
+
+
+def test_why_no_version_answers_is_the_store_then_its_versions_then_that_there_are_none() -> None:
+    problems, store = Problems(), Path("/models")
+    empty = trouble(store, {}, problems)
+    assert (empty.cause, "/models" in empty.text, "staunch train" in empty.text) == ("empty", True, True)
+    assert trouble(store, {"churn": 1}, problems).cause == "refused"
+    problems.report("churn@2", "refused: damaged")
+    problems.report("churn@1", "refused: another view")
+    refused = trouble(store, {"churn": 1}, problems)
+    assert refused == ("refused", "churn@1: refused: another view; churn@2: refused: damaged")
+    problems.report("store", "cannot be read, so nothing changes: no permission")
+    unreadable = trouble(store, {"churn": 1}, problems)
+    assert unreadable == (
+        "unreadable",
+        "the store /models cannot be read, so nothing changes: no permission",
+    )

@@ -1,11 +1,14 @@
 """How a version that is refused is told: in the error, in GetModel, in what SetAlias and a reload say."""
 
 import asyncio
+import contextlib
 import re
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from tests.harness.databases import TestDatabase
 from tests.harness.waiting import until
@@ -74,6 +77,57 @@ async def test_aliases_that_cannot_be_read_are_a_refusal_of_the_model_that_was_a
     error = await failure(predict(live, "churn@next"))
     assert (error.reason, error.resource) == ("MODEL_REFUSED", ("model", "churn@next"))
     assert (await predict(live, "churn")).model.version == 1
+
+
+def spoil(store: ModelStore, publish: Publish, fault: str) -> None:
+    """Leaves a store without a version that could answer."""
+    store.root.mkdir(exist_ok=True)
+    if fault != "empty":
+        publish(alias=None if fault == "no alias" else "champion")
+    if fault == "files":
+        damage(store, 1)
+    if fault == "alias to none":
+        shutil.rmtree(store.root / "churn" / "versions" / "1")
+    if fault == "aliases":
+        (store.root / "churn" / "aliases.json").write_text("damaged")
+
+
+@pytest.mark.parametrize("fault", ["empty", "files", "alias to none", "no alias", "aliases"])
+async def test_while_no_version_is_sound_a_models_name_is_not_ready_and_becomes_so_by_itself(
+    publish: Publish, serve: Serve, store: ModelStore, fault: str
+) -> None:
+    spoil(store, publish, fault)
+    live = await serve(store_poll_s=0.05)
+    cause = live.server.why_not_serving()
+    assert cause
+    assert not live.server.healthy()
+    for model in ("", "churn", "churn@champion"):
+        error = await failure(predict(live, model))
+        assert (error.code.name, error.reason) == ("UNAVAILABLE", "MODEL_NOT_READY"), model
+        assert error.retry_s
+    if fault == "aliases":
+        (store.root / "churn" / "aliases.json").unlink()
+    number = publish().manifest.version
+
+    async def answers() -> bool:
+        with contextlib.suppress(grpc.RpcError):
+            return bool((await predict(live, "churn")).model.version == number)
+        return False
+
+    await until(answers)
+    assert live.server.why_not_serving() == ""
+    assert live.server.healthy()
+
+
+async def test_a_name_that_the_store_has_not_is_not_found_also_while_nothing_is_ready(
+    publish: Publish, serve: Serve, store: ModelStore
+) -> None:
+    publish()
+    damage(store, 1)
+    live = await serve()
+    assert (await failure(predict(live, "chrun"))).reason == "MODEL_NOT_FOUND"
+    assert (await failure(predict(live, "churn@7"))).reason == "MODEL_NOT_FOUND"
+    assert (await failure(predict(live, "churn@1"))).reason == "MODEL_REFUSED"
 
 
 @pytest.mark.parametrize("fault", ["files", "view"])
