@@ -30,6 +30,15 @@ def test_our_trees_answer_as_the_library_does(learned: Learned) -> None:
     assert learned.trees.margin(values) == pytest.approx(learned.outputs(values), abs=learned.precision)
 
 
+@pytest.mark.parametrize("share", [0.001, 0.9, 0.999, 0.9995, 0.9999])
+def test_our_trees_answer_as_the_library_does_however_rare_an_answer_is(share: float) -> None:
+    """XGBoost begins with the share's log-odds, in float32: close to 1 that is far from the exact one."""
+    values = np.random.default_rng(1).normal(size=(20_000, 2))
+    labels = (np.arange(20_000) >= 20_000 * (1 - share)).astype(np.float64)
+    learned = fit("xgboost", values, labels, seed=1)
+    assert learned.trees.margin(values) == pytest.approx(learned.outputs(values), abs=learned.precision)
+
+
 def test_a_learner_finds_what_is_there(learned: Learned) -> None:
     values, labels = _rows(2)
     assert roc_auc_score(labels, learned.outputs(values)) > 0.75

@@ -13,6 +13,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from staunch_training.errors import LeakFound
 from staunch_training.evaluate import auc
+from staunch_training.learners import adding_up_any_float32
 from staunch_training.types import Floats
 
 _DEPTH = 5
@@ -45,6 +46,7 @@ def refuse_leaks(
         raise LeakFound(leaks, limit, dated=dated)
 
 
+@adding_up_any_float32()
 def _auc_alone(values: Floats, labels: Floats, later_values: Floats, later_labels: Floats) -> float:
     if np.isnan(values).all():
         return 0.5

@@ -46,6 +46,14 @@ _BOOSTED: Parameters = MappingProxyType(
 )
 
 
+def adding_up_any_float32() -> np.errstate:
+    """Is for functions that call scikit-learn: it adds all values up to see whether one is missing.
+
+    Of values that float32 just holds the sum overflows, of which NumPy would warn; what is missing is found.
+    """
+    return np.errstate(over="ignore", invalid="ignore")
+
+
 class Learned(Protocol):
     """A fitted learner. Values are float64 (n, f), NaN is a null; everything returned is float64."""
 
@@ -80,11 +88,13 @@ class Forest:
     parameters = _FOREST
     precision = 1e-9
 
+    @adding_up_any_float32()
     def __init__(self, values: Floats, labels: Floats, seed: int) -> None:
         self._model = RandomForestClassifier(**_FOREST, n_jobs=1, random_state=seed)
         self._model.fit(values, labels > 0.5)
         self.trees = TreeEnsemble.from_sklearn(self._model)
 
+    @adding_up_any_float32()
     def outputs(self, values: Floats) -> Floats:
         """The probability: the mean over the trees of the share of positives in the leaf, (n,)."""
         return np.asarray(self._model.predict_proba(values)[:, 1], dtype=np.float64)
@@ -135,6 +145,7 @@ _FACTORIES: Mapping[LearnerName, Callable[[Floats, Floats, int], Learned]] = {
 LEARNERS: tuple[LearnerName, ...] = tuple(_FACTORIES)
 
 
+@adding_up_any_float32()
 def logistic_regression(values: Floats, labels: Floats) -> Callable[[Floats], Floats]:
     """Fits the plain model to beat: nulls by the median and a flag, standardized, L2 with C = 1.
 
@@ -147,7 +158,12 @@ def logistic_regression(values: Floats, labels: Floats) -> Callable[[Floats], Fl
         LogisticRegression(max_iter=1000),
     )
     model.fit(values, labels > 0.5)
-    return lambda rows: np.asarray(model.predict_proba(rows)[:, 1], dtype=np.float64)
+
+    @adding_up_any_float32()
+    def predict(rows: Floats) -> Floats:
+        return np.asarray(model.predict_proba(rows)[:, 1], dtype=np.float64)
+
+    return predict
 
 
 def prevalence(labels: Floats) -> Callable[[Floats], Floats]:

@@ -16,6 +16,12 @@ from staunch_training.types import Floats
 MARGINS: Mapping[str, float] = {"auc": 0.01, "log_loss": 0.002, "brier": 0.001}
 """Differences declared beforehand to be no difference: who is behind by less is not worse."""
 
+FOLDS = 5
+"""How many fits a view without dates is measured with, beside its test side."""
+
+AUC_IN_FOLDS = f"auc_in_{FOLDS}_folds"
+"""The metric of them."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
@@ -75,22 +81,29 @@ def measure(
     }
 
 
-def auc_in_folds(dataset: Dataset, name: LearnerName, *, seed: int, folds: int = 5) -> Metric:
-    """The mean AUC of `folds` fits, each measured on the customers that it left out: `auc_in_5_folds`.
+def auc_in_folds(dataset: Dataset, name: LearnerName, *, seed: int) -> Metric | None:
+    """The mean AUC of FOLDS fits, each measured on the customers that it left out.
 
-    For views without dates only: there no row knows more than another, so all sides serve in turn.
+    For views without dates only: there no row knows more than another, so all sides serve in turn. None if
+    a fold, or what is left without it, knows one answer only: no AUC is known then, and no mean of them.
     """
     sides = dataset.sides.values()
     values = np.concatenate([rows.values for rows in sides])
     labels = np.concatenate([rows.labels for rows in sides])
     groups = np.concatenate([rows.groups for rows in sides])
-    fold_of = np.random.default_rng(seed).permutation(int(groups.max()) + 1) % folds
+    fold_of = np.random.default_rng(seed).permutation(int(groups.max()) + 1) % FOLDS
+    left_out = [fold_of[groups] == fold for fold in range(FOLDS)]
+    if not all(_knows_both(labels[side]) for out in left_out for side in (out, ~out)):
+        return None
     reached = []
-    for fold in range(folds):
-        out = fold_of[groups] == fold
+    for out in left_out:
         learned = fit(name, values[~out], labels[~out], seed=seed)
         reached.append(auc(labels[out], learned.outputs(values[out])))
-    return Metric(name=f"auc_in_{folds}_folds", value=float(np.mean(reached)))
+    return Metric(name=AUC_IN_FOLDS, value=float(np.mean(reached)))
+
+
+def _knows_both(labels: Floats) -> bool:
+    return bool(0 < labels.sum() < len(labels))
 
 
 def compare(picked: str, measured: Mapping[str, Evaluation], ceiling: float | None) -> tuple[Compared, ...]:
@@ -110,7 +123,8 @@ def compare(picked: str, measured: Mapping[str, Evaluation], ceiling: float | No
 
 
 def _gains(picked: Evaluation, other: Evaluation) -> list[Metric]:
-    gains = {name: picked.gain_over(other, name) for name in MARGINS}
+    both = (name for name in MARGINS if name in picked.values and name in other.values)
+    gains = {name: picked.gain_over(other, name) for name in both}
     return [
         Metric(name=f"{name}_gain", value=gain.value, lower=gain.lower, upper=gain.upper)
         for name, gain in gains.items()

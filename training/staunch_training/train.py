@@ -28,7 +28,15 @@ from staunch_training.errors import TrainingError
 from staunch_training.leaks import feature_aucs, refuse_leaks
 from staunch_training.learners import LEARNERS, LearnerName
 from staunch_training.publish import Release, point_alias, publish
-from staunch_training.selection import Candidate, auc_in_folds, compare, fit_candidates, measure
+from staunch_training.selection import (
+    AUC_IN_FOLDS,
+    FOLDS,
+    Candidate,
+    auc_in_folds,
+    compare,
+    fit_candidates,
+    measure,
+)
 from staunch_training.split import SIDES, DateCounts, DatePlan, begin_after, outcome, plan_dates
 
 Ceiling: TypeAlias = Callable[[datetime, int], Awaitable[float]]
@@ -102,10 +110,21 @@ class TrainReport:
             *map(_split_line, manifest.training.splits),
             f"picked {manifest.training.learner} by log loss on validation: {losses}",
             *(_metric_line(metric) for metric in manifest.metrics),
+            *self._not_measured(),
             *(_compared_line(other) for other in manifest.compared),
             f"strongest features alone: {_figures(strongest)}",
         )
         return "\n".join(lines)
+
+    def _not_measured(self) -> tuple[str, ...]:
+        """Says that the folds have no AUC, if they have none."""
+        measured = {metric.name for metric in self.stored.manifest.metrics}
+        if self.plan is not None or AUC_IN_FOLDS in measured:
+            return ()
+        return (
+            f"{AUC_IN_FOLDS} not measured: of {FOLDS} parts of the customers, one knows one answer only; "
+            "the figures above rest on few rows, so take more",
+        )
 
 
 async def train(
@@ -244,8 +263,8 @@ def _measure(
     measured = measure(dataset, candidates, resamples=settings.resamples, seed=settings.seed)
     picked = candidates[0].learned.name
     metrics = measured[picked].metrics()
-    if dataset.plan is None:
-        metrics += (auc_in_folds(dataset, picked, seed=settings.seed),)
+    if dataset.plan is None and (in_folds := auc_in_folds(dataset, picked, seed=settings.seed)):
+        metrics += (in_folds,)
     return metrics, compare(picked, measured, ceiling)
 
 

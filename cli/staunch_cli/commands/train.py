@@ -1,6 +1,8 @@
 """`staunch train`: fits a model for a view and publishes it."""
 
 import asyncio
+import math
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
@@ -71,7 +73,7 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
         metavar="DATE",
         help="where the rows end (default: now; with the simulated world if they are of it)",
     )
-    parser.add_argument("--seed", type=int, default=42, help="of every draw (default: 42)")
+    parser.add_argument("--seed", type=_seed, default=42, help="of every draw (default: 42)")
     parser.add_argument(
         "--alias", default="champion", help="set if it points nowhere yet (default: champion)"
     )
@@ -86,7 +88,7 @@ def _add_leaks(parser: "ArgumentParser") -> None:
     group = parser.add_argument_group("leaks", "a feature that foretells the label too well knows the answer")
     group.add_argument(
         "--leak-limit",
-        type=float,
+        type=_finite,
         default=0.90,
         metavar="AUC",
         help="refuse a feature this good alone (0.90)",
@@ -115,7 +117,24 @@ def _add_costs(parser: "ArgumentParser") -> None:
 
 
 def _cost(name: str, text: str) -> tuple[str, float]:
-    return name, float(text)
+    return name, _finite(text)
+
+
+def _finite(text: str) -> float:
+    try:
+        read = float(text)
+    except ValueError:
+        read = math.nan
+    if not math.isfinite(read):
+        raise ArgumentTypeError(f"expected a number, got {text!r}")
+    return read
+
+
+def _seed(text: str) -> int:
+    """Reads what scikit-learn, XGBoost and NumPy all take."""
+    if not text.isdecimal() or not text.isascii() or len(text) > 10 or int(text) >= 2**31:
+        raise ArgumentTypeError(f"expected a whole number from 0 to 2^31 - 1, got {text!r}")
+    return int(text)
 
 
 def run(arguments: TrainArguments) -> int:

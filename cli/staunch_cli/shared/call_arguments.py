@@ -1,6 +1,7 @@
 """Arguments of the commands that call a server: which server, which model, which customer."""
 
 import json
+import math
 import os
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
@@ -141,4 +142,7 @@ def override(text: str) -> tuple[str, float | None]:
         read = value
     if not name or not equals or not (read is None or isinstance(read, int | float)):
         raise ArgumentTypeError(f"expected NAME=NUMBER or NAME=null, got {text!r}")
-    return name, None if read is None else float(read)
+    try:
+        return name, None if read is None else float(read)
+    except OverflowError:
+        return name, math.inf  # which the server refuses by the feature's name

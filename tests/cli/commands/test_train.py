@@ -94,3 +94,20 @@ async def test_without_a_world_rows_end_now_and_nobody_knows_the_ceiling(databas
 async def test_rows_end_with_the_world_only_for_a_view_or_label_that_reads_it(world, label, until):
     view, label = parse_view("hotel", _VIEW, "hotel.sql"), parse_label("hotel", label, "hotel.sql")
     assert (await train_settings(_arguments(), world, view, label)).until == until
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--seed", "-1"], "argument --seed: expected a whole number from 0 to 2^31 - 1, got '-1'"),
+        (["--seed", "4294967296"], "got '4294967296'"),
+        (["--seed", "9" * 5000], "argument --seed: expected a whole number"),
+        (["--leak-limit", "nan"], "argument --leak-limit: expected a number, got 'nan'"),
+        (["--offer-cost-cad", "dear"], "argument --offer-cost-cad: expected a number, got 'dear'"),
+        (["--customer-value-cad", "inf"], "expected a number, got 'inf'"),
+    ],
+)
+def test_numbers_that_no_training_can_use_are_misuse(staunch, words, expected):
+    result = staunch("train", *words)
+    assert result.code == 2
+    assert expected in result.err

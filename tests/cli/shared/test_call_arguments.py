@@ -60,6 +60,7 @@ def test_all_else_is_a_key(text):
         ("age=nan", ("age", None)),  # missing, as everywhere
         ("age=NaN", ("age", None)),
         ("a=b=1", ("a=b", 1.0)),
+        ("age=1" + "0" * 400, ("age", float("inf"))),
     ],
 )
 def test_an_override_is_a_number_or_missing(text, read):
