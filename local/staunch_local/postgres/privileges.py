@@ -29,6 +29,29 @@ _RIGHTS = ("dac_read_search", "dac_override")
 _WAY_OUT = "run as an ordinary user, or set STAUNCH_DATABASE_URL to a PostgreSQL that runs"
 
 
+def check_rights() -> None:
+    """Raises EmbeddedPostgresError if we are a root who lacks what it takes to run another user's server."""
+    if os.geteuid() != 0:
+        return
+    if _setpriv() is None:
+        raise EmbeddedPostgresError(
+            "expected setpriv (of the package util-linux) on the PATH when run as root, found none: "
+            f"install it, {_WAY_OUT}"
+        )
+    status = Path("/proc/self/status").read_text()
+    held = int(re.findall(r"^CapEff:\s*(\w+)$", status, re.MULTILINE)[0], 16)
+    lacking = [name for name, number in _NEEDED.items() if not held >> number & 1]
+    if lacking:
+        raise EmbeddedPostgresError(
+            f"expected root with the capabilities {', '.join(_NEEDED)}, to run PostgreSQL as another user; "
+            f"this one lacks {', '.join(lacking)}: let the container keep them, {_WAY_OUT}"
+        )
+
+
+def _setpriv() -> str | None:
+    return shutil.which("setpriv") if sys.platform == "linux" else None
+
+
 def give_away(folder: Path) -> None:
     """Gives a folder to NOBODY if we are root; does nothing otherwise.
 
@@ -37,7 +60,6 @@ def give_away(folder: Path) -> None:
     """
     if os.geteuid() != 0:
         return
-    _check_capabilities()
     try:
         os.chown(folder, NOBODY, NOBODY)
     except OSError as error:  # a user namespace without that id, a network disk that squashes root
@@ -51,7 +73,7 @@ def unprivileged(uid: int, program: Path, folder: Path) -> list[str]:
     """Returns the words to put before a command: it dies with us and, if we are root, runs as `uid`.
 
     The kernel interrupts the program when the *thread* that started it ends, so start from the main
-    thread. Without `setpriv` (not on Linux) the list is empty.
+    thread. Without `setpriv` (not on Linux) the list is empty; `check_rights` has refused a root without.
 
     Args:
         uid: The user and group id to run as when we are root; of no effect otherwise.
@@ -62,19 +84,16 @@ def unprivileged(uid: int, program: Path, folder: Path) -> list[str]:
     Raises:
         EmbeddedPostgresError: We are root, and cannot run the program there as that user.
     """
-    setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
-    if os.geteuid() != 0:
-        return [setpriv, "--pdeathsig", "INT", "--"] if setpriv else []
+    setpriv = _setpriv()
     if setpriv is None:
-        raise EmbeddedPostgresError(
-            "expected setpriv (of the package util-linux) on the PATH when run as root, found none: "
-            f"install it, {_WAY_OUT}"
-        )
-    _check_capabilities()
-    become = [setpriv, "--reuid", str(uid), "--regid", str(uid), "--clear-groups", "--pdeathsig", "INT"]
+        return []
+    dying = [setpriv, "--pdeathsig", "INT"]
+    if os.geteuid() != 0:
+        return [*dying, "--"]
+    become = ["--reuid", str(uid), "--regid", str(uid), "--clear-groups"]
     problems = []
     for right in ([], *map(_keeping, _RIGHTS)):
-        words = [*become, *right, "--"]
+        words = [*dying, *become, *right, "--"]
         problem = _problem(words, program, folder)
         if problem is None:
             return words
@@ -101,15 +120,3 @@ def _problem(words: list[str], program: Path, folder: Path) -> str | None:
     if done.returncode == 0:
         return None
     return (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[0]
-
-
-def _check_capabilities() -> None:
-    """Raises EmbeddedPostgresError if this root lacks what it takes to run another user's server."""
-    status = Path("/proc/self/status").read_text()
-    held = int(re.findall(r"^CapEff:\s*(\w+)$", status, re.MULTILINE)[0], 16)
-    lacking = [name for name, number in _NEEDED.items() if not held >> number & 1]
-    if lacking:
-        raise EmbeddedPostgresError(
-            f"expected root with the capabilities {', '.join(_NEEDED)}, to run PostgreSQL as another user; "
-            f"this one lacks {', '.join(lacking)}: let the container keep them, {_WAY_OUT}"
-        )

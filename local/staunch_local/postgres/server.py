@@ -29,7 +29,7 @@ from staunch_local.postgres.cluster import (
     password_of,
 )
 from staunch_local.postgres.memory import shared_buffers
-from staunch_local.postgres.privileges import unprivileged
+from staunch_local.postgres.privileges import check_rights, unprivileged
 
 _START_S = 60.0  # crash recovery of a big world included
 _STOP_S = 30.0  # the last checkpoint included
@@ -129,6 +129,7 @@ class EmbeddedPostgres:
             return
         self.stop()  # what is left of one that died
         _check_length(self.folder)
+        check_rights()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self.folder / "lock")
         try:

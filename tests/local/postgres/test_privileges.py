@@ -52,12 +52,14 @@ def _root_with(capabilities: list[str]) -> list[str]:
     return ["setpriv", "--bounding-set", ",".join(["-all", *(f"+{name}" for name in capabilities)]), "--"]
 
 
-def _migrate(state_folder: Path, *before: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the first command that needs a PostgreSQL, as whoever the words before it make it."""
-    command = [*before, sys.executable, "-m", "staunch_cli.main", "migrate"]
+def _refused(state_folder: Path, *before: str, **environment: str) -> str:
+    """Starts a server as whoever the words before it make it, and returns the one line of its refusal."""
+    free = ["--port", "0", "--metrics-port", "0", "--state-folder", str(state_folder)]
+    command = [*before, sys.executable, "-m", "staunch_cli.main", "serve", *free]
     ours = {name: value for name, value in os.environ.items() if not name.startswith("STAUNCH_")}
-    environment = {**ours, "STAUNCH_STATE_FOLDER": str(state_folder), **environment}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=ours | environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    return done.stderr
 
 
 @pytest.fixture
@@ -197,30 +199,37 @@ def test_the_root_of_a_container_has_the_wider_right_alone_and_it_serves(used):
 )
 def test_a_root_that_lacks_a_capability_reads_which_one_in_one_line(closed, lacking, expected):
     root = _root_with([name for name in _DOCKER if name not in lacking])
-    result = _migrate(closed / "state", *root)
-    assert (result.returncode, result.stdout) == (1, "")
-    assert expected in result.stderr
-    assert "set STAUNCH_DATABASE_URL" in result.stderr
-    assert result.stderr.count("\n") == 1
+    refusal = _refused(closed / "state", *root)
+    assert expected in refusal
+    assert "set STAUNCH_DATABASE_URL" in refusal
 
 
 def test_a_root_of_a_namespace_with_one_user_reads_that_it_cannot_become_another(closed):
     alone = ("unshare", "--user", "--map-root-user")
     if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this kernel lets us make no namespaces")
-    result = _migrate(closed / "state", *alone)
-    assert result.returncode == 1
-    assert re.search(rf"root cannot give .* to user {NOBODY}.*run as an ordinary user", result.stderr)
-    assert result.stderr.count("\n") == 1
+    refusal = _refused(closed / "state", *alone)
+    assert re.search(rf"root cannot give .* to user {NOBODY}.*run as an ordinary user", refusal)
 
 
-def test_without_setpriv_root_reads_what_to_install_and_others_need_none(closed):
-    result = _migrate(closed / "state", PATH="/nowhere")
+def test_without_setpriv_root_reads_what_to_install_and_others_need_none(embedded, closed, monkeypatch):
     if os.geteuid() == 0:
-        assert result.returncode == 1
-        assert re.fullmatch(r"staunch: expected setpriv .*util-linux.*install it.*\n", result.stderr)
+        refusal = _refused(closed / "state", PATH="/nowhere")
+        assert re.fullmatch(r"staunch: expected setpriv .*util-linux.*install it.*\n", refusal)
     else:
-        assert result.returncode == 0
+        monkeypatch.setenv("PATH", "/nowhere")
+        server = embedded(closed)
+        server.start()
+        assert ask(server.reader_url) == 42
+
+
+@_AS_ROOT
+def test_a_root_that_lacks_a_capability_reads_so_where_the_data_stand_and_not_that_they_are_broken(used):
+    used.chmod(0o755)
+    parent, _, _ = start_parent(used / "postgres")
+    end_parent(parent)
+    root = _root_with([name for name in _DOCKER if name != "dac_override"])
+    assert "lacks DAC_OVERRIDE:" in _refused(used, *root)
 
 
 def _become(uid: int) -> list[str]:
