@@ -18,6 +18,8 @@ MAKING: Mapping[str, str] = {
     "migrate": "",
     "simulate": "--customers 400",
     "train": "--learner xgboost",
+    "psql": "-- -c SELECT",
+    "view new": "staunch.customers --key customer_id --label language=fr --name drafted --views {folder}",
     "view check": "churn",
     "view show": "churn",
     "view plot": "churn --out {folder}/churn.png",

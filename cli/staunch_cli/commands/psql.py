@@ -1,11 +1,13 @@
 """`staunch psql`: PostgreSQL's own client on the database that Staunch works on."""
 
+import contextlib
 import os
 import signal
 import subprocess
 from argparse import ArgumentParser, _SubParsersAction
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from staunch_cli.shared.arguments import Handler
 from staunch_cli.shared.database import database
@@ -51,12 +53,22 @@ def run(arguments: PsqlArguments) -> int:
     """Runs psql to its end and returns its exit code."""
     from staunch_local.postgres.psql import find_psql, psql_call
 
-    with database(arguments.load_settings()) as urls:
+    settings = arguments.load_settings()
+    with database(settings) as urls:
         # What the environment says of other databases is not meant for ours.
         environment = _without_libpq(os.environ) if urls.embedded else os.environ
+        environment = {**_histories(settings.state_folder), **environment}
         url = urls.reader if arguments.reader else urls.owner
         words, given = psql_call(url, environment, read_only=arguments.reader)
         return _run([find_psql(embedded=urls.embedded), *words, *arguments.words], given)
+
+
+def _histories(state_folder: Path) -> dict[str, str]:
+    """Where psql keeps what was typed, and its pager nothing, unless the user says where: in no home."""
+    folder = state_folder.resolve() / "caches"
+    with contextlib.suppress(OSError):  # then psql says that it cannot keep it
+        folder.mkdir(parents=True, exist_ok=True)
+    return {"PSQL_HISTORY": str(folder / "psql_history"), "LESSHISTFILE": "-"}
 
 
 def _without_libpq(environment: Mapping[str, str]) -> dict[str, str]:

@@ -52,6 +52,15 @@ def test_it_is_psql_as_it_always_is(own, tmp_path):
     assert "psql (PostgreSQL)" in psql("--", "--version", **own).stdout
 
 
+@pytest.mark.parametrize("named", [None, "/somewhere/else"])
+def test_what_was_typed_is_kept_in_the_state_folder_unless_the_user_says_where(own, tmp_path, named):
+    state = tmp_path / "state"
+    theirs = {"PSQL_HISTORY": named} if named else {}
+    words = ("--state-folder", str(state), "--", "-c", "\\! echo $PSQL_HISTORY $LESSHISTFILE")
+    assert psql(*words, **own, **theirs).stdout == f"{named or state / 'caches' / 'psql_history'} -\n"
+    assert (state / "caches").is_dir()
+
+
 def test_no_password_stands_on_a_command_line(own, database):
     seen = psql("--", "-c", "\\! tr '\\000' ' ' < /proc/$PPID/cmdline", **own).stdout
     assert "--dbname postgresql://staunch_owner@127.0.0.1" in seen
