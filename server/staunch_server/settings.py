@@ -179,8 +179,12 @@ class Settings(BaseSettings):
         return {PREFIX + name.upper(): _text(value) for name, value in values.items() if value is not None}
 
 
-def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
-    """Reads the settings; flags (field name to value, None for not given) win over everything.
+def load_settings(flags: Mapping[str, Any] | None = None, *, makes_views: bool = False) -> Settings:
+    """Reads the settings.
+
+    Args:
+        flags: Field name to value, None for not given; they win over everything.
+        makes_views: Whether the folder of views need not be there, since the caller makes it.
 
     Raises:
         SettingsError: A value is not what its field takes; says which, what came and what is expected. Or a
@@ -193,7 +197,7 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
         _refuse_unreadable_config()
     try:
         settings = Settings(**given)
-        if not supervised:
+        if not supervised and not makes_views:
             _refuse_unreadable_folder("views", settings.views)
         return settings
     except ValidationError as error:

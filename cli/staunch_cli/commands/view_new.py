@@ -92,7 +92,7 @@ def run(arguments: NewArguments) -> int:
     from staunch_cli.printing.draft_report import draft_report, next_commands
     from staunch_features.drafts.draft import Wishes
 
-    settings = arguments.load_settings()
+    settings = arguments.load_settings(makes_views=True)
     folder = settings.views if settings.views is not None else DEFAULT_VIEWS
     wishes = Wishes(arguments.table, arguments.name, arguments.key, arguments.label, arguments.time)
     drafted = asyncio.run(_draft(arguments, wishes))
@@ -112,7 +112,7 @@ async def _draft(arguments: NewArguments, wishes: "Wishes") -> "Drafted":
     from staunch_features.drafts.draft import draft_view
     from staunch_features.postgres.pool import Database
 
-    with database(arguments.load_settings()) as urls:
+    with database(arguments.load_settings(makes_views=True)) as urls:
         pool = Database(urls.reader, size=1)
         try:
             return await draft_view(pool, wishes, timeout_s=arguments.timeout_s)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from staunch_cli.printing.formatting import facts
 
 if TYPE_CHECKING:
+    from staunch_features.drafts.catalogue import Column
     from staunch_features.drafts.draft import Drafted
 
 _URLS = ("database_url", "database_reader_url")
@@ -25,7 +26,7 @@ def draft_report(drafted: "Drafted", files: Sequence[Path]) -> str:
         ("table", f"{draft.relation.sql}, {key.rows:,} rows"),
         ("key", f"{key.column.name}: {key.why}{unusable}"),
         ("label", f"{draft.answer.words}: {share} ({draft.answer.why})"),
-        ("time", f"a row is known from its {time.name} on" if time else ""),
+        ("time", _time(time) if time else ""),
         *(("wrote", str(file)) for file in files),
     ]
     counts = f"{len(draft.features)} feature{'s' if len(draft.features) > 1 else ''}"
@@ -33,6 +34,11 @@ def draft_report(drafted: "Drafted", files: Sequence[Path]) -> str:
         return f"{facts(lines)}\n\n{counts}"
     left_out = [f"  {name}: {why}" for name, why in draft.left_out]
     return "\n".join([facts(lines), "", f"{counts}; left out:", *left_out])
+
+
+def _time(time: "Column") -> str:
+    zone = "" if time.type == "timestamptz" else "; it tells no zone and is read as UTC"
+    return f"a row is known from its {time.name} on{zone}"
 
 
 def next_commands(

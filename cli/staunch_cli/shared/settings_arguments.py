@@ -22,11 +22,15 @@ class SettingsArguments:
 
     settings: Sequence[tuple[str, str | bool]]
 
-    def load_settings(self) -> "Settings":
-        """Reads the settings, flags first; raises SettingsError for a value that cannot be."""
+    def load_settings(self, *, makes_views: bool = False) -> "Settings":
+        """Reads the settings, flags first; raises SettingsError for a value that cannot be.
+
+        Args:
+            makes_views: Whether the folder of views need not be there, since the command makes it.
+        """
         from staunch_server.settings import load_settings, setting_notes
 
-        settings = load_settings(dict(self.settings))
+        settings = load_settings(dict(self.settings), makes_views=makes_views)
         for note in setting_notes():
             _print_once(note)
         return settings

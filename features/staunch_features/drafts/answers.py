@@ -22,6 +22,9 @@ _YES_AND_NO = (
 )
 _MANY = 8  # names in a message
 
+ZONE = "UTC"
+"""The zone in which dates and timestamps that tell none were written down, until somebody names another."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -217,11 +220,11 @@ def compared(column: Column) -> str:
 
 
 def moment_sql(column: Column) -> str:
-    """A column as a moment in UTC, whatever time type it has."""
+    """A column as a moment, whatever time type it has; what tells no zone is read as UTC."""
     value = f"t.{column.sql}"
     if column.type == "timestamptz":
         return value
-    return f"({value} AT TIME ZONE 'UTC')" if column.type == "timestamp" else f"{value}::timestamptz"
+    return f"({value}{'::timestamp' if column.type == 'date' else ''} AT TIME ZONE '{ZONE}')"
 
 
 def yes_no_values(values: set[str]) -> tuple[frozenset[str], frozenset[str]] | None:

@@ -9,6 +9,7 @@ from staunch_features.checks.tables import Table, find_table
 from staunch_features.drafts.catalogue import Column, Relation
 from staunch_features.errors import DraftError
 from staunch_features.postgres.connection import Connection
+from staunch_features.views.rules import LARGEST_VALUE
 
 SAMPLE_ROWS = 10_000
 """About how many rows are looked at one by one."""
@@ -22,8 +23,8 @@ REALS = frozenset({"float4", "float8", "numeric"})
 TIMES = frozenset({"date", "timestamp", "timestamptz"})
 """The types of a moment."""
 
-LARGEST = 3.4e38
-"""The largest value of a feature, either way, rounded down: learners compare in float32."""
+LARGEST = float(f"{LARGEST_VALUE:.1e}")
+"""The largest value of a feature, either way, rounded down to two digits, which people can read: 3.4e38."""
 
 _FINITE = frozenset({*TIMES, "interval"})
 _LONGEST_TEXT = 400  # letters: what is longer is no category, and need not be read whole

@@ -8,13 +8,14 @@ from staunch_features.drafts.catalogue import Column, Relation, find_column
 from staunch_features.drafts.names import plain_name
 from staunch_features.errors import DraftError
 from staunch_features.postgres.connection import Connection
+from staunch_features.views.rules import MAX_KEY_BYTES
 
 _KEY_TYPES: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("int2", "int4", "int8"), ("bigint", "t.{key} > 0")),
     "numeric": ("bigint", "t.{key} > 0 AND t.{key} = trunc(t.{key}) AND t.{key} < 9223372036854775808"),
     **dict.fromkeys(
         ("text", "varchar", "bpchar", "citext", "name"),
-        ("text", "octet_length(t.{key}::text) BETWEEN 1 AND 64"),
+        ("text", f"octet_length(t.{{key}}::text) BETWEEN 1 AND {MAX_KEY_BYTES}"),
     ),
     "uuid": ("uuid", "t.{key} IS NOT NULL"),
 }
@@ -150,7 +151,11 @@ async def _count(connection: Connection, relation: Relation, column: Column, tim
 
 def _bad_key(column: Column, counts: _Counts) -> str:
     if not counts.known:
-        right = {"bigint": "of 1 or more", "text": "of 1 to 64 bytes", "uuid": "that are not null"}
+        right = {
+            "bigint": "of 1 or more",
+            "text": f"of 1 to {MAX_KEY_BYTES} bytes",
+            "uuid": "that are not null",
+        }
         return (
             f"--key {column.name}: expected keys {right[_KEY_TYPES[column.type][0]]}, got none in "
             f"{counts.rows:,} rows: name another column"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from staunch_features.drafts.answers import Answer, moment_sql
+from staunch_features.drafts.answers import ZONE, Answer, moment_sql
 from staunch_features.drafts.catalogue import Relation
 from staunch_features.drafts.feature import Clock, Feature
 from staunch_features.drafts.keys import Key
@@ -115,8 +115,10 @@ def _rules(draft: Draft) -> Iterator[str]:
 
 
 def _time_columns(draft: Draft) -> Iterator[str]:
-    if draft.clock.time is not None:
-        yield from ("", "[time_columns]", f"{toml(draft.relation.sql)} = [{toml(draft.clock.time.name)}]")
+    time = draft.clock.time
+    if time is not None:
+        zone = "" if time.type == "timestamptz" else f" AT TIME ZONE '{ZONE}'"
+        yield from ("", "[time_columns]", f"{toml(draft.relation.sql)} = [{toml(f'{time.name}{zone}')}]")
 
 
 def _entry(name: str, feature: Feature, relation: Relation) -> str:

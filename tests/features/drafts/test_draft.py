@@ -212,14 +212,15 @@ async def test_rows_that_no_call_can_name_are_left_out_of_the_population(shop: S
     assert (await shop.check(drafted)).found == 200
 
 
-async def test_a_time_makes_a_view_as_of_a_moment(shop: Shop) -> None:
+@pytest.mark.parametrize("kind", ["date", "timestamp", "timestamptz"])
+async def test_a_time_makes_a_view_as_of_a_moment(shop: Shop, kind: str) -> None:
     await shop.table(
-        "now() - n * interval '5 days' AS joined_at, "
+        f"(now() - n * interval '5 days')::{kind} AS \"joined at\", "
         "CASE WHEN n % 3 = 0 THEN (now() - n * interval '60 hours')::date END AS left_on, "
         "(now() - n * interval '3 days')::timestamp AS renewed, n % 2 AS kind",
         rows=400,
     )
-    drafted = await shop.checked(time="joined_at", label="left_on")
+    drafted = await shop.checked(time="joined at", label="left_on")
     check = await shop.check(drafted)
     assert check.signature.uses_as_of
     assert check.signature.has_eligible
@@ -227,7 +228,9 @@ async def test_a_time_makes_a_view_as_of_a_moment(shop: Shop) -> None:
     assert check.label is not None
     assert 0 < check.label.true < check.label.known
     view = view_of(drafted)
-    assert view.time_columns == {"shop.things": ("joined_at",)}
+    zone = "" if kind == "timestamptz" else " AT TIME ZONE 'UTC'"
+    assert view.time_columns == {"shop.things": (f"joined at{zone}",)}
+    assert [note for note in check.advice if "zone" in note] == []
     assert list(view.features) == ["churned", "days_since_joined_at", "days_since_renewed", "kind"]
     assert view.features["days_since_joined_at"].null == "never"
     assert "as the table holds it now" in view.rules[0]
