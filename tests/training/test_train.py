@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from staunch_features.checks.check import check_view
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import connect
 from staunch_features.postgres.deadlines import Deadline
+from staunch_features.postgres.pool import Database
 from staunch_features.views.file import parse_label, parse_view
 from staunch_model_store.errors import ModelRefused
 from staunch_model_store.model import LoadedModel
@@ -140,6 +142,30 @@ async def test_a_leak_that_is_allowed_is_trained_with(shop: Any, store: ModelSto
     settings = replace(SETTINGS, allow_leaks=frozenset({"days_left"}))
     report = await _train(shop, store, settings, view=shop.view(*LEAK))
     assert next(iter(report.feature_aucs)) == "days_left"
+    assert report.stored.manifest.version == 1
+
+
+LOOKS_AHEAD = (
+    'ever = { description = "Purchases at any time.", null = "never" }',
+    "(SELECT count(*) FROM shop.purchases p WHERE p.id = c.id)::float8 AS ever,",
+)
+
+
+async def test_a_feature_that_looks_ahead_is_refused_as_the_check_refuses_it(
+    shop: Any, store: ModelStore
+) -> None:
+    text = shop.view(*LOOKS_AHEAD).text.replace(
+        "[features]", '[time_columns]\n"shop.purchases" = ["at"]\n[features]', 1
+    )
+    view = parse_view("shop", text, "shop.sql")
+    pool = Database(shop.reader_url, size=1)
+    (refused,) = (await check_view(pool, view)).errors
+    await pool.close()
+    with pytest.raises(ViewError) as caught:
+        await _train(shop, store, view=view)
+    assert str(caught.value) == str(refused)
+    assert "feature ever as of" in str(refused)
+    report = await _train(shop, store, replace(SETTINGS, allow_leaks=frozenset({"ever"})), view=view)
     assert report.stored.manifest.version == 1
 
 

@@ -5,14 +5,17 @@ Run it with OMP_NUM_THREADS=1: everything here uses one thread, and idle ones of
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
 
 import numpy as np
 
+from staunch_features.checks.budget import draw_in_time, ids_to_try_often
 from staunch_features.checks.data_span import data_span
 from staunch_features.checks.index_advice import index_advice
+from staunch_features.checks.look_ahead import probe_tables
+from staunch_features.checks.notes import look_ahead_errors
 from staunch_features.checks.row_security import refuse_hidden, secured_tables
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
@@ -202,6 +205,8 @@ async def _read(
                 progress(line, 1.0)
         for note in (*slow, *(each.advice() for each in secured)):
             progress(f"advice: {note}", 1.0)
+        if plan is not None:
+            await _refuse_look_ahead(database, view, settings)
         how = ExtractSettings(
             seed=settings.seed, max_customers=settings.max_customers, timeout_s=settings.timeout_s
         )
@@ -214,6 +219,23 @@ async def _read(
         ) from error
     finally:
         await database.close()
+
+
+async def _refuse_look_ahead(database: Database, view: FeatureView, settings: TrainSettings) -> None:
+    """Refuses features that see what came after their moment, as `view check` does, but for those allowed."""
+    now = datetime.now(UTC)
+    ids, drawn = await draw_in_time(database, view, now, timeout_s=settings.timeout_s)
+    found = await probe_tables(
+        database,
+        view,
+        ids_to_try_often(ids, drawn),
+        timeout_s=settings.timeout_s,
+        now=max(settings.until or now, now),
+    )
+    for probe in found.probes:
+        changed = tuple(name for name in probe.changed if name not in settings.allow_leaks)
+        for error in look_ahead_errors(view, (replace(probe, changed=changed),)):
+            raise error
 
 
 async def _plan(

@@ -15,6 +15,7 @@ BUDGET_S = 3.0
 """How long one statement of a check may take, as far as can be foreseen."""
 
 _GROWTH = 10
+_TRIED_OFTEN = 1_000
 
 
 async def ids_within_budget(
@@ -51,6 +52,16 @@ def _rounded_down(count: int) -> int:
     """Keeps the first digit: those after it are chance."""
     unit: int = 10 ** (len(str(count)) - 1)
     return count // unit * unit
+
+
+def ids_to_try_often(ids: list[Id], drawn: int) -> list[Id]:
+    """The ids that tell the plan and the look-ahead, both of which ask several times.
+
+    Args:
+        ids: What `draw_in_time` gave.
+        drawn: The same.
+    """
+    return ids[: _TRIED_OFTEN if len(ids) == drawn else max(len(ids) // 10, 1)]
 
 
 async def draw_in_time(

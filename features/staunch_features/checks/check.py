@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from staunch_features.checks.budget import BUDGET_S, draw_in_time, ids_within_budget
+from staunch_features.checks.budget import BUDGET_S, draw_in_time, ids_to_try_often, ids_within_budget
 from staunch_features.checks.data_span import Span, data_span
 from staunch_features.checks.execution import Scan, explain
 from staunch_features.checks.findings import ColumnCheck, LabelCheck, Timing, ViewCheck
@@ -50,7 +50,6 @@ from staunch_features.views.sql_errors import in_time
 from staunch_features.views.types import FeatureBatch, Id, LabelBatch, ViewSignature
 
 _TIMED = {1: 30, 100: 7, 10_000: 3}  # how many ids -> how often
-_EXPLAINED_IDS = 1_000
 
 
 def _silent(_: str) -> None:
@@ -170,7 +169,7 @@ async def _run_sample(
     now = await source.fetch(ids, moment, deadline=Deadline.after(timeout_s))
     if moment is None:
         return _Sampled(ids, drawn, now, now, NO_LOOK_AHEAD, None)
-    explained = ids[: _ids_to_explain(len(ids), drawn)]
+    explained = ids_to_try_often(ids, drawn)
     end = max(limits.until, moment)
     look_ahead = await probe_tables(database, view, explained, timeout_s=timeout_s, now=end)
     span = await data_span(database, view, end)
@@ -186,7 +185,7 @@ async def _measured(
     """All but what is said of it in the end, and of the label."""
     view, timeout_s, moment = source.view, limits.timeout_s, sampled.now.as_of
     signature = await source.signature(Deadline.after(timeout_s))
-    explained = sampled.ids[: _ids_to_explain(len(sampled.ids), sampled.drawn)]
+    explained = ids_to_try_often(sampled.ids, sampled.drawn)
     # Given back before the timings, which take a connection of their own: the pool may have one alone.
     async with database.connection(Deadline.after(timeout_s)) as connection:
         plan = await explain(connection, view, signature, explained, moment, timeout_s=timeout_s)
@@ -207,11 +206,6 @@ async def _measured(
         errors=(),
         advice=tuple(dict.fromkeys(vacuums)),
     )
-
-
-def _ids_to_explain(sampled: int, drawn: int) -> int:
-    """How many ids tell the plan and the look-ahead, both of which ask several times."""
-    return _EXPLAINED_IDS if sampled == drawn else max(sampled // 10, 1)
 
 
 def _errors(
