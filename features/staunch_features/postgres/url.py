@@ -81,6 +81,10 @@ def _problems(url: str, reserved: Collection[str]) -> Iterator[str]:
     yield from _of_hosts(parts.netloc.rpartition("@")[2])
     for name, value in given:
         yield from _of_parameter(name, value, reserved)
+    authority = parameter(url, "sslrootcert") or Path.home() / ".postgresql" / "root.crt"
+    mode = parameter(url, "sslmode") or ""
+    if mode.startswith("verify-") and not os.access(authority, os.R_OK):
+        yield f"sslmode={mode} wants sslrootcert=FILE with the server's authority, found none in {authority}"
 
 
 def _of_hosts(hosts: str) -> Iterator[str]:

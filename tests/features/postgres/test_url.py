@@ -54,6 +54,8 @@ def test_what_can_be_meant_is_taken(url: str) -> None:
         ("postgresql://me:hush@db/crm?sslrootcert=/none.crt", r"sslrootcert .* can be read, got /none.crt"),
         ("postgresql://me:hush@db/crm?sslmode=require&sslkey=/none.key", r"sslkey .* got /none.key"),
         ("postgresql://db/crm?sslmode=verify-full&sslrootcert=system", r"sslrootcert .* got system"),
+        ("postgresql://me:hush@db/crm?sslmode=verify-full", r"sslmode=verify-full wants sslrootcert=FILE"),
+        ("postgresql+asyncpg://me:hush@db/crm", r"in place of postgresql\+asyncpg://"),
         ("postgresql://me:hush@db/crm?passfile=/none", r"passfile .* got /none"),
         ("postgresql://db/?service=none", r"expected the service none in .*, found none"),
         ("postgresql://db/crm?options=-c%20search_path=crm", r"set search_path, which Staunch sets"),
@@ -68,7 +70,10 @@ def test_what_can_be_meant_is_taken(url: str) -> None:
         ("postgresql://me:[hush@db/crm", r"within a password as"),
     ],
 )
-def test_what_cannot_be_meant_is_named_without_the_password(url: str, says: str) -> None:
+def test_what_cannot_be_meant_is_named_without_the_password(
+    url: str, says: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(DatabaseUrlInvalid, match=says) as caught:
         check_url(url, OUR_SETTINGS)
     assert "hush" not in str(caught.value)
