@@ -12,7 +12,7 @@ from staunch_cli.shared.database import DatabaseUrls, embedded_database, externa
 from staunch_features.errors import EmbeddedPostgresError, FeatureError
 from staunch_server.process.http import listen
 from staunch_server.process.output import unfailing_output
-from staunch_server.process.start import answers, refuse_unstartable, until_answered
+from staunch_server.process.start import refuse_unstartable, until_answered, why_away
 from staunch_server.process.supervisor import PortTaken, Supervisor, reserve
 from staunch_server.process.terminal import Terminal, closing_interrupts
 from staunch_server.settings import Settings
@@ -140,7 +140,7 @@ async def _supervise(
     if postgres is not None:
         watch = asyncio.create_task(_restart_if_gone(postgres))
     else:
-        await answers(urls.reader)
+        await why_away(urls.reader)  # to be refused before a worker starts; else it is asked beside them
         watch = asyncio.create_task(_fail_if_refused(supervisor, urls.reader))
     try:
         await supervisor.run(metrics, announce)
@@ -151,7 +151,7 @@ async def _supervise(
 async def _fail_if_refused(supervisor: Supervisor, url: str) -> None:
     """Ends the server if a database that has been away since the start refuses us once it is there."""
     try:
-        await until_answered(url)
+        await until_answered(url, lambda line: print_step("database", line))
     except FeatureError as error:
         supervisor.fail(error)
 

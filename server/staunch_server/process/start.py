@@ -3,7 +3,7 @@
 import asyncio
 import resource
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from staunch_features.errors import DatabaseRefused, DatabaseUnavailable, DatabaseUrlInvalid
 from staunch_features.postgres.connection import OUR_SETTINGS, connect, hang_up
@@ -36,8 +36,8 @@ def refuse_unstartable(settings: Settings) -> None:
     allow_descriptors(needed_descriptors(settings))
 
 
-async def answers(url: str) -> bool:
-    """Asks a database once whether it takes us; False if it is away.
+async def why_away(url: str) -> str:
+    """Asks a database once whether it takes us; returns why it does not answer, empty if it does.
 
     Raises:
         DatabaseRefused, DatabaseUrlInvalid, DatabaseTooOld: It never will, unless somebody changes it or us.
@@ -46,19 +46,29 @@ async def answers(url: str) -> bool:
         connection = await connect(url, timeout_s=TRY_S, read_only=True)
     except (DatabaseRefused, DatabaseUrlInvalid):
         raise
-    except DatabaseUnavailable:
-        return False
+    except DatabaseUnavailable as error:
+        return str(error)
     await hang_up(connection)
-    return True
+    return ""
 
 
-async def until_answered(url: str) -> None:
-    """Asks a database that is away again and again until it answers; errors as `answers`.
+async def until_answered(url: str, report: Callable[[str], None]) -> None:
+    """Asks a database again and again until it answers; errors as `why_away`.
 
     Once it has, no refusal ends a server any more: it had been right.
+
+    Args:
+        url: Of the database.
+        report: Takes a line when it is away, or away for another reason, and when it is there after that.
     """
-    while not await answers(url):  # noqa: ASYNC110 -- nobody would set an event
+    last = ""
+    while why := await why_away(url):
+        if why != last:
+            report(f"{why}; it is asked again until it answers")
+        last = why
         await asyncio.sleep(AGAIN_S)
+    if last:
+        report("the database answers now")
 
 
 def needed_descriptors(settings: Settings) -> Mapping[str, int]:

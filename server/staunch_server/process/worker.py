@@ -20,7 +20,7 @@ from staunch_server.models.registry import Registry
 from staunch_server.process.http import listen, serve_metrics
 from staunch_server.process.output import unfailing_output
 from staunch_server.process.server import Server, logged, serving
-from staunch_server.process.start import answers, refuse_unstartable, until_answered
+from staunch_server.process.start import refuse_unstartable, until_answered, why_away
 from staunch_server.process.worker_metrics import write_as
 from staunch_server.settings import Settings, SettingsError, load_settings
 
@@ -65,7 +65,7 @@ async def _serve(settings: Settings, pipe: "_Pipe") -> None:
     stopping = asyncio.Event()
     url = "" if supervised or settings.reader_url is None else settings.reader_url.get_secret_value()
     if url:
-        await answers(url)
+        await why_away(url)  # to be refused before a port is open; else it is asked below
     async with AsyncExitStack() as stack:
         listening = None if supervised else listen(settings.metrics_host, settings.metrics_port)
         server = await stack.enter_async_context(serving(settings, collector, shared_port=supervised))
@@ -92,7 +92,7 @@ async def _until_stopped(stopping: asyncio.Event, url: str) -> None:
         DatabaseRefused, DatabaseTooOld: It does.
     """
     stop = asyncio.create_task(stopping.wait())
-    asking = asyncio.create_task(until_answered(url) if url else stopping.wait())
+    asking = asyncio.create_task(until_answered(url, _LOG.warning) if url else stopping.wait())
     try:
         await asyncio.wait({asking, stop}, return_when=asyncio.FIRST_COMPLETED)
         if asking.done():

@@ -13,10 +13,10 @@ from tests.harness.databases import TestDatabase
 from staunch_features.errors import DatabaseRefused, DatabaseUrlInvalid
 from staunch_server.process.start import (
     allow_descriptors,
-    answers,
     needed_descriptors,
     refuse_unstartable,
     until_answered,
+    why_away,
 )
 from staunch_server.settings import SettingsError, load_settings
 
@@ -95,9 +95,12 @@ def test_enough_is_left_as_it_is() -> None:
 
 async def test_a_database_answers_is_away_or_refuses(people: TestDatabase) -> None:
     url = people.reader_url
-    assert await answers(url)
-    assert not await answers("postgresql://nobody@127.0.0.1:1/none")
-    assert not await answers("postgresql://nobody@no-such-host.invalid/none")
+    assert await why_away(url) == ""
+    assert "cannot connect to the database at 127.0.0.1:1" in await why_away(
+        "postgresql://a@127.0.0.1:1/none"
+    )
+    assert "at no-such-host.invalid" in await why_away("postgresql://nobody@no-such-host.invalid/none")
+    assert "offers no TLS" in await why_away(f"{url}?sslmode=require")
     role = url.partition("//")[2].partition(":")[0]
     for wrong, says in (
         (
@@ -113,15 +116,19 @@ async def test_a_database_answers_is_away_or_refuses(people: TestDatabase) -> No
         (f"{url}?options=-c%20no_such=1", "refuses us: .*no_such.*; see the settings in its URL"),
     ):
         with pytest.raises(DatabaseRefused, match=says):
-            await answers(wrong)
+            await why_away(wrong)
     with pytest.raises(DatabaseUrlInvalid):
-        await answers("postgresql://nobody@127.0.0.1:x/none")
+        await why_away("postgresql://nobody@127.0.0.1:x/none")
 
 
 async def test_a_database_that_is_away_is_asked_until_it_answers(
     people: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("staunch_server.process.start.AGAIN_S", 0.01)
+    lines: list[str] = []
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(until_answered("postgresql://nobody@127.0.0.1:1/none"), 0.5)
-    await asyncio.wait_for(until_answered(people.reader_url), 10)
+        await asyncio.wait_for(until_answered("postgresql://nobody@127.0.0.1:1/none", lines.append), 0.5)
+    assert len(lines) == 1
+    assert lines[0].endswith("; it is asked again until it answers")
+    await asyncio.wait_for(until_answered(people.reader_url, lines.append), 10)
+    assert len(lines) == 1
