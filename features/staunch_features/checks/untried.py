@@ -1,5 +1,6 @@
 """Why hiding a table's later rows would prove nothing: its rows can be read past what hides them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,9 @@ from staunch_features.checks.tables import Reads, Relation, Table
 from staunch_features.checks.time_columns import Middle, TimeColumn
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
+from staunch_features.views.sql_text import quoted
+
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def obstacle(
         for each in found:
             if each.how == how:
                 name = each.relation.full_name
-                declared = _declaration(name, columns, each.columns)
+                declared = _declaration(each, columns)
                 return Untried(table.full_name, why[0].format(name), why[1].format(declared, table.full_name))
     return None
 
@@ -138,7 +142,7 @@ def _through_view(table: Table, columns: Sequence[TimeColumn], view: Relative) -
     return Untried(
         table.full_name,
         f"it is read through the {kind} {name}, which shows its later rows all the same",
-        f"add {_declaration(name, columns, view.columns)} to [time_columns], or read {table.full_name} in "
+        f"add {_declaration(view, columns)} to [time_columns], or read {table.full_name} in "
         f"the view's own text in place of {name}",
     )
 
@@ -149,8 +153,11 @@ def _outermost(readers: Sequence[Relative]) -> Relative:
     return next((each for each in readers if each.relation.oid not in used), readers[0])
 
 
-def _declaration(name: str, columns: Sequence[TimeColumn], has: Sequence[str]) -> str:
+def _declaration(reader: Relative, columns: Sequence[TimeColumn]) -> str:
     """A line of `[time_columns]` for what reads a table: with the table's own columns if it has them."""
-    same = all(column.name in has for column in columns)
+    parts = (reader.relation.schema, reader.relation.name)
+    name = ".".join(part if _PLAIN.fullmatch(part) else quoted(part) for part in parts)
+    mark = "'" if '"' in name else '"'  # TOML takes either
+    same = all(column.name in reader.columns for column in columns)
     own = ", ".join(column.declared for column in columns) if same else '"its time column"'
-    return f'"{name}" = [{own}]'
+    return f"{mark}{name}{mark} = [{own}]"
