@@ -22,7 +22,7 @@ EXTRAS: Mapping[str, str] = {
     "staunch_training": "train",
     "staunch_server.transport.native": "native",
     "staunch_cli.printing.view_plot": "train",
-    "staunch_cli.printing.score_files": "score",
+    "staunch_cli.shared.customers": "score",
 }
 """Rooms and modules that need an extra beside the base set, by the longest prefix that says so."""
 

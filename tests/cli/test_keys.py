@@ -98,7 +98,9 @@ async def test_a_file_of_keys_scores_exactly_those_and_its_answer_can_be_asked_a
     rows = rows_of(scores)
     assert [row["customer"] for row in rows] == keys
     assert [float(row["probability"]) > 0.5 for row in rows] == [place % 2 == 1 for place in range(len(keys))]
-    assert await staunch(*words, "--ids", scores, "--out", again) == 0
+    table = tmp_path / "scores.parquet"
+    assert await staunch(*words, "--ids", scores, "--out", table) == 0
+    assert await staunch(*words, "--ids", table, "--out", again) == 0
     assert again.read_bytes() == scores.read_bytes()
 
 

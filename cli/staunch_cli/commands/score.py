@@ -66,8 +66,8 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     parser.add_argument(
         "--ids",
         metavar="FILE",
-        help="score these: one id a line, blanks and all; of a .csv its first column; - for standard input "
-        "(default: all eligible)",
+        help="score these: one id a line, blanks and all; of a .csv the first column, of a .parquet the "
+        "column customer; - for standard input (default: all eligible)",
     )
     add_model(parser)
     parser.add_argument(

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from staunch_cli.printing import formatting
-from staunch_cli.shared.customers import CUSTOMER
-from staunch_cli.shared.errors import CommandError, cannot_write
+from staunch_cli.shared.customers import CUSTOMER, import_pyarrow
+from staunch_cli.shared.errors import cannot_write
 
 if TYPE_CHECKING:
     from staunch import Score
@@ -157,15 +157,8 @@ class ErrorFile(_CsvFile):
 class _ParquetScores(_PendingFile):
     def __init__(self, target: Path, *, numeric_ids: bool) -> None:
         super().__init__(target)
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError as error:
-            raise CommandError(
-                "parquet needs the extra `score`: pip install 'staunch-server[score]', or write a .csv"
-            ) from error
-        self._arrow: Any = pyarrow
-        self._parquet: Any = pyarrow.parquet
+        self._arrow = pyarrow = import_pyarrow()
+        self._parquet = pyarrow.parquet
         types = (
             pyarrow.int64() if numeric_ids else pyarrow.string(),
             pyarrow.float64(),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from staunch_cli.shared.errors import CommandError, cannot_read
 
@@ -35,15 +35,20 @@ def open_customers(name: str) -> Iterator[Iterable[str]]:
     """Gives the ids of a file, each as it stands there.
 
     A file whose name ends in .csv has them in its first column, quoted where they need it, perhaps below the
-    header `customer`, as files of scores have. Any other has one a line. Blanks are part of an id; the end of
-    a line is not, be it LF, CRLF or CR, and an empty line is no id.
+    header `customer`, and one that ends in .parquet in its column `customer`, as files of scores have. Any
+    other has one a line. Blanks are part of an id; the end of a line is not, be it LF, CRLF or CR, and an
+    empty line is no id.
 
     Args:
         name: The file, "-" for standard input.
 
     Raises:
-        CommandError: It cannot be read, is no UTF-8 or no CSV.
+        CommandError: It cannot be read, is no UTF-8, no CSV or no parquet with such a column.
     """
+    if name.lower().endswith(".parquet"):
+        with _opened_parquet(name) as customers:
+            yield customers
+        return
     with _opened(name) as file:
         try:
             yield _first_fields(file) if name.lower().endswith(".csv") else _lines(file)
@@ -78,6 +83,41 @@ def _opened(name: str) -> Iterator[TextIO]:
         raise cannot_read(name, error) from error
     with file:
         yield file
+
+
+@contextmanager
+def _opened_parquet(name: str) -> Iterator[Iterator[str]]:
+    pyarrow = import_pyarrow()
+    try:
+        file = pyarrow.parquet.ParquetFile(name)
+    except OSError as error:
+        raise cannot_read(name, error) from error
+    except pyarrow.ArrowInvalid as error:
+        raise CommandError(f"expected {name} to be parquet, since its name ends so, got: {error}") from error
+    with file:
+        if CUSTOMER not in file.schema_arrow.names:
+            raise CommandError(
+                f"expected {name} to have a column {CUSTOMER}, got {', '.join(file.schema_arrow.names)}"
+            )
+        batches = file.iter_batches(columns=[CUSTOMER])
+        customers = (customer for batch in batches for customer in batch.column(0).to_pylist())
+        yield (str(customer) for customer in customers if customer is not None)
+
+
+def import_pyarrow() -> Any:
+    """Imports what reads and writes parquet.
+
+    Raises:
+        CommandError: It is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise CommandError(
+            "parquet needs the extra `score`: pip install 'staunch-server[score]', or write a .csv"
+        ) from error
+    return pyarrow
 
 
 def _lines(file: TextIO) -> Iterator[str]:

@@ -5,6 +5,8 @@ import io
 import os
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +76,30 @@ def test_a_csv_that_is_none_is_refused_with_what_to_do(tmp_path, content):
         CommandError, match=r"ids\.csv to be CSV, since its name ends so, .*; quote what needs"
     ):
         read(tmp_path / "ids.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, 'to be a file that can be read, got "No such file'),
+        (b"7\n", "to be parquet, since its name ends so, got"),
+        (pyarrow.table({"id": [7]}), "to have a column customer, got id"),
+    ],
+)
+def test_a_parquet_that_is_none_or_has_no_customers_is_refused(tmp_path, content, words):
+    path = tmp_path / "ids.parquet"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        pyarrow.parquet.write_table(content, path)
+    with pytest.raises(CommandError, match=words):
+        read(path)
+
+
+def test_the_customers_of_a_parquet_are_read_as_text_and_nulls_are_none(tmp_path):
+    for customers in ([7, None, 8], [" 7", "007", None]):
+        pyarrow.parquet.write_table(pyarrow.table({"customer": customers}), tmp_path / "ids.parquet")
+        assert read(tmp_path / "ids.parquet") == [str(one) for one in customers if one is not None]
 
 
 def test_standard_input_is_read_as_a_file_is_whatever_the_locale(tmp_path, monkeypatch):
