@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from staunch_features.drafts.answers import compared, moment_sql
 from staunch_features.drafts.catalogue import Column
 from staunch_features.drafts.categories import enum_feature, text_feature
-from staunch_features.drafts.contents import LARGEST, Contents
+from staunch_features.drafts.contents import LARGEST, Contents, in_calendar
 from staunch_features.drafts.feature import Clock, Found, Outcome
 from staunch_features.drafts.json_paths import features_in_json
 from staunch_features.drafts.names import plain_name
@@ -67,9 +67,9 @@ def _age(found: Found, clock: Clock) -> Outcome:
         until = zone.format(f"{clock.day} 00:00")
         sql = f"date_part('epoch', {until} - {found.value}) / 86400"
     if found.facts.beyond:
-        sql = f"CASE WHEN isfinite({found.value}) THEN {sql} END"
+        sql = f"CASE WHEN {in_calendar(found.column)} THEN {sql} END"
     meaning = f"{found.title}: days from then to {clock.day}."
-    null = "missing or infinite" if found.facts.beyond else MISSING
+    null = "missing, or in no year from 1 to 9999" if found.facts.beyond else MISSING
     return [found.feature(sql, meaning, unit="days", null=null, name=_days_since(found))]
 
 
@@ -80,9 +80,10 @@ def _age_then(found: Found, *, is_since_known: bool) -> Outcome:
     if is_since_known and not found.facts.beyond:
         # Of a row that is known its moment lies in the past, or the row would not be joined.
         return [found.feature(sql, meaning, unit="days", null=NEVER, name=name)]
-    # Only what lies before the as-of time was known by then; an infinity is later, or has no age.
-    past = f"{moment} <= $2::timestamptz" + (f" AND isfinite({moment})" if found.facts.beyond else "")
-    sql = f"CASE WHEN {past} THEN {sql} END"
+    # Only what lies before the as-of time was known by then.
+    sql = f"CASE WHEN {moment} <= $2::timestamptz THEN {sql} END"
+    if found.facts.beyond:  # before anything is cast that no cast takes
+        sql = f"CASE WHEN {in_calendar(found.column)} THEN {sql} END"
     return [found.feature(sql, meaning, unit="days", null="missing, or later than asked", name=name)]
 
 

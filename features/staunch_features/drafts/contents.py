@@ -26,7 +26,6 @@ TIMES = frozenset({"date", "timestamp", "timestamptz"})
 LARGEST = float(f"{LARGEST_VALUE:.1e}")
 """The largest value of a feature, either way, rounded down to two digits, which people can read: 3.4e38."""
 
-_FINITE = frozenset({*TIMES, "interval"})
 _LONGEST_TEXT = 400  # letters: what is longer is no category, and need not be read whole
 _COLUMNS_AT_ONCE = 400  # a SELECT may have 1,664
 
@@ -38,7 +37,7 @@ class Facts:
     Attributes:
         nulls: In how many rows it is null.
         nans: In how many it is NaN.
-        beyond: In how many it is infinite, or larger than a feature may be.
+        beyond: In how many it is infinite, larger than a feature may be, or in no year from 1 to 9999.
         last: The last day before tomorrow, for a moment; None if there is none.
     """
 
@@ -127,6 +126,11 @@ async def _counted(
     return {name: Facts(**values) for name, values in answers.items()}  # type: ignore[arg-type]
 
 
+def in_calendar(column: Column) -> str:
+    """The condition that a moment lies in a year of four digits: no infinity does, nor what no cast takes."""
+    return f"(t.{column.sql} BETWEEN '0001-01-01' AND '9999-12-31')"
+
+
 def _questions(column: Column) -> Iterator[tuple[str, str]]:
     """Yields what to ask of a column: the field of `Facts`, and the SQL."""
     value = f"t.{column.sql}"
@@ -134,10 +138,14 @@ def _questions(column: Column) -> Iterator[tuple[str, str]]:
     if column.type in REALS:
         yield "nans", f"count(*) FILTER (WHERE {value} = 'NaN')"
         yield "beyond", f"count(*) FILTER (WHERE abs({value}) > {LARGEST} AND {value} <> 'NaN')"
-    if column.type in _FINITE:
+    if column.type == "interval":
         yield "beyond", f"count(*) FILTER (WHERE NOT isfinite({value}))"
     if column.type in TIMES:
-        yield "last", f"(max({value}) FILTER (WHERE isfinite({value}) AND {value} < current_date + 1))::date"
+        yield "beyond", f"count(*) FILTER (WHERE NOT {in_calendar(column)})"
+        yield (
+            "last",
+            f"(max({value}) FILTER (WHERE {in_calendar(column)} AND {value} < current_date + 1))::date",
+        )
 
 
 def _no_rows(relation: Relation) -> str:

@@ -169,9 +169,7 @@ def _bad_key(column: Column, counts: _Counts) -> str:
 
 def _no_key(relation: Relation) -> str:
     primary = next((", ".join(each.columns) for each in relation.unique if each.is_primary), "")
-    has = (
-        f"its primary key ({primary}) is no single one of these types" if primary else "it has no primary key"
-    )
+    has = f"its primary key ({primary}) is none of these" if primary else "it has no primary key"
     otherwise = (
         "let the view have such a column"
         if relation.kind == "v"
@@ -179,7 +177,7 @@ def _no_key(relation: Relation) -> str:
         "IDENTITY PRIMARY KEY"
     )
     return (
-        f"cannot tell which column of {relation.sql} is the key that a call names, of integers, texts or "
-        f"uuids that no two rows share: {has}, and no column whose name ends in id, key, number or code is "
-        f"different in all rows. Name one, --key COLUMN; if there is none, {otherwise}"
+        f"cannot tell which column of {relation.sql} is the key that a call names, one of integers, texts "
+        f"or uuids that no two rows share: {has}, and no column whose name ends in id, key, number or code "
+        f"is different in all rows. Name one, --key COLUMN; if there is none, {otherwise}"
     )

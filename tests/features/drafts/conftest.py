@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -56,8 +57,9 @@ class Shop:
 
     async def values(self, drafted: Drafted, name: str, ids: list[Id]) -> list[float | None]:
         """The values of a feature, None for null."""
+        moment = None if drafted.draft.clock.time is None else datetime.now(UTC)
         batch = await FeatureSource(self.database, view_of(drafted)).fetch(
-            ids, None, deadline=Deadline.after(10)
+            ids, moment, deadline=Deadline.after(10)
         )
         place = list(view_of(drafted).features).index(name)
         return [None if value != value else float(value) for value in batch.values[:, place]]

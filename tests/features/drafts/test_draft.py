@@ -102,12 +102,19 @@ async def test_a_rare_value_that_no_learner_takes_is_missing(shop: Shop, value: 
 
 
 @pytest.mark.parametrize("kind", ["date", "timestamp", "timestamptz"])
-async def test_an_infinite_moment_has_no_age(shop: Shop, kind: str) -> None:
+@pytest.mark.parametrize("time", [None, "joined"])
+async def test_a_moment_in_no_year_of_the_calendar_has_no_age(
+    shop: Shop, kind: str, time: str | None
+) -> None:
+    last = "5874897-12-31" if kind == "date" else "294276-12-31"
+    odd = f"ARRAY['infinity', '-infinity', '{last}', '4713-01-01 BC', '0044-03-15 BC']::{kind}[]"
     await shop.table(
-        f"CASE n WHEN 3 THEN 'infinity' WHEN 4 THEN '-infinity' ELSE '2020-01-01' END::{kind} AS at"
+        f"coalesce(({odd})[n], '2020-01-01') AS at, date '2019-01-01' AS joined, NULL::date AS left_on"
     )
-    drafted = await shop.checked()
-    assert await shop.values(drafted, "days_since_at", [2, 3, 4]) == [0, None, None]
+    drafted = await shop.draft(time=time, label="left_on" if time else None)
+    ages = await shop.values(drafted, "days_since_at", [1, 2, 3, 4, 5, 6])
+    assert ages[:5] == [None] * 5
+    assert ages[5] is not None
 
 
 async def test_texts_are_codes_yes_and_no_numbers_or_left_out(shop: Shop) -> None:

@@ -84,8 +84,8 @@ async def test_what_can_be_no_key_is_refused_with_the_way(shop: Shop, key: str, 
     ("keyed", "error"),
     [
         ("", "it has no primary key, .* ALTER TABLE shop.things ADD COLUMN row_id"),
-        ("ADD PRIMARY KEY (a, day)", r"its primary key \(a, day\) is no single one of these types"),
-        ("ADD PRIMARY KEY (day)", r"its primary key \(day\) is no single one"),
+        ("ADD PRIMARY KEY (a, day)", r"its primary key \(a, day\) is none of these"),
+        ("ADD PRIMARY KEY (day)", r"its primary key \(day\) is none of these"),
     ],
 )
 async def test_a_table_without_a_key_says_what_a_key_is_and_how_to_get_one(
