@@ -170,6 +170,9 @@ TESTED_ELSEWHERE: Mapping[str, Held] = {
     "staunch_server.transport.seam": Held(
         "server/transport/test_transport.py", "protocols, and what a call is"
     ),
+    "staunch.testing._answers": Held(
+        "client/testing/test_server.py", "what the fake answers", through="staunch.testing"
+    ),
     "tools.mutate.__main__": Held("tools/test_mutate.py", "the command and what it prints"),
     "tools.mutate.copies": Held(
         "tools/test_mutate.py", "the copy runs, and the tree stays as it was", through="tools.mutate.__main__"

@@ -1,7 +1,8 @@
 """What the clients' tests share; the parts are in `harness/`.
 
-- `server` and its `service`: the real guard over a scripted service;
-- `toy`: a server by hand that fails as networks do;
+- `server` and its `service`: the real guard over a scripted service, and beside it the shipped fake, which is
+  held to the same tests;
+- `toy`: the fake, made to fail as networks do;
 - `either`, `either_with`: each client in turn, connected to `server`; `connect`: to any.
 """
 
@@ -10,23 +11,26 @@ from functools import partial
 
 import pytest
 from tests.client.harness.either import Connect, EitherClient
+from tests.client.harness.faked import FakedServer, FakedService
 from tests.client.harness.scripted import Scripted, ScriptedServer
 from tests.client.harness.toy import Toy, ToyServer
 
 from staunch import AsyncClient, Client
 
+Server = ScriptedServer | FakedServer
 
-@pytest.fixture
-async def server() -> AsyncIterator[ScriptedServer]:
-    """The real guard over a scripted service, in the loop of the test."""
-    made = ScriptedServer()
+
+@pytest.fixture(params=[ScriptedServer, FakedServer], ids=["guard", "fake"])
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
+    """The real guard over a scripted service, in the loop of the test; then the fake that users have."""
+    made: Server = request.param()
     await made.start()
     yield made
     await made.stop()
 
 
 @pytest.fixture
-def service(server: ScriptedServer) -> Scripted:
+def service(server: Server) -> Scripted | FakedService:
     """What the guard asks: it is told what to answer, and keeps what came."""
     return server.service
 
@@ -56,13 +60,13 @@ async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Connect]:
 
 
 @pytest.fixture
-def either(connect: Connect, server: ScriptedServer) -> EitherClient:
+def either(connect: Connect, server: Server) -> EitherClient:
     """Each client in turn."""
     return connect(server.target)
 
 
 @pytest.fixture
-def either_with(connect: Connect, server: ScriptedServer) -> Callable[..., EitherClient]:
+def either_with(connect: Connect, server: Server) -> Callable[..., EitherClient]:
     """Makes each client in turn with settings of the test's own."""
     return partial(connect, server.target)
 

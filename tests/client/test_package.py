@@ -129,6 +129,25 @@ def test_the_readme_of_the_client_names_what_it_promises(server):
             assert name in text, f"client/README.md does not tell of {name}"
 
 
+def test_the_example_of_a_users_test_passes(tmp_path):
+    text = (CLIENT / "README.md").read_text()
+    (example,) = [one for one in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "def test_" in one]
+    (tmp_path / "test_example.py").write_text(example)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_an_empty_environment_has_the_fake(empty_environment):
+    code = (
+        "from staunch import Client; from staunch.testing import FakeServer\n"
+        "with FakeServer() as server, Client(server.target) as client:\n"
+        "    print(client.predict(42).probability)"
+    )
+    told = subprocess.run([empty_environment, "-I", "-c", code], check=True, capture_output=True, text=True)
+    assert told.stdout == "0.25\n"
+
+
 def test_the_examples_of_the_readme_run(server):
     text = (CLIENT / "README.md").read_text()
     for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL):

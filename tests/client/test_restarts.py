@@ -61,9 +61,9 @@ async def test_a_server_that_says_for_so_long_that_it_cannot_fails_no_call(
     """As a proxy does whose servers are away."""
     async with working(toy_server.target, AWAY_S + 1.5):
         await asyncio.sleep(0.3)
-        toy.trouble = failing(StatusCode.UNAVAILABLE)
+        toy.failing = failing(StatusCode.UNAVAILABLE)
         await asyncio.sleep(AWAY_S)
-        toy.trouble = None
+        toy.failing = None
 
 
 @pytest.mark.parametrize("push_back_s", [None, 0.02])
@@ -71,7 +71,7 @@ async def test_an_overload_is_not_multiplied(
     connect: Connect, toy_server: ToyServer, push_back_s: float | None
 ) -> None:
     client, toy = connect(toy_server.target), toy_server.toy
-    toy.trouble = failing(StatusCode.UNAVAILABLE, "OVERLOADED", push_back_s)
+    toy.failing = failing(StatusCode.UNAVAILABLE, "OVERLOADED", push_back_s)
 
     async def calls() -> None:
         for _ in range(25):
@@ -83,7 +83,7 @@ async def test_an_overload_is_not_multiplied(
 
 
 async def test_what_one_client_spent_another_has(connect: Connect, toy_server: ToyServer, toy: Toy) -> None:
-    toy.trouble = failing(StatusCode.UNAVAILABLE)
+    toy.failing = failing(StatusCode.UNAVAILABLE)
     policy = RetryPolicy(token_ratio=0.0)
     poor, rich = connect(toy_server.target, retry=policy), connect(toy_server.target, retry=policy)
     for _ in range(5):

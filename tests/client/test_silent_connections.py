@@ -24,6 +24,9 @@ QUICK = {
 }
 WINDOW_S = 0.6
 
+# It is the connection that is tried, so one server is enough.
+pytestmark = pytest.mark.parametrize("server", [ScriptedServer], indirect=True, ids=["guard"])
+
 
 @pytest.fixture
 async def relay(server: ScriptedServer) -> AsyncIterator[Relay]:

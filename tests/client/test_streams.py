@@ -18,7 +18,7 @@ async def test_a_broken_stream_is_taken_up_at_the_first_unanswered_chunk(toy_wit
         if (stream, index) == (0, 3):
             context.abort(code, "gone")
 
-    toy.on_chunk = break_once
+    toy.before_chunks(break_once)
     rows = await toy_with(retry=QUICK).rows(range(1, 101), chunk_size=10)
     assert flat(rows) == [expected(customer) for customer in range(1, 101)]
     second = answered(toy)[1]
@@ -39,9 +39,9 @@ async def test_a_stream_reset_on_the_way_is_taken_up_and_a_fault_of_the_server_i
         if (stream, index) == (0, 1):
             context.abort(StatusCode.INTERNAL, "RST_STREAM")
         if (stream, index) == (1, 1):
-            failing(StatusCode.INTERNAL, "INTERNAL")(request, context)
+            raise failing(StatusCode.INTERNAL, "INTERNAL")
 
-    toy.on_chunk = reset
+    toy.before_chunks(reset)
     with pytest.raises(ServerFault, match="INTERNAL: as told"):
         await toy_with(retry=QUICK).rows(range(1, 31), chunk_size=10)
     assert len(toy.streams) == 2
@@ -49,7 +49,7 @@ async def test_a_stream_reset_on_the_way_is_taken_up_and_a_fault_of_the_server_i
 
 async def test_the_status_that_ends_a_stream_is_told_though_chunks_are_being_written(toy_with, toy):
     """Ended while it writes, grpc.aio says "Internal error from Core" instead; asked once more, it reads."""
-    toy.on_stream = failing(StatusCode.FAILED_PRECONDITION, "MODEL_REFUSED")
+    toy.failing = failing(StatusCode.FAILED_PRECONDITION, "MODEL_REFUSED")
     for _ in range(3):
         with pytest.raises(PreconditionFailed) as caught:
             await toy_with(retry=QUICK).rows(range(1, 40_001), chunk_size=10_000)

@@ -1,0 +1,123 @@
+"""Sensible answers of a small made-up model, for servers without a database."""
+
+import math
+from collections.abc import Mapping
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from staunch.v1 import model_service_pb2 as models_pb
+from staunch.v1 import prediction_service_pb2 as pb
+
+NOW = Timestamp(seconds=1_700_000_000, nanos=123_456_000)
+"""The moment of every answer that asks for none."""
+
+FEATURES: Mapping[str, float | None] = {"age": 41.0, "income": None}
+"""The values of everybody."""
+
+_MEDIUM, _HIGH = 0.1, 0.5
+
+
+def reference(version: int = 3, name: str = "churn") -> pb.ModelReference:
+    """Returns the name of a version."""
+    return pb.ModelReference(name=name, version=version, digest=f"sha256:{version}")
+
+
+def risk_band(probability: float) -> pb.RiskBand.ValueType:
+    """Returns the band of a probability."""
+    if probability < _MEDIUM:
+        return pb.RISK_BAND_LOW
+    return pb.RISK_BAND_MEDIUM if probability < _HIGH else pb.RISK_BAND_HIGH
+
+
+def prediction(
+    request: pb.PredictRequest | pb.ExplainRequest, version: int = 3, probability: float = 0.25
+) -> pb.PredictResponse:
+    """Returns a score, as of the moment asked for; with the features given, or those of everybody."""
+    given = request.WhichOneof("subject") == "features"
+    answer = pb.PredictResponse(
+        probability=probability,
+        risk_band=risk_band(probability),
+        model=reference(version),
+        as_of_time=None if given else moment(request),
+    )
+    if request.include_features:
+        values = {
+            name: pb.FeatureValue(number=value) if value is not None else pb.FeatureValue()
+            for name, value in FEATURES.items()
+        }
+        for name, value in (
+            (dict(request.features.values) if given else values) | dict(request.overrides)
+        ).items():
+            answer.features[name].CopyFrom(value)
+    return answer
+
+
+def moment(request: pb.PredictRequest | pb.ExplainRequest | pb.BatchPredictRequest) -> Timestamp:
+    """Returns the moment that a request asks for."""
+    return request.as_of_time if request.HasField("as_of_time") else NOW
+
+
+def explanation(
+    request: pb.ExplainRequest, version: int = 3, probability: float = 0.25
+) -> pb.ExplainResponse:
+    """Returns two contributions, or as many as are asked for, that add up with the remainder."""
+    parts = [
+        pb.FeatureContribution(feature="tickets_open", value=pb.FeatureValue(number=3), contribution=1.2),
+        pb.FeatureContribution(feature="income", contribution=-0.4, overridden="income" in request.overrides),
+    ][: request.max_contributions or None]
+    base, output = -2.0, _log_odds(probability)
+    why = pb.Explanation(
+        output_space=pb.OUTPUT_SPACE_LOG_ODDS,
+        method=pb.EXPLANATION_METHOD_TREE_PATH_DEPENDENT,
+        base_value=base,
+        output_value=output,
+        contributions=parts,
+        remainder=output - base - sum(part.contribution for part in parts),
+        remainder_count=9 - len(parts),
+    )
+    return pb.ExplainResponse(prediction=prediction(request, version, probability), explanation=why)
+
+
+def _log_odds(probability: float) -> float:
+    inside = min(max(probability, 1e-12), 1 - 1e-12)
+    return math.log(inside / (1 - inside))
+
+
+def addressed(
+    answer: pb.BatchPredictResponse, index: int, version: int, as_of: Timestamp
+) -> pb.BatchPredictResponse:
+    """Puts a chunk's place, version and moment on its answer."""
+    answer.chunk_index = index
+    answer.model.CopyFrom(reference(version))
+    answer.as_of_time.CopyFrom(as_of)
+    return answer
+
+
+def model(version: int, view_digest: str = "", *, champion: int = 3) -> models_pb.Model:
+    """Describes a version as a list does."""
+    return models_pb.Model(
+        name="churn",
+        version=version,
+        digest=f"sha256:{version}",
+        aliases=["champion"] if version == champion else [],
+        state=models_pb.MODEL_STATE_READY,
+        create_time=NOW,
+        view="churn",
+        view_digest=view_digest,
+        id_type=models_pb.ID_TYPE_INT64,
+        output_space=pb.OUTPUT_SPACE_LOG_ODDS,
+        horizon_days=90,
+        medium_threshold=_MEDIUM,
+    )
+
+
+def model_in_full(version: int, view_digest: str, manifest: bytes, *, champion: int) -> models_pb.Model:
+    """Describes a version with a feature, two metrics and its manifest."""
+    found = model(version, view_digest, champion=champion)
+    found.features.add(
+        name="age", type=models_pb.FEATURE_TYPE_NUMBER, unit="years", description="Age in whole years."
+    )
+    found.metrics.add(name="auc", value=0.84, lower=0.82, upper=0.86)
+    found.metrics.add(name="rows", value=100)
+    found.manifest_json = manifest
+    return found

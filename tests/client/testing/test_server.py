@@ -1,0 +1,167 @@
+"""The fake server as users' tests have it; that it is like the real one, the tests of the clients hold."""
+
+import time
+
+import pytest
+from tests.client.harness.either import EitherClient
+
+from staunch import (
+    Client,
+    InvalidRequest,
+    NotFound,
+    PreconditionFailed,
+    RowError,
+    ServerFault,
+    StaunchError,
+    Unavailable,
+)
+from staunch.testing import Failure, FakeServer
+
+
+@pytest.fixture
+def fake():
+    with FakeServer() as server:
+        yield server
+
+
+@pytest.fixture
+def client(connect, fake) -> EitherClient:
+    return connect(fake.target)
+
+
+async def test_scores_by_customer_are_the_same_in_every_method(fake, client):
+    fake.scores |= {42: 0.91, "007": 0.05}
+    assert (await client.call("predict", 42)).probability == 0.91
+    assert (await client.call("explain", 42)).prediction.probability == 0.91
+    assert [row.probability for row in await client.rows([41, 42])] == [0.25, 0.91]
+    assert [row.probability for row in await client.rows(["7", "007"])] == [0.25, 0.05]
+    assert [(await client.call("predict", one)).risk_band for one in (1, 42, "007")] == [
+        "medium",
+        "high",
+        "low",
+    ]
+
+
+async def test_an_explanation_adds_up_for_any_score(fake, client):
+    for fake.usual_score in (0.0, 0.01, 0.9, 1.0):
+        made = await client.call("explain", 42, max_contributions=1)
+        total = made.base_value + sum(part.contribution for part in made.contributions) + made.remainder
+        assert total == pytest.approx(made.output_value)
+        assert (len(made.contributions), made.remainder_count) == (1, 8)
+
+
+async def test_a_customer_may_fail_in_every_method(fake, client):
+    fake.scores[43] = Failure("CUSTOMER_NOT_ELIGIBLE", "left in May")
+    for method in ("predict", "explain"):
+        with pytest.raises(PreconditionFailed, match="left in May"):
+            await client.call(method, 43)
+    first, second = await client.rows([42, 43])
+    assert first.probability == 0.25
+    assert isinstance(second, RowError)
+    assert (second.reason, second.message) == ("CUSTOMER_NOT_ELIGIBLE", "left in May")
+
+
+async def test_everybody_but_some_may_fail(fake, client):
+    fake.usual_score, fake.scores[42] = Failure("CUSTOMER_NOT_FOUND"), 0.5
+    assert (await client.call("predict", 42)).probability == 0.5
+    with pytest.raises(NotFound):
+        await client.call("predict", 1)
+
+
+@pytest.mark.parametrize(("customer", "reason"), [(0, "CUSTOMER_ID_INVALID"), ("", "CUSTOMER_ID_INVALID")])
+async def test_what_no_server_knows_is_refused(client, customer, reason):
+    with pytest.raises(InvalidRequest, match=reason):
+        await client.call("predict", customer)
+    with pytest.raises(InvalidRequest, match="SUBJECT_MISSING"):
+        await client.call("predict")
+
+
+async def test_the_next_calls_fail_and_are_tried_again_as_with_the_server(fake, client):
+    fake.fail_next("OVERLOADED", times=2)
+    assert (await client.call("predict", 42)).probability == 0.25
+    assert [call.method for call in fake.calls] == ["Predict"] * 3
+    fake.fail_next("MODEL_NOT_FOUND")
+    with pytest.raises(NotFound):
+        await client.rows([1])
+
+
+async def test_every_call_fails_as_long_as_it_shall(fake, client):
+    fake.failing = Failure("DRAINING")
+    with pytest.raises(Unavailable):
+        await client.call("predict", 42, timeout_s=0.3)
+    fake.failing = None
+    assert (await client.call("predict", 42)).probability == 0.25
+
+
+async def test_a_function_may_answer(fake, client):
+    fake.script.append(lambda request, _context: fake._predict(request))
+    assert (await client.call("predict", 42)).probability == 0.25
+
+
+async def test_an_error_of_a_tests_own_is_an_incident(fake, client, caplog):
+    fake.script.append(ZeroDivisionError("of the test"))
+    with pytest.raises(ServerFault) as caught:
+        await client.call("predict", 42)
+    assert caught.value.incident_id
+    assert "of the test" in caplog.text
+
+
+async def test_answers_take_as_long_as_they_shall_and_stopping_waits_for_none(fake, client):
+    fake.delay_s = 0.3
+    started = time.monotonic()
+    await client.call("predict", 42)
+    assert time.monotonic() - started >= 0.3
+    fake.delay_s = 60.0
+    with pytest.raises(StaunchError):
+        await client.call("predict", 42, timeout_s=0.2)
+    fake.stop()
+    assert time.monotonic() - started < 20
+    fake.delay_s = 0.0
+    fake.start()
+    assert (await client.call("predict", 42)).probability == 0.25
+
+
+async def test_readiness_is_what_the_test_says(fake, client):
+    assert await client.call("is_ready")
+    fake.is_ready = False
+    assert not await client.call("is_ready")
+
+
+async def test_what_came_can_be_read(fake, client):
+    await client.call("predict", 42, model="churn@2", metadata={"x-request-id": "r1", "x-tenant": "north"})
+    rows = await client.rows(range(1, 31), chunk_size=10)
+    first, second = fake.calls
+    assert (first.method, first.request.customer_id, first.request_id) == ("Predict", 42, "r1")
+    assert first.metadata["x-tenant"] == "north"
+    assert (second.method, second.request, second.request_id) == ("BatchPredict", None, rows[0].request_id)
+    assert [list(chunk.customer_ids) for chunk in fake.streams[0]] == [
+        list(range(start, start + 10)) for start in (1, 11, 21)
+    ]
+
+
+async def test_a_version_that_is_asked_for_answers(fake, client):
+    fake.version = 5
+    assert str((await client.call("predict", 42)).model) == "churn@5"
+    assert str((await client.call("predict", 42, model="churn@2")).model) == "churn@2"
+    assert {str(row.model) for row in await client.rows([1], model="churn@2")} == {"churn@2"}
+    assert [model.reference.version for model in await client.call("list_models")] == [5, 4, 3, 2, 1]
+    assert (await client.call("get_model", "churn@champion")).aliases == ("champion",)
+
+
+async def test_given_features_come_back_and_have_no_moment(client):
+    made = await client.call("predict", features={"a": 1, "b": None}, include_features=True)
+    assert (made.features, made.as_of) == ({"a": 1.0, "b": None}, None)
+    made = await client.call("predict", 42, overrides={"age": 20}, include_features=True)
+    assert made.features == {"age": 20.0, "income": None}
+
+
+def test_a_server_that_was_not_started_has_no_target():
+    with pytest.raises(RuntimeError, match="before it is started"):
+        FakeServer().target  # noqa: B018
+
+
+def test_two_servers_do_not_meet():
+    with FakeServer() as one, FakeServer() as other, Client(one.target) as client:
+        one.usual_score = 0.1
+        assert client.predict(1).probability == 0.1
+        assert (len(one.calls), len(other.calls)) == (1, 0)
