@@ -157,9 +157,9 @@ async def _score_with(client: "AsyncClient", model: "Model", arguments: ScoreArg
         customers: Iterable[int | str]
         total: int | None
         if arguments.ids:
-            texts = stack.enter_context(open_customers(arguments.ids))
+            texts = stack.enter_context(open_customers(arguments.ids, numeric_ids=numeric_ids))
             customers = _numbers(texts, errors) if numeric_ids else texts
-            total = count_customers(arguments.ids)
+            total = count_customers(arguments.ids, numeric_ids=numeric_ids)
         else:
             customers = population = await _population(model, arguments)
             total = len(population)

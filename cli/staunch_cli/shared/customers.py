@@ -31,7 +31,7 @@ def whole_number(text: str) -> int | None:
 
 
 @contextmanager
-def open_customers(name: str) -> Iterator[Iterable[str]]:
+def open_customers(name: str, *, numeric_ids: bool = False) -> Iterator[Iterable[str]]:
     """Gives the ids of a file, each as it stands there.
 
     A file whose name ends in .csv has them in its first column, quoted where they need it, perhaps below the
@@ -41,6 +41,8 @@ def open_customers(name: str) -> Iterator[Iterable[str]]:
 
     Args:
         name: The file, "-" for standard input.
+        numeric_ids: Whether the ids are numbers: then a .csv may begin with any other header too. Of keys
+            every other word may be one.
 
     Raises:
         CommandError: It cannot be read, is no UTF-8, no CSV or no parquet with such a column.
@@ -51,7 +53,8 @@ def open_customers(name: str) -> Iterator[Iterable[str]]:
         return
     with _opened(name) as file:
         try:
-            yield _first_fields(file) if name.lower().endswith(".csv") else _lines(file)
+            is_csv = name.lower().endswith(".csv")
+            yield _first_fields(file, numeric_ids=numeric_ids) if is_csv else _lines(file)
         except UnicodeDecodeError as error:
             raise CommandError(f"expected {name} to be text in UTF-8, got other bytes: {error}") from error
         except csv.Error as error:
@@ -61,11 +64,16 @@ def open_customers(name: str) -> Iterator[Iterable[str]]:
             ) from error
 
 
-def count_customers(name: str) -> int | None:
-    """Counts the ids of a file; None of what can be read but once, such as standard input or a pipe."""
+def count_customers(name: str, *, numeric_ids: bool = False) -> int | None:
+    """Counts the ids of a file; None of what can be read but once, such as standard input or a pipe.
+
+    Args:
+        name: The file, "-" for standard input.
+        numeric_ids: Whether the ids are numbers.
+    """
     if name == STANDARD_INPUT or not Path(name).is_file():
         return None
-    with open_customers(name) as customers:
+    with open_customers(name, numeric_ids=numeric_ids) as customers:
         return sum(1 for _ in customers)
 
 
@@ -126,8 +134,14 @@ def _lines(file: TextIO) -> Iterator[str]:
             yield text
 
 
-def _first_fields(file: TextIO) -> Iterator[str]:
+def _first_fields(file: TextIO, *, numeric_ids: bool) -> Iterator[str]:
     records = (record for record in csv.reader(file, strict=True) if record)
     for number, record in enumerate(records):
-        if number or record[0] != CUSTOMER:
+        if number or not _is_header(record[0], numeric_ids=numeric_ids):
             yield record[0]
+
+
+def _is_header(field: str, *, numeric_ids: bool) -> bool:
+    """Whether the first field of all is a word above the ids, and not a number that was spelled wrong."""
+    is_word = any(map(str.isalpha, field)) and not any(map(str.isnumeric, field))
+    return field == CUSTOMER or (numeric_ids and is_word)

@@ -4,8 +4,8 @@ import staunch_sql
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView
+from staunch_features.views.population import population_cast
 from staunch_features.views.rules import MAX_KEY_BYTES, check_population, refuse_nulls
-from staunch_features.views.signature import SQL_TYPES
 from staunch_features.views.sql_errors import view_errors
 from staunch_features.views.types import Id
 
@@ -37,13 +37,14 @@ async def draw(
         DatabaseUnavailable: The database is away.
         TimeoutError: It took longer than that.
     """
-    sql = staunch_sql.query("checks/sample_population").format(
-        cast=f"::{SQL_TYPES[id_type]}" + ("::text" if id_type == "uuid" else ""),
-        bad=_BAD[id_type],
-        statement=view.population,
-        most=most,
-    )
-    async with database.connection(Deadline.after(timeout_s)) as connection:
+    deadline = Deadline.after(timeout_s)
+    async with database.connection(deadline) as connection:
+        sql = staunch_sql.query("checks/sample_population").format(
+            cast=await population_cast(connection, view, id_type, deadline),
+            bad=_BAD[id_type],
+            statement=view.population,
+            most=most,
+        )
         with view_errors(view, sql):
             rows = await connection.fetch(sql, timeout=timeout_s)
     # The bad ones come first, however large the population.

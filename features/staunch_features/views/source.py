@@ -15,6 +15,7 @@ from staunch_features.errors import RowNotAsked, RowsNotUnique, ViewError
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
+from staunch_features.views.population import population_cast
 from staunch_features.views.rules import ELIGIBLE_IS_NULL, bad_values, refuse_nulls, value_problem
 from staunch_features.views.signature import SQL_TYPES, check_label, read_signature
 from staunch_features.views.sql_errors import view_errors
@@ -101,16 +102,16 @@ class FeatureSource:
             timeout_s: How long one chunk may take, and what comes before the first, in seconds.
 
         Raises:
-            ViewError: The population's SQL is at fault, or it lists a null.
+            ViewError: The population's SQL is at fault, or it lists a null or what is no id of the view.
             DatabaseUnavailable: The database is away.
         """
         deadline = Deadline.after(timeout_s)
         id_type = (await self.signature(deadline)).id_type
-        sql = staunch_sql.query("views/read_population").format(
-            cast=f"::{SQL_TYPES[id_type]}" + ("::text" if id_type == "uuid" else ""),
-            statement=self.view.population,
-        )
         async with self._database.connection(deadline) as connection, connection.transaction(readonly=True):
+            sql = staunch_sql.query("views/read_population").format(
+                cast=await population_cast(connection, self.view, id_type, deadline),
+                statement=self.view.population,
+            )
             with view_errors(self.view, sql):
                 cursor = await connection.cursor(sql, timeout=timeout_s)
                 while rows := await cursor.fetch(chunk, timeout=timeout_s):

@@ -69,6 +69,24 @@ def test_the_ends_of_lines_a_mark_of_byte_order_and_a_header_are_no_part_of_an_i
     assert read(tmp_path / name) == keys
 
 
+@pytest.mark.parametrize("header", ["customer", "customer_id", "Customer ID", "id", "N° client", "Kündigung"])
+def test_above_numbers_any_word_is_a_header_and_above_keys_one_alone(tmp_path, header):
+    path = tmp_path / "ids.csv"
+    path.write_text(f"{header},name\n7,a\n{header},b\n")
+    with open_customers(str(path), numeric_ids=True) as customers:
+        assert list(customers) == ["7", header]
+    assert count_customers(str(path), numeric_ids=True) == 2
+    assert read(path) == ([] if header == "customer" else [header]) + ["7", header]
+
+
+@pytest.mark.parametrize("first", ["7", "CUST-7", "1e3", "-1", " ", "7.0", "٤x", ""])
+def test_what_may_be_a_number_spelled_wrong_is_no_header(tmp_path, first):
+    path = tmp_path / "ids.csv"
+    path.write_text(f'"{first}"\n8\n')
+    with open_customers(str(path), numeric_ids=True) as customers:
+        assert list(customers) == [first, "8"]
+
+
 @pytest.mark.parametrize("content", ['7\n"a"b\n', '7\n"never closed\n'])
 def test_a_csv_that_is_none_is_refused_with_what_to_do(tmp_path, content):
     (tmp_path / "ids.csv").write_text(content)

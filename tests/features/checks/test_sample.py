@@ -79,7 +79,10 @@ async def test_what_the_commands_say_of_a_sample_holds_for_all(clients, clients_
         ("SELECT 1::bigint FROM generate_series(1, 3)", "got 1 more than once; SELECT DISTINCT"),
         ("SELECT nullif(n, 7)::bigint FROM generate_series(1, 20000) n", "got a null; add WHERE"),
         ("SELECT n::bigint FROM generate_series(0, 9) n", "got 0; leave out what no call can ask for"),
-        ("SELECT 'x' FROM clients_bigint", "invalid input syntax .* SELECT of the ids, of the type of .1"),
+        (
+            "SELECT 'x'::bigint FROM clients_bigint",
+            "invalid input syntax .* SELECT of the ids, of the type of .1",
+        ),
         ("SELECT id FROM absent", "the database refuses it: relation .absent. does not exist"),
     ],
 )
