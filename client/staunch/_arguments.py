@@ -23,6 +23,9 @@ INT64 = 2**63 - 1
 LONGEST_S = 1e9
 """31 years, which is for ever here: the library's clock overflows beyond ten times that."""
 
+# By the letters of numpy: its texts, times, complex numbers and records have a __float__ too.
+_KINDS_OF_NUMBERS = "biuf"
+
 _KEY = re.compile(r"[0-9a-z_.-]+")
 _VALUE = re.compile(r"[\x20-\x7e]*")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -52,12 +55,14 @@ def seconds(name: str, value: object) -> float:
         TypeError: It is no number, or a bool.
         ValueError: It is not above 0, or not a number.
     """
-    if isinstance(value, bool) or not _is_scalar(value):
+    if _is_bool(value) or not _is_scalar(value):
         raise TypeError(f"expected {name} as a number of seconds, got {value!r}")
     try:
         found = float(value)
     except OverflowError:
         return LONGEST_S
+    except ValueError as error:
+        raise ValueError(f"expected {name} above 0, got {value!r}: {error}") from None
     if not found > 0:
         raise ValueError(f"expected {name} above 0, got {found:g}; leave it out for the usual one")
     return min(found, LONGEST_S)
@@ -74,9 +79,13 @@ def flag(name: str, value: object) -> bool:
     Raises:
         TypeError: It is neither.
     """
-    if isinstance(value, bool) or type(value).__name__ in {"bool", "bool_"}:
+    if _is_bool(value):
         return bool(value)
     raise TypeError(f"expected True or False as {name}, got {value!r}")
+
+
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool) or type(value).__name__ in {"bool", "bool_"}
 
 
 def text(name: str, value: object) -> str:
@@ -121,7 +130,7 @@ def number(name: str, value: object) -> float | None:
         TypeError: It is neither a number nor None.
         ValueError: It is beyond every float.
     """
-    if value is None or type(value).__name__ == "NAType":  # pandas.NA, which no import here knows
+    if _is_missing(value):
         return None
     if not _is_scalar(value):
         raise TypeError(
@@ -135,8 +144,16 @@ def number(name: str, value: object) -> float | None:
 
 
 def _is_scalar(value: object) -> TypeGuard[SupportsFloat]:
-    """Says whether a value of any library is one number: not text, not an array of some."""
-    return isinstance(value, SupportsFloat) and getattr(value, "ndim", 0) == 0
+    """Says whether a value of any library is one number: not text, no time, not an array of some."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "f")
+    return isinstance(value, SupportsFloat) and getattr(value, "ndim", 0) == 0 and kind in _KINDS_OF_NUMBERS
+
+
+def _is_missing(value: object) -> bool:
+    """Says whether a value of any library is none: pandas.NA, numpy.ma.masked, Arrow's null."""
+    if value is None or type(value).__name__ in {"NAType", "MaskedConstant"}:
+        return True
+    return getattr(value, "is_valid", None) is False
 
 
 def features(name: str, values: object) -> dict[str, float | None]:

@@ -16,7 +16,7 @@ from grpc import StatusCode
 
 from staunch import _arguments as arguments
 from staunch import _wire as wire
-from staunch._arguments import INT32, ModelName
+from staunch._arguments import INT32, LONGEST_S, ModelName
 from staunch._errors import (
     DeadlineExceeded,
     ErrorDetails,
@@ -184,7 +184,8 @@ class Batch:
         """Gives the seconds left to wait for an answer, 0 or more; the clock starts when waiting does."""
         if self._waiting_since is None:
             self._waiting_since = self._clock()
-        return max(0.0, self._waiting_since + self._policy.patience_s - self._clock())
+        patience_s = min(self._policy.patience_s, LONGEST_S)
+        return max(0.0, self._waiting_since + patience_s - self._clock())
 
     def accept(self, response: pb.BatchPredictResponse) -> tuple[list[Row], float]:
         """Takes one answer; gives the rows that are now due, and the seconds to wait before sending more.

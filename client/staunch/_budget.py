@@ -42,7 +42,7 @@ class Budget:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._most = max_tokens * _TOKEN
-        self._gift = round(token_ratio * _TOKEN)
+        self._gift = round(min(token_ratio, max_tokens) * _TOKEN)
         self._wait_s = wait_s
         self._clock = clock
         self._lock = threading.Lock()

@@ -1,5 +1,6 @@
 """Where a client calls, and how its connection behaves while it stands, breaks or goes silent."""
 
+import ipaddress
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +18,9 @@ ChannelOptions = Mapping[str, Any] | Sequence[tuple[str, Any]]
 USUAL_SERVER = "127.0.0.1:50051"
 _IPV4 = re.compile(r"[0-9.]+:[0-9]+")
 _IPV6 = re.compile(r"\[[0-9A-Fa-f:.]+(%\w+)?\]:[0-9]+")
-_HOST_AND_PORT = re.compile(r"(\[[^\[\]]+\]|[^:/\[\]\s]+):[0-9]+")
+_HOST_AND_PORT = re.compile(r"(?P<host>\[[^\[\]\s]+\]|[0-9A-Za-z._-]+):(?P<port>[0-9]{1,9})")
+_AUTHORITY = re.compile("(//[^/]*)?/*")
+_LAST_PORT = 65_535
 _SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "vsock:", "xds:")
 
 
@@ -86,12 +89,26 @@ def target_of(target: str | Sequence[str] | None) -> str:
     if target is None:
         target = os.environ.get("STAUNCH_SERVER") or USUAL_SERVER
     if isinstance(target, str):
-        if target.startswith(_SCHEMES):
+        if scheme := next((scheme for scheme in _SCHEMES if target.startswith(scheme)), ""):
+            _check_uri(target, scheme)
             return target
         target = target.split(",")
-    if not isinstance(target, Iterable):
+    if not isinstance(target, Iterable) or isinstance(target, bytes | bytearray):
         raise _not_a_target(target)
     return _joined([_address(address) for address in target])
+
+
+def _check_uri(target: str, scheme: str) -> None:
+    """Refuses what gRPC cannot read: it finds out at the first call only, and calls that UNKNOWN."""
+    rest = _AUTHORITY.sub("", target.removeprefix(scheme), count=1)
+    if scheme in ("ipv4:", "ipv6:"):
+        form = _IPV4 if scheme == "ipv4:" else _IPV6
+        if not all(form.fullmatch(_address(address)) for address in rest.split(",")):
+            raise ValueError(f"expected addresses of one family behind {scheme!r}, got {target!r}")
+    elif scheme == "dns:":
+        _address(rest if re.search("[^:]:[0-9]*$", rest) else f"{rest}:443")
+    elif not rest:
+        raise ValueError(f"expected a server behind {scheme!r}, got {target!r}")
 
 
 def _joined(addresses: Sequence[str]) -> str:
@@ -112,9 +129,24 @@ def _address(address: object) -> str:
     if not isinstance(address, str):
         raise _not_a_target(address)
     address = address.strip()
-    if not _HOST_AND_PORT.fullmatch(address):
+    found = _HOST_AND_PORT.fullmatch(address)
+    if not found or not _is_host(found["host"]):
         raise ValueError(f'expected "host:port", got {address!r}')
+    if not 1 <= int(found["port"]) <= _LAST_PORT:
+        raise ValueError(f"expected a port of 1 to {_LAST_PORT}, got {address!r}")
     return address
+
+
+def _is_host(host: str) -> bool:
+    """Says whether it is a name, or numbers that are an address."""
+    try:
+        if host.startswith("["):
+            ipaddress.IPv6Address(host[1:-1])
+        elif not host.strip(".0123456789"):
+            ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _not_a_target(given: object) -> TypeError:

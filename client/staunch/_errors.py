@@ -206,7 +206,7 @@ def _read_details(metadata: Sequence[tuple[str, str | bytes]]) -> ErrorDetails:
     raw, known = dict(metadata).get(_DETAILS_KEY), request_id_of(metadata)
     try:
         return _unpack(status_pb2.Status.FromString(raw if isinstance(raw, bytes) else b""), known)
-    except DecodeError:
+    except (DecodeError, OverflowError):  # the latter by a time to wait that no timedelta holds
         return ErrorDetails(request_id=known)  # the code and the message still stand
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from staunch._results import RowError, Score
-from staunch._wire import CustomerId
+from staunch._wire import CustomerId, plain_id
 
 Frame = TypeVar("Frame")
 
@@ -83,6 +83,7 @@ class Frames(Generic[Frame]):
                 "expected a pandas DataFrame, or an Arrow Table or RecordBatch, "
                 f"got {type(frame).__module__}.{type(frame).__name__}"
             )
+        _check(self._column, ids)
         self._parts.append(_Part(frame, ids.count, []))
         return ids.values()
 
@@ -125,6 +126,31 @@ def _is_arrow(frame: object) -> bool:
 
 def _is_frame(frame: object) -> bool:
     return _is_pandas(frame) or _is_arrow(frame)
+
+
+def _check(column: str, ids: "_PandasIds | _ArrowIds") -> None:
+    """Refuses a column that holds what is no id, or ids of two kinds, in any of its rows.
+
+    Its type says enough only where it is one of numbers or of text; behind "object", a category or a
+    dictionary anything may stand, in the last row too.
+    """
+    firsts: dict[type, tuple[int, object]] = {}
+    for row, value in enumerate(ids.values()):
+        if type(value) not in firsts:
+            firsts[type(value)] = row, value
+    plain = [_plain(column, row, value) for row, value in firsts.values()]
+    numbers, keys = ([x for x in plain if isinstance(x, kind)] for kind in (int, str))
+    if numbers and keys:
+        raise TypeError(f"expected numbers or keys in {column!r}, got both: {numbers[0]} and {keys[0]!r}")
+
+
+def _plain(column: str, row: int, value: object) -> int | str:
+    if value is None:  # in the dictionary of an Arrow column, whose own rows are all valid then
+        raise _missing(column, row, "cast the column to the type of its values, then filter it")
+    try:
+        return plain_id(value)
+    except TypeError as error:
+        raise TypeError(f"{error}, in row {row} of {column!r}, from 0") from None
 
 
 class _PandasIds:

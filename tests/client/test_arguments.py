@@ -57,6 +57,18 @@ USUAL: dict[str, dict[str, Any]] = {
 }
 """Arguments with which each method works."""
 
+NO_NUMBERS = [
+    numpy.str_("41"),
+    numpy.bytes_(b"41"),
+    numpy.array("41"),
+    numpy.complex128(41),
+    numpy.datetime64(41, "ns"),
+    numpy.timedelta64(41, "ns"),
+    numpy.timedelta64(41, "s"),
+    numpy.void(b"41"),
+]
+"""Numpy's scalars that have a __float__, or fail in it, and are no numbers."""
+
 WRONG_FEATURES = [
     ([("age", 1)], TypeError),
     ("age", TypeError),
@@ -68,6 +80,7 @@ WRONG_FEATURES = [
     ({"age": [1]}, TypeError),
     ({"age": numpy.array([1.0])}, TypeError),
     ({"age": MOMENT}, TypeError),
+    *(({"age": value}, TypeError) for value in NO_NUMBERS),
     ({"age": 10**400}, ValueError),
     ({"age": Decimal("sNaN")}, ValueError),
     ({"\ud800": 1.0}, ValueError),
@@ -108,6 +121,9 @@ WRONG_SECONDS = [
     ([5], TypeError),
     (numpy.array([5.0]), TypeError),
     (timedelta(seconds=5), TypeError),
+    (numpy.True_, TypeError),
+    (Decimal("sNaN"), ValueError),
+    *((value, TypeError) for value in NO_NUMBERS),
 ]
 WRONG_METADATA = [
     ([("a", "1")], TypeError),
@@ -385,7 +401,7 @@ async def test_numbers_of_any_library_are_features(
     assert service.seen[0].overrides["age"].number == sent
 
 
-@pytest.mark.parametrize("missing", [None, pandas.NA])
+@pytest.mark.parametrize("missing", [None, pandas.NA, numpy.ma.masked, pyarrow.scalar(None, "float64")])
 async def test_a_missing_value_is_none_of_any_library(
     either: EitherClient, service: Scripted, missing: Any
 ) -> None:

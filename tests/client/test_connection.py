@@ -29,6 +29,11 @@ from staunch_server.transport.native import NativeTransport
         ("ipv4:10.0.0.1:1,10.0.0.2:2", "ipv4:10.0.0.1:1,10.0.0.2:2"),
         ("dns:///scores.example:50051", "dns:///scores.example:50051"),
         ("unix:/run/staunch,1.sock", "unix:/run/staunch,1.sock"),
+        ("dns:scores.example", "dns:scores.example"),
+        ("dns://10.0.0.3/a_b.example.:1", "dns://10.0.0.3/a_b.example.:1"),
+        ("dns:///[::1]", "dns:///[::1]"),
+        ("ipv6:[::1]:1", "ipv6:[::1]:1"),
+        ("vsock:3:50051", "vsock:3:50051"),
     ],
 )
 def test_a_target_is_one_address_several_or_whatever_grpc_resolves(given: Any, reached: str) -> None:
@@ -45,14 +50,22 @@ def test_without_a_target_the_environment_names_it(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "wrong", ["", " ", [], [""], "a:1,", "http://a:1", ["a:1", "b:2"], "10.0.0.1:1,[::1]:2"]
+    "wrong",
+    [
+        *("", " ", [], [""], "a:1,", "http://a:1", ["a:1", "b:2"], "10.0.0.1:1,[::1]:2"),
+        # What gRPC takes at first, and calls UNKNOWN, or nobody there, or another port, at each call.
+        *("a:0", "a:65536", "a:99999", "10.0.0.1:1,10.0.0.2:0", "a:1,10.0.0.1:65536"),
+        *("999.1.1.1:1", "127.1:1", "999.1.1.1:1,10.0.0.1:1", "[zz]:1", "h\u00f6st:1", "user@host:1"),
+        *("dns:", "dns:///", "dns:///a:0", "dns:///a:99999", "dns:///a:1,b:2", "unix:", "xds:///"),
+        *("ipv4:", "ipv4:abc", "ipv4:10.0.0.1", "ipv4:10.0.0.1:99999", "ipv4:[::1]:1", "ipv6:10.0.0.1:1"),
+    ],
 )
 def test_a_target_that_names_no_server_is_refused(either_kind: type, wrong: Any) -> None:
     with pytest.raises(ValueError, match="expected "):
         either_kind(wrong)
 
 
-@pytest.mark.parametrize("wrong", [1, [1], [b"a:1"], b"a:1", [None]])
+@pytest.mark.parametrize("wrong", [1, [1], [b"a:1"], b"a:1", bytearray(b"a:1"), [None]])
 def test_a_target_of_a_wrong_type_is_refused(either_kind: type, wrong: Any) -> None:
     with pytest.raises(TypeError, match='expected "host:port"'):
         either_kind(wrong)

@@ -3,6 +3,8 @@
 import copy
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 from tests.client.harness.toy import failing
 
@@ -92,9 +94,16 @@ def test_what_the_server_did_not_send_is_absent_and_what_is_no_number_too():
     assert Conflict(StatusCode.ABORTED, "moved", newer).current_version is None
 
 
-async def test_damaged_details_leave_code_and_message(toy_with, toy):
+def asking_to_wait(seconds):
+    status = status_pb2.Status()
+    status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=Duration(seconds=seconds)))
+    return status.SerializeToString()
+
+
+@pytest.mark.parametrize("details", [b"\xff\xff\xff", asking_to_wait(2**62)])
+async def test_damaged_details_leave_code_and_message(toy_with, toy, details):
     def fail(_request, context):
-        context.set_trailing_metadata((("grpc-status-details-bin", b"\xff\xff\xff"), ("x-request-id", "r1")))
+        context.set_trailing_metadata((("grpc-status-details-bin", details), ("x-request-id", "r1")))
         context.abort(StatusCode.NOT_FOUND, "plain words")
 
     toy.script.append(fail)

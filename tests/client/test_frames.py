@@ -15,6 +15,8 @@ from tests.client.harness.either import EitherClient
 from tests.client.harness.scripted import Scripted
 
 MOMENT = datetime(2023, 11, 14, 22, 13, 20, 123456, tzinfo=UTC)
+MANY = range(1, 5001)
+NULL_BEHIND_A_DICTIONARY = pyarrow.DictionaryArray.from_arrays(range(5001), [*MANY, None])
 COLUMNS = ["customer_id", "probability", "risk_band", "model", "as_of", "error"]
 
 
@@ -147,6 +149,13 @@ async def test_ids_may_be_in_another_column_or_in_the_index(either: EitherClient
         (pyarrow.table({"customer_id": [5, None]}), r"none in row 1, from 0.*filter"),
         (pyarrow.table({"customer_id": [5.0]}), "got double: cast them to int64 or text"),
         (pandas.DataFrame({"id": [5], "name": ["x"]}), "called 'customer_id', got id, name"),
+        # Beyond what a batch holds: by the time such a row is sent, thousands are scored.
+        (frame(pandas.Series([*MANY, 5.0], dtype="object")), "got float, in row 5000 of 'customer_id'"),
+        (frame(pandas.Series([*MANY, "007"], dtype="object")), "in 'customer_id', got both: 1 and '007'"),
+        (frame(pandas.Series([*MANY, True], dtype="object")), "got bool, in row 5000 of 'customer_id'"),
+        (frame(pandas.Categorical([*MANY, 5.5], [*MANY, 5.5])), "got float, in row 0 of 'customer_id'"),
+        (pyarrow.table({"customer_id": NULL_BEHIND_A_DICTIONARY}), "none in row 5000, from 0.* cast the"),
+        (pyarrow.table({"customer_id": pyarrow.array([b"7"])}), "got bytes, in row 0 of 'customer_id'"),
     ],
 )
 async def test_what_is_no_id_is_refused_by_name_before_anything_is_sent(

@@ -1,6 +1,7 @@
 """When a call is tried again: counted at a real server, and the policy by a clock handed in."""
 
 import asyncio
+import math
 import time
 
 import pytest
@@ -202,6 +203,14 @@ def test_a_policy_that_makes_no_sense_is_refused(wrong):
 
 def test_a_policy_may_try_once_wait_for_nothing_and_have_no_patience():
     RetryPolicy(attempts=1, first_wait_s=0.0, longest_wait_s=0.0, patience_s=0.0, max_tokens=0, token_ratio=0)
+
+
+@pytest.mark.parametrize("name", ["first_wait_s", "longest_wait_s", "patience_s", "token_ratio"])
+async def test_infinity_means_for_ever_or_as_many_as_there_may_be(either_with, service, name):
+    client = either_with(retry=RetryPolicy(**{name: math.inf}))
+    service.script.append(OVERLOADED)
+    assert (await client.call("predict", 42)).probability == 0.25
+    assert len(await client.rows([1, 2])) == 2
 
 
 def test_the_usual_policy():
