@@ -81,7 +81,7 @@ def _problems(url: str, reserved: Collection[str]) -> Iterator[str]:
     yield from _of_hosts(parts.netloc.rpartition("@")[2])
     for name, value in given:
         yield from _of_parameter(name, value, reserved)
-    authority = parameter(url, "sslrootcert") or Path.home() / ".postgresql" / "root.crt"
+    authority = parameter(url, "sslrootcert") or _in_home(".postgresql/root.crt")
     mode = parameter(url, "sslmode") or ""
     if mode.startswith("verify-") and not os.access(authority, os.R_OK):
         yield f"sslmode={mode} wants sslrootcert=FILE with the server's authority, found none in {authority}"
@@ -137,15 +137,23 @@ def _of_options(options: str, reserved: Collection[str]) -> Iterator[str]:
 
 
 def _service(name: str | None) -> configparser.SectionProxy | None:
-    """The section of a service, where the driver looks for it."""
+    """The section of a service, where the driver looks for it; None of no service without a look."""
+    if name is None:
+        return None
     services = configparser.ConfigParser()
     try:
         services.read(_service_file())
     except configparser.Error:
         return None
-    return services[name] if name is not None and name in services else None
+    return services[name] if services.has_section(name) else None
 
 
 def _service_file() -> Path:
     named = os.environ.get("PGSERVICEFILE")
-    return Path(named) if named else Path.home() / ".pg_service.conf"
+    return Path(named) if named else _in_home(".pg_service.conf")
+
+
+def _in_home(name: str) -> Path:
+    """A file in the home of the user; whom a container's image does not know may have none."""
+    # Path.home() would raise then.
+    return Path(os.path.expanduser("~"), name)

@@ -1,6 +1,7 @@
 """What is wrong with the URL of a database, said before anybody is asked, and without its password."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -89,6 +90,19 @@ def test_a_service_is_found_where_the_driver_looks_for_it(
     assert parameter("postgresql:///?service=crm", "target_session_attrs") == "read-write"
     with pytest.raises(DatabaseUrlInvalid, match="expected the service crn in"):
         check_url("postgresql:///?service=crn", OUR_SETTINGS)
+
+
+def test_a_user_without_a_home_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> NoReturn:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    check_url("postgresql://db/crm", OUR_SETTINGS)
+    with pytest.raises(DatabaseUrlInvalid, match=r"found none in ~/\.postgresql/root\.crt"):
+        check_url("postgresql://db/crm?sslmode=verify-full", OUR_SETTINGS)
+    with pytest.raises(DatabaseUrlInvalid, match=r"expected the service crm in ~/\.pg_service\.conf"):
+        check_url("postgresql:///?service=crm", OUR_SETTINGS)
 
 
 def test_a_parameter_comes_from_the_url_and_else_from_the_environment(
