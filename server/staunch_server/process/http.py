@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,19 +27,17 @@ def listen(host: str, port: int) -> socket.socket:
 def serve_metrics(
     listening: socket.socket,
     registries: Registries,
-    healthy: Callable[[], bool],
-    why_not: Callable[[], str] = str,
+    why_not_serving: Callable[[], str],
 ) -> Iterator[None]:
     """Answers GET /metrics in Prometheus' text format and GET /healthz with 200 or 503, while the block runs.
 
     Args:
         listening: A listening socket; closed at the end.
         registries: Gives the registries of one scrape.
-        healthy: True makes /healthz answer 200, unless `why_not` gives a reason.
-        why_not: Gives the reason why nothing is served, in words; empty if there is none.
+        why_not_serving: Gives the reason of a 503 in words; empty if all is well.
     """
     host, port = listening.getsockname()[:2]
-    server = _Server((host, port), _handler(registries, healthy, why_not), bind_and_activate=False)
+    server = _Server((host, port), _handler(registries, why_not_serving), bind_and_activate=False)
     server.socket.close()
     server.socket = listening
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
@@ -56,12 +55,12 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Logs what a request failed of; the library prints a traceback, and would end with it."""
-        _LOG.debug("a request of %s failed", client_address, exc_info=True)
+        # A caller who has left is nobody's fault; metrics that cannot be made are ours.
+        level = logging.DEBUG if isinstance(sys.exception(), OSError) else logging.ERROR
+        _LOG.log(level, "a request of %s failed", client_address, exc_info=True)
 
 
-def _handler(
-    registries: Registries, healthy: Callable[[], bool], why_not: Callable[[], str]
-) -> type[BaseHTTPRequestHandler]:
+def _handler(registries: Registries, why_not_serving: Callable[[], str]) -> type[BaseHTTPRequestHandler]:
     # The server makes a handler for each connection and hands it nothing of ours: what it serves is enclosed.
     class Handler(BaseHTTPRequestHandler):
         timeout = 10
@@ -72,10 +71,9 @@ def _handler(
                 body = b"".join(generate_latest(registry) for registry in registries())
                 self._answer(200, CONTENT_TYPE_LATEST, body)
             elif path == "/healthz":
-                why = why_not()
-                well = healthy() and not why
-                text = "ok" if well else f"not serving: {why}" if why else "not serving"
-                self._answer(200 if well else 503, "text/plain; charset=utf-8", f"{text}\n".encode())
+                why = why_not_serving()
+                text = f"not serving: {why}" if why else "ok"
+                self._answer(503 if why else 200, "text/plain; charset=utf-8", f"{text}\n".encode())
             else:
                 self._answer(404, "text/plain", b"try /metrics or /healthz\n")
 

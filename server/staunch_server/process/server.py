@@ -89,14 +89,6 @@ class Server:
         services = _services(self.guard, self.registry, settings)
         self.transport = _transport(settings, services, shared_port=shared_port)
 
-    def healthy(self) -> bool:
-        """Whether a model is verified and we are not stopping.
-
-        The database is told by the calls' status and by metrics: away, or changed so that a view fails, it is
-        so for every other server as well, and turning away from all of them helps nobody.
-        """
-        return not self._leaving and self.registry.verified()
-
     async def start(self) -> None:
         """Binds the port, then loads the models; neither a bad model nor an absent database stops it.
 
@@ -159,9 +151,13 @@ class Server:
         self._report_trouble()
 
     def why_not_serving(self) -> str:
-        """Why no version answers, in words; empty while one does."""
+        """Why we are not well, in words: we stop, or no version answers; empty while all is well.
+
+        The database is told by the calls' status and by metrics: away, or changed so that a view fails, it is
+        so for every other server as well, and turning away from all of them helps nobody.
+        """
         trouble = self.registry.trouble()
-        return "" if trouble is None else trouble.text
+        return "stopping" if self._leaving else "" if trouble is None else trouble.text
 
     def _report_trouble(self) -> None:
         trouble = self.registry.trouble()

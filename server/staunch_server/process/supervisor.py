@@ -237,12 +237,8 @@ class Supervisor:
         """The versions that answer, as NAME@VERSION, and their aliases, with commas between."""
         return dict(sorted(pair for worker in self._workers for pair in worker.serves.items()))
 
-    def healthy(self) -> bool:
-        """True while every worker answers and none was told to stop."""
-        return not self._stopping.is_set() and all(worker.ready.is_set() for worker in self._workers)
-
     def why_not_serving(self) -> str:
-        """Why /healthz is not well: we stop, a worker does not answer, or no version in one does."""
+        """Why we are not well: we stop, a worker does not answer, or no version in one does; else empty."""
         if self._stopping.is_set():
             return "stopping"
         starting = sum(not worker.ready.is_set() for worker in self._workers)
@@ -273,7 +269,7 @@ class Supervisor:
         """
         self._metrics.clear()
         self._handle_signals()
-        with serve_metrics(metrics, self.registries, self.healthy, self.why_not_serving):
+        with serve_metrics(metrics, self.registries, self.why_not_serving):
             keeping = [asyncio.create_task(self._keep(worker)) for worker in self._workers]
             announcing = asyncio.create_task(self._announce(on_ready))
             await self._stopping.wait()
@@ -340,7 +336,8 @@ class Supervisor:
                 return
             pause_s = back_off.after(time.monotonic() - started)
             self._restarts.inc()
-            self._report(f"worker {worker.number} {ended}; starting it again in {pause_s:.1f} s")
+            why = f" ({worker.error})" if worker.error else ""
+            self._report(f"worker {worker.number} {ended}{why}; starting it again in {pause_s:.1f} s")
             with contextlib.suppress(TimeoutError):  # a pause that a stop cuts short
                 async with asyncio.timeout(pause_s):
                     await self._stopping.wait()

@@ -71,9 +71,7 @@ async def _serve(settings: Settings, pipe: "_Pipe") -> None:
         server = await stack.enter_async_context(serving(settings, collector, shared_port=supervised))
         _handle_signals(stopping, server.registry, supervised=supervised)
         if listening is not None:
-            stack.enter_context(
-                serve_metrics(listening, lambda: [collector], server.healthy, server.why_not_serving)
-            )
+            stack.enter_context(serve_metrics(listening, lambda: [collector], server.why_not_serving))
         _report_ready(server, pipe)
         server.on_trouble = pipe.trouble
         pipe.trouble(server.why_not_serving())

@@ -128,7 +128,7 @@ async def test_a_password_that_is_changed_under_a_server_is_a_status_and_a_metri
     failures = live.server.metrics.registry.get_sample_value
     labels = {"pool": "interactive", "cause": "refused"}
     assert failures("staunch_pool_connection_failures_total", labels)
-    assert live.server.healthy()
+    assert live.server.why_not_serving() == ""
     await set_password(ours)
     await recovered(live)
 

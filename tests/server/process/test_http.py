@@ -1,5 +1,6 @@
 """What /metrics and /healthz answer, over a real socket."""
 
+import http.client
 import socket
 import urllib.error
 import urllib.request
@@ -12,9 +13,9 @@ from staunch_server.process.http import listen, serve_metrics
 
 
 class Health:
-    """Whether the server is well: what a test says."""
+    """Why the server is not well: what a test says."""
 
-    well = True
+    why_not = ""
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def address(health: Health) -> Iterator[str]:
     Counter("theirs", "Of the workers.", registry=registries[1]).inc(2)
     listening = listen("127.0.0.1", 0)
     port = listening.getsockname()[1]
-    with serve_metrics(listening, lambda: registries, lambda: health.well):
+    with serve_metrics(listening, lambda: registries, lambda: health.why_not):
         yield f"http://127.0.0.1:{port}"
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0, "it still listens"
@@ -45,13 +46,13 @@ def test_one_page_holds_the_metrics_of_all_registries(address: str) -> None:
     assert "\ntheirs_total 2.0\n" in page
 
 
-def test_health_is_200_when_well_and_503_when_not(address: str, health: Health) -> None:
+def test_health_is_200_when_well_and_503_with_the_reason_when_not(address: str, health: Health) -> None:
     with urllib.request.urlopen(f"{address}/healthz", timeout=5) as answer:
         assert (answer.status, answer.read()) == (200, b"ok\n")
-    health.well = False
+    health.why_not = "the store is empty"
     with pytest.raises(urllib.error.HTTPError, match="503") as caught:
         urllib.request.urlopen(f"{address}/healthz", timeout=5)
-    assert caught.value.read() == b"not serving\n"
+    assert caught.value.read() == b"not serving: the store is empty\n"
     caught.value.close()
 
 
@@ -60,6 +61,22 @@ def test_another_path_is_not_found_and_is_told_the_two_there_are(address: str) -
         urllib.request.urlopen(f"{address}/", timeout=5)
     assert caught.value.read() == b"try /metrics or /healthz\n"
     caught.value.close()
+
+
+def test_metrics_that_cannot_be_made_are_logged_and_the_next_request_is_answered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken() -> list[CollectorRegistry]:
+        raise RuntimeError("as told")
+
+    listening = listen("127.0.0.1", 0)
+    address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    with serve_metrics(listening, broken, str):
+        with pytest.raises(http.client.RemoteDisconnected):
+            urllib.request.urlopen(f"{address}/metrics", timeout=5)
+        urllib.request.urlopen(f"{address}/healthz", timeout=5).close()
+    (record,) = caplog.records
+    assert (record.levelname, str(record.exc_info[1])) == ("ERROR", "as told")
 
 
 def test_a_taken_address_cannot_be_listened_at() -> None:

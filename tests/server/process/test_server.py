@@ -62,7 +62,7 @@ async def test_a_server_without_a_model_waits_for_one_and_says_so(
     assert await health(running, "staunch.v1.ModelService") == STATES.SERVING
     error = await failure(running.prediction.Predict(pb.PredictRequest(customer_id=3)))
     assert error.reason in {"MODEL_NOT_FOUND", "MODEL_NOT_READY"}
-    assert not running.server.healthy()
+    assert running.server.why_not_serving()
     publish()
 
     async def serving() -> bool:
@@ -71,7 +71,7 @@ async def test_a_server_without_a_model_waits_for_one_and_says_so(
     await until(serving)
     assert await health(running, "staunch.v1.PredictionService") == STATES.SERVING
     await running.prediction.Predict(pb.PredictRequest(customer_id=3))
-    assert running.server.healthy()
+    assert running.server.why_not_serving() == ""
 
 
 async def test_what_happened_is_measured_by_method_model_and_step(publish: Publish, serve: Serve) -> None:

@@ -326,11 +326,11 @@ async def inside(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Inside
         async def on_ready(_: Supervisor) -> None:
             ready.set()
 
-        assert not supervisor.healthy()
+        assert supervisor.why_not_serving() == "1 of 1 workers are being started"
         running = asyncio.create_task(supervisor.run(listen("127.0.0.1", 0), on_ready))
         started.append(Inside(supervisor, reported, running))
         await asyncio.wait_for(ready.wait(), 60)
-        assert supervisor.healthy()
+        assert "being started" not in supervisor.why_not_serving()
         return started[-1]
 
     yield start
@@ -349,7 +349,7 @@ async def test_the_first_signal_has_the_workers_drain_and_starts_none_again(
     one = await inside()
     os.kill(os.getpid(), number)
     await asyncio.wait_for(one.running, 30)
-    assert not one.supervisor.healthy()
+    assert one.supervisor.why_not_serving() == "stopping"
     assert one.worker.returncode == 0
     assert one.reported == ["stopping; calls in progress are answered"]
 
@@ -363,7 +363,7 @@ async def test_the_second_signal_kills_the_workers_at_once(
         os.kill(os.getpid(), number)
         await until(lambda: one.reported)
         assert one.worker.returncode is None
-        assert not one.supervisor.healthy()  # though the worker is there
+        assert one.supervisor.why_not_serving() == "stopping"  # though the worker is there
         os.kill(os.getpid(), number)
         await asyncio.wait_for(one.running, 30)
     assert one.worker.returncode == -signal.SIGKILL
@@ -403,7 +403,9 @@ async def test_what_a_worker_does_not_get_over_later_ends_no_server_that_answere
     worker.error = "the disk is gone"
     os.kill(one.worker.pid, signal.SIGSEGV)
     await until(lambda: one.reported)
-    assert one.reported[0].startswith("worker 0 was killed by SIGSEGV; starting it again in ")
+    assert one.reported[0].startswith(
+        "worker 0 was killed by SIGSEGV (the disk is gone); starting it again in "
+    )
     await until(lambda: worker.ready.is_set(), 60)
     assert not one.running.done()
 
