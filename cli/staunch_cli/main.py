@@ -85,11 +85,12 @@ def main(words: Sequence[str] | None = None, commands: Mapping[str, Command] = C
         commands: The sub-commands by name.
     """
     from staunch_server.process.output import hold_standard_streams, unfailing_output
+    from staunch_server.setting_names import is_supervised
 
     hold_standard_streams()
     words = sys.argv[1:] if words is None else words
     # A step of `staunch run` does its work whether or not somebody reads what it prints.
-    with unfailing_output() if os.environ.get("STAUNCH_SUPERVISED") == "1" else contextlib.nullcontext():
+    with unfailing_output() if is_supervised(os.environ) else contextlib.nullcontext():
         return _guarded(lambda: _flushed(_run(words, commands)))
 
 

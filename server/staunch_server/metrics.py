@@ -7,11 +7,13 @@ over the living workers. Info metrics do not work there, hence the gauges that a
 
 import platform
 from dataclasses import dataclass
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from staunch_features.errors import DatabaseRefused, DatabaseTooOld, DatabaseUrlInvalid, FeatureError
 from staunch_server.events import CallEnded, LoadEnded, VersionChanged
+from staunch_server.types import NoService
 
 CALL_SECONDS = (
     0.0005,
@@ -54,9 +56,6 @@ STEP_SECONDS = (
     30,
 )
 """Buckets of the steps of a call, in seconds."""
-
-NO_SERVICE = ("empty", "unreadable", "refused")
-"""Why no version may answer."""
 
 BATCH_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 512, 1_000, 2_500, 5_000, 10_000)
 """Buckets of batch sizes, in rows."""
@@ -209,9 +208,9 @@ class Metrics:
         cause = next((cause for kind, cause in causes if isinstance(error, kind)), "away")
         self.connection_failures.labels(pool, cause).inc()
 
-    def set_not_serving(self, cause: str) -> None:
-        """Says why no version answers, in one of `NO_SERVICE`; empty while one does."""
-        for each in NO_SERVICE:
+    def set_not_serving(self, cause: NoService | None) -> None:
+        """Says why no version answers; None while one does."""
+        for each in get_args(NoService):
             self.not_serving.labels(each).set(each == cause)
 
     def call_ended(self, event: CallEnded) -> None:

@@ -18,6 +18,10 @@ Overrides = tuple[tuple[int, float], ...]
 """Columns to replace in a live row, and their values; NaN is null."""
 
 
+NoService = Literal["empty", "unreadable", "refused"]
+"""Why no version answers: the store is empty or unreadable, or what its aliases point at is refused."""
+
+
 class Version(NamedTuple):
     """One version of a model; as text "churn@3"."""
 
@@ -45,7 +49,7 @@ class Row:
     Attributes:
         found: Whether the view has a row.
         eligible: Whether the row belongs to the population; only such rows are scored.
-        problem: Why an eligible row was not scored; empty if it was.
+        problem: Why a row was not scored that should have been; empty if it was.
         as_of: The moment it was read as of, UTC.
         values: Float64 (features,), overrides applied, NaN is null.
         probability: 0 to 1; NaN if not scored.

@@ -13,7 +13,7 @@ from staunch_features.errors import (
 )
 from staunch_server.errors import Code, Reason, Refusal
 from staunch_server.events import CallEnded, LoadEnded, VersionChanged
-from staunch_server.metrics import NO_SERVICE, Metrics
+from staunch_server.metrics import Metrics
 from staunch_server.types import Version, VersionStatus
 
 PREDICT = "/staunch.v1.PredictionService/Predict"
@@ -61,10 +61,11 @@ def test_the_time_of_a_call_is_observed_by_model_whatever_became_of_it(metrics: 
 
 
 def test_why_nothing_is_served_is_one_cause_at_a_time(metrics: Metrics) -> None:
-    for cause in ("empty", "refused", ""):
+    causes = ("empty", "unreadable", "refused")
+    for cause in (*causes, None):
         metrics.set_not_serving(cause)
-        shown = {each: value(metrics, "staunch_not_serving", cause=each) for each in NO_SERVICE}
-        assert shown == {each: float(each == cause) for each in NO_SERVICE}
+        shown = {each: value(metrics, "staunch_not_serving", cause=each) for each in causes}
+        assert shown == {each: float(each == cause) for each in causes}
 
 
 def test_connections_that_fail_are_counted_by_pool_and_cause(metrics: Metrics) -> None:

@@ -20,6 +20,7 @@ from staunch_cli.shared.serving import holds_models, serve_until_stopped
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
 from staunch_features.errors import ending
 from staunch_server.process.supervisor import bound_to_us
+from staunch_server.setting_names import SUPERVISED
 from staunch_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _run_step(settings: Settings, title: str, *command: str) -> None:
     print_step(title, f"staunch {' '.join(command)}")
     command_line = [*bound_to_us(signal.SIGKILL), sys.executable, "-m", "staunch_cli.main", *command]
     # A part of us as a worker is: it does its work whether or not somebody reads what it prints.
-    supervised = {"STAUNCH_SUPERVISED": "1", "OMP_NUM_THREADS": "1"}
+    supervised = {SUPERVISED: "1", "OMP_NUM_THREADS": "1"}
     environment = os.environ | settings.environment() | supervised
     # A process group of its own: Ctrl-C reaches us alone, and we end the step, so that it shows no traceback.
     code = subprocess.run(

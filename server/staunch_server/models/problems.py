@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Sized
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
+
+from staunch_server.types import NoService
 
 _LOG = logging.getLogger("staunch.models")
 
@@ -38,11 +40,11 @@ class Trouble(NamedTuple):
     """Why no version answers.
 
     Attributes:
-        cause: In one word, for a metric: the store is empty or unreadable, or its versions are refused.
+        cause: In one word, for a metric.
         text: In words, for a person.
     """
 
-    cause: Literal["empty", "unreadable", "refused"]
+    cause: NoService
     text: str
 
 

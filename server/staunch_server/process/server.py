@@ -26,6 +26,7 @@ from staunch_server.services.batch_predict import BatchPredictServicer
 from staunch_server.services.explain import ExplainServicer
 from staunch_server.services.models import ModelServicer
 from staunch_server.services.predict import PredictServicer
+from staunch_server.setting_names import is_supervised
 from staunch_server.settings import Settings, SettingsError
 from staunch_server.telemetry.call_log import CallLog
 from staunch_server.transport.aio import AioTransport
@@ -161,7 +162,7 @@ class Server:
 
     def _report_trouble(self) -> None:
         trouble = self.registry.trouble()
-        self.metrics.set_not_serving("" if trouble is None else trouble.cause)
+        self.metrics.set_not_serving(None if trouble is None else trouble.cause)
         self.on_trouble("" if trouble is None else trouble.text)
 
 
@@ -197,7 +198,7 @@ async def serving(
 
 def signal_supervisor() -> None:
     """Asks the supervisor, if there is one, to have every worker read the store again (SIGHUP)."""
-    if os.environ.get("STAUNCH_SUPERVISED") == "1":
+    if is_supervised(os.environ):
         os.kill(os.getppid(), signal.SIGHUP)
 
 

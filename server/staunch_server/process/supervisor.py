@@ -22,6 +22,7 @@ from staunch_features.errors import ending
 from staunch_server.process.http import serve_metrics
 from staunch_server.process.terminal import Terminal
 from staunch_server.process.worker_metrics import WorkerMetrics
+from staunch_server.setting_names import SUPERVISED
 from staunch_server.settings import Settings
 
 FIRST_BACK_OFF_S = 0.2
@@ -362,7 +363,7 @@ class Supervisor:
             dict(os.environ)
             | self._settings.environment()
             | {
-                "STAUNCH_SUPERVISED": "1",
+                SUPERVISED: "1",
                 "STAUNCH_WORKER": str(worker.number),
                 "PROMETHEUS_MULTIPROC_DIR": str(self._metrics.folder),
                 "OMP_NUM_THREADS": "1",

@@ -22,6 +22,7 @@ from staunch_server.process.output import unfailing_output
 from staunch_server.process.server import Server, logged, serving
 from staunch_server.process.start import refuse_unstartable, until_answered, why_away
 from staunch_server.process.worker_metrics import write_as
+from staunch_server.setting_names import is_supervised
 from staunch_server.settings import Settings, SettingsError, load_settings
 
 _LOG = logging.getLogger("staunch.worker")
@@ -31,7 +32,7 @@ _TEXT_CHARACTERS = 1000  # of a trouble, of which /healthz is to say what it is
 
 def main() -> int:
     """Serves until SIGTERM; returns the exit code."""
-    if _supervised():
+    if is_supervised(os.environ):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can be heeded: it would end us
     with unfailing_output():
         return _main()
@@ -41,7 +42,7 @@ def _main() -> int:
     pipe = _Pipe()
     try:
         settings = load_settings()
-        if not _supervised():  # else our supervisor has seen to it, before it had a port
+        if not is_supervised(os.environ):  # else our supervisor has seen to it, before it had a port
             refuse_unstartable(settings)
         logging.basicConfig(
             level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -49,7 +50,7 @@ def _main() -> int:
         with asyncio.Runner(loop_factory=_new_loop()) as runner:
             runner.run(_serve(settings, pipe))
     except (SettingsError, FeatureError, OSError) as error:
-        if _supervised() and not isinstance(error, OSError):
+        if is_supervised(os.environ) and not isinstance(error, OSError):
             pipe.say("error", str(error))
         else:
             print(f"staunch: {error}", file=sys.stderr)
@@ -58,7 +59,7 @@ def _main() -> int:
 
 
 async def _serve(settings: Settings, pipe: "_Pipe") -> None:
-    supervised = _supervised()
+    supervised = is_supervised(os.environ)
     if "STAUNCH_WORKER" in os.environ:  # before the first metric is made
         write_as(int(os.environ["STAUNCH_WORKER"]))
     collector = CollectorRegistry()
@@ -147,10 +148,6 @@ class _Pipe:
         if text != self._trouble:
             self._trouble = text
             self.say("trouble", text[:_TEXT_CHARACTERS])
-
-
-def _supervised() -> bool:
-    return os.environ.get("STAUNCH_SUPERVISED") == "1"
 
 
 def _new_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
