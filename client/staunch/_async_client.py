@@ -1,7 +1,6 @@
 """The asynchronous client. What each method takes, gives and raises is written at its twin in `Client`."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -155,14 +154,17 @@ class AsyncClient:
         Leaving the loop early? Wrap the call in `contextlib.aclosing`, so that the stream ends at once.
         """
         arguments.ids(customers, AsyncIterable)
-        timeout_s = arguments.optional_seconds("timeout_s", timeout_s)
         sent = self._settings.merged_of_batch(metadata)
         batch = self._settings.batch(
-            model=model, as_of=as_of, chunk_size=chunk_size, chunks_held=chunks_held, sent=sent
+            model=model,
+            as_of=as_of,
+            chunk_size=chunk_size,
+            chunks_held=chunks_held,
+            timeout_s=timeout_s,
+            sent=sent,
         )
         self._lifetime.check_open()
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        return async_run(batch, iterate(customers), partial(self._stream, sent), deadline, self._lifetime)
+        return async_run(batch, iterate(customers), partial(self._stream, sent), self._lifetime)
 
     async def batch_predict_frame(
         self, frame: Frame, column: str = "customer_id", **how: Unpack[BatchArguments]

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
@@ -84,6 +85,7 @@ class Batch:
         chunk_size: int,
         chunks_held: int,
         policy: RetryPolicy,
+        timeout_s: float | None = None,
         request_id: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -94,6 +96,7 @@ class Batch:
         self._request_id = request_id
         self._log = RetryLog("BatchPredict")
         self._clock = clock
+        self._deadline = inf if timeout_s is None else clock() + timeout_s
         self._model = arguments.model_name(model)
         self._as_of: Timestamp | None = wire.timestamp(as_of)
         self._answered_by: tuple[ModelReference, datetime | None] | None = None
@@ -187,6 +190,10 @@ class Batch:
         patience_s = min(self._policy.patience_s, LONGEST_S)
         return max(0.0, self._waiting_since + patience_s - self._clock())
 
+    def time_left_s(self) -> float | None:
+        """Gives the seconds left for the whole batch, 0 or more; None is any."""
+        return None if self._deadline == inf else max(0.0, self._deadline - self._clock())
+
     def accept(self, response: pb.BatchPredictResponse) -> tuple[list[Row], float]:
         """Takes one answer; gives the rows that are now due, and the seconds to wait before sending more.
 
@@ -211,7 +218,7 @@ class Batch:
         """Takes the end of a stream; gives the seconds to wait before opening the next.
 
         Raises:
-            StaunchError: Another stream would not help, or the patience is spent.
+            StaunchError: Another stream would not help, or the patience or the time is spent.
         """
         error = by.error
         if isinstance(by, StreamSilent):
@@ -227,7 +234,7 @@ class Batch:
         wait = self._policy.wait_s(self._failures, error.details.retry_after_s)
         if not never_left(error) and not self._budget.spend():
             wait = max(wait, self._policy.longest_wait_s)
-        if wait >= self.patience_left_s():
+        if wait >= min(self.patience_left_s(), self._deadline - self._clock()):
             raise error
         self._log.retrying(error)
         return wait

@@ -32,9 +32,10 @@ class Client:
     """Calls Staunch. Safe to share between threads; close it, or use it in a `with` block.
 
     Every method raises `StaunchError`; its subclasses say what the caller can do. A call is tried again only
-    on UNAVAILABLE, within its timeout, no sooner than the server asks, and as often as the client's budget
-    allows, which all its calls share: see `RetryPolicy`. The connection is made at the first call, in the
-    process that makes it; a process forked from there needs clients, and a gRPC, of its own.
+    on UNAVAILABLE and on a CANCELLED that nobody here asked for, within its timeout, no sooner than the
+    server asks, and as often as the client's budget allows, which all its calls share: see `RetryPolicy`. The
+    connection is made at the first call, in the process that makes it; a process forked from there needs
+    clients, and a gRPC, of its own.
 
     Args:
         target: "host:port"; several addresses, "10.0.0.1:50051,10.0.0.2:50051" or a list of them, are called
@@ -206,14 +207,17 @@ class Client:
             ValueError: As in `predict`, or a size is out of range.
         """
         arguments.ids(customers)
-        timeout_s = arguments.optional_seconds("timeout_s", timeout_s)
         sent = self._settings.merged_of_batch(metadata)
         batch = self._settings.batch(
-            model=model, as_of=as_of, chunk_size=chunk_size, chunks_held=chunks_held, sent=sent
+            model=model,
+            as_of=as_of,
+            chunk_size=chunk_size,
+            chunks_held=chunks_held,
+            timeout_s=timeout_s,
+            sent=sent,
         )
         self._lifetime.check_open()
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        return run(batch, iter(customers), partial(self._stream, sent), deadline, self._lifetime)
+        return run(batch, iter(customers), partial(self._stream, sent), self._lifetime)
 
     def batch_predict_frame(
         self, frame: Frame, column: str = "customer_id", **how: Unpack[BatchArguments]

@@ -88,15 +88,23 @@ class ClientSettings:
         return Tries(policy, self.timeout_s if timeout_s is None else timeout_s, self._budget)
 
     def batch(
-        self, *, model: ModelName, as_of: datetime | None, chunk_size: int, chunks_held: int, sent: Sent
+        self,
+        *,
+        model: ModelName,
+        as_of: datetime | None,
+        chunk_size: int,
+        chunks_held: int,
+        timeout_s: float | None,
+        sent: Sent,
     ) -> Batch:
-        """Starts the state of one batch; `sent` has its request id."""
+        """Starts the state, and the clock, of one batch; `sent` has its request id."""
         return Batch(
             model=model,
             as_of=as_of,
             chunk_size=chunk_size,
             chunks_held=chunks_held,
             policy=self._retry,
+            timeout_s=arguments.optional_seconds("timeout_s", timeout_s),
             request_id=str(dict(sent)[_REQUEST_ID]),
         )
 

@@ -136,7 +136,6 @@ def run(
     batch: Batch,
     customers: Iterator[CustomerId],
     open_stream: Callable[[float | None], Stream],
-    deadline: float | None,
     lifetime: Lifetime,
 ) -> Generator[Row, None, None]:
     """Runs a batch to its end, over as many streams as it takes.
@@ -145,12 +144,11 @@ def run(
         batch: The state.
         customers: The ids.
         open_stream: Opens a stream for the seconds that are left, None for any.
-        deadline: When it must have ended, by the monotonic clock; None is never.
         lifetime: Says when the client was closed.
     """
     _fill(batch, customers)
     while not batch.finished:
-        stream = open_stream(_left_s(deadline))
+        stream = open_stream(batch.time_left_s())
         try:
             for rows in _converse(batch, customers, stream):
                 yield from rows
@@ -161,10 +159,6 @@ def run(
         finally:
             stream.close()
         time.sleep(wait)
-
-
-def _left_s(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 def _fill(batch: Batch, customers: Iterator[CustomerId]) -> None:
@@ -188,13 +182,12 @@ async def async_run(
     batch: Batch,
     customers: AsyncIterator[CustomerId],
     open_stream: Callable[[float | None], Awaitable[AsyncStream]],
-    deadline: float | None,
     lifetime: Lifetime,
 ) -> AsyncGenerator[Row, None]:
     """Runs a batch to its end as `run` does."""
     await _async_fill(batch, customers)
     while not batch.finished:
-        stream = await open_stream(_left_s(deadline))
+        stream = await open_stream(batch.time_left_s())
         try:
             async for rows in _async_converse(batch, customers, stream):
                 for row in rows:

@@ -20,10 +20,16 @@ def ended(code: StatusCode) -> StreamBroken:
     return StreamBroken(make_error(code, "ended", ErrorDetails()))
 
 
-def made(policy: RetryPolicy, now: list[float], customers: int = 1) -> Batch:
+def made(policy: RetryPolicy, now: list[float], customers: int = 1, timeout_s: float | None = None) -> Batch:
     """A batch with a chunk for each customer, on a clock that the test sets."""
     batch = Batch(
-        model="", as_of=None, chunk_size=1, chunks_held=customers, policy=policy, clock=lambda: now[0]
+        model="",
+        as_of=None,
+        chunk_size=1,
+        chunks_held=customers,
+        policy=policy,
+        timeout_s=timeout_s,
+        clock=lambda: now[0],
     )
     for customer in range(1, customers + 1):
         batch.take([customer])
@@ -54,6 +60,24 @@ def test_a_wait_that_ends_with_the_patience_is_not_begun():
     now[0] = 10.0
     with pytest.raises(Unavailable):
         batch.broken(ended(StatusCode.UNAVAILABLE))
+
+
+@pytest.mark.parametrize("retry_after_s", [7.0, 30.0])
+def test_a_wait_that_ends_with_the_time_of_the_batch_is_not_begun(retry_after_s: float):
+    now = [100.0]
+    batch = made(POLICY, now, timeout_s=9.0)
+    assert batch.time_left_s() == 9.0
+    batch.requests()
+    now[0] = 102.0
+    wait = StreamBroken(make_error(StatusCode.UNAVAILABLE, "wait", ErrorDetails(retry_after_s=retry_after_s)))
+    with pytest.raises(Unavailable, match="wait"):
+        batch.broken(wait)
+    now[0] = 200.0
+    assert batch.time_left_s() == 0.0
+
+
+def test_a_batch_without_a_time_of_its_own_has_any():
+    assert made(POLICY, [0.0]).time_left_s() is None
 
 
 def test_waits_grow_with_failures_in_a_row_and_begin_anew_after_an_answer():
