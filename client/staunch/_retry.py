@@ -123,6 +123,7 @@ class Tries:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        # Every try but the last is settled by `failed`; that one was sent, and then answered or given up.
         if self._try is _Try.SCOUT:
             self._budget.scouted(arrived=True)
         if self._keeps_token:
@@ -149,6 +150,7 @@ class Tries:
         self._not_before = self._clock() + self._pause_s(error, arrived)
         if self._not_before >= self._deadline:
             raise error
+        # Once a server may have seen it, a call waits with the token of its next try in hand, or not at all.
         if self._arrived and not self._keeps_token:
             self._keeps_token = self._budget.join()
             if not self._keeps_token:
@@ -167,11 +169,13 @@ class Tries:
         self._try = _Try.FREE
 
     def _pause_s(self, error: StaunchError, arrived: bool) -> float:
+        """Gives how long this call leaves the server alone, whoever else asks it meanwhile."""
         push_back_s = error.details.retry_after_s
         if not arrived:
             return KNOCK_S * _between(0.5, 1.0)
         if self._clock() < self._last_chance:
-            return self._policy.wait_s(1, push_back_s) if push_back_s else 0.0  # scouts wait for all
+            # The growing waits are the scouts', one for all calls: its own is what the server asked it for.
+            return self._policy.wait_s(1, push_back_s) if push_back_s else 0.0
         return self._policy.wait_s(self._failures, push_back_s)
 
     def wait_s(self) -> float:
@@ -181,6 +185,7 @@ class Tries:
             return self._not_before - now
         if not self._arrived:
             return 0.0
+        # A kept token is for a try that is worth it: something was answered since, or it is the last chance.
         if now >= self._last_chance or self._budget.answers != self._answers_seen:
             self._try = _Try.KEPT
         elif self._budget.send_scout():
