@@ -74,8 +74,9 @@ def measure(name: LearnerName, values: np.ndarray, labels: np.ndarray) -> list[t
 
 def main() -> None:
     """Measures, prints, and writes the table."""
-    # shap imports matplotlib, which remembers fonts: here, and not in a home.
-    os.environ["MPLCONFIGDIR"] = str(Path(".staunch").resolve() / "caches" / "matplotlib")
+    # shap imports matplotlib, which remembers fonts, as fontconfig does that it asks: here, not in a home.
+    caches = Path(".staunch").resolve() / "caches"
+    os.environ |= {"MPLCONFIGDIR": str(caches / "matplotlib"), "XDG_CACHE_HOME": str(caches)}
     values, labels = invented()
     rows = [row for name in LEARNERS for row in measure(name, values, labels)]
     head = f"Measured {datetime.now(UTC):%Y-%m-%d} by `bench/models.py`, one thread."

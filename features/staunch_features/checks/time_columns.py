@@ -21,7 +21,7 @@ from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.header import header_line
 from staunch_features.views.planner import nodes_in, strings_in
 from staunch_features.views.sql_errors import view_errors
-from staunch_features.views.sql_text import line_of_word, quoted
+from staunch_features.views.sql_text import line_of_word, quoted, quoted_if_needed
 from staunch_features.views.types import ViewSignature
 
 _ZONED = re.compile(r"(?P<column>.+?)\s+AT\s+TIME\s+ZONE\s+'(?P<zone>[^']+)'", re.IGNORECASE)
@@ -29,7 +29,6 @@ _COMPARABLE = frozenset({"timestamptz", "timestamp", "date"})  # with a moment, 
 _WITHOUT_ZONE = {"timestamp": "a timestamp without time zone", "date": "a date"}
 _ZONE = "::timestamp with time zone"
 _COMPARES = "(?:<=|>=|<>|<|>|=)"
-_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 _UTC = frozenset({"UTC", "ETC/UTC", "GMT", "Z"})
 _SAMPLED_ROWS = 100_000  # so many rows of a table tell where its middle lies
 _LAST_DAY = "date '294275-12-31'"  # later ones are dates, but no timestamps
@@ -199,7 +198,7 @@ async def _read_as_utc(connection: Connection, plan: Any, timeout_s: float) -> l
     for alias, table in tables.items():
         if table is not None:
             for name, sql_type in zip(table.columns, table.types, strict=True):
-                shown = f"{_shown(alias)}.{_shown(name)}"
+                shown = f"{quoted_if_needed(alias)}.{quoted_if_needed(name)}"
                 of_type.setdefault(sql_type, []).append((shown, table, TimeColumn(name, sql_type, None)))
     moments = [re.escape(shown) for shown, *_ in of_type.get("timestamptz", ())]
     # Whole, so that what is moved to a zone is not taken for the moment that it is made from.
@@ -219,11 +218,6 @@ def _meets(column: str, moment: str) -> re.Pattern[str]:
     cast, before = rf"{column}\)?{_ZONE}", rf"(?:{moment})\)* {_COMPARES} {column}"
     after = rf"{column} {_COMPARES} \(*(?:{moment})(?!\)*(?: AT TIME ZONE|::))"
     return re.compile(f"{cast}|{before}|{after}")
-
-
-def _shown(name: str) -> str:
-    """A name as EXPLAIN shows it; words of SQL aside."""
-    return name if _PLAIN.fullmatch(name) else quoted(name)
 
 
 def _compared_as_utc(statement: Statement, table: Table, column: TimeColumn) -> str:

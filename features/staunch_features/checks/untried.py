@@ -1,6 +1,5 @@
 """Why hiding a table's later rows would prove nothing: its rows can be read past what hides them."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,9 +8,7 @@ from staunch_features.checks.tables import Reads, Relation, Table
 from staunch_features.checks.time_columns import Middle, TimeColumn
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
-from staunch_features.views.sql_text import quoted
-
-_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
+from staunch_features.views.sql_text import quoted_if_needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +152,7 @@ def _outermost(readers: Sequence[Relative]) -> Relative:
 
 def _declaration(reader: Relative, columns: Sequence[TimeColumn]) -> str:
     """A line of `[time_columns]` for what reads a table: with the table's own columns if it has them."""
-    parts = (reader.relation.schema, reader.relation.name)
-    name = ".".join(part if _PLAIN.fullmatch(part) else quoted(part) for part in parts)
+    name = ".".join(map(quoted_if_needed, (reader.relation.schema, reader.relation.name)))
     mark = "'" if '"' in name else '"'  # TOML takes either
     same = all(column.name in reader.columns for column in columns)
     own = ", ".join(column.declared for column in columns) if same else '"its time column"'

@@ -5,8 +5,7 @@ import re
 import unicodedata
 from collections.abc import Container
 
-MAX_NAME_BYTES = 63
-"""The longest name that PostgreSQL keeps whole."""
+from staunch_features.views.sql_text import MAX_NAME_BYTES
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _PLAIN_VALUE = re.compile(r"\w(?:[\w .+/-]*\w)?")

@@ -20,7 +20,7 @@ from staunch_features.views.clocks import refuse_clocks
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.header import header_line
 from staunch_features.views.sql_errors import view_errors
-from staunch_features.views.sql_text import code_of, line_of_column, line_of_word, quoted
+from staunch_features.views.sql_text import MAX_NAME_BYTES, code_of, line_of_column, line_of_word, quoted
 from staunch_features.views.type_hints import boolean_hint, number_hint, type_facts
 from staunch_features.views.types import FeatureColumn, ViewSignature
 
@@ -34,7 +34,6 @@ _NAMELESS = frozenset(
     | {"date", "timestamp", "timestamptz", "interval"}
 )
 _LABEL_PARAMETERS = 4
-_NAME_BYTES = 63
 _ID_TYPES = {"int8": "int64", "text": "text", "uuid": "uuid"}
 
 
@@ -249,14 +248,14 @@ def _difference_hint(nameless: Sequence[str], missing: Sequence[str], unknown: S
         if name.startswith("_"):
             return f"columns that begin with _ are no features: call it {name.lstrip('_') or 'otherwise'}"
         if any(name != other and name.startswith(other) for other in missing) and _is_cut(name):
-            return f"PostgreSQL cuts a name after {_NAME_BYTES} bytes: use a shorter one"
+            return f"PostgreSQL cuts a name after {MAX_NAME_BYTES} bytes: use a shorter one"
         if name.lower() in missing:
             return f'PostgreSQL reads a name in small letters unless it is quoted: AS "{name}"'
     return "add or remove the entries under [features], or the columns"
 
 
 def _is_cut(name: str) -> bool:
-    return len(name.encode()) > _NAME_BYTES
+    return len(name.encode()) > MAX_NAME_BYTES
 
 
 def _is_named(view: FeatureView, column: str) -> bool:

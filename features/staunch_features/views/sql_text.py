@@ -2,6 +2,9 @@
 
 import re
 
+MAX_NAME_BYTES = 63
+"""The longest name that PostgreSQL keeps whole."""
+
 # What can hide a semicolon or a word: comments, strings, dollar quotes, quoted names.
 _TOKEN = re.compile(
     r"(?P<comment>--[^\n]*|/\*.*?\*/)"
@@ -11,6 +14,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 
+_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _FIRST_WORD = re.compile(r"[^\s(]\w*")
 _READING = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
 _LOCKS_ROWS = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+)?UPDATE\b|\bFOR\s+(?:KEY\s+)?SHARE\b", re.IGNORECASE)
@@ -82,11 +86,16 @@ def rename(statement: str, pattern: re.Pattern[str], name: str) -> str:
     pieces, end = [], 0
     for token in _TOKEN.finditer(statement):
         if token["comment"] or token["string"]:
-            pieces += [pattern.sub(name, statement[end : token.start()]), token[0]]
+            pieces += [pattern.sub(lambda _: name, statement[end : token.start()]), token[0]]
             end = token.end()
-    return "".join([*pieces, pattern.sub(name, statement[end:])])
+    return "".join([*pieces, pattern.sub(lambda _: name, statement[end:])])
 
 
 def quoted(name: str) -> str:
     """A name as SQL takes it, whatever it is."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def quoted_if_needed(name: str) -> str:
+    """A name as people and PostgreSQL write it: quoted where it must be; words of SQL aside."""
+    return name if _PLAIN_NAME.fullmatch(name) else quoted(name)

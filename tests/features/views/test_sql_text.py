@@ -13,6 +13,7 @@ from staunch_features.views.sql_text import (
     line_of_word,
     other_than_reading,
     quoted,
+    quoted_if_needed,
     rename,
     split_statement,
     strings_of,
@@ -104,3 +105,16 @@ def test_a_name_is_replaced_in_the_code_alone():
 
 def test_any_name_can_be_quoted():
     assert quoted('a "b"') == '"a ""b"""'
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [("orders_2", "orders_2"), ("Orders", '"Orders"'), ("2nd", '"2nd"'), ('a"b', '"a""b"')],
+)
+def test_a_name_is_quoted_where_it_must_be(name: str, written: str):
+    assert quoted_if_needed(name) == written
+
+
+def test_a_name_takes_its_place_as_it_is():
+    pattern = re.compile(r"shop\.orders")
+    assert rename("SELECT FROM shop.orders", pattern, r'"a\1b"') == r'SELECT FROM "a\1b"'
