@@ -61,8 +61,8 @@ class FakeServer:
         usual_score: That of every other customer, and of features: a probability or a `Failure`.
         script: What the next calls end with, whatever they ask: failures, other exceptions (which become
             INTERNAL, as an unforeseen error of the server does) or functions of request and context that
-            give the answer.
-        failing: What every call ends with as long as it is set; None for none.
+            give the answer. A batch takes no function, which has `on_chunk`.
+        failing: What every call ends with as long as it is set, as in `script`; None for none.
         delay_s: How long each answer, or chunk of a batch, takes.
         is_ready: What the health service says.
         version: The version that answers, and the champion.
@@ -188,6 +188,8 @@ class FakeServer:
         with _ended(context, request_id):
             if isinstance(behaviour := self._next_behaviour(), Exception):
                 raise behaviour.with_traceback(None)
+            if behaviour is not None:
+                raise TypeError("expected an exception for a batch, got a function: on_chunk takes those")
             if self.on_stream(stream, context):
                 return
             for index, request in enumerate(requests):

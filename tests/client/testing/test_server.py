@@ -98,6 +98,13 @@ async def test_a_function_may_answer(fake, client):
     assert (await client.call("predict", 42)).probability == 0.25
 
 
+async def test_a_function_answers_no_batch_and_says_so(fake, client, caplog):
+    fake.script.append(lambda _request, _context: None)
+    with pytest.raises(ServerFault):
+        await client.rows([1])
+    assert "on_chunk takes those" in caplog.text
+
+
 async def test_an_error_of_a_tests_own_is_an_incident(fake, client, caplog):
     fake.script.append(ZeroDivisionError("of the test"))
     with pytest.raises(ServerFault) as caught:
