@@ -71,7 +71,7 @@ def _handler(registries: Registries, why_not_serving: Callable[[], str]) -> type
                 body = b"".join(generate_latest(registry) for registry in registries())
                 self._answer(200, CONTENT_TYPE_LATEST, body)
             elif path == "/healthz":
-                why = why_not_serving()
+                why = " ".join(why_not_serving().split())  # a line, whatever a library said of a file
                 text = f"not serving: {why}" if why else "ok"
                 self._answer(503 if why else 200, "text/plain; charset=utf-8", f"{text}\n".encode())
             else:

@@ -49,7 +49,7 @@ def test_one_page_holds_the_metrics_of_all_registries(address: str) -> None:
 def test_health_is_200_when_well_and_503_with_the_reason_when_not(address: str, health: Health) -> None:
     with urllib.request.urlopen(f"{address}/healthz", timeout=5) as answer:
         assert (answer.status, answer.read()) == (200, b"ok\n")
-    health.why_not = "the store is empty"
+    health.why_not = "the store\n is empty"
     with pytest.raises(urllib.error.HTTPError, match="503") as caught:
         urllib.request.urlopen(f"{address}/healthz", timeout=5)
     assert caught.value.read() == b"not serving: the store is empty\n"
