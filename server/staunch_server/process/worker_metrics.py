@@ -4,6 +4,8 @@ A file belongs to a worker's number and not to its process id: a worker that is 
 files of its predecessor, so no count is lost with a life, and no life leaves a file behind.
 """
 
+import contextlib
+import os
 import shutil
 import struct
 import threading
@@ -14,6 +16,8 @@ from prometheus_client import Metric, values
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
+
+from staunch_server.settings import SettingsError
 
 _USED = struct.Struct("i")  # what each file begins with: how many of its bytes are in use
 _HEADER_BYTES = 8
@@ -44,9 +48,23 @@ class WorkerMetrics(Collector):
         self._reading = threading.Lock()  # A scrape is a thread's: no file may go while it reads.
 
     def clear(self) -> None:
-        """Makes the folder, empty."""
+        """Makes the folder, empty.
+
+        Raises:
+            SettingsError: What stands there cannot be removed.
+        """
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        try:
+            self.folder.mkdir(parents=True)
+        except FileExistsError as error:
+            raise SettingsError(
+                f"expected {self.folder.absolute()} to be a folder that can be emptied, got what cannot be "
+                "removed: remove it, or choose another folder with --state-folder (STAUNCH_STATE_FOLDER)"
+            ) from error
+        if os.geteuid() == 0:  # or whose folder it is could not empty it, once root has run there
+            around = self.folder.parent.stat()
+            with contextlib.suppress(OSError):  # a root who may not give away
+                os.chown(self.folder, around.st_uid, around.st_gid)
 
     def collect(self) -> Iterable[Metric]:
         """Reads the files; one that is damaged is set aside first."""

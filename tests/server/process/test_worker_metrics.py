@@ -1,5 +1,6 @@
 """What workers counted stays counted through all their lives, in the same few files, damaged ones or not."""
 
+import os
 import shutil
 import signal
 import struct
@@ -14,6 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from staunch_server.process.worker_metrics import WorkerMetrics
+from staunch_server.settings import SettingsError
 
 LIFE = """
 import os, signal, sys
@@ -58,6 +60,37 @@ def live(metrics: WorkerMetrics) -> Live:
     """`live(0, 1, killed=False)` lets workers of these numbers live at once, and waits for their ends."""
 
     return partial(_live, metrics.folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root leaves files in another's folder")
+def test_root_leaves_a_folder_that_its_owner_can_empty(tmp_path: Path, reported: list[str]) -> None:
+    nobody = 65534
+    tmp_path.chmod(0o755)
+    os.chown(tmp_path, nobody, nobody)
+    metrics = WorkerMetrics(tmp_path / "metrics", reported.append)
+    for _ in range(2):
+        metrics.clear()
+        (metrics.folder / "counter_0.db").touch()
+        assert (metrics.folder.stat().st_uid, metrics.folder.stat().st_gid) == (nobody, nobody)
+    theirs = [
+        "setpriv",
+        "--reuid",
+        str(nobody),
+        "--regid",
+        str(nobody),
+        "--clear-groups",
+        "rm",
+        "-r",
+        "metrics",
+    ]
+    subprocess.run(theirs, cwd=tmp_path, check=True)
+    assert not metrics.folder.exists()
+
+
+def test_what_cannot_be_emptied_is_named_with_what_to_do(tmp_path: Path, reported: list[str]) -> None:
+    (tmp_path / "metrics").touch()
+    with pytest.raises(SettingsError, match=r"/metrics to be a folder .*: remove it, or choose another"):
+        WorkerMetrics(tmp_path / "metrics", reported.append).clear()
 
 
 def _live(folder: Path, *numbers: int, killed: bool = False) -> None:
