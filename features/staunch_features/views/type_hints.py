@@ -94,6 +94,7 @@ class TypeFacts:
         category: PostgreSQL's letter for its kind.
         column: The column, as SQL writes it.
         element: The letter for its elements; None of what is no array.
+        element_name: Their type's name, `money`; None of what is no array.
         label: The first label of an enum, as a literal; else None.
         bound: The name of the type of a range's ends; else None.
         field: A field of a composite type, a number if there is one; else None.
@@ -104,6 +105,7 @@ class TypeFacts:
     category: str
     column: str
     element: str | None
+    element_name: str | None
     label: str | None
     bound: str | None
     field: str | None
@@ -148,7 +150,7 @@ def cast_hint(source: str, target: str) -> str | None:
     """
     name = _SQL_NAMES.get(source, source)
     category = "A" if source.endswith("[]") else ""
-    facts = TypeFacts(name, source, category, "...", None, "'yes'", None, None)
+    facts = TypeFacts(name, source, category, "...", None, None, "'yes'", None, None)
     if target == "boolean":
         return boolean_hint(replace(facts, category="N" if name in _NUMBERS else category))
     if target not in ("double precision", "numeric", "integer", "bigint", "real", "smallint"):
@@ -173,7 +175,9 @@ def _ways_to_number(facts: TypeFacts, uses_as_of: bool) -> tuple[tuple[str, str]
 def _ways_of_array(facts: TypeFacts) -> tuple[tuple[str, str], ...]:
     count = ("count its elements", "cardinality({x})::float8")
     if facts.element == "N":
-        return count, ("or take one", "({x})[1]::float8")
+        # Money and oids are numbers to PostgreSQL, but have no cast of their own.
+        by_way_of = {"money": "::numeric", "oid": "::bigint"}.get(facts.element_name or "", "")
+        return count, ("or take one", f"({{x}})[1]{by_way_of}::float8")
     if facts.element == "S":
         return count, ("or say whether it holds one", "('yes' = ANY ({x}))::int::float8")
     return (count,)

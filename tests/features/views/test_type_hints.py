@@ -55,6 +55,8 @@ COLUMNS = {
     "domain_of_tier": ("type_hints.any_tier", "gold", "o'clock"),
     "numbers": ("int[]", "{1,2}", "{}"),
     "texts": ("text[]", "{yes,b}", "{}"),
+    "prices": ("money[]", "{1.50,2}", "{}"),
+    "keys_of_others": ("oid[]", "{1,2}", "{}"),
     "tiers": ("type_hints.tier[]", "{gold}", "{}"),
     "days": ("date[]", "{2026-01-01}", "{infinity}"),
     "pair": ("type_hints.pair", '(a,"2026-01-01",3)', "(b,,)"),

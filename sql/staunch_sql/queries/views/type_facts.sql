@@ -2,6 +2,7 @@
 SELECT t.typname::text AS name, format_type(t.oid, NULL)::text AS sql, t.typcategory::text AS category,
        quote_ident($2::text)::text AS column,
        (SELECT e.typcategory FROM pg_catalog.pg_type AS e WHERE e.oid = t.typelem)::text AS element,
+       (SELECT e.typname FROM pg_catalog.pg_type AS e WHERE e.oid = t.typelem)::text AS element_name,
        (SELECT quote_literal(l.enumlabel) FROM pg_catalog.pg_enum AS l
         WHERE l.enumtypid = t.oid ORDER BY l.enumsortorder LIMIT 1)::text AS label,
        (SELECT s.typname FROM pg_catalog.pg_range AS r JOIN pg_catalog.pg_type AS s ON s.oid = r.rngsubtype
