@@ -30,7 +30,15 @@ from staunch_features.checks.time_columns import (
     middle_of,
     zone_advice,
 )
-from staunch_features.checks.untried import Untried, no_moment, obstacle, refused, relatives, through_function
+from staunch_features.checks.untried import (
+    Untried,
+    no_moment,
+    obstacle,
+    refused,
+    relatives,
+    through_function,
+    unreadable_function,
+)
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
 from staunch_features.postgres.deadlines import Deadline
@@ -223,7 +231,7 @@ def _only_through_functions(reads: Reads, known: Set[str]) -> Iterator[Untried]:
         if relation.has_rows_of_its_own and relation.full_name not in known:
             yield through_function(relation.full_name, reads.by_function[relation.oid])
     for name, why in reads.opaque.items():
-        yield Untried(f"function {name}", f"it {why}, so what it reads does not show")
+        yield unreadable_function(name, why)
 
 
 async def _probe(

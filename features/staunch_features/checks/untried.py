@@ -101,6 +101,20 @@ def through_function(name: str, function: str) -> Untried:
     )
 
 
+def unreadable_function(name: str, why: str) -> Untried:
+    """Says of a function that nobody knows what it reads.
+
+    Args:
+        name: The function.
+        why: What it is or does that hides it.
+    """
+    return Untried(
+        f"function {name}",
+        f"it {why}, so what it reads does not show",
+        "read that in the view's own text in place of the function",
+    )
+
+
 def refused(table: Table, error: ViewError) -> Untried:
     """Says of a table that the database refuses the text without its later rows."""
     return Untried(

@@ -199,6 +199,7 @@ async def test_what_a_function_executes_as_a_string_does_not_show(make, look):
         "function past.seen(bigint)",
         "it executes a string, so what it reads does not show",
     )
+    assert untried.hint == "read that in the view's own text in place of the function"
 
 
 async def test_a_function_of_its_arguments_alone_is_in_nobodys_way(make, look):
