@@ -4,13 +4,20 @@ A table whose policies let the reader see nothing looks empty: no statement fail
 everyone.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import asyncpg
 
 import staunch_sql
-from staunch_features.checks.tables import Statement, relations_read, statements
+from staunch_features.checks.tables import (
+    Statement,
+    code_within_functions,
+    relations_named,
+    relations_read,
+    statements,
+)
 from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
 from staunch_features.postgres.deadlines import Deadline
@@ -33,7 +40,9 @@ class SecuredTable:
         schema: The table's schema.
         name: Its name.
         reader: The role to which it applies.
-        viewer: The view of the database whose owner that is; None if we read the table itself.
+        is_own: Whether that is the role that runs the text.
+        viewer: The view of the database through which it is read, if it is through one; else None.
+        function: The function through which it is read; empty if it is through none.
         has_policy: Whether any policy may let that role see rows.
         sees_none: Whether no row of it is seen now, as far as can be found out.
     """
@@ -43,7 +52,9 @@ class SecuredTable:
     schema: str
     name: str
     reader: str
+    is_own: bool
     viewer: str | None
+    function: str
     has_policy: bool
     sees_none: bool
 
@@ -57,7 +68,7 @@ class SecuredTable:
         policy = "" if self.has_policy else ", and no policy lets it see any"
         return ViewError(
             file=self.text.file,
-            line=None if self.of_population else line_of_word(self.text.statement, self.name),
+            line=None if self.of_population else self._line(),
             message=f"expected to see rows of {self._place()}, got none: its row-level security applies to "
             f"{self._who()}{policy}",
             hint=self._hint(),
@@ -75,9 +86,16 @@ class SecuredTable:
     def _place(self) -> str:
         return f"{self.schema}.{self.name}"
 
+    def _line(self) -> int | None:
+        through = self.function.partition("(")[0], self.viewer or ""
+        words = (self.name, *(each.rpartition(".")[2] for each in through if each))
+        lines = (line_of_word(self.text.statement, word) for word in words)
+        return next((line for line in lines if line is not None), None)
+
     def _who(self) -> str:
-        role = f"the role {self.reader}"
-        return f"{role}, the owner of the view {self.viewer}" if self.viewer else role
+        within = f", in the function {self.function}" if self.function else ""
+        owner = "" if self.is_own or not self.viewer else f", the owner of the view {self.viewer}"
+        return f"the role {self.reader}{owner}{within}"
 
     def _hint(self) -> str:
         role = quoted(self.reader)
@@ -132,13 +150,44 @@ def refuse_hidden(secured: Sequence[SecuredTable]) -> None:
 
 
 async def _secured(connection: Connection, statement: Statement, timeout_s: float) -> list[SecuredTable]:
-    relations, _ = await relations_read(connection, statement, timeout_s=timeout_s)
+    relations, plan = await relations_read(connection, statement, timeout_s=timeout_s)
     names = references_in(statement.own).names
     named = [
         oid for oid, each in relations.items() if {Name(each.schema, each.name), Name("", each.name)} & names
     ]
+    own = await _applying(connection, statement, _Reading(list(relations), named), timeout_s)
+    within: list[SecuredTable] = []
+    # What functions read is in no plan unless they are spread out there, and one that is a SECURITY DEFINER
+    # reads as its owner.
+    codes = await code_within_functions(connection, statement, plan, timeout_s=timeout_s)
+    by_reader: dict[tuple[int | None, str], dict[int, bool]] = defaultdict(dict)
+    for code, relation in await relations_named(connection, codes, timeout_s=timeout_s):
+        if relation.oid not in named:
+            read = by_reader[code.runs_as(), code.called().name]
+            read[relation.oid] = read.get(relation.oid, False) or code.kind == "function"
+    for (role, function), read in by_reader.items():
+        by_name = [oid for oid, is_named in read.items() if is_named]
+        reading = _Reading(list(read), by_name, role, function)
+        within += await _applying(connection, statement, reading, timeout_s)
+    return [*within, *own]  # of a table that shows in both ways the first is told: a function was spread out
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What is read as one role: by number, and which of it by name; the role, None for our own; and where."""
+
+    oids: Sequence[int]
+    named: Sequence[int]
+    role: int | None = None
+    function: str = ""
+
+
+async def _applying(
+    connection: Connection, statement: Statement, reading: _Reading, timeout_s: float
+) -> list[SecuredTable]:
+    """Finds where row-level security applies to what is read."""
     sql = staunch_sql.query("checks/row_security")
-    rows = await connection.fetch(sql, list(relations), named, timeout=timeout_s)
+    rows = await connection.fetch(sql, reading.oids, reading.named, reading.role, timeout=timeout_s)
     return [
         SecuredTable(
             statement.text,
@@ -146,7 +195,9 @@ async def _secured(connection: Connection, statement: Statement, timeout_s: floa
             row["schema"],
             row["name"],
             row["reader"],
+            row["is_own"],
             row["viewer"],
+            reading.function,
             row["has_policy"],
             row["is_own"] and not await _sees_rows(connection, row),
         )

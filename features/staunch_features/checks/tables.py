@@ -38,6 +38,7 @@ class Table:
         kind: PostgreSQL's letter for what it is.
         rows: About how many rows it holds; 0 where nobody counts, as for a view.
         columns: Its columns in their order.
+        written: The same as SQL and EXPLAIN write them, in quotes where they need them.
         types: PostgreSQL's name of each column's type; of a domain, of the type that it is made over.
         readable: The columns that the reader may read.
         oid: The database's number of it.
@@ -49,6 +50,7 @@ class Table:
     kind: str
     rows: float
     columns: tuple[str, ...]
+    written: tuple[str, ...]
     types: tuple[str, ...]
     readable: tuple[str, ...]
     oid: int
@@ -82,6 +84,7 @@ async def find_table(connection: Connection, name: str, *, timeout_s: float) -> 
         row["kind"],
         row["rows"],
         tuple(row["columns"]),
+        tuple(row["written"]),
         tuple(row["types"]),
         tuple(name for name, may in zip(row["columns"], row["readable"], strict=True) if may),
         row["oid"],
@@ -238,23 +241,43 @@ async def reads_of(connection: Connection, view: FeatureView, *, timeout_s: floa
     """
     statement = Statement(view, view.statement, view.statement, ([], datetime.now(UTC)))
     relations, plan = await relations_read(connection, statement, timeout_s=timeout_s)
-    shown = set(strings_in(plan))
-    calls = frozenset[Name]().union(*(references_in_expression(each).calls for each in shown))
-    reached = await reached_code(connection, references_in(view.statement), calls, Deadline.after(timeout_s))
-    within = [(code, function) for code in reached if (function := code.function())]
-    named = await _named(connection, [code for code, _ in within], timeout_s)
+    within = await code_within_functions(connection, statement, plan, timeout_s=timeout_s)
+    named = await relations_named(connection, within, timeout_s=timeout_s)
     return Reads(
         relations,
-        {relation.oid: within[place][1].name for place, relation in reversed(named)},
+        {relation.oid: code.called().name for code, relation in reversed(named)},
         tuple({relation.oid: relation for _, relation in named}.values()),
-        {code.name: code.opaque for code, _ in within if code.opaque},
+        {code.name: code.opaque for code in within if code.opaque},
     )
 
 
-async def _named(
-    connection: Connection, codes: Sequence[Code], timeout_s: float
-) -> list[tuple[int, Relation]]:
-    """Finds what the texts of functions name, and what is known to be used, each with the text's place."""
+async def code_within_functions(
+    connection: Connection, statement: Statement, plan: Any, *, timeout_s: float
+) -> list[Code]:
+    """Lists the functions that a statement calls, and what those use in turn: no plan shows what that reads.
+
+    Args:
+        connection: Where to ask.
+        statement: The statement.
+        plan: Its plan.
+        timeout_s: How long it may take, in seconds.
+    """
+    shown = set(strings_in(plan))
+    calls = frozenset[Name]().union(*(references_in_expression(each).calls for each in shown))
+    reached = await reached_code(connection, references_in(statement.own), calls, Deadline.after(timeout_s))
+    return [code for code in reached if code.function()]
+
+
+async def relations_named(
+    connection: Connection, codes: Sequence[Code], *, timeout_s: float
+) -> list[tuple[Code, Relation]]:
+    """Finds what the texts of functions name, and what they are known to use, each with who does.
+
+    Args:
+        connection: Where to ask.
+        codes: What is within functions.
+        timeout_s: How long it may take, in seconds.
+    """
     names = [(name, place) for place, code in enumerate(codes) for name in code.tables]
     uses = [(oid, place) for place, code in enumerate(codes) for kind, oid in code.uses if kind == "view"]
     rows = await connection.fetch(
@@ -266,4 +289,4 @@ async def _named(
         [place for _, place in uses],
         timeout=timeout_s,
     )
-    return [(row["text"], Relation.of_row(row)) for row in rows]
+    return [(codes[row["text"]], Relation.of_row(row)) for row in rows]

@@ -21,16 +21,27 @@ from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.header import header_line
 from staunch_features.views.planner import nodes_in, strings_in
 from staunch_features.views.sql_errors import view_errors
-from staunch_features.views.sql_text import line_of_word, quoted, quoted_if_needed
+from staunch_features.views.sql_text import line_of_word, quoted
 from staunch_features.views.types import ViewSignature
 
 _ZONED = re.compile(r"(?P<column>.+?)\s+AT\s+TIME\s+ZONE\s+'(?P<zone>[^']+)'", re.IGNORECASE)
 _COMPARABLE = frozenset({"timestamptz", "timestamp", "date"})  # with a moment, without any cast
 _WITHOUT_ZONE = {"timestamp": "a timestamp without time zone", "date": "a date"}
 _ZONE = "::timestamp with time zone"
-_COMPARES = "(?:<=|>=|<>|<|>|=)"
+_COMPARES = "(?:<=|>=|<>|<|>|=|-)"
+_CAST = "(?:::(?:timestamp without time zone|date))"
+_ELSEWHERE = r"(?!\)*(?:::[a-z ]+)?\)* AT TIME ZONE)"
+_SHIFT = "(?: [-+] '[^']*'::interval)?"
+# What gives back a time of its argument's kind.
+_KEEPS = "max|min|date_trunc|date_bin|COALESCE|GREATEST|LEAST|any_value"
+_EPOCH = r"(?:EXTRACT\(epoch FROM |date_part\('epoch'::text, )\(*"
+# Whole, so that what is moved to a zone is not taken for the moment that it is made from.
+_MOMENT = rf"'[^']*'{_ZONE}(?>{_SHIFT})"
+_SUBPLAN = re.compile(r"\((?P<plan>(?:Init|Sub)Plan \d+)\)(?:\.col(?P<column>\d+))?|(?P<result>\$\d+)")
 _UTC = frozenset({"UTC", "ETC/UTC", "GMT", "Z"})
 _SAMPLED_ROWS = 100_000  # so many rows of a table tell where its middle lies
+_NO_ZONE = re.compile('time zone ".*" not recognized')
+_DEPTH = 3  # so many parts of a plan within parts are followed, and brackets within brackets
 _LAST_DAY = "date '294275-12-31'"  # later ones are dates, but no timestamps
 
 
@@ -40,11 +51,13 @@ class TimeColumn:
 
     Attributes:
         name: The column.
+        written: The same as SQL takes it, in quotes if it needs them.
         type: PostgreSQL's name of its type.
         zone: The zone in which it was written down, if the header says so; else it is read as UTC.
     """
 
     name: str
+    written: str
     type: str
     zone: str | None
 
@@ -197,34 +210,75 @@ async def _read_as_utc(connection: Connection, plan: Any, timeout_s: float) -> l
     of_type: dict[str, list[tuple[str, Table, TimeColumn]]] = {}
     for alias, table in tables.items():
         if table is not None:
-            for name, sql_type in zip(table.columns, table.types, strict=True):
-                shown = f"{quoted_if_needed(alias)}.{quoted_if_needed(name)}"
-                of_type.setdefault(sql_type, []).append((shown, table, TimeColumn(name, sql_type, None)))
-    moments = [re.escape(shown) for shown, *_ in of_type.get("timestamptz", ())]
-    # Whole, so that what is moved to a zone is not taken for the moment that it is made from.
-    moment = "|".join([rf"'[^']*'{_ZONE}(?>(?: [-+] '[^']*'::interval)?)", *moments])
-    expressions = set(strings_in(plan))
+            for column in zip(table.columns, table.written, table.types, strict=True):
+                shown = rf'(?<![\w."])"?{re.escape(alias)}"?\.{re.escape(column[1])}(?![\w."])'
+                of_type.setdefault(column[2], []).append((shown, table, TimeColumn(*column, None)))
+    moments = [shown for shown, *_ in of_type.get("timestamptz", ())]
+    expressions = _expressions(plan)
     return [
         (table, column)
         for sql_type in _WITHOUT_ZONE
         for shown, table, column in of_type.get(sql_type, ())
-        if any(_meets(re.escape(shown), moment).search(each) for each in expressions)
+        if any(meets.search(each) for meets in [_meets(shown, moments)] for each in expressions)
+        or any(re.search(_EPOCH + shown, each) and re.search(_EPOCH + _MOMENT, each) for each in expressions)
     ]
 
 
-def _meets(column: str, moment: str) -> re.Pattern[str]:
-    """A pattern of a column that is compared with a moment, or made one of, as EXPLAIN shows it."""
-    column = rf'(?<![\w."]){column}(?![\w."])'
-    cast, before = rf"{column}\)?{_ZONE}", rf"(?:{moment})\)* {_COMPARES} {column}"
-    after = rf"{column} {_COMPARES} \(*(?:{moment})(?!\)*(?: AT TIME ZONE|::))"
-    return re.compile(f"{cast}|{before}|{after}")
+def _expressions(plan: Any) -> set[str]:
+    """All that a plan says, with what a part of it gives in place of that part's number."""
+    given: dict[str, Sequence[str]] = {}
+    for node in nodes_in(plan):
+        name, _, results = node.get("Subplan Name", "").partition(" (returns ")  # so until PostgreSQL 16
+        given[name] = node.get("Output", ())
+        given |= {
+            result: [output]
+            for result, output in zip(results.rstrip(")").split(","), given[name], strict=False)
+        }
+
+    def written_out(found: re.Match[str]) -> str:
+        outputs = given.get(found["plan"] or found["result"], ())
+        place = int(found["column"] or 1) - 1
+        if place >= len(outputs):
+            return found[0]
+        return outputs[place] if outputs[place].startswith("(") else f"({outputs[place]})"
+
+    expressions = set(strings_in(plan))
+    for _ in range(_DEPTH):
+        expressions = {_SUBPLAN.sub(written_out, each) for each in expressions}
+    return expressions
+
+
+def _meets(column: str, moments: Sequence[str]) -> re.Pattern[str]:
+    """A pattern of a column that is compared with a moment, or made one of, as EXPLAIN shows it.
+
+    Args:
+        column: A pattern of the column.
+        moments: Patterns of the columns that are moments.
+    """
+    shifted = rf"{column}{_SHIFT}"
+    kept = rf"\b(?:{_KEEPS})\((?:'[^']*'::\w+, )*{_enclosed(shifted)}{_CAST}?(?:, [^()]*)?\)"
+    value = rf"{_enclosed(f'(?:{kept}|{shifted})')}{_CAST}?"
+    # Whoever casts the as-of time has its day or hour in UTC; what is cast of a column is nobody's moment.
+    now = rf"(?:\bdate_trunc\('[^']*'::text, )?\(*{_MOMENT}{_ELSEWHERE}"
+    others = "".join(rf"|{each}(?!\)*(?: AT TIME ZONE|::))" for each in moments)
+    after = rf"{value} {_COMPARES} \(*(?:{now}{others})"
+    earlier = "|".join((rf"{_MOMENT}(?:\)*{_CAST})?", *moments))
+    before = rf"(?:{earlier})\)* {_COMPARES} {value}{_ELSEWHERE}"
+    return re.compile(rf"{value}\)*{_ZONE}|{before}|{after}")
+
+
+def _enclosed(pattern: str) -> str:
+    """The pattern in any brackets but those of a call: as many as close it open it."""
+    counts = range(1, _DEPTH + 1)
+    bracketed = (rf'(?<![\w"])\({{{n}}}{pattern}\){{{n}}}' for n in counts)
+    return f"(?:{'|'.join((pattern, *bracketed))})"
 
 
 def _compared_as_utc(statement: Statement, table: Table, column: TimeColumn) -> str:
     text = statement.text
     line = line_of_word(text.statement, column.name)
     place = text.file if line is None or statement.of_population else f"{text.file}:{line}"
-    value = f"{column.name}::timestamp" if column.type == "date" else column.name
+    value = _timestamp(column)
     there = _zoned(value, column.zone or "America/Toronto")
     where = f"{place}: {table.full_name}.{column.name} is {_WITHOUT_ZONE[column.type]} and is compared as "
     read = f"{where}{'its midnight in ' if column.type == 'date' else ''}UTC"
@@ -249,6 +303,8 @@ def endless_advice(table: Table, columns: Sequence[TimeColumn], middles: Sequenc
 def time_column_error(view: FeatureView, name: str, column: str, why: str) -> ViewError:
     """What is said of a declared column of the table `name` that tells no time."""
     hint = "name the columns that say when a row happened or became known"
+    if _NO_ZONE.search(why):
+        hint = "write the zone as pg_timezone_names lists it, 'America/Toronto'"
     return _header_error(view, name, f"expected {column} to be a time column of {name}: {why}", hint)
 
 
@@ -258,22 +314,27 @@ def _declared(view: FeatureView, name: str, table: Table, declared: str) -> Time
     column, zone = (zoned["column"], zoned["zone"]) if zoned else (declared, None)
     if column not in table.columns:
         raise time_column_error(view, name, column, f"its columns are {', '.join(table.columns)}")
-    sql_type = table.types[table.columns.index(column)]
+    place = table.columns.index(column)
+    sql_type = table.types[place]
     if zone is not None and sql_type == "timestamptz":
         why = "it is a timestamptz, which tells its moment by itself, so AT TIME ZONE has nothing to add"
         raise time_column_error(view, name, declared, why)
-    return TimeColumn(column, sql_type, zone)
+    return TimeColumn(column, table.written[place], sql_type, zone)
 
 
 def _unzoned(table: Table, column: TimeColumn) -> str:
     there, utc = _zoned(column.name, "America/Toronto"), _zoned(column.name, "UTC")
-    value = f"{column.name}::timestamp" if column.type == "date" else column.name
     return (
         f"{table.schema}.{table.name}.{column.name} is {_WITHOUT_ZONE[column.type]} and is read as "
         f"{'its midnight in ' if column.type == 'date' else ''}UTC: if it was written down elsewhere, "
-        f"compare {_zoned(value, 'America/Toronto')} with $2::timestamptz, with your zone, "
+        f"compare {_zoned(_timestamp(column), 'America/Toronto')} with $2::timestamptz, with your zone, "
         f'and declare "{there}"; if in UTC, declare "{utc}"'
     )
+
+
+def _timestamp(column: TimeColumn) -> str:
+    """A column without a zone as SQL that AT TIME ZONE may follow."""
+    return f"{column.written}::timestamp" if column.type == "date" else column.written
 
 
 def _zoned(column: str, zone: str) -> str:

@@ -33,6 +33,7 @@ class Code:
         names: The views that it may read, and all other names.
         tables: The tables and views that it may read, if it is a function.
         opaque: Why it cannot be seen what it reads; empty if it can.
+        owner: The number of the role as which it runs whoever calls it; None if as its caller.
         uses: What it is known to use, as (kind, number); every relation is a `view`.
         user: What uses it; None for the user's own text.
         counts: Whether the text does what this says. What it takes from a view that it reads is not all that
@@ -48,6 +49,7 @@ class Code:
     names: frozenset[Name]
     tables: frozenset[Name]
     opaque: str
+    owner: int | None
     uses: frozenset[tuple[str, int]]
     user: "Code | None"
     counts: bool
@@ -56,7 +58,7 @@ class Code:
     def of_text(cls, calls: frozenset[Name], names: frozenset[Name]) -> "Code":
         """The user's own."""
         nothing = frozenset[Name]()
-        return cls("text", 0, "", "", (), calls, names, nothing, "", frozenset(), None, counts=True)
+        return cls("text", 0, "", "", (), calls, names, nothing, "", None, frozenset(), None, counts=True)
 
     @classmethod
     def of_row(cls, row: asyncpg.Record, user: "Code", *, counts: bool) -> "Code":
@@ -77,6 +79,7 @@ class Code:
             if row["kind"] == "function"
             else frozenset(),
             _why_opaque(row["language"], row["body"] or ""),
+            row["runs_as"],
             frozenset(
                 [("function", oid) for oid in row["functions"] or ()]
                 + [("view", oid) for oid in row["relations"] or ()]
@@ -100,6 +103,14 @@ class Code:
         """The function that it is or is used through, the outermost; None if there is none."""
         outer = self.user.function() if self.user else None
         return outer or (self if self.kind == "function" else None)
+
+    def called(self) -> "Code":
+        """The function through which the text uses it; itself if there is none."""
+        return self.function() or self
+
+    def runs_as(self) -> int | None:
+        """The number of the role as which it reads; None if as whoever runs the text."""
+        return self.owner or (self.user.runs_as() if self.user else None)
 
     def line_in(self, text: FeatureView | LabelText) -> int | None:
         """The line on which the text names it, or else what it is used through."""

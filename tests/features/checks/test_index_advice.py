@@ -147,7 +147,7 @@ async def test_small_tables_may_be_read_whole(made):
 
 def test_a_table_is_big_from_ten_thousand_rows_on_its_partitions_counted_together():
     def table(name: str, root: str, rows: float) -> Table:
-        return Table("s", name, root, "r", rows, ("id",), ("int8",), ("id",), 1)
+        return Table("s", name, root, "r", rows, ("id",), ("id",), ("int8",), ("id",), 1)
 
     assert BIG_TABLE_ROWS == 10_000
     assert whole_table_notes([table("a", "s.a", 9_999)]) == ()

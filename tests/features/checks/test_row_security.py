@@ -132,6 +132,77 @@ async def test_below_a_view_it_applies_to_whom_it_applies_there(clients, make, m
     assert found == ([(reader, viewer)] if reader else [])
 
 
+async def test_the_owner_of_a_view_is_named_only_where_it_reads_as_its_owner(clients, make):
+    await make(
+        "CREATE VIEW closed.v WITH (security_invoker) AS SELECT * FROM closed.visits; "
+        "CREATE VIEW closed.w AS SELECT * FROM closed.visits"
+    )
+    (table,) = await secured(clients, "closed.v")
+    assert "applies to the role staunch_reader, and no policy" in str(table.error())
+    assert table.error().line == 9
+    await make("ALTER TABLE closed.visits FORCE ROW LEVEL SECURITY")
+    (table,) = await secured(clients, "closed.w")
+    assert "the role staunch_owner, the owner of the view closed.w, and" in str(table.error())
+
+
+COUNTING = "CREATE FUNCTION closed.counted(n bigint) RETURNS bigint LANGUAGE {0} STABLE {1} AS $$ {2} $$"
+COUNT = "SELECT count(*) FROM {0} WHERE client = n"
+RETURNED = f"BEGIN RETURN ({COUNT}); END"
+WITHIN = {
+    "plpgsql": (COUNTING.format("plpgsql", "", RETURNED.format("closed.visits")), "staunch_reader"),
+    "sql": (COUNTING.format("sql", "", COUNT.format("closed.visits")), "staunch_reader"),
+    "definer": (
+        COUNTING.format("plpgsql", "SECURITY DEFINER", RETURNED.format("closed.visits")),
+        None,
+    ),
+    "forced": (
+        COUNTING.format("plpgsql", "SECURITY DEFINER", RETURNED.format("closed.visits"))
+        + "; ALTER TABLE closed.visits FORCE ROW LEVEL SECURITY",
+        "staunch_owner",
+    ),
+    "view": (
+        "CREATE VIEW closed.v AS SELECT * FROM closed.visits; "
+        + COUNTING.format("plpgsql", "", RETURNED.format("closed.v")),
+        None,
+    ),
+    "invoker": (
+        "CREATE VIEW closed.v WITH (security_invoker) AS SELECT * FROM closed.visits; "
+        + COUNTING.format("plpgsql", "", RETURNED.format("closed.v")),
+        "staunch_reader",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WITHIN)
+async def test_within_a_function_it_applies_to_whom_it_applies_there(clients, make, kind):
+    made, reader = WITHIN[kind]
+    await make(made)
+    view = clients.view(a="closed.counted(c.id)", population=CLIENTS)
+    errors = [
+        error for error in (await check_view(clients.database, view)).errors if "row-level" in str(error)
+    ]
+    assert len(errors) == (reader is not None)
+    if reader:
+        (error,) = errors
+        assert f"closed.visits, got none: its row-level security applies to the role {reader}" in str(error)
+        assert "in the function closed.counted(bigint), and no policy lets it see any" in str(error)
+        assert error.line == 9
+        await make(error.hint.partition("as the table's owner ")[2].partition(", or as")[0])
+        assert (await check_view(clients.database, view)).errors == ()
+
+
+async def test_within_a_function_of_a_label_or_a_population_it_is_found_too(clients, make):
+    await make(WITHIN["plpgsql"][0])
+    label = clients.label(
+        "SELECT id, closed.counted(id) > 0 AS left FROM clients_bigint WHERE id = ANY ($1::bigint[])"
+    )
+    (table,) = await secured(clients, "visits", label=label)
+    assert (table.error().file, table.error().line) == ("left.sql", 7)
+    listed = "SELECT id FROM clients_bigint WHERE closed.counted(id) > 0 ORDER BY 1"
+    with pytest.raises(ViewError, match=r"expected to see rows of closed\.visits, got none"):
+        refuse_hidden(await secured(clients, "visits", listed))
+
+
 async def test_parts_are_read_by_the_rules_of_the_whole(clients, make):
     await make(
         "CREATE TABLE closed.whole (LIKE visits) PARTITION BY RANGE (at); "

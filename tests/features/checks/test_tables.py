@@ -28,6 +28,14 @@ async def test_a_domain_over_a_domain_is_of_the_type_below(clients):
     await clients.owner.execute("DROP TABLE dated; DROP DOMAIN late, moment")
 
 
+async def test_columns_are_written_as_sql_takes_them(clients):
+    await clients.owner.execute('CREATE TABLE worded (id int, "end" int, timestamp int, "When it was" int)')
+    table = await find_table(clients.owner, "worded", timeout_s=5)
+    assert table.columns == ("id", "end", "timestamp", "When it was")
+    assert table.written == ("id", '"end"', '"timestamp"', '"When it was"')
+    await clients.owner.execute("DROP TABLE worded")
+
+
 async def test_a_view_and_its_label_read_their_tables_also_through_a_database_view(clients):
     await clients.owner.execute(
         "CREATE VIEW calls AS SELECT client AS id FROM visits; GRANT SELECT ON calls TO PUBLIC"
@@ -41,7 +49,7 @@ async def test_a_view_and_its_label_read_their_tables_also_through_a_database_vi
 
 
 def test_a_sample_is_cut_from_tables_alone_and_never_more_than_the_whole():
-    table = Table("s", "t", "s.t", "r", 1_000_000, ("id",), ("int8",), ("id",), 1)
+    table = Table("s", "t", "s.t", "r", 1_000_000, ("id",), ("id",), ("int8",), ("id",), 1)
     assert table.sampling(100_000) == "TABLESAMPLE SYSTEM (10.000000) REPEATABLE (0)"
     assert table.sampling(1_000_000) == "TABLESAMPLE SYSTEM (100.000000) REPEATABLE (0)"
     assert table.sampling(2_000_000) == "TABLESAMPLE SYSTEM (100.000000) REPEATABLE (0)"
@@ -56,4 +64,4 @@ def test_a_sample_is_cut_from_tables_alone_and_never_more_than_the_whole():
 
 
 def test_a_name_is_quoted_for_sql():
-    assert Table("s", 'a "b"', "s.t", "r", 1, (), (), (), 1).sql == '"s"."a ""b"""'
+    assert Table("s", 'a "b"', "s.t", "r", 1, (), (), (), (), 1).sql == '"s"."a ""b"""'

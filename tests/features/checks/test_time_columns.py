@@ -154,6 +154,13 @@ async def test_a_zone_or_column_that_is_none_is_named(dated, declared, why):
         await dated.check(declared, "true")
 
 
+async def test_a_zone_that_is_none_is_to_be_looked_up_and_no_other_column(dated):
+    await dated.make(TOLD, "timestamp")
+    with pytest.raises(ViewError) as caught:
+        await dated.check("at AT TIME ZONE 'Asia/Tokio'", "true")
+    assert caught.value.hint == "write the zone as pg_timezone_names lists it, 'America/Toronto'"
+
+
 async def test_a_moment_that_has_its_zone_takes_no_other(dated):
     await dated.make(TOLD)
     with pytest.raises(ViewError, match="a timestamptz, which tells its moment by itself"):
@@ -191,6 +198,26 @@ SEEN = {
     "dated.at BETWEEN $2::timestamptz - interval '90 days' AND $2::timestamptz": True,
     "dated.at <= visits.at": True,
     "dated.at::timestamptz <= $2::timestamptz": True,
+    "dated.at <= $2::timestamptz::timestamp": True,
+    "$2::timestamp > dated.at": True,
+    "dated.at <= $2::timestamptz::date": True,
+    "$2::timestamptz::date - dated.at::date > 3": True,
+    "dated.at::date <= $2::timestamptz::date": True,
+    "dated.at::timestamp <= $2::timestamptz": True,
+    "date_trunc('day', dated.at::timestamp) <= $2::timestamptz": True,
+    "dated.at >= date_trunc('day', $2::timestamptz)": True,
+    "dated.at + interval '1 day' <= $2::timestamptz": True,
+    "$2::timestamptz - (SELECT max(d.at) FROM dated AS d WHERE d.client = c.id) > interval '1 day'": True,
+    "(SELECT max(d.at) FROM dated AS d) <= $2::timestamptz": True,
+    "coalesce(dated.at, '2020-01-01') <= $2::timestamptz": True,
+    "extract(epoch FROM $2::timestamptz) - extract(epoch FROM dated.at) > 5": True,
+    "timezone('America/Toronto', dated.at::timestamp) <= $2::timestamptz": False,
+    "timezone('America/Toronto', (SELECT max(d.at)::timestamp FROM dated AS d)) <= $2::timestamptz": False,
+    "dated.at::date <= ($2::timestamptz AT TIME ZONE 'America/Toronto')::date": False,
+    "dated.at >= date_trunc('day', $2::timestamptz AT TIME ZONE 'America/Toronto')": False,
+    "dated.at::timestamp > ($2::timestamptz - interval '1 day') AT TIME ZONE 'America/Toronto'": False,
+    "$2::timestamptz - (SELECT max(d.at)::timestamp AT TIME ZONE 'UTC' FROM dated AS d) > '1 day'": False,
+    "$2::timestamptz - (SELECT max(d.at) FROM dated AS d)::timestamp AT TIME ZONE 'UTC' > '1 day'": False,
     "dated.at::timestamp AT TIME ZONE 'America/Toronto' <= $2::timestamptz": False,
     "dated.at::timestamp AT TIME ZONE 'UTC' <= $2::timestamptz": False,
     "dated.at <= $2::timestamptz AT TIME ZONE 'America/Toronto'": False,
@@ -229,7 +256,22 @@ async def test_a_column_without_a_zone_that_meets_a_moment_is_told_with_its_line
 
 async def test_a_column_that_has_its_zone_may_meet_any_moment(dated):
     await dated.make(TOLD)
-    assert [await noted(dated, seen) for seen, meets in SEEN.items() if meets] == [()] * 8
+    assert [await noted(dated, seen) for seen, meets in SEEN.items() if meets] == [()] * 21
+
+
+@pytest.mark.parametrize("name", ["timestamp", "end", "When it was", "Mixed"])
+async def test_a_column_is_told_whatever_it_is_called_and_the_hint_can_be_copied(dated, name):
+    await dated.make(TOLD, "timestamp")
+    await dated.clients.owner.execute(f'ALTER TABLE dated RENAME at TO "{name}"')
+    zoned = f"\"{name}\" AT TIME ZONE 'America/Toronto'"
+    seen = "{0} <= $2::timestamptz"
+    (note,) = await noted(dated, seen.format(f'dated."{name}"'))
+    assert f"compare {zoned}, with your zone" in note
+    assert await noted(dated, seen.format(f"dated.{zoned}")) == ()
+    view = dated.view(name)
+    declared = await declared_tables(dated.clients.owner, view, timeout_s=5)
+    (note,) = zone_advice(view, declared)
+    assert f'compare {zoned} with $2::timestamptz, with your zone, and declare "{name} AT TIME' in note
 
 
 async def test_a_label_is_looked_into_for_moments_too(dated):

@@ -1,5 +1,5 @@
--- Says of what a statement reads ($1, of which $2 stand in it by name) where row-level security applies, to whom, and
--- whether any policy lets that role see rows. Below a view of the database it applies to the view's owner, unless the
+-- Says of what a role ($3; null is who asks) reads ($1, of which $2 by name) where row-level security applies, to
+-- whom, and whether any policy lets that role see rows. Below a view of the database it applies to the view's owner, unless the
 -- view is a security invoker; parts of a table are read by the rules of the whole.
 WITH RECURSIVE used AS (
   SELECT DISTINCT r.ev_class AS viewer, d.refobjid AS oid
@@ -10,7 +10,8 @@ WITH RECURSIVE used AS (
     AND d.refobjid <> r.ev_class
 ),
 read (oid, reader, viewer) AS (
-  SELECT named.oid, (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user), NULL::oid
+  SELECT named.oid,
+         coalesce($3::oid, (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user)), NULL::oid
   FROM unnest($1::oid[]) AS named (oid)
   WHERE named.oid = ANY ($2::oid[]) OR NOT EXISTS (SELECT FROM used WHERE used.oid = named.oid)
   UNION

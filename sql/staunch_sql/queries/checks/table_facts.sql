@@ -6,7 +6,7 @@ SELECT c.oid AS oid, n.nspname::text AS schema, c.relname::text AS name, c.relki
              WHEN c.relpages > 0 AND c.reltuples >= 0
              THEN c.reltuples / c.relpages * pg_relation_size(c.oid) / current_setting('block_size')::int
              ELSE pg_relation_size(c.oid) / 50 END)::float8 AS rows,
-       held.columns::text[] AS columns, held.types::text[] AS types,
+       held.columns::text[] AS columns, held.written::text[] AS written, held.types::text[] AS types,
        held.readable::bool[] AS readable
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -14,6 +14,7 @@ JOIN pg_catalog.pg_class AS r ON r.oid = coalesce(pg_partition_root(c.oid), c.oi
 JOIN pg_catalog.pg_namespace AS rn ON rn.oid = r.relnamespace
 CROSS JOIN LATERAL (
   SELECT coalesce(array_agg(a.attname ORDER BY a.attnum), '{}') AS columns,
+         coalesce(array_agg(quote_ident(a.attname) ORDER BY a.attnum), '{}') AS written,
          coalesce(array_agg(base.typname ORDER BY a.attnum), '{}') AS types,
          coalesce(array_agg(has_column_privilege(c.oid, a.attnum, 'SELECT') ORDER BY a.attnum), '{}') AS readable
   FROM pg_catalog.pg_attribute AS a

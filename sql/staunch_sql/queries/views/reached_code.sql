@@ -5,7 +5,7 @@ SELECT 'function'::text AS kind, p.oid::oid AS oid, p.proname::text AS word,
        p.provolatile::text AS volatility,
        -- Other languages cannot be read here.
        (CASE WHEN l.lanname IN ('sql', 'plpgsql') THEN coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) END)::text AS body,
-       l.lanname::text AS language,
+       l.lanname::text AS language, (CASE WHEN p.prosecdef THEN p.proowner END)::oid AS runs_as,
        p.proconfig::text[] AS settings, d.functions::oid[] AS functions, d.relations::oid[] AS relations
 FROM pg_catalog.pg_proc AS p
 JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
@@ -22,7 +22,7 @@ WHERE (p.oid >= 16384 OR p.provolatile = 'v')
                   WHERE called.word = p.proname
                     AND (called.schema = n.nspname OR called.schema = '' AND pg_function_is_visible(p.oid))))
 UNION ALL
-SELECT 'view', c.oid, c.relname::text, c.oid::regclass::text, 's', pg_get_viewdef(c.oid), 'sql', NULL, d.functions, d.relations
+SELECT 'view', c.oid, c.relname::text, c.oid::regclass::text, 's', pg_get_viewdef(c.oid), 'sql', NULL, NULL, d.functions, d.relations
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 CROSS JOIN LATERAL (
