@@ -31,6 +31,17 @@ async def test_a_primary_key_of_each_type_is_looked_up_by_its_index(shop: Shop, 
         assert {scan.kind for scan in check.plan.scans} <= {"Index Scan", "Index Only Scan"}
 
 
+@pytest.mark.parametrize("kind", ["text", "varchar(9)", "char(9)", "name"])
+async def test_a_key_is_looked_up_as_it_stands(shop: Shop, kind: str) -> None:
+    await shop.make(
+        f"CREATE TABLE shop.things AS SELECT (n::text)::{kind} AS the_key, n % 4 = 0 AS churned, n AS size "
+        "FROM generate_series(1, 200) AS n; ALTER TABLE shop.things ADD PRIMARY KEY (the_key)"
+    )
+    drafted = await shop.checked()
+    asked = ["7", "7 ", " 7", "007", "7.0", "7" + " " * 8]
+    assert await shop.values(drafted, "size", asked) == [7, *[None] * 5]
+
+
 async def test_a_unique_column_is_the_key_where_there_is_no_primary_one(shop: Shop) -> None:
     await shop.make(
         "CREATE TABLE shop.things AS SELECT 'm' || n AS mail, n AS number, n % 2 AS churned, n % 7 AS size "
