@@ -43,6 +43,10 @@ HANG_UP_S = 1.0
 """How long after a SIGHUP the terminal may still close: some shells send it first and leave then."""
 
 
+ONE_STOP_S = 0.1
+"""How soon after a signal to stop another is the same: `timeout`, or a shell, tells us and then our group."""
+
+
 class PortTaken(Exception):
     """The address is in use; the message says which setting picks another."""
 
@@ -224,6 +228,7 @@ class Supervisor:
         self._metrics = WorkerMetrics(metrics_folder, self._report)
         self._workers = [Worker(number) for number in range(settings.workers)]
         self._stopping = asyncio.Event()
+        self._signalled_s = -ONE_STOP_S
         self._has_answered = False
         self._failure: Exception | None = None
         self._own = CollectorRegistry()
@@ -293,11 +298,17 @@ class Supervisor:
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.stop)
+            loop.add_signal_handler(number, self._signalled)
         # Not the loop's: at its end that sets the default, and a closed terminal may signal twice.
         wake = partial(loop.call_soon_threadsafe, self._hung_up)
         signal.signal(signal.SIGHUP, lambda _number, _frame: None if loop.is_closed() else wake())
         self._stop_without_terminal()
+
+    def _signalled(self) -> None:
+        now = time.monotonic()
+        if now >= self._signalled_s + ONE_STOP_S:
+            self._signalled_s = now
+            self.stop()
 
     def _hung_up(self) -> None:
         """Has the workers read the store again; but if the terminal is gone, or goes now, stops."""

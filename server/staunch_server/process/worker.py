@@ -107,7 +107,8 @@ def _handle_signals(stopping: asyncio.Event, registry: Registry, *, supervised: 
     reloading: set[asyncio.Task[None]] = set()
 
     def stop() -> None:
-        if stopping.is_set():
+        # Told twice by whoever signals all processes at once (systemd, a group): our supervisor passes it on.
+        if stopping.is_set() and not supervised:
             os._exit(1)  # The second signal is immediate: no drain, no clean-up.
         stopping.set()
 

@@ -18,7 +18,7 @@ from grpc import StatusCode, aio
 from tests.harness.databases import TestDatabase
 from tests.harness.processes import frozen
 from tests.harness.waiting import until
-from tests.server.harness.running import Publish
+from tests.server.harness.running import Locked, Publish
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
@@ -28,6 +28,7 @@ from staunch_model_store.store import ModelStore
 from staunch_server.process.http import listen
 from staunch_server.process.supervisor import (
     KILL_GRACE_S,
+    ONE_STOP_S,
     BackOff,
     CannotServe,
     PortTaken,
@@ -364,10 +365,35 @@ async def test_the_second_signal_kills_the_workers_at_once(
         await until(lambda: one.reported)
         assert one.worker.returncode is None
         assert one.supervisor.why_not_serving() == "stopping"  # though the worker is there
+        await asyncio.sleep(ONE_STOP_S)  # sooner it would be the same one
         os.kill(os.getpid(), number)
         await asyncio.wait_for(one.running, 30)
     assert one.worker.returncode == -signal.SIGKILL
     assert one.reported == ["stopping; calls in progress are answered", "stopping at once"]
+
+
+@pytest.mark.parametrize("others", ["group", "workers"])
+async def test_a_signal_to_all_processes_at_once_lets_calls_in_progress_end(
+    supervised: Supervised, locked: Locked, others: str
+) -> None:
+    async with supervised.channel() as channel:
+        predictions = PredictionServiceStub(channel)
+        await predictions.Predict(pb.PredictRequest(customer_id=KNOWN), timeout=5)
+        async with locked() as lock:
+            call = asyncio.ensure_future(
+                predictions.Predict(pb.PredictRequest(customer_id=KNOWN), timeout=20)
+            )
+            await until(lambda: lock.waiting(1))
+            workers = supervised.workers()
+            supervised.process.terminate()  # as `timeout` does: the process, then its group
+            if others == "group":
+                os.killpg(supervised.process.pid, signal.SIGTERM)
+            for worker in workers:  # as systemd does; here late enough to be a second signal to them
+                await asyncio.sleep(0.5)
+                with contextlib.suppress(ProcessLookupError):  # the one without a call has ended
+                    os.kill(worker, signal.SIGTERM)
+        assert 0 < (await call).probability < 1
+    assert await asyncio.wait_for(supervised.process.wait(), 60) == 0
 
 
 async def test_a_worker_that_does_not_end_is_killed_after_its_drain_and_a_grace(
