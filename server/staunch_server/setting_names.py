@@ -21,6 +21,15 @@ _OURS = ("supervised", "worker", "ready_fd")  # what the supervisor tells a work
 
 _NEAR = 0.75  # of difflib's ratio: `prot` is as near to `port` as this, and `home` not to `host`
 
+_SAME = {
+    "db": "database",
+    "postgres": "database",
+    "pg": "database",
+    "uri": "url",
+    "dsn": "url",
+} | dict.fromkeys(("dir", "directory", "path"), "folder")
+"""Words that people write for those of ours."""
+
 _SERVICE = re.compile(
     r"SERVICE_(HOST|PORT(_\w+)?)|\w+_SERVICE_(HOST|PORT(_\w+)?)|(\w+_)?PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
 )
@@ -41,8 +50,20 @@ def is_of_a_service(name: str, value: str | None) -> bool:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Returns the known name that another is nearly, if it is nearly one."""
-    return next(iter(difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=_NEAR)), None)
+    """Returns the known name that another is nearly, if it is nearly one: by its words, or by its letters."""
+    names = list(known)
+    words = [_SAME.get(word, word) for word in name.lower().split("_")]
+    plain = words[:-1] if words[-1] in ("folder", "file") else words
+    for stem in ("_".join(words), "_".join(plain)):
+        if stem in names:
+            return stem
+    if len(words) > 1:  # such as reader_url; one word alone is too little to tell
+        for near in names:
+            if f"_{'_'.join(words)}_" in f"_{near}_":
+                return near
+    close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=_NEAR)
+    # Longer and of another beginning is another word: `report` is not `port`.
+    return next((near for near in close if near[0] == name[:1].lower() or len(name) < len(near) + 2), None)
 
 
 def misspelt(environment: Mapping[str, str], fields: Collection[str]) -> list[str]:

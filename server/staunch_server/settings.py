@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -140,6 +140,13 @@ class Settings(BaseSettings):
         None, ge=0, description="Seed of a new simulated world; unset, ours, or that of the one that stands."
     )
 
+    @field_validator("views", "state_folder", "store", mode="before")
+    @classmethod
+    def _refuse_empty_path(cls, value: object) -> object:
+        if value == "":  # it would be taken for the folder of now, and comes of `--store "$UNSET"`
+            raise ValueError("expected a folder; leave it out for the default")
+        return value
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -253,7 +260,7 @@ _CONFIG = f"{PREFIX}CONFIG"
 
 
 def _config() -> Path:
-    return Path(os.environ.get(_CONFIG, "staunch.toml"))
+    return Path(os.environ.get(_CONFIG) or "staunch.toml")
 
 
 def _refuse_misspelt() -> None:
@@ -261,21 +268,21 @@ def _refuse_misspelt() -> None:
     lines = misspelt(os.environ, Settings.model_fields)
     if folder := os.environ.get(_SECRETS):
         _refuse_unreadable_folder("secrets", Path(folder))
-        for name in Settings.model_fields:
-            _refuse_unreadable_secret(Path(folder) / f"{PREFIX}{name}".lower())
+        for file in sorted(Path(folder).iterdir()):
+            if file.name.lower().removeprefix(PREFIX.lower()) in Settings.model_fields:
+                _refuse_unreadable_secret(file)
         lines += misspelt_files(Path(folder), Settings.model_fields)
     if lines:
         raise SettingsError("\n".join(lines))
 
 
 def _refuse_unreadable_config() -> None:
-    if _CONFIG not in os.environ and not _config().exists():
+    named = bool(os.environ.get(_CONFIG))
+    if not named and not os.path.lexists(_config()):
         return
-    try:
-        _config().open("rb").close()
-    except OSError as error:
-        named = f"{_CONFIG} names {_config()}" if _CONFIG in os.environ else f"{_config()} is here"
-        raise SettingsError(f"{named}: expected a TOML file, found {_why(error)}.") from None
+    if why := _why_unreadable(_config()):
+        where = f"{_CONFIG} names {_config()}" if named else f"{_config()} is here"
+        raise SettingsError(f"{where}: expected a TOML file, found {why}.")
 
 
 def _refuse_unreadable_folder(setting: str, folder: Path | None, *, may_be_missing: bool = False) -> None:
@@ -293,13 +300,20 @@ def _refuse_unreadable_folder(setting: str, folder: Path | None, *, may_be_missi
 
 
 def _refuse_unreadable_secret(file: Path) -> None:
+    if why := _why_unreadable(file):
+        raise SettingsError(f"{file}: expected a file that can be read, found {why}.")
+
+
+def _why_unreadable(file: Path) -> str:
+    """Why a file that is there by name has no text for us; empty if it has."""
     try:
-        file.read_text()
-    except FileNotFoundError:
-        return
-    except (OSError, UnicodeDecodeError) as error:
-        why = _why(error) if isinstance(error, OSError) else "what is no text"
-        raise SettingsError(f"{file}: expected a file that can be read, found {why}.") from None
+        file.read_text("utf-8")
+    except UnicodeDecodeError:
+        return "what is no text"
+    except OSError as error:
+        is_link = isinstance(error, FileNotFoundError) and os.path.islink(file)
+        return "a link to none" if is_link else _why(error)
+    return ""
 
 
 def _why(error: OSError) -> str:
@@ -314,8 +328,9 @@ def _text(value: object) -> str:
 def _line(problem: Mapping[str, Any]) -> str:
     name = "_".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        near = nearest(name, Settings.model_fields)
+        near = nearest(name.lower().removeprefix(PREFIX.lower()), Settings.model_fields)
         hint = f"did you mean {near}?" if near else "docs/settings.md lists those there are."
         return f"{_config()} holds the key {name}, which is no setting: {hint}"
+    message = problem["msg"].removeprefix("Value error, ")
     came = "a secret" if "url" in name else repr(problem["input"])
-    return f"{PREFIX}{name.upper()} (setting {name}): {problem['msg']}; got {came}."
+    return f"{PREFIX}{name.upper()} (setting {name}): {message}; got {came}."

@@ -68,12 +68,34 @@ def test_services_are_one_line_and_strangers_another() -> None:
         ("STAUNCH_CONFG", "STAUNCH_CONFIG"),
         ("STAUNCH_VIEW", "STAUNCH_VIEWS"),
         ("STAUNCH_STATE_FOLDERS", "STAUNCH_STATE_FOLDER"),
+        ("STAUNCH_STATE_DIR", "STAUNCH_STATE_FOLDER"),
+        ("STAUNCH_STORE_FOLDER", "STAUNCH_STORE"),
+        ("STAUNCH_VIEWS_PATH", "STAUNCH_VIEWS"),
+        ("STAUNCH_SECRETS_DIR", "STAUNCH_SECRETS"),
+        ("STAUNCH_CONFIG_FILE", "STAUNCH_CONFIG"),
+        ("STAUNCH_DB_URL", "STAUNCH_DATABASE_URL"),
+        ("STAUNCH_POSTGRES_URL", "STAUNCH_DATABASE_URL"),
+        ("STAUNCH_DATABASE_DSN", "STAUNCH_DATABASE_URL"),
+        ("STAUNCH_READER_URL", "STAUNCH_DATABASE_READER_URL"),
+        ("STAUNCH_DB_READER_URL", "STAUNCH_DATABASE_READER_URL"),
+        ("STAUNCH_TIMEOUT_S", "STAUNCH_BATCH_TIMEOUT_S"),
+        ("STAUNCH_MAX_BATCH", "STAUNCH_MAX_BATCH_ROWS"),
+        ("STAUNCH_DRAIN", "STAUNCH_DRAIN_S"),
     ],
 )
 def test_a_name_that_is_nearly_a_settings_is_answered_with_that(name: str, meant: str) -> None:
     assert misspelt({name: "1"}, FIELDS) == [
         f"{name} is no setting: did you mean {meant}? Rename it, or unset it."
     ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["REPORT", "EXPORT", "SUPPORT", "URL", "HOME", "IMAGE", "VERSION", "GRPC_PORT", "MODEL", "PATH", "DB"],
+)
+def test_a_name_that_only_looks_a_little_alike_is_anothers(name: str) -> None:
+    assert misspelt({f"STAUNCH_{name}": "1"}, FIELDS) == []
+    assert len(passed_over({f"STAUNCH_{name}": "1"}, None, FIELDS)) == 1
 
 
 @pytest.mark.parametrize("name", ["CONFIG", "SECRETS", "SERVER", "POSTGRES_BIN", "READY_FD", "PORT"])

@@ -187,6 +187,55 @@ def test_a_secret_must_be_a_file_of_text(monkeypatch: Any, tmp_path: Path) -> No
     (tmp_path / "staunch_port").write_bytes(b"\xff")
     with pytest.raises(SettingsError, match=r"/staunch_port: expected .* found what is no text\."):
         load_settings()
+    (tmp_path / "staunch_port").unlink()
+    (tmp_path / "staunch_port").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(SettingsError, match=r"/staunch_port: expected .* found a link to none\."):
+        load_settings()
+    (tmp_path / "staunch_port").unlink()
+    (tmp_path / "STAUNCH_PORT").mkdir()
+    with pytest.raises(SettingsError, match=r"/STAUNCH_PORT: expected .* found a folder\."):
+        load_settings()
+
+
+def test_a_secret_is_found_through_the_links_of_kubernetes(monkeypatch: Any, tmp_path: Path) -> None:
+    (tmp_path / "..2026_11_29").mkdir()
+    (tmp_path / "..2026_11_29" / "staunch_port").write_text("50052\n")
+    (tmp_path / "..data").symlink_to("..2026_11_29")
+    (tmp_path / "staunch_port").symlink_to("..data/staunch_port")
+    monkeypatch.setenv("STAUNCH_SECRETS", str(tmp_path))
+    assert load_settings().port == 50052
+    assert setting_notes() == []
+
+
+@pytest.mark.parametrize("name", ["store", "views", "state_folder"])
+def test_an_empty_path_is_not_taken_for_the_folder_of_now(name: str, tmp_path: Path) -> None:
+    says = rf"STAUNCH_{name.upper()} \(setting {name}\): expected a folder; leave it out for the default"
+    with pytest.raises(SettingsError, match=says):
+        load_settings({name: ""})
+    (tmp_path / "staunch.toml").write_text(f'{name} = ""\n')
+    with pytest.raises(SettingsError, match=says):
+        load_settings()
+
+
+def test_a_file_of_settings_must_be_text(monkeypatch: Any, tmp_path: Path) -> None:
+    (tmp_path / "staunch.toml").write_bytes(b"port = 1 # \xff\n")
+    with pytest.raises(
+        SettingsError, match=r"^staunch.toml is here: expected a TOML file, found what is no t"
+    ):
+        load_settings()
+    (tmp_path / "staunch.toml").unlink()
+    (tmp_path / "staunch.toml").symlink_to("nowhere")
+    with pytest.raises(SettingsError, match=r"^staunch.toml is here: .* found a link to none\.$"):
+        load_settings()
+    (tmp_path / "staunch.toml").unlink()
+    monkeypatch.setenv("STAUNCH_CONFIG", "")
+    assert load_settings().port == 50051
+
+
+def test_a_key_that_is_written_as_a_variable_is_answered_with_the_key(tmp_path: Path) -> None:
+    (tmp_path / "staunch.toml").write_text("STAUNCH_WORKERS = 2\n")
+    with pytest.raises(SettingsError, match=r"the key STAUNCH_WORKERS, .* did you mean workers\?$"):
+        load_settings()
 
 
 def test_a_name_that_is_nearly_a_settings_is_refused_wherever_it_stands(

@@ -11,7 +11,7 @@ from asyncpg.connect_utils import SessionAttribute
 
 from staunch_features.errors import DatabaseRefused, DatabaseTooOld, DatabaseUnavailable, DatabaseUrlInvalid
 from staunch_features.postgres.deadlines import Deadline
-from staunch_features.postgres.url import check_url, parameter, place
+from staunch_features.postgres.url import check_url, for_driver, parameter, place
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 """A connection as asyncpg gives it."""
@@ -50,6 +50,7 @@ _REFUSALS: Mapping[str, str] = MappingProxyType(
         "28P01": "see the role and the password in its URL",
         "28000": "see the role in its URL, and what pg_hba.conf lets in",
         "3D000": "see the name of the database in its URL",
+        "42501": "GRANT CONNECT ON DATABASE to the role in its URL",
         "42704": "see the settings in its URL",
         "22023": "see the settings in its URL",
     }
@@ -109,7 +110,7 @@ async def connect(
     try:
         async with Deadline.after(timeout_s).timeout():
             connection = await asyncpg.connect(
-                url,
+                for_driver(url),
                 timeout=timeout_s,
                 command_timeout=statement_timeout_s,
                 server_settings=settings,
@@ -174,9 +175,9 @@ def _check_version(connection: Connection, url: str, minimum_major: int) -> None
 
 def _not_connected(url: str, error: BaseException) -> DatabaseUnavailable:
     """What is wrong when no connection came about, and what to do."""
-    where = place(url)
+    where, words = place(url), " ".join(str(error).split())  # it may have lines of detail
     if hint := _REFUSALS.get(str(getattr(error, "sqlstate", ""))):
-        return DatabaseRefused(f"{where} refuses us: {error}; {hint}")
+        return DatabaseRefused(f"{where} refuses us: {words}; {hint}")
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         wanted = parameter(url, "target_session_attrs")
         return DatabaseUnavailable(
@@ -185,7 +186,7 @@ def _not_connected(url: str, error: BaseException) -> DatabaseUnavailable:
         )
     if isinstance(error, ssl.SSLError):
         return DatabaseUnavailable(
-            f"cannot trust {where}: {error}; see its certificate, and sslmode and sslrootcert in its URL"
+            f"cannot trust {where}: {words}; see its certificate, and sslmode and sslrootcert in its URL"
         )
     if "rejected SSL upgrade" in str(error):
         wanted = parameter(url, "sslmode")
@@ -194,7 +195,7 @@ def _not_connected(url: str, error: BaseException) -> DatabaseUnavailable:
             "ask for less, such as sslmode=prefer"
         )
     return DatabaseUnavailable(
-        f"cannot connect to {where}: {error}; see that it runs, and that its URL, "
+        f"cannot connect to {where}: {words}; see that it runs, and that its URL, "
         "postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE, is right"
     )
 

@@ -18,14 +18,26 @@ _WORDS = {
     "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
     "target_session_attrs": ("any", "primary", "standby", "prefer-standby", "read-write", "read-only"),
     "sslnegotiation": ("postgres", "direct"),
+    "channel_binding": ("disable", "prefer", "require"),
+    "gssencmode": ("disable", "prefer"),
+    "client_encoding": ("UTF8", "utf8", "UTF-8", "utf-8", "auto"),
 }
+_PASSED_OVER = (
+    *("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
+    *("tcp_user_timeout", "channel_binding", "gssencmode", "client_encoding"),
+)
+"""What consoles of hosts write for libpq, and what we do in our own way: limits of time, always UTF-8."""
+
 _PARAMETERS = (
     *_FILES,
     *_WORDS,
+    *_PASSED_OVER,
     *("host", "port", "dbname", "database", "user", "password", "service", "options", "application_name"),
     *("sslpassword", "ssl_min_protocol_version", "ssl_max_protocol_version", "krbsrvname", "gsslib"),
 )
-"""What the driver reads; anything else it would send to the server as a setting."""
+"""What a URL may hold; anything else the driver would send to the server as a setting."""
+
+_HINTS = {"ssl": "write sslmode=require"}
 
 
 def place(url: str) -> str:
@@ -44,6 +56,13 @@ def parameter(url: str, name: str) -> str | None:
     if section is not None and name in section:
         return section[name]
     return os.environ.get({"target_session_attrs": "PGTARGETSESSIONATTRS"}.get(name, f"PG{name.upper()}"))
+
+
+def for_driver(url: str) -> str:
+    """Returns a readable URL without what the driver would take for settings of the session."""
+    start, mark, query = url.partition("?")
+    kept = [pair for pair in query.split("&") if pair.partition("=")[0] not in _PASSED_OVER]
+    return start + mark + "&".join(kept)
 
 
 def check_url(url: str, reserved: Collection[str]) -> None:
@@ -106,10 +125,15 @@ def _of_port(port: str) -> Iterator[str]:
 def _of_parameter(name: str, value: str, reserved: Collection[str]) -> Iterator[str]:
     if name not in _PARAMETERS:
         near = difflib.get_close_matches(name, _PARAMETERS, n=1, cutoff=0.8)
-        hint = "leave it out; a setting of the session goes into options=-c%20NAME=VALUE"
+        hint = _HINTS.get(name, "leave it out; a setting of the session goes into options=-c%20NAME=VALUE")
         yield f"{name} is no parameter that our driver reads: {f'did you mean {near[0]}?' if near else hint}"
     if name in _WORDS and value not in _WORDS[name]:
         yield f"expected {name} to be one of {', '.join(_WORDS[name])}, got {value}"
+    if name == "channel_binding" and value == "require":
+        yield (
+            "channel_binding=require asks for what our driver has not: leave it out; sslmode=verify-full "
+            "with sslrootcert=FILE proves whose server it is"
+        )
     if name == "port":
         for port in value.split(","):
             yield from _of_port(port)

@@ -1,7 +1,7 @@
 """What the aliases of the store point at, read so that trouble with the disk changes nothing."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from staunch_model_store.errors import ModelRefused, ModelStoreError
@@ -33,7 +33,7 @@ def read_targets(store: ModelStore, last: Targets, problems: Problems) -> Target
     except OSError as error:
         problems.report("store", f"cannot be read, so nothing changes: {error}")
         return targets
-    problems.solved("store")
+    _report_gone({alias.name for alias in last}, names, store, problems)
     for name in names:
         if read := _read_aliases(store, name, problems):
             targets = {alias: target for alias, target in targets.items() if alias.name != name} | read
@@ -48,6 +48,21 @@ def digest(store: ModelStore, version: Version) -> str:
         ModelRefused: The manifest is not readable.
     """
     return f"sha256:{hashlib.sha256(store.manifest_bytes(*version)).hexdigest()}"
+
+
+def _report_gone(
+    before: Collection[str], now: Collection[str], store: ModelStore, problems: Problems
+) -> None:
+    """Says which models are no longer there, as when a disk is not mounted."""
+    if before and not store.root.is_dir():
+        problems.report("store", f"cannot be read, so nothing changes: {store.root} is no folder any more")
+        return
+    problems.solved("store")
+    for name in sorted(before):
+        if name in now:
+            problems.solved(name)
+        else:
+            problems.report(name, "is gone from the store, and answers on as it was read last")
 
 
 def _read_aliases(store: ModelStore, name: str, problems: Problems) -> dict[Alias, Target]:

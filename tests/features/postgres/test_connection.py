@@ -115,6 +115,24 @@ async def test_settings_in_a_url_count_and_its_name_of_the_application_too(serve
     await connection.close()
 
 
+async def test_what_consoles_write_into_a_url_is_taken(server: EmbeddedPostgres) -> None:
+    written = (
+        "sslmode=prefer&channel_binding=prefer&connect_timeout=10&keepalives_idle=30&client_encoding=utf8"
+    )
+    connection = await connect(f"{server.reader_url}?{written}&application_name=crm", read_only=True)
+    assert await connection.fetchval("SHOW application_name") == "crm"
+    await connection.close()
+
+
+async def test_a_role_that_may_not_connect_is_refused_with_what_to_grant(server: EmbeddedPostgres) -> None:
+    async with opened(server.url_for("postgres", SUPERUSER)) as superuser:
+        await superuser.execute("CREATE DATABASE closed")
+        await superuser.execute("REVOKE CONNECT ON DATABASE closed FROM PUBLIC")
+        with pytest.raises(DatabaseRefused, match=r"permission denied for database .*; GRANT CONNECT ON"):
+            await connect(server.reader_url.rpartition("/")[0] + "/closed")
+        await superuser.execute("DROP DATABASE closed")
+
+
 async def test_no_connection_left_is_no_refusal(server: EmbeddedPostgres) -> None:
     role = server.reader_url.partition("//")[2].partition(":")[0]
     async with opened(server.url_for("postgres", SUPERUSER)) as superuser:

@@ -7,7 +7,7 @@ import pytest
 
 from staunch_features.errors import DatabaseUrlInvalid
 from staunch_features.postgres.connection import OUR_SETTINGS
-from staunch_features.postgres.url import check_url, parameter, place
+from staunch_features.postgres.url import check_url, for_driver, parameter, place
 
 WELL = [
     "postgresql://db/crm",
@@ -19,6 +19,9 @@ WELL = [
     "postgresql://db/crm?user=me&password=hush",
     "postgresql://db/crm?options=-c%20statement_timeout%3D5s%20-c%20work_mem=8MB",
     "postgresql://me:hu%40sh@db/crm",
+    "postgresql://me:hush@db/crm?connect_timeout=10&application_name=crm",
+    "postgresql://me:hush@db/crm?sslmode=require&channel_binding=prefer&gssencmode=disable",
+    "postgresql://me:hush@db/crm?keepalives=1&keepalives_idle=30&tcp_user_timeout=9000&client_encoding=utf8",
 ]
 
 
@@ -47,7 +50,14 @@ def test_what_can_be_meant_is_taken(url: str) -> None:
         ("postgresql://me:hush@db/crm\n", r"holds a blank"),
         ("postgresql://me:hush hush@db/crm", r"holds a blank; write one within it as %20"),
         ("postgresql://me:hush@db/crm?sslmod=require", r"sslmod is no parameter .* mean sslmode\?"),
-        ("postgresql://me:hush@db/crm?connect_timeout=5", r"connect_timeout is no parameter"),
+        ("postgresql://me:hush@db/crm?conect_timeout=5", r"conect_timeout is no .* connect_timeout\?"),
+        (
+            "postgresql://me:hush@db/crm?sslmode=require&channel_binding=require",
+            r"binding=require asks for wh",
+        ),
+        ("postgresql://me:hush@db/crm?gssencmode=require", r"one of disable, prefer, got require$"),
+        ("postgresql://me:hush@db/crm?ssl=true", r"ssl is no parameter .* write sslmode=require"),
+        ("postgresql://me:hush@db/crm?pgbouncer=true", r"pgbouncer is no parameter .* leave it out"),
         ("postgresql://me:hush@db/crm?pasword=hush", r"pasword is no parameter .* mean password\?"),
         ("postgresql://me:hush@db/crm?sslmode", r"expected postgresql://ROLE"),
         ("postgresql://me:hush@db/crm?sslmode=yes", r"sslmode to be one of disable, .* got yes$"),
@@ -117,3 +127,18 @@ def test_a_parameter_comes_from_the_url_and_else_from_the_environment(
 def test_the_place_of_a_url_holds_no_password() -> None:
     assert place("postgresql://me:hush@db:5432/crm?sslmode=require") == "the database at db:5432/crm"
     assert place("host=db password=hush") == "the database"
+
+
+@pytest.mark.parametrize(
+    ("url", "left"),
+    [
+        ("postgresql://me@db/crm", "postgresql://me@db/crm"),
+        ("postgresql://me@db/crm?connect_timeout=5", "postgresql://me@db/crm?"),
+        (
+            "postgresql://me@a,b/crm?sslmode=require&keepalives=1&options=-c%20work_mem=8MB&gssencmode=disable",
+            "postgresql://me@a,b/crm?sslmode=require&options=-c%20work_mem=8MB",
+        ),
+    ],
+)
+def test_the_driver_is_not_given_what_it_would_take_for_a_setting(url: str, left: str) -> None:
+    assert for_driver(url) == left

@@ -101,6 +101,29 @@ def test_a_store_or_a_model_that_is_gone_changes_nothing(
     assert read_targets(store, last, problems) == last
 
 
+def test_what_is_gone_is_reported_once_and_when_it_is_back(
+    last: Targets, store: ModelStore, problems: Problems, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="staunch.models")
+    aside = store.root.with_name("aside")
+    for _ in range(2):
+        store.root.rename(aside)
+        assert read_targets(store, read_targets(store, last, problems), problems) == last
+        aside.rename(store.root)
+        read_targets(store, last, problems)
+    gone = f"store: cannot be read, so nothing changes: {store.root} is no folder any more"
+    assert caplog.messages == [gone, "store: well again"] * 2
+    caplog.clear()
+    store.root.rename(aside)
+    store.root.mkdir()  # as of a disk that is not mounted
+    assert read_targets(store, read_targets(store, last, problems), problems) == last
+    store.root.rmdir()
+    aside.rename(store.root)
+    read_targets(store, last, problems)
+    words = "is gone from the store, and answers on as it was read last"
+    assert caplog.messages == [f"churn: {words}", f"loyal: {words}", "churn: well again", "loyal: well again"]
+
+
 def test_a_store_that_cannot_be_listed_changes_nothing_and_is_reported(
     last: Targets, store: ModelStore, problems: Problems, caplog: pytest.LogCaptureFixture
 ) -> None:
