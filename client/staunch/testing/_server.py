@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+from uuid import UUID
 
 import grpc
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
@@ -20,6 +21,9 @@ from staunch.v1 import model_service_pb2 as models_pb
 from staunch.v1 import prediction_service_pb2 as pb
 
 _LOG = logging.getLogger("staunch.testing")
+_AT_ONCE = 64
+"""Calls and streams in progress, as many as a test may well have; each has a thread, made when needed."""
+
 _SERVING, _NOT_SERVING = 1, 2
 _PREDICTION, _MODELS, _HEALTH = (
     "staunch.v1.PredictionService",
@@ -57,7 +61,8 @@ class FakeServer:
     be changed while it serves.
 
     Attributes:
-        scores: By customer, a probability or a `Failure`; for `predict`, `explain` and batches alike.
+        scores: By customer (int, str or UUID) a probability or a `Failure`; for `predict`, `explain` and
+            batches alike.
         usual_score: That of every other customer, and of features: a probability or a `Failure`.
         script: What the next calls end with, whatever they ask: failures, other exceptions (which become
             INTERNAL, as an unforeseen error of the server does) or functions of request and context that
@@ -75,7 +80,7 @@ class FakeServer:
     """
 
     def __init__(self) -> None:
-        self.scores: dict[int | str, float | Failure] = {}
+        self.scores: dict[int | str | UUID, float | Failure] = {}
         self.usual_score: float | Failure = 0.25
         self.script: deque[Behaviour] = deque()
         self.failing: Behaviour | None = None
@@ -109,20 +114,24 @@ class FakeServer:
 
     def start(self) -> None:
         """Serves, on the port it had before if any, so that a test may stop and start it."""
+        if self._server is not None:
+            raise RuntimeError("the fake server serves already: stop it first")
         self._stopping.clear()
-        self._server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
+        server = grpc.server(ThreadPoolExecutor(_AT_ONCE), options=[("grpc.so_reuseport", 0)])
         for service, methods in self._services().items():
             handlers = grpc.method_handlers_generic_handler(service, methods)
-            self._server.add_generic_rpc_handlers((handlers,))
-            self._server.add_registered_method_handlers(service, methods)
-        self._bind(self._server)
-        self._server.start()
+            server.add_generic_rpc_handlers((handlers,))
+            server.add_registered_method_handlers(service, methods)
+        self._bind(server)
+        server.start()
+        self._server = server
 
     def stop(self) -> None:
         """Ends every call at once."""
         self._stopping.set()
         if self._server is not None:
             self._server.stop(None).wait()
+            self._server = None
 
     def fail_next(self, reason: str, *, times: int = 1) -> None:
         """Ends the next calls, or streams, with a reason of the server, and answers those after them."""
@@ -220,6 +229,8 @@ class FakeServer:
     def _found(self, customer: int | str) -> float | Failure:
         if customer == "" or (isinstance(customer, int) and customer < 1):
             return Failure("CUSTOMER_ID_INVALID", "Expected an id of 1 or more, or a key.")
+        if isinstance(customer, str) and customer not in self.scores:
+            return self.scores.get(_as_uuid(customer), self.usual_score)
         return self.scores.get(customer, self.usual_score)
 
     def _chunk(self, request: pb.BatchPredictRequest) -> pb.BatchPredictResponse:
@@ -270,6 +281,15 @@ class FakeServer:
 
     def _check(self, _request: StringValue, _context: grpc.ServicerContext) -> Int32Value:
         return Int32Value(value=_SERVING if self.is_ready else _NOT_SERVING)
+
+
+def _as_uuid(key: str) -> UUID | str:
+    """Returns the uuid that a key is the text of, which is how it travels."""
+    try:
+        found = UUID(key)
+    except ValueError:
+        return key
+    return found if str(found) == key else key
 
 
 def _encoded(message: Any) -> bytes:

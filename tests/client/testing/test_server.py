@@ -1,11 +1,14 @@
 """The fake server as users' tests have it; that it is like the real one, the tests of the clients hold."""
 
+import asyncio
 import time
+import uuid
 
 import pytest
 from tests.client.harness.either import EitherClient
 
 from staunch import (
+    AsyncClient,
     Client,
     InvalidRequest,
     NotFound,
@@ -40,6 +43,15 @@ async def test_scores_by_customer_are_the_same_in_every_method(fake, client):
         "high",
         "low",
     ]
+
+
+async def test_a_uuid_has_its_score_whether_it_is_given_as_one_or_as_text(fake, client):
+    one, other = uuid.uuid4(), uuid.uuid4()
+    fake.scores |= {one: 0.91, str(other): 0.05}
+    assert [(await client.call("predict", key)).probability for key in (one, other)] == [0.91, 0.05]
+    assert [row.probability for row in await client.rows([one, other, uuid.uuid4()])] == [0.91, 0.05, 0.25]
+    fake.scores = {one: 0.91}
+    assert (await client.call("predict", one.hex)).probability == 0.25
 
 
 async def test_an_explanation_adds_up_for_any_score(fake, client):
@@ -160,6 +172,29 @@ async def test_given_features_come_back_and_have_no_moment(client):
     assert (made.features, made.as_of) == ({"a": 1.0, "b": None}, None)
     made = await client.call("predict", 42, overrides={"age": 20}, include_features=True)
     assert made.features == {"age": 20.0, "income": None}
+
+
+async def test_many_calls_are_answered_beside_each_other_and_beside_open_streams(fake):
+    async with AsyncClient(fake.target) as client:
+        streams = [client.batch_predict(range(1, 10_000)) for _ in range(20)]
+        await asyncio.gather(*map(anext, streams))
+        fake.delay_s, started = 0.5, time.monotonic()
+        await asyncio.gather(*(client.predict(42) for _ in range(40)))
+        assert time.monotonic() - started < 1.0
+        fake.delay_s = 0.0
+        for stream in streams:
+            await stream.aclose()
+
+
+def test_a_server_that_serves_is_not_started_again(fake):
+    fake.usual_score = 0.5
+    with pytest.raises(RuntimeError, match="serves already"):
+        fake.start()
+    with Client(fake.target) as client:
+        assert client.predict(42).probability == 0.5
+    fake.stop()
+    fake.stop()
+    fake.start()
 
 
 def test_a_server_that_was_not_started_has_no_target():
