@@ -1,7 +1,7 @@
 """The asynchronous client. What each method takes, gives and raises is written at its twin in `Client`."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from functools import cached_property, partial
@@ -21,7 +21,7 @@ from staunch._frames import Frame, Frames
 from staunch._lifetime import Lifetime
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryLog, RetryPolicy
-from staunch._settings import AsyncToken, BatchArguments, ClientSettings, Compression, Sent
+from staunch._settings import AsyncToken, BatchArguments, ClientSettings, Compression, Sent, some_time
 from staunch._streams import AsyncStream, async_run, iterate
 from staunch._wire import CustomerId, Features
 
@@ -259,7 +259,7 @@ class AsyncClient:
         with self._settings.tries(allowed_s, retry=call.retry) as tries:
             while True:
                 try:
-                    how = await self._how(sent, tries.remaining_s)
+                    how = await self._how(sent, lambda: tries.remaining_s)
                     under_way = self._method(call.method)(call.request, **how)
                     answer = await under_way
                     return call.decode(answer, request_id_of(await under_way.trailing_metadata()))
@@ -274,14 +274,15 @@ class AsyncClient:
                 while (wait := tries.wait_s()) > 0:  # noqa: ASYNC110 - other calls may find out meanwhile
                     await asyncio.sleep(wait)
 
-    async def _how(self, sent: Sent, left_s: float | None) -> dict[str, Any]:
+    async def _how(self, sent: Sent, left_s: Callable[[], float | None]) -> dict[str, Any]:
         """Gives what the library is told beside the message of one try."""
+        metadata = await self._settings.authorized_async(sent, left_s())
         return {
-            "timeout": left_s,
-            "metadata": await self._settings.authorized_async(sent),
+            "timeout": some_time(left_s()),
+            "metadata": metadata,
             "compression": self._settings.compression,
         }
 
-    async def _stream(self, sent: Sent, left_s: float | None) -> AsyncStream:
+    async def _stream(self, sent: Sent, left_s: Callable[[], float | None]) -> AsyncStream:
         how = await self._how(sent, left_s)
         return AsyncStream(self._method("BatchPredict"), **how)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from datetime import datetime
 from functools import partial
@@ -21,7 +21,7 @@ from staunch._frames import Frame, Frames
 from staunch._lifetime import Lifetime
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryLog, RetryPolicy
-from staunch._settings import BatchArguments, ClientSettings, Compression, Sent, Token
+from staunch._settings import BatchArguments, ClientSettings, Compression, Sent, Token, some_time
 from staunch._streams import Stream, run
 from staunch._wire import CustomerId, Features
 
@@ -365,7 +365,7 @@ class Client:
         with self._settings.tries(allowed_s, retry=call.retry) as tries:
             while True:
                 try:
-                    how = self._how(sent, tries.remaining_s)
+                    how = self._how(sent, lambda: tries.remaining_s)
                     answer, done = self._method(call.method).with_call(call.request, **how)
                     return call.decode(answer, request_id_of(done.trailing_metadata()))
                 except grpc.RpcError as error:
@@ -379,15 +379,16 @@ class Client:
                 while (wait := tries.wait_s()) > 0:
                     time.sleep(wait)
 
-    def _how(self, sent: Sent, left_s: float | None) -> dict[str, Any]:
+    def _how(self, sent: Sent, left_s: Callable[[], float | None]) -> dict[str, Any]:
         """Gives what the library is told beside the message of one try."""
+        metadata = self._settings.authorized(sent)  # first, since what gives tokens may take its time
         return {
-            "timeout": left_s,
-            "metadata": self._settings.authorized(sent),
+            "timeout": some_time(left_s()),
+            "metadata": metadata,
             "compression": self._settings.compression,
         }
 
-    def _stream(self, sent: Sent, left_s: float | None) -> Stream:
+    def _stream(self, sent: Sent, left_s: Callable[[], float | None]) -> Stream:
         try:
             return Stream(self._method("BatchPredict"), **self._how(sent, left_s))
         except ValueError:

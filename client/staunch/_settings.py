@@ -1,5 +1,6 @@
 """What both clients hold: how long to wait, how stubbornly, what to send along."""
 
+import asyncio
 import inspect
 import secrets
 from collections.abc import Awaitable, Callable
@@ -8,10 +9,12 @@ from datetime import datetime
 from typing import Literal, TypedDict
 
 import grpc
+from grpc import StatusCode
 
 from staunch import _arguments as arguments
 from staunch._arguments import Metadata, ModelName
 from staunch._batch import Batch
+from staunch._errors import DeadlineExceeded
 from staunch._retry import RetryPolicy, Tries
 
 Token = str | Callable[[], str]
@@ -137,12 +140,44 @@ class ClientSettings:
             token.close()  # else Python says that it was never awaited
         return (*sent, (_AUTHORIZATION, _bearer(token)))
 
-    async def authorized_async(self, sent: Sent) -> Sent:
-        """Adds a token as `authorized` does, awaited if it is to be."""
+    async def authorized_async(self, sent: Sent, left_s: float | None = None) -> Sent:
+        """Adds a token as `authorized` does, awaited if it is to be, for the seconds that the call has.
+
+        Raises:
+            DeadlineExceeded: There is no token by then.
+        """
         if self._token is None or _AUTHORIZATION in dict(sent):
             return sent
         token = self._token() if callable(self._token) else self._token
-        return (*sent, (_AUTHORIZATION, _bearer(await token if inspect.isawaitable(token) else token)))
+        if inspect.isawaitable(token):
+            token = await _in_time(token, left_s)
+        return (*sent, (_AUTHORIZATION, _bearer(token)))
+
+
+async def _in_time(token: Awaitable[str], left_s: float | None) -> str:
+    try:
+        async with asyncio.timeout(left_s) as limit:
+            return await token
+    except TimeoutError:
+        if not limit.expired():
+            raise  # of the caller's own making
+        raise _too_late() from None
+
+
+def some_time(left_s: float | None) -> float | None:
+    """Returns the seconds that are left, None for any; gRPC may still send a call that has none.
+
+    Raises:
+        DeadlineExceeded: There are none.
+    """
+    if left_s is not None and left_s <= 0:
+        raise _too_late()
+    return left_s
+
+
+def _too_late() -> DeadlineExceeded:
+    message = "the time was over before anything was sent; what gives the token, or the ids, takes it"
+    return DeadlineExceeded(StatusCode.DEADLINE_EXCEEDED, message)
 
 
 def _bearer(token: object) -> str:

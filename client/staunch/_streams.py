@@ -135,7 +135,7 @@ class AsyncStream:
 def run(
     batch: Batch,
     customers: Iterator[CustomerId],
-    open_stream: Callable[[float | None], Stream],
+    open_stream: Callable[[Callable[[], float | None]], Stream],
     lifetime: Lifetime,
 ) -> Generator[Row, None, None]:
     """Runs a batch to its end, over as many streams as it takes.
@@ -143,12 +143,12 @@ def run(
     Args:
         batch: The state.
         customers: The ids.
-        open_stream: Opens a stream for the seconds that are left, None for any.
+        open_stream: Opens a stream, told what gives the seconds that are left, None for any.
         lifetime: Says when the client was closed.
     """
     _fill(batch, customers)
     while not batch.finished:
-        stream = open_stream(batch.time_left_s())
+        stream = open_stream(batch.time_left_s)
         try:
             for rows in _converse(batch, customers, stream):
                 yield from rows
@@ -181,13 +181,13 @@ def _converse(batch: Batch, customers: Iterator[CustomerId], stream: Stream) -> 
 async def async_run(
     batch: Batch,
     customers: AsyncIterator[CustomerId],
-    open_stream: Callable[[float | None], Awaitable[AsyncStream]],
+    open_stream: Callable[[Callable[[], float | None]], Awaitable[AsyncStream]],
     lifetime: Lifetime,
 ) -> AsyncGenerator[Row, None]:
     """Runs a batch to its end as `run` does."""
     await _async_fill(batch, customers)
     while not batch.finished:
-        stream = await open_stream(batch.time_left_s())
+        stream = await open_stream(batch.time_left_s)
         try:
             async for rows in _async_converse(batch, customers, stream):
                 for row in rows:

@@ -1,6 +1,7 @@
 """What both clients hold: how long to wait, how stubbornly, what to send along."""
 
 import asyncio
+import time
 
 import grpc
 import pytest
@@ -83,6 +84,50 @@ async def test_an_error_of_the_function_reaches_the_caller_untouched(either_with
     with pytest.raises(KeyError, match="vault"):
         await either_with(token=token).call("predict", 42)
     assert service.seen == []
+
+
+async def test_the_time_that_a_token_takes_is_of_the_calls_own(either_with, service):
+    def token():
+        time.sleep(0.3)
+        return "late"
+
+    client = either_with(token=token)
+    with pytest.raises(DeadlineExceeded):
+        await client.call("predict", 42, timeout_s=0.2)
+    with pytest.raises(DeadlineExceeded):
+        await client.rows([1], timeout_s=0.2)
+    assert (service.seen, service.streams) == ([], [])
+
+    async def slowly(*_):
+        await asyncio.sleep(60)
+
+    service.script.append(slowly)
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        await client.call("predict", 42, timeout_s=0.6)
+    assert 0.4 <= time.monotonic() - started < 0.85
+
+
+async def test_a_token_that_does_not_come_is_awaited_as_long_as_the_call_may_take(server, service):
+    async def token():
+        await asyncio.sleep(60)
+
+    async with AsyncClient(server.target, token=token) as client:
+        with pytest.raises(DeadlineExceeded, match="before anything was sent"):
+            await client.predict(42, timeout_s=0.1)
+        with pytest.raises(DeadlineExceeded, match="before anything was sent"):
+            await anext(client.batch_predict([1], timeout_s=0.1))
+        assert not await client.is_ready(timeout_s=0.1)
+    assert (service.seen, service.streams) == ([], [])
+
+
+async def test_a_timeout_within_what_gives_tokens_is_the_callers_own(server):
+    async def token():
+        raise TimeoutError("of the vault")
+
+    async with AsyncClient(server.target, token=token) as client:
+        with pytest.raises(TimeoutError, match="of the vault"):
+            await client.predict(42)
 
 
 def test_a_token_beside_an_authorization_is_refused():
