@@ -217,7 +217,8 @@ def _check_answers(side: Side, rows: SideRows, moments: Sequence[datetime | None
         return
     advice = "take more customers" + (" or dates, or a longer horizon" if moments[0] else "")
     if not positives or not negatives:
-        wrong = "can be both true and false" if rows.ids else "returns rows and that some ids are eligible"
+        none = "returns rows, that some ids are eligible, and that not all rows have the same _group"
+        wrong = "can be both true and false" if rows.ids else none
         until = "; if the data end before today, say so with --until DATE" if moments[0] else ""
         advice = f"see that the label {wrong}{until}; or {advice}"
     when = _as_of(moments[0]) + (" and later" if len(moments) > 1 else "")

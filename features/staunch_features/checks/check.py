@@ -21,6 +21,7 @@ from staunch_features.checks.index_advice import index_advice
 from staunch_features.checks.look_ahead import NO_LOOK_AHEAD, LookAhead, probe_tables
 from staunch_features.checks.notes import (
     broken_at_either,
+    few_answers,
     label_advice,
     label_errors,
     look_ahead_errors,
@@ -233,15 +234,20 @@ def _advice(found: ViewCheck, label: LabelText | None, sampled: _Sampled, until:
         yield from rows_end_early(sampled.span, label, until)
     if label is not None and found.label is not None and not _too_few(found, label, sampled):
         yield from label_advice(label, found.label)
+        yield from few_answers(label, found.label, is_whole=_is_whole(found.label, sampled))
 
 
 def _too_few(found: ViewCheck, label: LabelText, sampled: _Sampled) -> list[ViewError]:
     """Asks whether a label gives too few answers of either kind, if those of all rows are known."""
     if found.label is None or found.signature.uses_as_of:
         return []
+    return too_few_answers(label, found.label, is_whole=_is_whole(found.label, sampled))
+
+
+def _is_whole(check: LabelCheck, sampled: _Sampled) -> bool:
+    """Whether the label was asked of all rows that there are."""
     whole = len(sampled.ids) == sampled.drawn < SAMPLE_IDS
-    asked = found.label.rows == int(sampled.before.eligible.sum())
-    return too_few_answers(label, found.label, is_whole=whole and asked)
+    return whole and check.rows == int(sampled.before.eligible.sum())
 
 
 def _columns(signature: ViewSignature, batch: FeatureBatch) -> tuple[ColumnCheck, ...]:

@@ -18,6 +18,7 @@ from staunch_features.views.types import FeatureBatch, Id
 
 _WINDOW = re.compile(r"(\d+) (hour|day|week|month|year)s?")
 _SIDES = 3  # of a training: train, validation, test
+_SURE_ANSWERS = 30  # with so many it is 99 % sure that a fifth of the customers has two of them
 _UNIT_DAYS = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30, "year": 365}
 
 
@@ -136,6 +137,17 @@ def label_advice(label: LabelText, check: LabelCheck) -> Iterator[str]:
         yield (
             f"{label.file}: the label is {answer} for all of {check.known:,} rows{_as_of(check)}: there "
             f"is nothing to learn from that; see the label{dated}"
+        )
+
+
+def few_answers(label: LabelText, check: LabelCheck, *, is_whole: bool) -> Iterator[str]:
+    """Says of a label that its answers may not reach all sides of a training, though there are enough."""
+    fewest = min(check.true, check.known - check.true)
+    if is_whole and not check.as_of and 0 < fewest < _SURE_ANSWERS:
+        answer = "true" if fewest == check.true else "false"
+        yield (
+            f"{label.file}: the label is {answer} for {fewest} of {check.known:,} rows: training refuses "
+            f"it if fewer than {FEWEST_ANSWERS} of these are drawn to train, validate or test; take more rows"
         )
 
 

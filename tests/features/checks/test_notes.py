@@ -10,6 +10,7 @@ from staunch_features.checks.data_span import Span
 from staunch_features.checks.execution import Scan
 from staunch_features.checks.findings import LabelCheck
 from staunch_features.checks.notes import (
+    few_answers,
     label_advice,
     label_errors,
     labels_beyond_rows,
@@ -73,6 +74,26 @@ def test_a_label_of_too_few_answers_is_refused_where_all_are_known(label, known,
     assert not too_few_answers(label, check, is_whole=False)
     assert not too_few_answers(label, replace(check, as_of=NOON), is_whole=True)
     assert too_few_answers(label, LabelCheck(None, 0, 0, 0), is_whole=True)
+
+
+@pytest.mark.parametrize(
+    ("true", "told"),
+    [
+        (0, ""),
+        (1, "true for 1 of"),
+        (29, "true for 29"),
+        (30, ""),
+        (970, ""),
+        (971, "false for 29"),
+        (1000, ""),
+    ],
+)
+def test_answers_that_may_not_reach_every_side_are_told_where_all_are_known(label, true, told):
+    check = LabelCheck(None, 1000, 1000, true)
+    notes = list(few_answers(label, check, is_whole=True))
+    assert (len(notes), told in "".join(notes)) == (bool(told), True)
+    assert list(few_answers(label, check, is_whole=False)) == []
+    assert list(few_answers(label, replace(check, as_of=NOON), is_whole=True)) == []
 
 
 @pytest.mark.parametrize(
