@@ -4,7 +4,7 @@ PYTHON_BIN := .venv/bin/python
 export OMP_NUM_THREADS = 1
 export BUF_CACHE_DIR = $(CURDIR)/.staunch/caches/buf
 
-.PHONY: help run test mutate check format stubs lock schema docs clean
+.PHONY: help run test walk mutate check format stubs lock schema docs clean
 
 help: ## Lists the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -13,9 +13,13 @@ run: ## Serves on 127.0.0.1:50051; the first run makes database, world and model
 	@sh scripts/install run
 	@exec .venv/bin/staunch run $(ARGS)
 
-test: ## Runs every test. A part: make test ARGS="tests/features -x".
+test: ## Runs every test but the walks, in less than five minutes. A part: make test ARGS="tests/features -x".
 	@sh scripts/install dev
-	@$(PYTHON_BIN) -m pytest -q -n 3 --dist loadfile $(ARGS)
+	@$(PYTHON_BIN) -m pytest -q -n 3 --dist loadfile -m "not walk" $(ARGS)
+
+walk: ## Runs the walks: whole runs of the product by its pages and commands, with kills on the way.
+	@sh scripts/install dev
+	@$(PYTHON_BIN) -m pytest -q -n 3 --dist loadfile -m walk $(ARGS)
 
 mutate: ## Changes a room's code N times, in a copy, and asks its tests: make mutate ROOM=model_store N=100 SEED=1 JOBS=2.
 	@sh scripts/install dev

@@ -193,6 +193,7 @@ def test_a_terminal_that_closes_during_a_step_ends_the_step_and_the_database(
     assert server.ends(None) == 130
 
 
+@pytest.mark.walk
 @pytest.mark.timeout(280)
 def test_a_first_run_goes_its_whole_way_though_nobody_reads_it(serve: Serve) -> None:
     reading, writing = os.pipe()

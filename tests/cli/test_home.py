@@ -12,7 +12,7 @@ from tests.harness.homes import Home
 from staunch import Client
 from staunch_cli.main import COMMANDS, command_parser
 
-pytestmark = pytest.mark.timeout(280)
+pytestmark = [pytest.mark.walk, pytest.mark.timeout(280)]
 
 MAKING: Mapping[str, str] = {
     "migrate": "",

@@ -11,6 +11,8 @@ from staunch import Client
 from staunch_features.views.file import load_label, load_view
 from staunch_model_store.store import ModelStore
 
+pytestmark = pytest.mark.walk
+
 EXAMPLE = Path(__file__).parent.parent.parent / "examples/accounts"
 
 

@@ -15,6 +15,8 @@ from staunch_cli.printing.how_to_call import how_to_call
 from staunch_model_store.store import ModelStore
 from staunch_server.settings import Settings
 
+pytestmark = pytest.mark.walk
+
 EXAMPLE = Path(__file__).parent.parent.parent / "examples/telco"
 NEVER_BILLED = "4472-LVYGI"
 

@@ -13,7 +13,8 @@ from staunch_features.views.file import FeatureDoc, FeatureView, LabelText
 
 PAGE = Path(__file__).parent.parent.parent / "docs/views.md"
 
-pytestmark = pytest.mark.timeout(300)  # the walk through the page, two trainings in it, is one fixture
+# The walk through the page, two trainings in it, is one fixture.
+pytestmark = [pytest.mark.walk, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

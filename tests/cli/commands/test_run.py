@@ -25,6 +25,7 @@ def test_a_first_run_serves_explains_and_ends_without_a_trace(start):
     assert run.none_left()
 
 
+@pytest.mark.walk
 def test_killed_anywhere_the_next_run_finishes_the_work_and_leaves_no_orphan(start):
     for line in ("database", r"world +staunch simulate", r"model +staunch train"):
         run = start("run")

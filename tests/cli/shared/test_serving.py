@@ -49,6 +49,7 @@ def test_a_second_start_says_the_port_is_taken_and_touches_nothing(start, tmp_pa
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.walk
 @pytest.mark.timeout(280)
 def test_what_dies_while_serving_is_started_again(start):
     run = start("run")
