@@ -24,6 +24,7 @@ WORDS = {
     "serve": ("", f"{DATABASE} --simulate --workers 2"),
     "migrate": ("", DATABASE),
     "simulate": ("", f"--customers 5 --seed 7 --until 2026-11-01 --drift-from 2026-01-01 {DATABASE}"),
+    "psql": ("", f"--reader {DATABASE} -- -c TABLE"),
     "train": (
         "",
         "--view gym --name g --learner xgboost --until 2026-11-01 --seed 7 --alias new --move-alias "
@@ -31,6 +32,11 @@ WORDS = {
     ),
     "view check": ("gym", f"{VIEW} --plan"),
     "view show": ("gym", VIEW),
+    "view new": (
+        "things",
+        "shop.things --name gym --key id --label left=yes --time joined_at --force --timeout 5 --views v "
+        f"{DATABASE}",
+    ),
     "view plot": ("gym", f"{VIEW} --out gym.png"),
     "predict": ("42", f"{CUSTOMER} --features"),
     "explain": ("key", f"{CUSTOMER} --top 3"),
