@@ -9,8 +9,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads on a busy two-core box are 48x slower than one
-# shap imports matplotlib, which remembers fonts: in the tree, as the command does, and not in a home.
-os.environ["MPLCONFIGDIR"] = str(Path(__file__).parents[1] / ".staunch" / "caches" / "matplotlib")
+# shap imports matplotlib, which remembers fonts, and so does the fontconfig that it asks: in the tree, as the
+# command does, and not in a home.
+os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parents[1] / ".staunch" / "caches")
+os.environ["MPLCONFIGDIR"] = os.environ["XDG_CACHE_HOME"] + "/matplotlib"
 
 from tests.harness.databases import DatabaseFactory, TestDatabase, execute, in_own_loop, own_postgres
 
