@@ -23,7 +23,7 @@ class Budget:
     the client's growing waits, paid from the bucket and not by the token that it keeps. Therefore
 
     - a call that waits is sent again for sure, and finds a server that came back in the first five eighths;
-    - as soon as a scout, or a new call, is answered, all that wait go;
+    - as soon as a scout, or a new call, is answered, be it by an error that is final, all that wait go;
     - a lone caller is its own scout and tries at growing waits;
     - a call that finds the bucket empty fails at once: others already do what can be done.
 
@@ -55,7 +55,7 @@ class Budget:
 
     @property
     def answers(self) -> int:
-        """How many calls were answered so far."""
+        """How many calls were answered so far, be it by an error that is final."""
         return self._answers
 
     def begin(self) -> None:

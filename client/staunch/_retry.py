@@ -19,6 +19,9 @@ _LOG.addHandler(logging.NullHandler())  # whoever wants to read of retries adds 
 # CANCELLED is a server that stops, or a proxy: what the caller cancels himself never gets here.
 TRIED_AGAIN = {StatusCode.UNAVAILABLE, StatusCode.CANCELLED}
 
+# Whatever else a call ends with, a server is there that answers.
+_NO_ANSWER = {*TRIED_AGAIN, StatusCode.DEADLINE_EXCEEDED}
+
 # What gRPC says, with nothing of a server in it, of a call for which it had no connection: such a call
 # has reached nobody, and trying it again costs nobody anything. In words, for lack of anything else; with
 # other words it would only cost a token.
@@ -145,6 +148,8 @@ class Tries:
         self._failures += 1
         arrived = not never_left(error)
         self._account(arrived)
+        if error.code not in _NO_ANSWER:
+            self._budget.answered()
         if error.code not in TRIED_AGAIN or self._failures == self._policy.attempts:
             raise error
         self._not_before = self._clock() + self._pause_s(error, arrived)

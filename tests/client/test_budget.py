@@ -7,12 +7,13 @@ from itertools import pairwise
 from math import inf
 
 import pytest
+from grpc import StatusCode
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.client.harness.crowd import CALL_S, Crowd, Trouble, answered_unavailable, refused
 from tests.harness.clock import Clock
 
-from staunch import RetryPolicy, Unavailable
+from staunch import RetryPolicy, StaunchError, Unavailable
 from staunch._budget import Budget
 from staunch._retry import Tries
 
@@ -92,6 +93,37 @@ def test_those_who_wait_go_as_soon_as_a_new_call_is_answered() -> None:
     crowd = Crowd(lambda now: answered_unavailable() if now < 1.0 else None).run([0.0] * 10 + [1.1])
     assert crowd.failed == 0
     assert max(crowd.latencies_s) < 1.2
+
+
+NOT_RETRIED = [
+    code
+    for code in StatusCode
+    if code not in {StatusCode.OK, StatusCode.UNAVAILABLE, StatusCode.CANCELLED, StatusCode.DEADLINE_EXCEEDED}
+]
+
+
+@pytest.mark.parametrize("code", NOT_RETRIED)
+def test_a_final_error_of_a_server_tells_those_who_wait_that_it_is_back(code: StatusCode) -> None:
+    """A scout that hears that there is no such customer spares the others the wait for their last chance."""
+    ended_s: list[float] = []
+
+    def trouble(now: float) -> StaunchError | None:
+        if now < 1.0:
+            return answered_unavailable()
+        ended_s.append(now)
+        return StaunchError(code, "as told") if len(ended_s) == 1 else None
+
+    crowd = Crowd(trouble).run([0.0] * 5)
+    assert (crowd.failed, len(crowd.latencies_s)) == (1, 4)
+    assert max(ended_s) < ended_s[0] + 0.05  # and another scout would be further off
+
+
+@pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.CANCELLED, StatusCode.DEADLINE_EXCEEDED])
+def test_an_error_in_which_no_server_need_speak_tells_nobody(code: StatusCode) -> None:
+    budget = RetryPolicy().budget()
+    with pytest.raises(StaunchError), Tries(RetryPolicy(attempts=1), 5.0, budget) as tries:
+        tries.failed(StaunchError(code, "as told"))
+    assert budget.answers == 0
 
 
 def test_a_call_that_finds_no_token_fails_at_once() -> None:
