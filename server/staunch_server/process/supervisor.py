@@ -19,20 +19,12 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from staunch_features.errors import ending
+from staunch_server.process.back_off import BackOff
 from staunch_server.process.http import serve_metrics
 from staunch_server.process.terminal import Terminal
 from staunch_server.process.worker_metrics import WorkerMetrics
 from staunch_server.setting_names import SUPERVISED
 from staunch_server.settings import Settings
-
-FIRST_BACK_OFF_S = 0.2
-"""The pause before a worker that died is started again; doubled each time it dies young."""
-
-LONGEST_BACK_OFF_S = 10.0
-"""The longest such pause."""
-
-SETTLED_S = 30.0
-"""A worker that lived this long begins with the first back-off again."""
 
 KILL_GRACE_S = 10.0
 """By default, how long a worker may take to end beyond its drain before it is killed."""
@@ -85,17 +77,8 @@ def reserve(host: str, port: int, setting: str) -> socket.socket:
     return held
 
 
-class BackOff:
-    """How long to wait before a worker that died is started again: twice as long each time it dies young."""
-
-    def __init__(self) -> None:
-        self._next_s = FIRST_BACK_OFF_S
-
-    def after(self, lived_s: float) -> float:
-        """Returns the pause in seconds after a life of so many."""
-        pause_s = FIRST_BACK_OFF_S if lived_s >= SETTLED_S else self._next_s
-        self._next_s = min(2 * pause_s, LONGEST_BACK_OFF_S)
-        return pause_s
+class CannotStart(Exception):
+    """There is no process for a worker; the message says why not."""
 
 
 class Worker:
@@ -107,6 +90,7 @@ class Worker:
     Attributes:
         process: The present one, or the last.
         ready: Set while it answers.
+        has_answered: Whether it ever did, in this life or one before.
         serves: The versions that it served when it began to, and their aliases, with commas between.
         trouble: Why no version answers, in its own words; empty while one does.
         error: What it said it cannot get over; empty if nothing.
@@ -116,6 +100,7 @@ class Worker:
         self.number = number
         self.process: asyncio.subprocess.Process | None = None
         self.ready = asyncio.Event()
+        self.has_answered = False
         self.serves: dict[str, str] = {}
         self.trouble = ""
         self.error = ""
@@ -126,12 +111,33 @@ class Worker:
         """Starts the process, waits for its end and returns its exit code; `ready` is set in between.
 
         Raises:
-            OSError: The process cannot be started.
+            CannotStart: The process cannot be started.
+            Exception: It has ended, and what it said cannot be understood.
         """
         self.trouble = self.error = ""
+        try:
+            self.process, read_end = await self._start(environment)
+        except Exception as error:
+            raise CannotStart(error) from error
+        if self._end_signal is not None:  # while it was being started
+            self._signal(self._end_signal)
+        listening = asyncio.create_task(self._listen(read_end))
+        try:
+            code = await self.process.wait()
+            heard, _ = await asyncio.wait([listening], timeout=_LAST_WORDS_S)
+            for each in heard:
+                each.result()
+            return code
+        finally:
+            self.ready.clear()
+            listening.cancel()
+
+    @staticmethod
+    async def _start(environment: dict[str, str]) -> tuple[asyncio.subprocess.Process, int]:
+        """Starts the process; returns it and the end of a pipe at which it is heard."""
         read_end, write_end = os.pipe()
         try:
-            self.process = await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 *bound_to_us(signal.SIGTERM),
                 sys.executable,
                 "-m",
@@ -140,21 +146,12 @@ class Worker:
                 pass_fds=(write_end,),
                 stdin=asyncio.subprocess.DEVNULL,
             )
-        except OSError:
+        except BaseException:
             os.close(read_end)
             raise
         finally:
             os.close(write_end)  # it is the worker's alone, so that its death ends the pipe
-        if self._end_signal is not None:  # while it was being started
-            self._signal(self._end_signal)
-        listening = asyncio.create_task(self._listen(read_end))
-        try:
-            code = await self.process.wait()
-            await asyncio.wait([listening], timeout=_LAST_WORDS_S)
-            return code
-        finally:
-            self.ready.clear()
-            listening.cancel()
+        return process, read_end
 
     async def _listen(self, read_end: int) -> None:
         """Hears what a worker says, a line each, until it ends.
@@ -181,6 +178,7 @@ class Worker:
             pairs = (word.partition("=") for word in text.split())
             self.serves = {name: aliases for name, _, aliases in pairs}
             self.ready.set()
+            self.has_answered = True
             if self._to_reload:
                 self.reload()
 
@@ -229,7 +227,6 @@ class Supervisor:
         self._workers = [Worker(number) for number in range(settings.workers)]
         self._stopping = asyncio.Event()
         self._signalled_s = -ONE_STOP_S
-        self._has_answered = False
         self._failure: Exception | None = None
         self._own = CollectorRegistry()
         self._restarts = Counter("staunch_worker_restarts", "Workers started again.", registry=self._own)
@@ -249,7 +246,7 @@ class Supervisor:
             return "stopping"
         starting = sum(not worker.ready.is_set() for worker in self._workers)
         if starting:
-            return f"{starting} of {len(self._workers)} workers are being started"
+            return f"workers being started: {starting} of {len(self._workers)}"
         return "; ".join(sorted({worker.trouble for worker in self._workers if worker.trouble}))
 
     def fail(self, error: Exception) -> None:
@@ -329,7 +326,6 @@ class Supervisor:
     async def _announce(self, on_ready: Callable[["Supervisor"], Awaitable[None]]) -> None:
         for worker in self._workers:
             await worker.ready.wait()
-            self._has_answered = True
         await on_ready(self)
 
     async def _keep(self, worker: Worker) -> None:
@@ -339,10 +335,12 @@ class Supervisor:
             started = time.monotonic()
             try:
                 ended = ending(await worker.run(self._environment(worker)))
-            except Exception as error:  # Whatever it is, the worker is needed.
+            except CannotStart as error:
                 ended = f"could not be started ({error})"
+            except Exception as error:  # Whatever it is, the worker is needed.
+                ended = f"ended and was not understood ({error})"
             self._forget_gauges(worker)
-            if worker.error and not self._has_answered:
+            if worker.error and not any(each.has_answered for each in self._workers):
                 self.fail(CannotServe(worker.error))
             if self._stopping.is_set():
                 return

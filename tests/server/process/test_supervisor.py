@@ -29,7 +29,6 @@ from staunch_server.process.http import listen
 from staunch_server.process.supervisor import (
     KILL_GRACE_S,
     ONE_STOP_S,
-    BackOff,
     CannotServe,
     PortTaken,
     Supervisor,
@@ -279,17 +278,21 @@ async def test_a_worker_that_cannot_be_started_is_tried_again(
     await asyncio.wait_for(keeping, 10)
 
 
-def test_a_worker_that_dies_young_waits_twice_as_long_each_time_up_to_ten_seconds():
-    back_off = BackOff()
-    assert [back_off.after(lived_s=1.0) for _ in range(8)] == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
-    assert back_off.after(lived_s=29.9) == 10.0
-
-
-def test_a_worker_that_lived_half_a_minute_begins_with_the_first_pause_again():
-    back_off = BackOff()
-    for _ in range(8):
-        back_off.after(lived_s=1.0)
-    assert [back_off.after(lived_s=30.0), back_off.after(lived_s=1.0)] == [0.2, 0.4]
+async def test_a_worker_that_is_not_understood_is_not_said_to_have_failed_to_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    mumbler = tmp_path / "mumbler"
+    mumbler.write_text("#!/bin/sh\nprintf '\\377\\n' > /proc/self/fd/$STAUNCH_READY_FD\n")
+    mumbler.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(mumbler))
+    said: list[str] = []
+    supervisor = Supervisor(load_settings({}), tmp_path / "metrics", said.append)
+    keeping = asyncio.create_task(supervisor._keep(supervisor._workers[0]))
+    await until(lambda: said)
+    assert said[0].startswith("worker 0 ended and was not understood ('utf-8' codec can't decode byte 0xff")
+    assert said[0].endswith("; starting it again in 0.2 s")
+    supervisor.stop()
+    await asyncio.wait_for(keeping, 10)
 
 
 @dataclass
@@ -327,7 +330,7 @@ async def inside(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Inside
         async def on_ready(_: Supervisor) -> None:
             ready.set()
 
-        assert supervisor.why_not_serving() == "1 of 1 workers are being started"
+        assert supervisor.why_not_serving() == "workers being started: 1 of 1"
         running = asyncio.create_task(supervisor.run(listen("127.0.0.1", 0), on_ready))
         started.append(Inside(supervisor, reported, running))
         await asyncio.wait_for(ready.wait(), 60)
@@ -434,6 +437,28 @@ async def test_what_a_worker_does_not_get_over_later_ends_no_server_that_answere
     )
     await until(lambda: worker.ready.is_set(), 60)
     assert not one.running.done()
+
+
+async def test_what_one_worker_does_not_get_over_ends_no_server_of_which_another_has_answered(tmp_path: Path):
+    """Whichever: the first may still be starting when the second answers."""
+    nowhere = {"database_reader_url": "postgresql://nobody@127.0.0.1:1/none", "state_folder": tmp_path}
+    reported: list[str] = []
+    settings = load_settings({**nowhere, "port": 0, "workers": 2})
+    supervisor = Supervisor(settings, tmp_path / "metrics", reported.append)
+    running = asyncio.create_task(supervisor.run(listen("127.0.0.1", 0), _nobody))
+    first, second = supervisor._workers
+    await until(lambda: first.process)
+    assert first.process is not None
+    with frozen(first.process.pid):
+        await until(lambda: second.ready.is_set(), 60)
+        first.error = "the disk is gone"
+        first.process.kill()
+        await until(lambda: reported or running.done())
+    assert reported[0].startswith("worker 0 was killed by SIGKILL")
+    assert "(the disk is gone); starting it again in " in reported[0]
+    await until(lambda: first.ready.is_set(), 60)
+    supervisor.stop()
+    await asyncio.wait_for(running, 60)
 
 
 async def test_a_report_that_raises_stops_neither_healing_nor_ending(tmp_path: Path):
