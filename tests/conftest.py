@@ -52,14 +52,15 @@ def _template(postgres: EmbeddedPostgres) -> str:
 def database_factory(postgres: EmbeddedPostgres, _template: str) -> Iterator[DatabaseFactory]:
     """Makes databases: `database_factory()` is migrated, `database_factory(template=other.name)` a copy.
 
-    They live until the session ends; `template="template1"` gives an empty one.
+    They live until the session ends; `template="template1"` gives an empty one, and "template0" one that may
+    have an encoding of its own.
     """
     made: list[str] = []
 
-    def make(template: str | None = None) -> TestDatabase:
+    def make(template: str | None = None, encoding: str = "UTF8") -> TestDatabase:
         name = f"test_{len(made)}"
         made.append(name)
-        _create(postgres, name, template or _template)
+        _create(postgres, name, template or _template, encoding)
         return TestDatabase(name, postgres.url_for(name, OWNER), postgres.url_for(name, READER))
 
     yield make
@@ -75,8 +76,8 @@ def database(postgres: EmbeddedPostgres, database_factory: DatabaseFactory) -> I
     _administer(postgres, f"DROP DATABASE {made.name} WITH (FORCE)")
 
 
-def _create(postgres: EmbeddedPostgres, name: str, template: str) -> None:
-    _administer(postgres, f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template}")
+def _create(postgres: EmbeddedPostgres, name: str, template: str, encoding: str = "UTF8") -> None:
+    _administer(postgres, f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template} ENCODING '{encoding}'")
     _administer(postgres, f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
 
 

@@ -34,8 +34,11 @@ class TestDatabase:
 class DatabaseFactory(Protocol):
     """Makes databases that live until the session ends."""
 
-    def __call__(self, template: str | None = None) -> TestDatabase:
-        """Returns a copy of a template, "template1" for an empty one; by default a migrated one."""
+    def __call__(self, template: str | None = None, encoding: str = "UTF8") -> TestDatabase:
+        """Returns a copy of a template, "template1" for an empty one; by default a migrated one.
+
+        Only an empty "template0" can have another encoding than UTF8.
+        """
 
 
 @contextmanager

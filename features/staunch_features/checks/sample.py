@@ -5,19 +5,12 @@ from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView
 from staunch_features.views.population import population_cast
-from staunch_features.views.rules import MAX_KEY_BYTES, check_population, refuse_nulls
+from staunch_features.views.rules import can_be_asked_sql, check_population, refuse_nulls
 from staunch_features.views.sql_errors import view_errors
 from staunch_features.views.types import Id
 
 SAMPLE_IDS = 10_000
 """How many ids speak for all."""
-
-# What `rules.canonical_id` refuses, so that the database finds it in all of a population.
-_BAD = {
-    "int64": "listed.id < 1",
-    "text": f"octet_length(convert_to(listed.id, 'UTF8')) NOT BETWEEN 1 AND {MAX_KEY_BYTES}",
-    "uuid": "false",
-}
 
 
 async def draw(
@@ -41,7 +34,7 @@ async def draw(
     async with database.connection(deadline) as connection:
         sql = staunch_sql.query("checks/sample_population").format(
             cast=await population_cast(connection, view, id_type, deadline),
-            bad=_BAD[id_type],
+            bad=f"NOT {can_be_asked_sql(id_type, 'listed.id')}",
             statement=view.population,
             most=most,
         )

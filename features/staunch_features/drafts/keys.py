@@ -3,21 +3,27 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import asyncpg
+
 import staunch_sql
 from staunch_features.drafts.catalogue import Column, Relation, find_column
 from staunch_features.drafts.names import plain_name
 from staunch_features.errors import DraftError
 from staunch_features.postgres.connection import Connection
-from staunch_features.views.rules import MAX_KEY_BYTES
+from staunch_features.views.rules import MAX_KEY_BYTES, can_be_asked_sql
 
 _KEY_TYPES: Mapping[str, tuple[str, str]] = {
-    **dict.fromkeys(("int2", "int4", "int8"), ("bigint", "t.{key} > 0")),
-    "numeric": ("bigint", "t.{key} > 0 AND t.{key} = trunc(t.{key}) AND t.{key} < 9223372036854775808"),
+    **dict.fromkeys(("int2", "int4", "int8"), ("bigint", can_be_asked_sql("int64", "t.{key}"))),
+    "numeric": (
+        "bigint",
+        can_be_asked_sql("int64", "t.{key}")
+        + " AND t.{key} = trunc(t.{key}) AND t.{key} < 9223372036854775808",
+    ),
     **dict.fromkeys(
         ("text", "varchar", "bpchar", "citext", "name"),
-        ("text", f"octet_length(t.{{key}}::text) BETWEEN 1 AND {MAX_KEY_BYTES}"),
+        ("text", can_be_asked_sql("text", "t.{key}::text")),
     ),
-    "uuid": ("uuid", "t.{key} IS NOT NULL"),
+    "uuid": ("uuid", can_be_asked_sql("uuid", "t.{key}")),
 }
 """Of a type in the catalogue the type of a view's key, and which of its values a call can name."""
 
@@ -146,7 +152,13 @@ async def _count(connection: Connection, relation: Relation, column: Column, tim
     sql = staunch_sql.query("drafts/key_facts").format(
         usable=_KEY_TYPES[column.type][1].format(key=column.sql), key=f"t.{column.sql}", table=relation.sql
     )
-    row = await connection.fetchrow(sql, timeout=timeout_s)
+    try:
+        row = await connection.fetchrow(sql, timeout=timeout_s)
+    except (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError) as error:
+        raise DraftError(
+            f"{column.name}: expected keys of characters that UTF-8 has, got {error}; "
+            "name another column, --key"
+        ) from error
     return _Counts(*(row or (0, 0, 0)))
 
 

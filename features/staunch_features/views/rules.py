@@ -44,10 +44,11 @@ _HINTS = {
     _TOO_LARGE: "let it be smaller, or null: CASE WHEN abs(...) <= 3.4e38 THEN ... END",
     ELIGIBLE_IS_NULL: "write (...) IS TRUE, or (...) IS NOT FALSE if what is not known belongs",
 }
-_LEFT_OUT = {
-    "int64": "WHERE ... > 0",
-    "text": f"WHERE octet_length(...) BETWEEN 1 AND {MAX_KEY_BYTES}",
-    "uuid": "WHERE ... IS NOT NULL",
+# In UTF-8, as calls carry it, whatever the encoding of the database.
+_CAN_BE_ASKED = {
+    "int64": "{} > 0",
+    "text": f"octet_length(convert_to({{}}, 'UTF8')) BETWEEN 1 AND {MAX_KEY_BYTES}",
+    "uuid": "{} IS NOT NULL",
 }
 
 # As PostgreSQL reads a uuid. Python's own reader takes blanks, signs and underscores for digits, so that the
@@ -78,6 +79,16 @@ def canonical_id(id_type: str, raw: Id) -> Id:
     if not _UUID.fullmatch(raw):
         raise ValueError(f"expected a uuid, got {raw!r}")
     return str(uuid.UUID(raw))
+
+
+def can_be_asked_sql(id_type: str, key: str) -> str:
+    """Returns SQL that says of a key in the database what `canonical_id` says of one in a call.
+
+    Args:
+        id_type: `int64`, `text` or `uuid`.
+        key: The key as SQL, of that type.
+    """
+    return _CAN_BE_ASKED[id_type].format(key)
 
 
 def why_no_id(id_type: str, raw: Id) -> str:
@@ -117,7 +128,8 @@ def check_population(view: FeatureView, id_type: str, ids: Iterable[Id], twice: 
         raise _population_error(view, f"{_least(again)!r} more than once", hint)
     if bad := [key for key in counts if why_no_id(id_type, key)]:
         least = _least(bad)
-        hint = f"leave out what no call can ask for: {why_no_id(id_type, least)}; add {_LEFT_OUT[id_type]}"
+        why, where = why_no_id(id_type, least), can_be_asked_sql(id_type, "...")
+        hint = f"leave out what no call can ask for: {why}; add WHERE {where}"
         raise _population_error(view, f"{least!r}", hint)
 
 

@@ -1,12 +1,14 @@
 """Tables of a test's own, and views drafted from them."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 import pytest
+from tests.harness.databases import TestDatabase
 
 from staunch_features.checks.check import check_view
 from staunch_features.checks.findings import ViewCheck
@@ -84,9 +86,16 @@ def shop_database(database_factory):
 @pytest.fixture
 async def shop(shop_database) -> AsyncIterator[Shop]:
     """The database with an empty schema `shop`."""
-    owner = await connect(shop_database.owner_url)
+    async with opened_shop(shop_database) as shop:
+        yield shop
+
+
+@asynccontextmanager
+async def opened_shop(place: TestDatabase) -> AsyncIterator[Shop]:
+    """An empty schema `shop` in a database, for the block."""
+    owner = await connect(place.owner_url)
     await owner.execute("DROP SCHEMA IF EXISTS shop CASCADE; CREATE SCHEMA shop")
-    database = Database(shop_database.reader_url, size=1)
+    database = Database(place.reader_url, size=1)
     yield Shop(owner, database)
     await database.close()
     await owner.execute("DROP SCHEMA shop CASCADE")

@@ -1,7 +1,8 @@
 """Which column is the key, and what is refused as one."""
 
 import pytest
-from tests.features.drafts.conftest import Shop, view_of
+from tests.features.drafts.conftest import Shop, opened_shop, view_of
+from tests.harness.databases import DatabaseFactory
 
 from staunch_features.errors import DraftError
 
@@ -113,3 +114,32 @@ async def test_a_table_without_a_key_says_what_a_key_is_and_how_to_get_one(
     await shop.make("CREATE VIEW shop.seen AS SELECT a, churned FROM shop.things")
     with pytest.raises(DraftError, match="let the view have such a column"):
         await shop.draft("shop.seen")
+
+
+@pytest.mark.parametrize("encoding", ["UTF8", "LATIN1", "SQL_ASCII"])
+async def test_the_longest_key_is_counted_as_a_call_carries_it_whatever_the_database_writes(
+    database_factory: DatabaseFactory, encoding: str
+) -> None:
+    """Thirty-three of é are 66 bytes in UTF-8, and 33 in LATIN1."""
+    async with opened_shop(database_factory("template0", encoding)) as shop:
+        await shop.make(
+            "CREATE TABLE shop.things AS SELECT CASE WHEN n > 3 THEN n::text WHEN n > 1 THEN "
+            "repeat('é', 29 + n) ELSE repeat('é', 33) END AS code, n % 4 = 0 AS churned, n AS size "
+            "FROM generate_series(1, 100) AS n; ALTER TABLE shop.things ADD PRIMARY KEY (code)"
+        )
+        assert (await shop.checked()).draft.key.left_out == 1
+
+
+async def test_keys_that_are_no_text_of_a_call_are_refused_in_words(
+    database_factory: DatabaseFactory,
+) -> None:
+    async with opened_shop(database_factory("template0", "SQL_ASCII")) as shop:
+        await shop.make(
+            "SET client_encoding = 'SQL_ASCII'; CREATE TABLE shop.things AS SELECT "
+            "CASE WHEN n > 1 THEN n::text ELSE E'\\xe9' END AS code, n % 4 = 0 AS churned, n AS size "
+            "FROM generate_series(1, 100) AS n; ALTER TABLE shop.things ADD PRIMARY KEY (code)"
+        )
+        with pytest.raises(
+            DraftError, match=r'^code: expected keys .* got .* for encoding "UTF8": 0xe9; name'
+        ):
+            await shop.draft()
