@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import termios
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +20,8 @@ from tests.harness.waiting import wait
 
 from staunch_cli.shared.database import DatabaseUrls, embedded_database, state_folder_lock
 from staunch_server.settings import Settings
+
+pytestmark = pytest.mark.walk
 
 STAUNCH = (sys.executable, "-m", "staunch_cli.main")
 
@@ -124,14 +125,12 @@ def serve(tmp_path: Path, simulated_world: DatabaseUrls) -> Iterator[Serve]:
             one.process.wait(10)
 
 
-def take_terminal(terminal: int) -> Callable[[], None]:
-    """What a child does to lead a session of its own with a terminal, as a shell of a new window does."""
-
-    def take() -> None:
-        os.setsid()
-        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
-
-    return take
+# Leads a session of its own and opens its terminal, which so becomes the session's, as a shell of a new
+# window does. A program and no `preexec_fn`: that runs in a copy of this process, with its threads' locks.
+TAKE_TERMINAL = (
+    "import os, sys; os.setsid(); os.close(os.open(sys.argv[1], os.O_RDWR)); "
+    "os.execvp(sys.argv[2], sys.argv[2:])"
+)
 
 
 @pytest.fixture
@@ -148,11 +147,11 @@ def terminal() -> Iterator[tuple[int, int]]:
 def on_terminal(serve: Serve, terminal: tuple[int, int]) -> Callable[..., Server]:
     """Starts a server that leads the session of the terminal, and that prints there."""
 
-    def start(command: str = "serve", **more: object) -> Server:
+    def start(command: str = "serve", before: tuple[str, ...] = (), **more: object) -> Server:
         _, programs = terminal
-        take = take_terminal(programs)
-        streams = {"stdout": programs, "stderr": programs, "preexec_fn": take, "start_new_session": False}
-        server = serve(command, **{**streams, **more})
+        lead = (sys.executable, "-c", TAKE_TERMINAL, os.ttyname(programs))
+        streams = {"stdout": programs, "stderr": programs, "start_new_session": False}
+        server = serve(command, before=(*lead, *before), **{**streams, **more})
         os.close(programs)
         return server
 
@@ -193,7 +192,6 @@ def test_a_terminal_that_closes_during_a_step_ends_the_step_and_the_database(
     assert server.ends(None) == 130
 
 
-@pytest.mark.walk
 @pytest.mark.timeout(280)
 def test_a_first_run_goes_its_whole_way_though_nobody_reads_it(serve: Serve) -> None:
     reading, writing = os.pipe()

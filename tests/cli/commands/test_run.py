@@ -13,6 +13,7 @@ from staunch import Client
 pytestmark = pytest.mark.timeout(280)
 
 
+@pytest.mark.walk
 def test_a_first_run_serves_explains_and_ends_without_a_trace(start):
     run = start("run")
     with Client(f"127.0.0.1:{run.port()}") as client:

@@ -88,6 +88,7 @@ def wrong_starts(database: TestDatabase) -> dict[str, dict[str, str]]:
     }
 
 
+@pytest.mark.walk
 @pytest.mark.parametrize("command", ["serve", "run"])
 def test_what_no_time_heals_ends_the_start_with_one_line_and_no_port_is_taken(
     start, database: TestDatabase, command: str

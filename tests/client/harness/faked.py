@@ -79,7 +79,8 @@ class FakedService:
         def cancel() -> None:
             running.cancel()
 
-        context.add_callback(cancel)
+        if not context.add_callback(cancel):  # it has ended already
+            cancel()
         return running.result()
 
     def behaviour(self, told: Any) -> Any:
