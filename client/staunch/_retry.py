@@ -115,6 +115,7 @@ class Tries:
         # Each call's own, so that what failed together is not sent again together.
         self._last_chance = clock() + min(timeout_s, _LONG_S) * _between(0.625, 0.75)
         self._failures = 0
+        self._last: StaunchError | None = None
         self._arrived = False
         self._keeps_token = False
         self._try = _Try.FREE
@@ -146,6 +147,7 @@ class Tries:
             StaunchError: The given one, if it is final, or the attempts, the time or the budget are spent.
         """
         self._failures += 1
+        self._last = error
         arrived = not never_left(error)
         self._account(arrived)
         if error.code not in _NO_ANSWER:
@@ -184,8 +186,14 @@ class Tries:
         return self._policy.wait_s(self._failures, push_back_s)
 
     def wait_s(self) -> float:
-        """Gives the seconds until it is worth asking again; 0 means that the next try is due now."""
+        """Gives the seconds until it is worth asking again; 0 means that the next try is due now.
+
+        Raises:
+            StaunchError: The last try's, if the time is over: a sleep may last longer than it was asked to.
+        """
         now = self._clock()
+        if self._last is not None and now >= self._deadline:
+            raise self._last
         if now < self._not_before:
             return self._not_before - now
         if not self._arrived:

@@ -104,6 +104,17 @@ def test_a_wait_that_ends_with_the_deadline_is_not_begun():
         tries.failed(unavailable())
 
 
+def test_a_sleep_that_outlasts_the_deadline_ends_in_the_last_error_and_not_in_another():
+    clock = Clock()
+    tries = Tries(RetryPolicy(first_wait_s=0.5), 1.0, clock=clock)
+    error = unavailable()
+    tries.failed(error)
+    clock.now_s = 1.001
+    with pytest.raises(Unavailable) as caught:
+        tries.wait_s()
+    assert caught.value is error
+
+
 @pytest.mark.parametrize("attempts", [1, 2, 5])
 def test_the_first_try_counts_among_the_attempts(attempts):
     tries = Tries(RetryPolicy(attempts=attempts, first_wait_s=0.0), 60.0)

@@ -10,10 +10,9 @@ from tests.cli.command_process import first_scored_id
 
 from staunch import Client
 
-pytestmark = pytest.mark.timeout(280)
+pytestmark = [pytest.mark.walk, pytest.mark.timeout(280)]
 
 
-@pytest.mark.walk
 def test_a_first_run_serves_explains_and_ends_without_a_trace(start):
     run = start("run")
     with Client(f"127.0.0.1:{run.port()}") as client:
@@ -26,7 +25,6 @@ def test_a_first_run_serves_explains_and_ends_without_a_trace(start):
     assert run.none_left()
 
 
-@pytest.mark.walk
 def test_killed_anywhere_the_next_run_finishes_the_work_and_leaves_no_orphan(start):
     for line in ("database", r"world +staunch simulate", r"model +staunch train"):
         run = start("run")

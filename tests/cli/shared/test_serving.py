@@ -15,6 +15,8 @@ from staunch_local.postgres.cluster import SUPERUSER
 from staunch_server.process.start import AGAIN_S
 from staunch_server.settings import Settings
 
+pytestmark = pytest.mark.walk
+
 
 def test_a_store_holds_models_once_an_alias_points_at_one(tmp_path):
     settings = Settings(store=tmp_path)
@@ -49,7 +51,6 @@ def test_a_second_start_says_the_port_is_taken_and_touches_nothing(start, tmp_pa
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.walk
 @pytest.mark.timeout(280)
 def test_what_dies_while_serving_is_started_again(start):
     run = start("run")
@@ -88,7 +89,6 @@ def wrong_starts(database: TestDatabase) -> dict[str, dict[str, str]]:
     }
 
 
-@pytest.mark.walk
 @pytest.mark.parametrize("command", ["serve", "run"])
 def test_what_no_time_heals_ends_the_start_with_one_line_and_no_port_is_taken(
     start, database: TestDatabase, command: str

@@ -37,6 +37,8 @@ from staunch_server.process.supervisor import (
 )
 from staunch_server.settings import load_settings
 
+pytestmark = pytest.mark.walk
+
 KNOWN = 1
 """A customer of the small database."""
 
