@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from staunch_cli.commands import view_new
-from staunch_cli.shared.arguments import Handler, file_ending, moment, seconds
+from staunch_cli.shared.arguments import Handler, add_timeout, file_ending, moment
 from staunch_cli.shared.caches import caches_in
 from staunch_cli.shared.database import database, refuse_absent_database
 from staunch_cli.shared.errors import CommandError
@@ -147,14 +147,7 @@ def _add_view(parser: ArgumentParser) -> None:
         metavar="TIME",
         help="the moment to run it as of (default: now; to show labels, the last with a known outcome)",
     )
-    parser.add_argument(
-        "--timeout",
-        dest="timeout_s",
-        type=seconds,
-        default=60.0,
-        metavar="S",
-        help="seconds that a statement may take (default: 60)",
-    )
+    add_timeout(parser)
     add_settings(parser, "database_url", "database_reader_url", "views", "state_folder")
 
 

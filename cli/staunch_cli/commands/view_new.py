@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from staunch_cli.shared.arguments import Handler, seconds
+from staunch_cli.shared.arguments import Handler, add_timeout
 from staunch_cli.shared.database import database
 from staunch_cli.shared.errors import CommandError, cannot_write
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
@@ -54,14 +54,7 @@ def add(actions: "_SubParsersAction[ArgumentParser]") -> None:
     )
     _add_wishes(parser)
     parser.add_argument("--force", action="store_true", help="overwrite files that are there already")
-    parser.add_argument(
-        "--timeout",
-        dest="timeout_s",
-        type=seconds,
-        default=60.0,
-        metavar="S",
-        help="seconds that a statement may take (default: 60)",
-    )
+    add_timeout(parser)
     add_settings(parser, "database_url", "database_reader_url", "views", "state_folder")
     parser.set_defaults(handler=Handler(NewArguments, run))
 

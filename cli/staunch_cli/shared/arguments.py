@@ -1,6 +1,6 @@
 """From words to typed arguments: each command has a frozen dataclass with a field for each of its flags."""
 
-from argparse import ArgumentTypeError, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -72,6 +72,18 @@ def seconds(text: str) -> float:
     if not 0 < read < 1e6:
         raise ArgumentTypeError(f"expected seconds above 0 and below 1000000, got {text!r}")
     return read
+
+
+def add_timeout(parser: ArgumentParser) -> None:
+    """Adds --timeout, the seconds that one statement may take; read as `timeout_s`."""
+    parser.add_argument(
+        "--timeout",
+        dest="timeout_s",
+        type=seconds,
+        default=60.0,
+        metavar="S",
+        help="seconds that a statement may take (default: 60)",
+    )
 
 
 def file_ending(*endings: str) -> Callable[[str], Path]:

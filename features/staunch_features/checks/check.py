@@ -84,8 +84,7 @@ async def check_view(  # noqa: PLR0913 - what `staunch view check` asks, by name
         ViewError: The view or label cannot be run at all, or takes longer than `timeout_s`.
         DatabaseUnavailable: The database is away.
     """
-    # The plan before the rows: a text that reads a big table whole may not answer in time, and then this is
-    # why.
+    # The plan before the rows: where a big table is read whole, the rows may not come in time.
     now = datetime.now(UTC)
     source = FeatureSource(database, view)
     signature = await source.signature(Deadline.after(timeout_s))
