@@ -7,14 +7,13 @@ joins. So the table and its size are named, and the rest is left to who knows it
 from collections.abc import Iterable
 from typing import Any
 
-import staunch_sql
 from staunch_features.checks.tables import Table, find_table
 from staunch_features.postgres.connection import Connection
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.planner import nodes_in, planned_for_any
-from staunch_features.views.signature import SQL_TYPES, check_label
+from staunch_features.views.signature import SQL_TYPES, check_label, label_sql
 from staunch_features.views.sql_text import quoted
 from staunch_features.views.types import ViewSignature
 
@@ -52,9 +51,7 @@ async def index_advice(
         values = [ids, moment] if signature.uses_as_of else [ids]
         plans = [await planned_for_any(connection, view, view.statement, values, timeout_s=timeout_s)]
         if label is not None:
-            sql = staunch_sql.query("views/read_labels").format(
-                ids=f"{SQL_TYPES[signature.id_type]}[]", statement=label.statement
-            )
+            sql = label_sql(label, signature.id_type)
             await check_label(connection, label, sql, signature.id_type, deadline=Deadline.after(timeout_s))
             values = [ids, moment, moment, moment]
             plans.append(await planned_for_any(connection, label, sql, values, timeout_s=timeout_s))

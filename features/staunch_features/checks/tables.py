@@ -19,7 +19,7 @@ from staunch_features.views.clock_words import Name, references_in, references_i
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.planner import planned, strings_in, tables_in
 from staunch_features.views.reached_code import Code, reached_code
-from staunch_features.views.signature import SQL_TYPES
+from staunch_features.views.signature import label_sql
 from staunch_features.views.source import FeatureSource
 from staunch_features.views.sql_text import quoted
 from staunch_features.views.types import ViewSignature
@@ -108,18 +108,13 @@ async def tables_read(
         TimeoutError: It took longer than that.
     """
     signature = await FeatureSource(database, view).signature(Deadline.after(timeout_s))
-    now = datetime.now(UTC)
-    arguments: tuple[object, ...] = ([], now) if signature.uses_as_of else ([],)
     async with database.connection(Deadline.after(timeout_s)) as connection:
-        plan = await planned(connection, view, view.statement, arguments, timeout_s=timeout_s)
-        found = set(tables_in(plan))
-        if label:
-            sql = staunch_sql.query("views/read_labels").format(
-                ids=f"{SQL_TYPES[signature.id_type]}[]", statement=label.statement
-            )
-            plan = await planned(connection, label, sql, ([], now, now, now), timeout_s=timeout_s)
-            found.update(tables_in(plan))
-    return frozenset(found)
+        plans = [
+            await planned(connection, each.text, each.sql, each.arguments, timeout_s=timeout_s)
+            for each in statements(view, signature, label)
+            if not each.of_population
+        ]
+    return frozenset(table for plan in plans for table in tables_in(plan))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +197,7 @@ def statements(view: FeatureView, signature: ViewSignature, label: LabelText | N
     yield Statement(view, view.population, listed, ())
     yield Statement(view, view.statement, view.statement, ([], now) if signature.uses_as_of else ([],))
     if label is not None:
-        ids = f"{SQL_TYPES[signature.id_type]}[]"
-        sql = staunch_sql.query("views/read_labels").format(ids=ids, statement=label.statement)
+        sql = label_sql(label, signature.id_type)
         yield Statement(label, label.statement, sql, ([], now, now, now))
 
 

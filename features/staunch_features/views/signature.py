@@ -74,6 +74,18 @@ async def read_signature(connection: Connection, view: FeatureView, *, deadline:
     )
 
 
+def label_sql(label: LabelText, id_type: str) -> str:
+    """Returns a label's statement as it is sent, with its four parameters.
+
+    Args:
+        label: The label.
+        id_type: The type of the view's ids.
+    """
+    return staunch_sql.query("views/read_labels").format(
+        ids=f"{SQL_TYPES[id_type]}[]", statement=label.statement
+    )
+
+
 async def check_label(
     connection: Connection, label: LabelText, sql: str, id_type: str, *, deadline: Deadline
 ) -> None:

@@ -17,7 +17,7 @@ from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.population import population_cast
 from staunch_features.views.rules import ELIGIBLE_IS_NULL, bad_values, refuse_nulls, value_problem
-from staunch_features.views.signature import SQL_TYPES, check_label, read_signature
+from staunch_features.views.signature import SQL_TYPES, check_label, label_sql, read_signature
 from staunch_features.views.sql_errors import view_errors
 from staunch_features.views.sql_text import line_of_column, quoted
 from staunch_features.views.types import FeatureBatch, Id, LabelBatch, ViewSignature
@@ -137,9 +137,7 @@ class FeatureSource:
         """
         deadline = Deadline.after(timeout_s)  # of all that is asked before; the query has its own time
         id_type = (await self.signature(deadline)).id_type
-        sql = staunch_sql.query("views/read_labels").format(
-            ids=f"{SQL_TYPES[id_type]}[]", statement=label.statement
-        )
+        sql = label_sql(label, id_type)
         async with self._database.connection(deadline) as connection:
             await check_label(connection, label, sql, id_type, deadline=deadline)
             window = outcome_window(label, as_of)
