@@ -4,10 +4,10 @@ PYTHON_BIN := .venv/bin/python
 export OMP_NUM_THREADS = 1
 export BUF_CACHE_DIR = $(CURDIR)/.staunch/caches/buf
 
-.PHONY: help run test walk mutate check format stubs lock schema docs clean
+.PHONY: help run test walk mutate check format stubs publish-contract lock schema docs clean
 
 help: ## Lists the targets.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 run: ## Serves on 127.0.0.1:50051; the first run makes database, world and model. Flags: make run ARGS="--port 50052".
 	@sh scripts/install run
@@ -39,6 +39,10 @@ format: ## Formats Python and protos.
 stubs: ## Regenerates the committed stubs from the protos.
 	@sh scripts/install stubs
 	@sh scripts/generate-stubs client
+
+publish-contract: ## Takes the protos as the contract that is published: what later breaks it, make check refuses.
+	@sh scripts/install dev
+	@.venv/bin/buf build -o protos/published.binpb
 
 docs: ## Generates the pages of docs/ that come from the code.
 	@sh scripts/install dev
