@@ -124,8 +124,9 @@ def _type(field: FieldDescriptorProto, owner: DescriptorProto) -> str:
 
 
 def _link(type_name: str) -> str:
-    name = type_name.rpartition(".")[2]
-    return f"[{name}](#{name.lower()})" if type_name.startswith(".staunch.v1.") else name
+    full = type_name.removeprefix(".")
+    name = full.removeprefix("staunch.v1.")
+    return full if name == full else f"[{name}](#{name.lower()})"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

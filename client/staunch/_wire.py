@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, SupportsFloat, SupportsIndex, TypeVar
 from uuid import UUID
 
+from google.protobuf.struct_pb2 import NULL_VALUE, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 
@@ -110,7 +111,7 @@ def wire_key(key: str) -> str:
     return key if len(encoded) <= _KEY_BYTES else ""
 
 
-def feature_values(name: str, values: Features | None) -> dict[str, predictions_pb.FeatureValue]:
+def feature_values(name: str, values: Features | None) -> dict[str, Value]:
     """Converts features by name, none if there are none; None is a missing value.
 
     Raises:
@@ -123,15 +124,15 @@ def feature_values(name: str, values: Features | None) -> dict[str, predictions_
     return {feature: _feature_value(value) for feature, value in given.items()}
 
 
-def _feature_value(value: float | None) -> predictions_pb.FeatureValue:
-    return predictions_pb.FeatureValue() if value is None else predictions_pb.FeatureValue(number=value)
+def _feature_value(value: float | None) -> Value:
+    return Value(null_value=NULL_VALUE) if value is None else Value(number_value=value)
 
 
-def _plain_value(value: predictions_pb.FeatureValue) -> float | None:
-    return value.number if value.HasField("kind") else None
+def _plain_value(value: Value) -> float | None:
+    return value.number_value if value.HasField("number_value") else None
 
 
-def _plain_values(values: Mapping[str, predictions_pb.FeatureValue]) -> dict[str, float | None]:
+def _plain_values(values: Mapping[str, Value]) -> dict[str, float | None]:
     return {name: _plain_value(values[name]) for name in sorted(values)}
 
 

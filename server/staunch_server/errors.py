@@ -51,6 +51,10 @@ class Reason(enum.Enum):
     ID_TYPE_MISMATCH = (Code.INVALID_ARGUMENT, "An id is given where the view wants a key, or the other way.")
     FEATURE_UNKNOWN = (Code.INVALID_ARGUMENT, "A feature is named that the model does not have.")
     FEATURE_MISSING = (Code.INVALID_ARGUMENT, "A feature of the model is absent from the given set.")
+    FEATURE_TYPE_MISMATCH = (
+        Code.INVALID_ARGUMENT,
+        "A value is a text, a boolean, a list or an object; only numbers and null are values of features.",
+    )
     FEATURE_NOT_FINITE = (Code.INVALID_ARGUMENT, "A value is infinite or beyond 3.4e38; NaN is null.")
     OVERRIDE_NOT_ALLOWED = (Code.INVALID_ARGUMENT, "Overrides come together with a full set of features.")
     AS_OF_IN_FUTURE = (Code.INVALID_ARGUMENT, "The as-of time is more than 5 s ahead of the server's clock.")

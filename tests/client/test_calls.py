@@ -33,13 +33,13 @@ async def test_text_and_uuid_travel_as_keys(either, service, key):
 async def test_given_features_travel_with_their_nulls(either, service):
     await either.call("predict", features={"age": 41, "income": None, "share": Decimal("0.5"), "old": True})
     sent = service.seen[0].features.values
-    assert {name: sent[name].number for name in sent} == {
+    assert {name: sent[name].number_value for name in sent} == {
         "age": 41.0,
         "income": 0.0,
         "share": 0.5,
         "old": 1.0,
     }
-    assert not sent["income"].HasField("kind")
+    assert sent["income"].WhichOneof("kind") == "null_value"
 
 
 async def test_no_features_at_all_still_travel_as_the_subject(either, service):
@@ -51,7 +51,7 @@ async def test_overrides_model_and_moment_travel(either, service):
     moment = datetime(2026, 3, 1, 7, tzinfo=timezone(-timedelta(hours=5)))
     await either.call("predict", 42, overrides={"age": 20}, model="churn@2", as_of=moment)
     sent = service.seen[0]
-    assert sent.overrides["age"].number == 20.0
+    assert sent.overrides["age"].number_value == 20.0
     assert sent.model == "churn@2"
     assert sent.as_of_time.ToDatetime(tzinfo=UTC) == moment
 

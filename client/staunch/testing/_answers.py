@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+from google.protobuf.struct_pb2 import NULL_VALUE, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from staunch.v1 import model_service_pb2 as models_pb
@@ -42,7 +43,7 @@ def prediction(
     )
     if request.include_features:
         values = {
-            name: pb.FeatureValue(number=value) if value is not None else pb.FeatureValue()
+            name: Value(null_value=NULL_VALUE) if value is None else Value(number_value=value)
             for name, value in FEATURES.items()
         }
         for name, value in (
@@ -62,8 +63,13 @@ def explanation(
 ) -> pb.ExplainResponse:
     """Returns two contributions, or as many as are asked for, that add up with the remainder."""
     parts = [
-        pb.FeatureContribution(feature="tickets_open", value=pb.FeatureValue(number=3), contribution=1.2),
-        pb.FeatureContribution(feature="income", contribution=-0.4, overridden="income" in request.overrides),
+        pb.FeatureContribution(feature="tickets_open", value=Value(number_value=3), contribution=1.2),
+        pb.FeatureContribution(
+            feature="income",
+            value=Value(null_value=NULL_VALUE),
+            contribution=-0.4,
+            overridden="income" in request.overrides,
+        ),
     ][: request.max_contributions or None]
     base, output = -2.0, _log_odds(probability)
     why = pb.Explanation(

@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#staunch/v1/prediction_service.proto\x12\nstaunch.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"(\n\x0c\x46\x65\x61tureValue\x12\x10\n\x06number\x18\x01 \x01(\x01H\x00\x42\x06\n\x04kind\"\x8f\x01\n\rFeatureValues\x12\x35\n\x06values\x18\x01 \x03(\x0b\x32%.staunch.v1.FeatureValues.ValuesEntry\x1aG\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x18.staunch.v1.FeatureValue:\x02\x38\x01\"?\n\x0eModelReference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"\xdc\x02\n\x0ePredictRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\x0b\x63ustomer_id\x18\x02 \x01(\x03H\x00\x12\x16\n\x0c\x63ustomer_key\x18\x03 \x01(\tH\x00\x12-\n\x08\x66\x65\x61tures\x18\x04 \x01(\x0b\x32\x19.staunch.v1.FeatureValuesH\x00\x12<\n\toverrides\x18\x05 \x03(\x0b\x32).staunch.v1.PredictRequest.OverridesEntry\x12.\n\nas_of_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10include_features\x18\x07 \x01(\x08\x1aJ\n\x0eOverridesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x18.staunch.v1.FeatureValue:\x02\x38\x01\x42\t\n\x07subject\"\xbf\x02\n\x0fPredictResponse\x12\x15\n\x0bprobability\x18\x01 \x01(\x01H\x00\x12\'\n\trisk_band\x18\x02 \x01(\x0e\x32\x14.staunch.v1.RiskBand\x12)\n\x05model\x18\x03 \x01(\x0b\x32\x1a.staunch.v1.ModelReference\x12.\n\nas_of_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x08\x66\x65\x61tures\x18\x05 \x03(\x0b\x32).staunch.v1.PredictResponse.FeaturesEntry\x1aI\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x18.staunch.v1.FeatureValue:\x02\x38\x01\x42\t\n\x07outcome\"\x81\x01\n\x13\x42\x61tchPredictRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x0c\x63ustomer_ids\x18\x02 \x03(\x03\x12\x15\n\rcustomer_keys\x18\x03 \x03(\t\x12.\n\nas_of_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa3\x02\n\x14\x42\x61tchPredictResponse\x12\x13\n\x0b\x63hunk_index\x18\x01 \x01(\x03\x12\x14\n\x0c\x63ustomer_ids\x18\x02 \x03(\x03\x12\x15\n\rcustomer_keys\x18\x03 \x03(\t\x12\x15\n\rprobabilities\x18\x04 \x03(\x01\x12(\n\nrisk_bands\x18\x05 \x03(\x0e\x32\x14.staunch.v1.RiskBand\x12-\n\x06\x65rrors\x18\x06 \x03(\x0b\x32\x1d.staunch.v1.BatchPredictError\x12)\n\x05model\x18\x07 \x01(\x0b\x32\x1a.staunch.v1.ModelReference\x12.\n\nas_of_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"`\n\x11\x42\x61tchPredictError\x12\x12\n\x05index\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x05\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\tB\x08\n\x06_index\"\xf7\x02\n\x0e\x45xplainRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\x0b\x63ustomer_id\x18\x02 \x01(\x03H\x00\x12\x16\n\x0c\x63ustomer_key\x18\x03 \x01(\tH\x00\x12-\n\x08\x66\x65\x61tures\x18\x04 \x01(\x0b\x32\x19.staunch.v1.FeatureValuesH\x00\x12<\n\toverrides\x18\x05 \x03(\x0b\x32).staunch.v1.ExplainRequest.OverridesEntry\x12.\n\nas_of_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10include_features\x18\x07 \x01(\x08\x12\x19\n\x11max_contributions\x18\x08 \x01(\x05\x1aJ\n\x0eOverridesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x18.staunch.v1.FeatureValue:\x02\x38\x01\x42\t\n\x07subject\"p\n\x0f\x45xplainResponse\x12/\n\nprediction\x18\x01 \x01(\x0b\x32\x1b.staunch.v1.PredictResponse\x12,\n\x0b\x65xplanation\x18\x02 \x01(\x0b\x32\x17.staunch.v1.Explanation\"\x93\x02\n\x0b\x45xplanation\x12-\n\x0coutput_space\x18\x01 \x01(\x0e\x32\x17.staunch.v1.OutputSpace\x12-\n\x06method\x18\x02 \x01(\x0e\x32\x1d.staunch.v1.ExplanationMethod\x12\x12\n\nbase_value\x18\x03 \x01(\x01\x12\x14\n\x0coutput_value\x18\x04 \x01(\x01\x12\x36\n\rcontributions\x18\x05 \x03(\x0b\x32\x1f.staunch.v1.FeatureContribution\x12\x11\n\tremainder\x18\x06 \x01(\x01\x12\x17\n\x0fremainder_count\x18\x07 \x01(\x05\x12\x18\n\x10\x61\x64\x64itivity_error\x18\x08 \x01(\x01\"y\n\x13\x46\x65\x61tureContribution\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x18.staunch.v1.FeatureValue\x12\x14\n\x0c\x63ontribution\x18\x03 \x01(\x01\x12\x12\n\noverridden\x18\x04 \x01(\x08*b\n\x08RiskBand\x12\x19\n\x15RISK_BAND_UNSPECIFIED\x10\x00\x12\x11\n\rRISK_BAND_LOW\x10\x01\x12\x14\n\x10RISK_BAND_MEDIUM\x10\x02\x12\x12\n\x0eRISK_BAND_HIGH\x10\x03*d\n\x0bOutputSpace\x12\x1c\n\x18OUTPUT_SPACE_UNSPECIFIED\x10\x00\x12\x1c\n\x18OUTPUT_SPACE_PROBABILITY\x10\x01\x12\x19\n\x15OUTPUT_SPACE_LOG_ODDS\x10\x02*c\n\x11\x45xplanationMethod\x12\"\n\x1e\x45XPLANATION_METHOD_UNSPECIFIED\x10\x00\x12*\n&EXPLANATION_METHOD_TREE_PATH_DEPENDENT\x10\x01\x32\x81\x02\n\x11PredictionService\x12G\n\x07Predict\x12\x1a.staunch.v1.PredictRequest\x1a\x1b.staunch.v1.PredictResponse\"\x03\x90\x02\x01\x12Z\n\x0c\x42\x61tchPredict\x12\x1f.staunch.v1.BatchPredictRequest\x1a .staunch.v1.BatchPredictResponse\"\x03\x90\x02\x01(\x01\x30\x01\x12G\n\x07\x45xplain\x12\x1a.staunch.v1.ExplainRequest\x1a\x1b.staunch.v1.ExplainResponse\"\x03\x90\x02\x01\x42$\n\nstaunch.v1P\x01Z\x14staunch/v1;staunchv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#staunch/v1/prediction_service.proto\x12\nstaunch.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x01\n\rFeatureValues\x12\x35\n\x06values\x18\x01 \x03(\x0b\x32%.staunch.v1.FeatureValues.ValuesEntry\x1a\x45\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value:\x02\x38\x01\"?\n\x0eModelReference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"\xda\x02\n\x0ePredictRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\x0b\x63ustomer_id\x18\x02 \x01(\x03H\x00\x12\x16\n\x0c\x63ustomer_key\x18\x03 \x01(\tH\x00\x12-\n\x08\x66\x65\x61tures\x18\x04 \x01(\x0b\x32\x19.staunch.v1.FeatureValuesH\x00\x12<\n\toverrides\x18\x05 \x03(\x0b\x32).staunch.v1.PredictRequest.OverridesEntry\x12.\n\nas_of_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10include_features\x18\x07 \x01(\x08\x1aH\n\x0eOverridesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value:\x02\x38\x01\x42\t\n\x07subject\"\xbd\x02\n\x0fPredictResponse\x12\x15\n\x0bprobability\x18\x01 \x01(\x01H\x00\x12\'\n\trisk_band\x18\x02 \x01(\x0e\x32\x14.staunch.v1.RiskBand\x12)\n\x05model\x18\x03 \x01(\x0b\x32\x1a.staunch.v1.ModelReference\x12.\n\nas_of_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x08\x66\x65\x61tures\x18\x05 \x03(\x0b\x32).staunch.v1.PredictResponse.FeaturesEntry\x1aG\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value:\x02\x38\x01\x42\t\n\x07outcome\"\x81\x01\n\x13\x42\x61tchPredictRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x0c\x63ustomer_ids\x18\x02 \x03(\x03\x12\x15\n\rcustomer_keys\x18\x03 \x03(\t\x12.\n\nas_of_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa3\x02\n\x14\x42\x61tchPredictResponse\x12\x13\n\x0b\x63hunk_index\x18\x01 \x01(\x03\x12\x14\n\x0c\x63ustomer_ids\x18\x02 \x03(\x03\x12\x15\n\rcustomer_keys\x18\x03 \x03(\t\x12\x15\n\rprobabilities\x18\x04 \x03(\x01\x12(\n\nrisk_bands\x18\x05 \x03(\x0e\x32\x14.staunch.v1.RiskBand\x12-\n\x06\x65rrors\x18\x06 \x03(\x0b\x32\x1d.staunch.v1.BatchPredictError\x12)\n\x05model\x18\x07 \x01(\x0b\x32\x1a.staunch.v1.ModelReference\x12.\n\nas_of_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"`\n\x11\x42\x61tchPredictError\x12\x12\n\x05index\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x05\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\tB\x08\n\x06_index\"\xf5\x02\n\x0e\x45xplainRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\x0b\x63ustomer_id\x18\x02 \x01(\x03H\x00\x12\x16\n\x0c\x63ustomer_key\x18\x03 \x01(\tH\x00\x12-\n\x08\x66\x65\x61tures\x18\x04 \x01(\x0b\x32\x19.staunch.v1.FeatureValuesH\x00\x12<\n\toverrides\x18\x05 \x03(\x0b\x32).staunch.v1.ExplainRequest.OverridesEntry\x12.\n\nas_of_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10include_features\x18\x07 \x01(\x08\x12\x19\n\x11max_contributions\x18\x08 \x01(\x05\x1aH\n\x0eOverridesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value:\x02\x38\x01\x42\t\n\x07subject\"p\n\x0f\x45xplainResponse\x12/\n\nprediction\x18\x01 \x01(\x0b\x32\x1b.staunch.v1.PredictResponse\x12,\n\x0b\x65xplanation\x18\x02 \x01(\x0b\x32\x17.staunch.v1.Explanation\"\x93\x02\n\x0b\x45xplanation\x12-\n\x0coutput_space\x18\x01 \x01(\x0e\x32\x17.staunch.v1.OutputSpace\x12-\n\x06method\x18\x02 \x01(\x0e\x32\x1d.staunch.v1.ExplanationMethod\x12\x12\n\nbase_value\x18\x03 \x01(\x01\x12\x14\n\x0coutput_value\x18\x04 \x01(\x01\x12\x36\n\rcontributions\x18\x05 \x03(\x0b\x32\x1f.staunch.v1.FeatureContribution\x12\x11\n\tremainder\x18\x06 \x01(\x01\x12\x17\n\x0fremainder_count\x18\x07 \x01(\x05\x12\x18\n\x10\x61\x64\x64itivity_error\x18\x08 \x01(\x01\"w\n\x13\x46\x65\x61tureContribution\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x14\n\x0c\x63ontribution\x18\x03 \x01(\x01\x12\x12\n\noverridden\x18\x04 \x01(\x08*b\n\x08RiskBand\x12\x19\n\x15RISK_BAND_UNSPECIFIED\x10\x00\x12\x11\n\rRISK_BAND_LOW\x10\x01\x12\x14\n\x10RISK_BAND_MEDIUM\x10\x02\x12\x12\n\x0eRISK_BAND_HIGH\x10\x03*d\n\x0bOutputSpace\x12\x1c\n\x18OUTPUT_SPACE_UNSPECIFIED\x10\x00\x12\x1c\n\x18OUTPUT_SPACE_PROBABILITY\x10\x01\x12\x19\n\x15OUTPUT_SPACE_LOG_ODDS\x10\x02*c\n\x11\x45xplanationMethod\x12\"\n\x1e\x45XPLANATION_METHOD_UNSPECIFIED\x10\x00\x12*\n&EXPLANATION_METHOD_TREE_PATH_DEPENDENT\x10\x01\x32\x81\x02\n\x11PredictionService\x12G\n\x07Predict\x12\x1a.staunch.v1.PredictRequest\x1a\x1b.staunch.v1.PredictResponse\"\x03\x90\x02\x01\x12Z\n\x0c\x42\x61tchPredict\x12\x1f.staunch.v1.BatchPredictRequest\x1a .staunch.v1.BatchPredictResponse\"\x03\x90\x02\x01(\x01\x30\x01\x12G\n\x07\x45xplain\x12\x1a.staunch.v1.ExplainRequest\x1a\x1b.staunch.v1.ExplainResponse\"\x03\x90\x02\x01\x42$\n\nstaunch.v1P\x01Z\x14staunch/v1;staunchv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,44 +48,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREDICTIONSERVICE'].methods_by_name['BatchPredict']._serialized_options = b'\220\002\001'
   _globals['_PREDICTIONSERVICE'].methods_by_name['Explain']._loaded_options = None
   _globals['_PREDICTIONSERVICE'].methods_by_name['Explain']._serialized_options = b'\220\002\001'
-  _globals['_RISKBAND']._serialized_start=2427
-  _globals['_RISKBAND']._serialized_end=2525
-  _globals['_OUTPUTSPACE']._serialized_start=2527
-  _globals['_OUTPUTSPACE']._serialized_end=2627
-  _globals['_EXPLANATIONMETHOD']._serialized_start=2629
-  _globals['_EXPLANATIONMETHOD']._serialized_end=2728
-  _globals['_FEATUREVALUE']._serialized_start=84
-  _globals['_FEATUREVALUE']._serialized_end=124
-  _globals['_FEATUREVALUES']._serialized_start=127
-  _globals['_FEATUREVALUES']._serialized_end=270
-  _globals['_FEATUREVALUES_VALUESENTRY']._serialized_start=199
-  _globals['_FEATUREVALUES_VALUESENTRY']._serialized_end=270
-  _globals['_MODELREFERENCE']._serialized_start=272
-  _globals['_MODELREFERENCE']._serialized_end=335
-  _globals['_PREDICTREQUEST']._serialized_start=338
-  _globals['_PREDICTREQUEST']._serialized_end=686
-  _globals['_PREDICTREQUEST_OVERRIDESENTRY']._serialized_start=601
-  _globals['_PREDICTREQUEST_OVERRIDESENTRY']._serialized_end=675
-  _globals['_PREDICTRESPONSE']._serialized_start=689
-  _globals['_PREDICTRESPONSE']._serialized_end=1008
-  _globals['_PREDICTRESPONSE_FEATURESENTRY']._serialized_start=924
-  _globals['_PREDICTRESPONSE_FEATURESENTRY']._serialized_end=997
-  _globals['_BATCHPREDICTREQUEST']._serialized_start=1011
-  _globals['_BATCHPREDICTREQUEST']._serialized_end=1140
-  _globals['_BATCHPREDICTRESPONSE']._serialized_start=1143
-  _globals['_BATCHPREDICTRESPONSE']._serialized_end=1434
-  _globals['_BATCHPREDICTERROR']._serialized_start=1436
-  _globals['_BATCHPREDICTERROR']._serialized_end=1532
-  _globals['_EXPLAINREQUEST']._serialized_start=1535
-  _globals['_EXPLAINREQUEST']._serialized_end=1910
-  _globals['_EXPLAINREQUEST_OVERRIDESENTRY']._serialized_start=601
-  _globals['_EXPLAINREQUEST_OVERRIDESENTRY']._serialized_end=675
-  _globals['_EXPLAINRESPONSE']._serialized_start=1912
-  _globals['_EXPLAINRESPONSE']._serialized_end=2024
-  _globals['_EXPLANATION']._serialized_start=2027
-  _globals['_EXPLANATION']._serialized_end=2302
-  _globals['_FEATURECONTRIBUTION']._serialized_start=2304
-  _globals['_FEATURECONTRIBUTION']._serialized_end=2425
-  _globals['_PREDICTIONSERVICE']._serialized_start=2731
-  _globals['_PREDICTIONSERVICE']._serialized_end=2988
+  _globals['_RISKBAND']._serialized_start=2405
+  _globals['_RISKBAND']._serialized_end=2503
+  _globals['_OUTPUTSPACE']._serialized_start=2505
+  _globals['_OUTPUTSPACE']._serialized_end=2605
+  _globals['_EXPLANATIONMETHOD']._serialized_start=2607
+  _globals['_EXPLANATIONMETHOD']._serialized_end=2706
+  _globals['_FEATUREVALUES']._serialized_start=115
+  _globals['_FEATUREVALUES']._serialized_end=256
+  _globals['_FEATUREVALUES_VALUESENTRY']._serialized_start=187
+  _globals['_FEATUREVALUES_VALUESENTRY']._serialized_end=256
+  _globals['_MODELREFERENCE']._serialized_start=258
+  _globals['_MODELREFERENCE']._serialized_end=321
+  _globals['_PREDICTREQUEST']._serialized_start=324
+  _globals['_PREDICTREQUEST']._serialized_end=670
+  _globals['_PREDICTREQUEST_OVERRIDESENTRY']._serialized_start=587
+  _globals['_PREDICTREQUEST_OVERRIDESENTRY']._serialized_end=659
+  _globals['_PREDICTRESPONSE']._serialized_start=673
+  _globals['_PREDICTRESPONSE']._serialized_end=990
+  _globals['_PREDICTRESPONSE_FEATURESENTRY']._serialized_start=908
+  _globals['_PREDICTRESPONSE_FEATURESENTRY']._serialized_end=979
+  _globals['_BATCHPREDICTREQUEST']._serialized_start=993
+  _globals['_BATCHPREDICTREQUEST']._serialized_end=1122
+  _globals['_BATCHPREDICTRESPONSE']._serialized_start=1125
+  _globals['_BATCHPREDICTRESPONSE']._serialized_end=1416
+  _globals['_BATCHPREDICTERROR']._serialized_start=1418
+  _globals['_BATCHPREDICTERROR']._serialized_end=1514
+  _globals['_EXPLAINREQUEST']._serialized_start=1517
+  _globals['_EXPLAINREQUEST']._serialized_end=1890
+  _globals['_EXPLAINREQUEST_OVERRIDESENTRY']._serialized_start=587
+  _globals['_EXPLAINREQUEST_OVERRIDESENTRY']._serialized_end=659
+  _globals['_EXPLAINRESPONSE']._serialized_start=1892
+  _globals['_EXPLAINRESPONSE']._serialized_end=2004
+  _globals['_EXPLANATION']._serialized_start=2007
+  _globals['_EXPLANATION']._serialized_end=2282
+  _globals['_FEATURECONTRIBUTION']._serialized_start=2284
+  _globals['_FEATURECONTRIBUTION']._serialized_end=2403
+  _globals['_PREDICTIONSERVICE']._serialized_start=2709
+  _globals['_PREDICTIONSERVICE']._serialized_end=2966
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ Scores customers from their rows in PostgreSQL and explains the scores."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -93,32 +94,6 @@ EXPLANATION_METHOD_TREE_PATH_DEPENDENT: ExplanationMethod.ValueType  # 1
 Global___ExplanationMethod: _TypeAlias = ExplanationMethod  # noqa: Y015
 
 @_typing.final
-class FeatureValue(_message.Message):
-    """The value of one feature. No kind set means null: known to be missing."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NUMBER_FIELD_NUMBER: _builtins.int
-    number: _builtins.float
-    """A number of at most 3.4e38 either way; NaN is null too. A boolean is 0 or 1, a category is encoded by its
-    view.
-    """
-    def __init__(
-        self,
-        *,
-        number: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "number", b"number"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "number", b"number"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["number"]  # noqa: Y015
-    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
-
-Global___FeatureValue: _TypeAlias = FeatureValue  # noqa: Y015
-
-@_typing.final
 class FeatureValues(_message.Message):
     """A complete set of features given by the caller."""
 
@@ -132,12 +107,12 @@ class FeatureValues(_message.Message):
         VALUE_FIELD_NUMBER: _builtins.int
         key: _builtins.str
         @_builtins.property
-        def value(self) -> Global___FeatureValue: ...
+        def value(self) -> _struct_pb2.Value: ...
         def __init__(
             self,
             *,
             key: _builtins.str = ...,
-            value: Global___FeatureValue | None = ...,
+            value: _struct_pb2.Value | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -147,13 +122,16 @@ class FeatureValues(_message.Message):
 
     VALUES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def values(self) -> _containers.MessageMap[_builtins.str, Global___FeatureValue]:
-        """Holds each feature of the model's view by name, all of them and no other."""
+    def values(self) -> _containers.MessageMap[_builtins.str, _struct_pb2.Value]:
+        """Holds each feature of the model's view by name, all of them and no other. A value is a number of at most 3.4e38
+        either way, or null, which is known to be missing; NaN and a Value without a kind are null too. A boolean is
+        the number 0 or 1, a category is encoded by its view; texts, booleans, lists and objects are refused.
+        """
 
     def __init__(
         self,
         *,
-        values: _abc.Mapping[_builtins.str, Global___FeatureValue] | None = ...,
+        values: _abc.Mapping[_builtins.str, _struct_pb2.Value] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -207,12 +185,12 @@ class PredictRequest(_message.Message):
         VALUE_FIELD_NUMBER: _builtins.int
         key: _builtins.str
         @_builtins.property
-        def value(self) -> Global___FeatureValue: ...
+        def value(self) -> _struct_pb2.Value: ...
         def __init__(
             self,
             *,
             key: _builtins.str = ...,
-            value: Global___FeatureValue | None = ...,
+            value: _struct_pb2.Value | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -240,8 +218,10 @@ class PredictRequest(_message.Message):
         """Features to score as given; nothing is read from the database."""
 
     @_builtins.property
-    def overrides(self) -> _containers.MessageMap[_builtins.str, Global___FeatureValue]:
-        """Replaces single features of the live row (what-if); invalid together with features."""
+    def overrides(self) -> _containers.MessageMap[_builtins.str, _struct_pb2.Value]:
+        """Replaces single features of the live row (what-if), by values as in FeatureValues; invalid together with
+        features.
+        """
 
     @_builtins.property
     def as_of_time(self) -> _timestamp_pb2.Timestamp:
@@ -256,7 +236,7 @@ class PredictRequest(_message.Message):
         customer_id: _builtins.int = ...,
         customer_key: _builtins.str = ...,
         features: Global___FeatureValues | None = ...,
-        overrides: _abc.Mapping[_builtins.str, Global___FeatureValue] | None = ...,
+        overrides: _abc.Mapping[_builtins.str, _struct_pb2.Value] | None = ...,
         as_of_time: _timestamp_pb2.Timestamp | None = ...,
         include_features: _builtins.bool = ...,
     ) -> None: ...
@@ -284,12 +264,12 @@ class PredictResponse(_message.Message):
         VALUE_FIELD_NUMBER: _builtins.int
         key: _builtins.str
         @_builtins.property
-        def value(self) -> Global___FeatureValue: ...
+        def value(self) -> _struct_pb2.Value: ...
         def __init__(
             self,
             *,
             key: _builtins.str = ...,
-            value: Global___FeatureValue | None = ...,
+            value: _struct_pb2.Value | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -317,8 +297,8 @@ class PredictResponse(_message.Message):
         """
 
     @_builtins.property
-    def features(self) -> _containers.MessageMap[_builtins.str, Global___FeatureValue]:
-        """Holds the values used, overrides applied; only if include_features was set."""
+    def features(self) -> _containers.MessageMap[_builtins.str, _struct_pb2.Value]:
+        """Holds the values used, numbers and nulls, overrides applied; only if include_features was set."""
 
     def __init__(
         self,
@@ -327,7 +307,7 @@ class PredictResponse(_message.Message):
         risk_band: Global___RiskBand.ValueType = ...,
         model: Global___ModelReference | None = ...,
         as_of_time: _timestamp_pb2.Timestamp | None = ...,
-        features: _abc.Mapping[_builtins.str, Global___FeatureValue] | None = ...,
+        features: _abc.Mapping[_builtins.str, _struct_pb2.Value] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "model", b"model", "outcome", b"outcome", "probability", b"probability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -493,12 +473,12 @@ class ExplainRequest(_message.Message):
         VALUE_FIELD_NUMBER: _builtins.int
         key: _builtins.str
         @_builtins.property
-        def value(self) -> Global___FeatureValue: ...
+        def value(self) -> _struct_pb2.Value: ...
         def __init__(
             self,
             *,
             key: _builtins.str = ...,
-            value: Global___FeatureValue | None = ...,
+            value: _struct_pb2.Value | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -529,7 +509,7 @@ class ExplainRequest(_message.Message):
         """As in PredictRequest."""
 
     @_builtins.property
-    def overrides(self) -> _containers.MessageMap[_builtins.str, Global___FeatureValue]:
+    def overrides(self) -> _containers.MessageMap[_builtins.str, _struct_pb2.Value]:
         """As in PredictRequest."""
 
     @_builtins.property
@@ -543,7 +523,7 @@ class ExplainRequest(_message.Message):
         customer_id: _builtins.int = ...,
         customer_key: _builtins.str = ...,
         features: Global___FeatureValues | None = ...,
-        overrides: _abc.Mapping[_builtins.str, Global___FeatureValue] | None = ...,
+        overrides: _abc.Mapping[_builtins.str, _struct_pb2.Value] | None = ...,
         as_of_time: _timestamp_pb2.Timestamp | None = ...,
         include_features: _builtins.bool = ...,
         max_contributions: _builtins.int = ...,
@@ -657,14 +637,14 @@ class FeatureContribution(_message.Message):
     overridden: _builtins.bool
     """True if the value came from overrides."""
     @_builtins.property
-    def value(self) -> Global___FeatureValue:
-        """The value used; no kind set is null."""
+    def value(self) -> _struct_pb2.Value:
+        """The value used, a number or null."""
 
     def __init__(
         self,
         *,
         feature: _builtins.str = ...,
-        value: Global___FeatureValue | None = ...,
+        value: _struct_pb2.Value | None = ...,
         contribution: _builtins.float = ...,
         overridden: _builtins.bool = ...,
     ) -> None: ...

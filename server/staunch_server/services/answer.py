@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from google.protobuf.struct_pb2 import NULL_VALUE, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from staunch.v1.prediction_service_pb2 import (
@@ -11,7 +12,6 @@ from staunch.v1.prediction_service_pb2 import (
     RISK_BAND_LOW,
     RISK_BAND_MEDIUM,
     RISK_BAND_UNSPECIFIED,
-    FeatureValue,
     ModelReference,
     PredictResponse,
     RiskBand,
@@ -50,8 +50,7 @@ def respond(served: Served, answered: Answer, *, include: bool) -> PredictRespon
     )
     if include:
         for name, value in zip(served.columns, answered.values.tolist(), strict=True):
-            # Reading a key of a proto map makes it, without a kind: null.
-            set_value(response.features[name], value)
+            set_value(response.features[name], value)  # reading a key of a proto map makes it
     return response
 
 
@@ -71,7 +70,9 @@ def timestamp(when: datetime) -> Timestamp:
     return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
 
 
-def set_value(message: FeatureValue, value: float) -> None:
-    """Sets a value; NaN stays without a kind, which is null."""
-    if not math.isnan(value):
-        message.number = value
+def set_value(message: Value, value: float) -> None:
+    """Sets a value; NaN is null, said outright, since a Value without a kind has no form in JSON."""
+    if math.isnan(value):
+        message.null_value = NULL_VALUE
+    else:
+        message.number_value = value

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from staunch.v1.prediction_service_pb2 import ExplainRequest, FeatureValue, PredictRequest
+from staunch.v1.prediction_service_pb2 import ExplainRequest, PredictRequest
 from staunch_features.views.rules import LARGEST_VALUE, MAX_KEY_BYTES, canonical_id
 from staunch_server.errors import Reason, Refusal, Violation, clip
 from staunch_server.models.served import Served
@@ -19,6 +20,15 @@ CLOCK_SKEW_S = 5.0
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799  # years 1 to 9999, the range of a Timestamp
+
+
+_NO_NUMBERS = {
+    "string_value": "a text",
+    "bool_value": "a boolean",
+    "list_value": "a list",
+    "struct_value": "an object",
+}
+"""Kinds of a Value that no feature has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +45,7 @@ def live(served: Served, request: PredictRequest | ExplainRequest) -> Live:
 
     Raises:
         Refusal: SUBJECT_MISSING, CUSTOMER_ID_INVALID, ID_TYPE_MISMATCH, AS_OF_IN_FUTURE, AS_OF_NOT_ALLOWED,
-            FEATURE_UNKNOWN, FEATURE_MISSING, FEATURE_NOT_FINITE.
+            FEATURE_UNKNOWN, FEATURE_TYPE_MISMATCH, FEATURE_NOT_FINITE, FEATURE_MISSING.
     """
     subject = request.WhichOneof("subject")
     if subject is None:
@@ -53,8 +63,8 @@ def given(served: Served, request: PredictRequest | ExplainRequest) -> Floats:
     """Reads the complete features that a request gives: float64 (features,), NaN is null.
 
     Raises:
-        Refusal: OVERRIDE_NOT_ALLOWED, AS_OF_NOT_ALLOWED, FEATURE_UNKNOWN, FEATURE_MISSING,
-            FEATURE_NOT_FINITE.
+        Refusal: OVERRIDE_NOT_ALLOWED, AS_OF_NOT_ALLOWED, FEATURE_UNKNOWN, FEATURE_TYPE_MISMATCH,
+            FEATURE_NOT_FINITE, FEATURE_MISSING.
     """
     if request.overrides:
         message = "Expected no overrides beside features; put the changed values into features."
@@ -71,11 +81,11 @@ def given(served: Served, request: PredictRequest | ExplainRequest) -> Floats:
     return row
 
 
-def overrides(served: Served, values: Mapping[str, FeatureValue]) -> Overrides:
+def overrides(served: Served, values: Mapping[str, Value]) -> Overrides:
     """Reads overrides as columns and values.
 
     Raises:
-        Refusal: FEATURE_UNKNOWN, FEATURE_MISSING, FEATURE_NOT_FINITE.
+        Refusal: FEATURE_UNKNOWN, FEATURE_TYPE_MISMATCH, FEATURE_NOT_FINITE, FEATURE_MISSING.
     """
     return tuple(_columns(served, values, "overrides")) if values else ()
 
@@ -148,10 +158,14 @@ def utc(stamp: Timestamp) -> datetime:
     return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
 
 
-def _columns(served: Served, values: Mapping[str, FeatureValue], field: str) -> Iterator[tuple[int, float]]:
+def _columns(served: Served, values: Mapping[str, Value], field: str) -> Iterator[tuple[int, float]]:
     """Reads named values as columns and float64; every name is compared before any is looked up."""
     if unknown := sorted(values.keys() - served.columns.keys()):
         raise _refuse_features(Reason.FEATURE_UNKNOWN, field, unknown, "no feature of the model")
+    if others := sorted(name for name, value in values.items() if value.WhichOneof("kind") in _NO_NUMBERS):
+        kinds = sorted({_NO_NUMBERS[values[name].WhichOneof("kind") or ""] for name in others})
+        problem = f"{' or '.join(kinds)}, where a number (a boolean is 0 or 1) or null is expected"
+        raise _refuse_features(Reason.FEATURE_TYPE_MISMATCH, field, others, problem)
     numbers = {name: _number(value) for name, value in values.items()}
     if infinite := sorted(name for name, number in numbers.items() if abs(number) > LARGEST_VALUE):
         problem = f"infinite, or beyond {LARGEST_VALUE:.2g} either way"
@@ -164,9 +178,9 @@ def _columns(served: Served, values: Mapping[str, FeatureValue], field: str) -> 
         yield served.columns[name], number
 
 
-def _number(value: FeatureValue) -> float:
-    """The value; NaN, which is null as a view's NaN is, if no kind is set."""
-    return math.nan if value.WhichOneof("kind") is None else value.number
+def _number(value: Value) -> float:
+    """The value; NaN, which is null as a view's NaN is, if it is null or no kind is set."""
+    return value.number_value if value.HasField("number_value") else math.nan
 
 
 def _refuse_features(reason: Reason, field: str, names: list[str], problem: str) -> Refusal:

@@ -34,8 +34,8 @@ def test_flags_travel(staunch, service):
     )
     sent = service.seen[0]
     assert (sent.customer_id, sent.model, sent.as_of_time.seconds) == (42, "churn@2", 1780272000)
-    assert sent.overrides["age"].number == 20.0
-    assert not sent.overrides["income"].HasField("kind")
+    assert sent.overrides["age"].number_value == 20.0
+    assert sent.overrides["income"].WhichOneof("kind") == "null_value"
 
 
 @pytest.mark.parametrize(

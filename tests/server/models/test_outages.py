@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import pytest
+from google.protobuf.struct_pb2 import Value
 from grpc import StatusCode
 from tests.harness.waiting import until
 from tests.server.harness.errors import failure
@@ -92,7 +93,7 @@ async def test_given_features_are_scored_while_the_database_is_frozen(
 ) -> None:
     publish()
     live = await serve(database_reader_url=fragile.url)
-    given = {name: pb.FeatureValue(number=1) for name in ("a", "b", "hours")}
+    given = {name: Value(number_value=1) for name in ("a", "b", "hours")}
     with fragile.frozen():
         request = pb.PredictRequest(features=pb.FeatureValues(values=given))
         assert (await live.prediction.Predict(request, timeout=1)).probability > 0
@@ -173,7 +174,7 @@ async def test_a_version_whose_view_cannot_be_checked_yet_waits_for_the_database
     assert (await failure(moving)).reason == "DATABASE_UNAVAILABLE"
     publish()
     await live.models.ReloadModels(mpb.ReloadModelsRequest())
-    given = {name: pb.FeatureValue(number=1) for name in ("a", "b", "hours")}
+    given = {name: Value(number_value=1) for name in ("a", "b", "hours")}
     request = pb.PredictRequest(features=pb.FeatureValues(values=given))
     assert (await live.prediction.Predict(request)).model.version == 1
     fragile.server.start()

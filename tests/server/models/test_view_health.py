@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from google.protobuf.struct_pb2 import Value
 from grpc_health.v1 import health_pb2
 from tests.harness.databases import DatabaseFactory, TestDatabase, execute
 from tests.harness.waiting import until
@@ -326,7 +327,7 @@ async def test_health_stays_serving_while_the_only_view_fails(
     assert await reason(live, "churn") == "MODEL_REFUSED"
     assert await health(live) == (health_pb2.HealthCheckResponse.SERVING, True)
     assert live.server.registry.ready() == []
-    given = {name: pb.FeatureValue(number=1) for name in ("a", "b", "hours")}
+    given = {name: Value(number_value=1) for name in ("a", "b", "hours")}
     scored = await live.prediction.Predict(pb.PredictRequest(features=pb.FeatureValues(values=given)))
     assert scored.probability > 0
 

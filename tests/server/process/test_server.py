@@ -37,7 +37,7 @@ async def test_a_customer_is_scored_from_the_rows_of_the_database(
     answer = await running.prediction.Predict(pb.PredictRequest(customer_id=3, include_features=True))
     assert 0 < answer.probability < 1
     assert (answer.model.name, answer.model.version) == ("churn", 1)
-    assert answer.features["a"].number == 3
+    assert answer.features["a"].number_value == 3
 
 
 @pytest.mark.parametrize("transport", ["aio", "native"])

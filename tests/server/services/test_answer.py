@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Value
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.server.harness.served import MakeServed
@@ -58,16 +60,17 @@ def test_a_probability_has_its_band(served: Served, probability: float, band: pb
 
 @pytest.mark.parametrize("value", [0.0, -0.0, 1.5, -1e308, 5e-324, math.inf])
 def test_a_value_is_set_bit_for_bit(value: float) -> None:
-    message = pb.FeatureValue()
+    message = Value()
     set_value(message, value)
-    assert message.WhichOneof("kind") == "number"
-    assert (message.number, math.copysign(1, message.number)) == (value, math.copysign(1, value))
+    assert message.WhichOneof("kind") == "number_value"
+    assert (message.number_value, math.copysign(1, message.number_value)) == (value, math.copysign(1, value))
 
 
-def test_nan_is_a_value_without_a_kind() -> None:
-    message = pb.FeatureValue()
+def test_nan_is_null_outright_which_has_a_form_in_json() -> None:
+    message = Value()
     set_value(message, math.nan)
-    assert message.WhichOneof("kind") is None
+    assert message.WhichOneof("kind") == "null_value"
+    assert json_format.MessageToDict(message) is None
 
 
 def test_an_answer_names_its_version_and_its_moment(served: Served) -> None:
@@ -87,5 +90,5 @@ def test_an_answer_to_given_features_has_no_moment(served: Served) -> None:
 def test_what_it_was_computed_from_is_included_if_asked_for_null_too(served: Served) -> None:
     response = respond(served, Answer(VALUES, 0.25, MOMENT), include=True)
     assert response.features.keys() == {"a", "b", "hours"}
-    assert (response.features["a"].number, response.features["hours"].number) == (1.0, 10.0)
-    assert response.features["b"].WhichOneof("kind") is None
+    assert (response.features["a"].number_value, response.features["hours"].number_value) == (1.0, 10.0)
+    assert response.features["b"].WhichOneof("kind") == "null_value"

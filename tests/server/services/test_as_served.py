@@ -56,7 +56,7 @@ class Serving:
             raise
         assert sorted(answer.features) == sorted(self.names)
         values = [answer.features[name] for name in self.names]
-        row = np.array([value.number if value.HasField("number") else np.nan for value in values])
+        row = np.array([value.number_value if value.HasField("number_value") else np.nan for value in values])
         return answer.as_of_time.ToDatetime(UTC), row.tobytes()
 
     async def later(self, customer: int, moment: datetime) -> bytes:

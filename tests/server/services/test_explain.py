@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from tests.server.harness.errors import failure
 from tests.server.harness.running import Publish, Serve
@@ -111,18 +112,18 @@ async def test_what_is_not_listed_is_summed_in_the_remainder(
 async def test_values_used_and_overridden_ones_are_told(publish: Publish, serve: Serve) -> None:
     publish()
     live = await serve()
-    request = pb.ExplainRequest(customer_id=7, overrides={"a": pb.FeatureValue(number=2)})
+    request = pb.ExplainRequest(customer_id=7, overrides={"a": Value(number_value=2)})
     listed = (await live.prediction.Explain(request)).explanation.contributions
     told = {c.feature: (c.overridden, c.value.WhichOneof("kind")) for c in listed}
-    assert told == {"a": (True, "number"), "b": (False, None), "hours": (False, "number")}
-    assert next(c.value.number for c in listed if c.feature == "a") == 2
+    assert told == {"a": (True, "number_value"), "b": (False, "null_value"), "hours": (False, "number_value")}
+    assert next(c.value.number_value for c in listed if c.feature == "a") == 2
 
 
 async def test_given_features_are_explained_too(publish: Publish, serve: Serve) -> None:
     publish(base=0.25)
     live = await serve()
     values = {"a": 6.0, "b": 1.0, "hours": 5.0}
-    features = pb.FeatureValues(values={name: pb.FeatureValue(number=v) for name, v in values.items()})
+    features = pb.FeatureValues(values={name: Value(number_value=v) for name, v in values.items()})
     answer = await live.prediction.Explain(pb.ExplainRequest(features=features))
     assert answer.explanation.output_value == pytest.approx(2.0)
     assert not answer.prediction.HasField("as_of_time")

@@ -1,6 +1,7 @@
 """Predict over a real server: live rows, given features, overrides, moments, and every refusal."""
 
 import asyncio
+import json
 import math
 import re
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,8 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 from tests.server.harness.errors import failure, read_rich_error
@@ -34,12 +37,13 @@ def given(**values: float | None) -> pb.FeatureValues:
     return pb.FeatureValues(values={name: value_of(value) for name, value in values.items()})
 
 
-def value_of(value: float | None) -> pb.FeatureValue:
-    return pb.FeatureValue() if value is None else pb.FeatureValue(number=value)
+def value_of(value: float | None) -> Value:
+    return Value() if value is None else Value(number_value=value)
 
 
 def plain(values: Any) -> dict[str, float | None]:
-    return {name: value.number if value.HasField("number") else None for name, value in values.items()}
+    numbers = {name: value.number_value for name, value in values.items() if value.HasField("number_value")}
+    return {name: numbers.get(name) for name in values}
 
 
 async def test_a_live_customer_is_scored_from_the_row_as_it_stands(
@@ -73,7 +77,7 @@ async def test_a_past_moment_gives_the_row_as_it_was_and_is_echoed_to_the_micros
         pb.PredictRequest(customer_id=9, as_of_time=asked, include_features=True)
     )
     assert answer.as_of_time == stamp(when)
-    assert answer.features["hours"].number == pytest.approx(hours_known(9, when), abs=1e-9)
+    assert answer.features["hours"].number_value == pytest.approx(hours_known(9, when), abs=1e-9)
 
 
 async def test_features_are_answered_only_when_asked_for(publish: Publish, serve: Serve) -> None:
@@ -82,12 +86,25 @@ async def test_features_are_answered_only_when_asked_for(publish: Publish, serve
     assert not (await live.prediction.Predict(pb.PredictRequest(customer_id=8))).features
 
 
-async def test_a_null_comes_back_without_a_kind(publish: Publish, serve: Serve) -> None:
+async def test_a_null_comes_back_as_null(publish: Publish, serve: Serve) -> None:
     publish()
     live = await serve()
     answer = await live.prediction.Predict(pb.PredictRequest(customer_id=7, include_features=True))
     assert plain(answer.features)["b"] is None
-    assert "b" in answer.features
+    assert answer.features["b"].WhichOneof("kind") == "null_value"
+
+
+async def test_json_has_plain_numbers_and_nulls_both_ways(publish: Publish, serve: Serve) -> None:
+    publish()
+    live = await serve()
+    text = '{"customerId": "8", "overrides": {"a": 5, "b": null}, "includeFeatures": true}'
+    answer = await live.prediction.Predict(json_format.Parse(text, pb.PredictRequest()))
+    features = json.loads(json_format.MessageToJson(answer))["features"]
+    assert (features["a"], features["b"]) == (5, None)
+    # What came back can be given.
+    text = json.dumps({"features": {"values": features}})
+    again = await live.prediction.Predict(json_format.Parse(text, pb.PredictRequest()))
+    assert again.probability == pytest.approx(answer.probability, abs=1e-15)
 
 
 async def test_given_features_are_scored_without_the_database(publish: Publish, serve: Serve) -> None:
@@ -188,7 +205,7 @@ async def test_a_view_without_time_needs_none(publish: Publish, serve: Serve) ->
     publish(uses_as_of=False)
     live = await serve()
     answer = await live.prediction.Predict(pb.PredictRequest(customer_id=8, include_features=True))
-    assert answer.features["hours"].number == 1
+    assert answer.features["hours"].number_value == 1
     assert not answer.HasField("as_of_time")
 
 
@@ -246,7 +263,7 @@ async def test_many_calls_at_once_get_their_own_rows(
     ids = [i for i in range(1, 121) if i % 11]
     requests = [pb.PredictRequest(customer_id=i, include_features=True) for i in ids]
     answers = await asyncio.gather(*(live.prediction.Predict(one) for one in requests))
-    assert [answer.features["a"].number for answer in answers] == [i % 10 for i in ids]
+    assert [answer.features["a"].number_value for answer in answers] == [i % 10 for i in ids]
     assert len({answer.as_of_time.SerializeToString() for answer in answers}) < len(ids)
 
 

@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from tests.server.harness.served import MakeServed
 from tests.server.small_models import stamp
 
-from staunch.v1.prediction_service_pb2 import FeatureValue, PredictRequest
+from staunch.v1.prediction_service_pb2 import FeatureValues, PredictRequest
 from staunch_features.views.rules import LARGEST_VALUE
 from staunch_server.errors import Reason, Refusal
 from staunch_server.models.served import Served
@@ -34,9 +36,9 @@ def served(make: MakeServed) -> Served:
     return make()
 
 
-def feature_values(**values: float | None) -> dict[str, FeatureValue]:
+def feature_values(**values: float | None) -> dict[str, Value]:
     """Returns values as they travel; None is one without a kind."""
-    return {name: FeatureValue() if v is None else FeatureValue(number=v) for name, v in values.items()}
+    return {name: Value() if v is None else Value(number_value=v) for name, v in values.items()}
 
 
 def asking(**fields: object) -> PredictRequest:
@@ -212,9 +214,11 @@ def test_given_features_are_a_row_in_the_models_order(
     np.testing.assert_array_equal(found, row)
 
 
-READ: Mapping[str, Callable[[Served, dict[str, float | None]], object]] = {
-    "overrides": lambda served, values: reading.overrides(served, feature_values(**values)),
-    "features.values": lambda served, values: reading.given(served, giving(**values)),
+READ: Mapping[str, Callable[[Served, Mapping[str, Value]], object]] = {
+    "overrides": reading.overrides,
+    "features.values": lambda served, values: reading.given(
+        served, PredictRequest(features=FeatureValues(values=values))
+    ),
 }
 """By field of the request, what reads values from it."""
 
@@ -222,7 +226,7 @@ READ: Mapping[str, Callable[[Served, dict[str, float | None]], object]] = {
 def refusal_of_values(served: Served, field: str, values: dict[str, float | None]) -> Refusal:
     """Returns the refusal of values as overrides or as given features."""
     with pytest.raises(Refusal) as caught:
-        READ[field](served, values)
+        READ[field](served, feature_values(**values))
     return caught.value
 
 
@@ -242,6 +246,30 @@ def test_wrong_values_are_named_sorted(
     refusal = refusal_of_values(served, field, WHOLE | change)
     assert refusal.reason is reason
     assert [violation.field for violation in refusal.violations] == [f"{field}[{n}]" for n in sorted(change)]
+
+
+NO_NUMBERS: Mapping[str, object] = {
+    "a text": "5",
+    "a boolean": True,
+    "a list": [5.0],
+    "an object": {"number_value": 5.0},
+}
+"""What JSON has beside numbers and null, by how it is called."""
+
+
+@pytest.mark.parametrize("called", NO_NUMBERS)
+@pytest.mark.parametrize("field", ["overrides", "features.values"])
+def test_what_is_no_number_is_refused_by_its_kind(served: Served, field: str, called: str) -> None:
+    given = json_format.ParseDict(WHOLE | {"b": NO_NUMBERS[called]}, Struct()).fields
+    with pytest.raises(Refusal, match=f"{called}, where a number .* or null is expected: b;") as caught:
+        READ[field](served, given)
+    assert caught.value.reason is Reason.FEATURE_TYPE_MISMATCH
+    assert [violation.field for violation in caught.value.violations] == [f"{field}[b]"]
+
+
+def test_null_said_outright_is_null_too(served: Served) -> None:
+    (b,) = reading.overrides(served, {"b": Value(null_value=NULL_VALUE)})
+    assert (b[0], math.isnan(b[1])) == (1, True)
 
 
 def test_features_must_be_given_all(served: Served) -> None:
