@@ -4,12 +4,16 @@ import io
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from tests.model_store.model_examples import (
     FEATURES,
     LEARNERS,
@@ -24,7 +28,7 @@ from tests.model_store.model_examples import (
 
 from staunch_model_store.errors import ModelRefused
 from staunch_model_store.manifest import GoldenTolerance
-from staunch_model_store.model import LoadedModel
+from staunch_model_store.model import Explanation, LoadedModel, not_adding_up
 from staunch_model_store.store import ModelStore, StoredVersion
 from staunch_training.onnx import explainer as onnx_explainer
 from staunch_training.onnx import model as onnx_model
@@ -77,6 +81,51 @@ def test_a_row_is_answered_alike_in_any_batch(learner: str) -> None:
             assert some.probabilities.tobytes() == together.probabilities[at : at + size].tobytes()
     for at, row in enumerate(rows[:30]):
         assert loaded.explain(row[None, :]).contributions.tobytes() == explained.contributions[at].tobytes()
+
+
+@pytest.mark.parametrize("count", [1, 3, FEATURES, FEATURES + 1])
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_the_largest_contributions_of_a_row_add_up_and_are_the_same_in_any_batch(
+    learner: str, count: int
+) -> None:
+    loaded, names = LoadedModel.load(stored(learner)), [f"f{i}" for i in range(FEATURES)]
+    rows = on_the_edges(LEARNERS[learner]().trees, 70)
+    explained = loaded.explain(rows)
+    found = explained.largest(count, names)
+    listed = min(count, FEATURES)
+    assert found.features.shape == found.contributions.shape == (70, listed)
+    sums = explained.base_value + found.contributions.sum(axis=1) + found.remainders
+    assert np.abs(sums - explained.outputs).max() <= 1e-9
+    assert found.errors.max() <= 1e-9
+    assert found.add_up.all()
+    for at, row in enumerate(rows[:20]):
+        alone = loaded.explain(row[None, :]).largest(count, names)
+        for one, all_ in zip(astuple(alone), astuple(found), strict=True):
+            assert one[0].tobytes() == all_[at].tobytes()
+
+
+@given(
+    contributions=arrays(np.float64, st.tuples(st.integers(1, 5), st.just(6)), elements=st.integers(-3, 3)),
+    names=st.permutations(["a", "b", "c", "d", "e", "f"]),
+    count=st.integers(0, 8),
+)
+def test_contributions_are_ordered_by_size_and_then_by_name(
+    contributions: npt.NDArray[np.float64], names: list[str], count: int
+) -> None:
+    outputs = contributions.sum(axis=1)
+    found = Explanation(contributions, 0.0, outputs).largest(count, names)
+    for row, listed, remainder in zip(contributions, found.features, found.remainders, strict=True):
+        want = sorted(range(6), key=lambda column: (-abs(row[column]), names[column]))
+        assert listed.tolist() == want[:count]
+        assert remainder == sum(row[want[count:]])
+
+
+@pytest.mark.parametrize("output", [0.5, np.nan, np.inf])
+def test_a_row_that_misses_its_output_is_known_and_its_neighbours_add_up(output: float) -> None:
+    explanation = Explanation(np.ones((3, 2)), 0.25, np.array([2.25, output, 2.25 + 0.9e-9]))
+    found = explanation.largest(1, ["a", "b"])
+    assert found.add_up.tolist() == [True, False, True]
+    assert "within 1e-09, got 1.75 off" in str(not_adding_up(1.75))
 
 
 def test_no_rows_are_answered_by_none() -> None:

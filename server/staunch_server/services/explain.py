@@ -1,7 +1,5 @@
 """Explain: one score and exactly how each feature moved it."""
 
-import math
-
 import numpy as np
 
 from staunch.v1.prediction_service_pb2 import (
@@ -63,29 +61,22 @@ def _explanation(
     served: Served, answered: Answer, explained: model.Explanation, request: ExplainRequest
 ) -> Explanation:
     """Lists the largest contributions and sums the others; refuses to answer if they do not add up."""
-    contributions = explained.contributions[0].tolist()
     names = list(served.columns)
-    # Ties by name: which features are listed depends on the row alone.
-    order = sorted(range(len(names)), key=lambda column: (-abs(contributions[column]), names[column]))
-    listed = order[: request.max_contributions or None]
-    rest = [contributions[column] for column in order[len(listed) :]]
-    output, remainder = float(explained.outputs[0]), math.fsum(rest)
-    parts = [explained.base_value, *(contributions[column] for column in listed), remainder]
-    error = abs(math.fsum(parts) - output)
-    # Not `>`: a NaN must be refused too.
-    if not error <= model.ADDITIVITY_TOLERANCE:
+    largest = explained.largest(request.max_contributions or len(names), names)
+    error = float(largest.errors[0])
+    if not largest.add_up[0]:
         raise ArithmeticError(f"{served.name}: the contributions miss the output by {error:g}")
+    listed = zip(largest.features[0].tolist(), largest.contributions[0].tolist(), strict=True)
     return Explanation(
         output_space=OutputSpace.Value(f"OUTPUT_SPACE_{served.manifest.output_space}"),
         method=EXPLANATION_METHOD_TREE_PATH_DEPENDENT,
         base_value=explained.base_value,
-        output_value=output,
+        output_value=float(explained.outputs[0]),
         contributions=[
-            _contribution(names[column], answered.values[column], contributions[column], request)
-            for column in listed
+            _contribution(names[column], answered.values[column], part, request) for column, part in listed
         ],
-        remainder=remainder,
-        remainder_count=len(rest),
+        remainder=float(largest.remainders[0]),
+        remainder_count=len(names) - largest.features.shape[1],
         additivity_error=error,
     )
 
