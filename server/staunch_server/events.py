@@ -4,7 +4,7 @@ Whoever makes something happen emits an event and knows no listener; the composi
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -50,6 +50,7 @@ class CallEnded:
         peer: The caller's address, as the transport writes it.
         principal: Who called, as access found out; empty while nobody asks.
         metadata: What the caller sent beside the message, `traceparent` among it.
+        stages: What its steps took, in seconds, by `types.Stages`' names.
     """
 
     method: str
@@ -62,6 +63,7 @@ class CallEnded:
     peer: str = ""
     principal: str = ""
     metadata: Sequence[tuple[str, str | bytes]] = ()
+    stages: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,9 @@
 """The values that pass from one station of a prediction to the next."""
 
 import enum
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -16,6 +19,20 @@ Floats = NDArray[np.float64]
 
 Overrides = tuple[tuple[int, float], ...]
 """Columns to replace in a live row, and their values; NaN is null."""
+
+
+Stages = dict[str, float]
+"""What the steps of a call took, in seconds: "queue", "sql", "onnx", "explain", as far as it came to them."""
+
+
+@contextmanager
+def timed(stages: Stages, name: str) -> Iterator[None]:
+    """Adds what the block takes to a step of a call, also if it fails."""
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        stages[name] = stages.get(name, 0.0) + time.monotonic() - started
 
 
 NoService = Literal["empty", "unreadable", "refused"]

@@ -16,7 +16,7 @@ from staunch_features.views.types import FeatureBatch
 from staunch_model_store.model import Scores
 from staunch_server.deadlines import Deadline
 from staunch_server.metrics import ModelMetrics
-from staunch_server.types import Floats, Id, Overrides, Row
+from staunch_server.types import Floats, Id, Overrides, Row, Stages
 
 SILENCE_S = 0.1
 """After so many seconds without an answer it is the database that is late, and not the caller's deadline that
@@ -31,13 +31,14 @@ Score = Callable[[Floats], Awaitable[Scores]]
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
-    """A caller: whom it asks for, until when, and where its row goes."""
+    """A caller: whom it asks for, until when, where its row goes and what its steps took."""
 
     id: Id
     as_of: datetime | None
     overrides: Overrides
     deadline: Deadline
     row: asyncio.Future[Row]
+    stages: Stages
     since: float = field(default_factory=time.monotonic)
 
     def waits(self) -> bool:
@@ -87,6 +88,7 @@ class Coalescer:
         as_of: datetime | None = None,
         overrides: Overrides = (),
         deadline: Deadline | None = None,
+        stages: Stages | None = None,
     ) -> Row:
         """Reads and scores one customer.
 
@@ -95,6 +97,7 @@ class Coalescer:
             as_of: The moment, UTC; None is when the query is sent.
             overrides: Columns to replace before scoring.
             deadline: Until when there is an answer, a row or an error; None for as long as a query may take.
+            stages: Where to write down what queue, query and run took: a batch's are those of each in it.
 
         Raises:
             DatabaseUnavailable: The database is away or did not answer in time.
@@ -103,7 +106,9 @@ class Coalescer:
         """
         loop = asyncio.get_running_loop()
         deadline = deadline or Deadline.after(self._timeout_s)
-        waiter = _Waiter(id_, as_of, overrides, deadline, loop.create_future())
+        waiter = _Waiter(
+            id_, as_of, overrides, deadline, loop.create_future(), {} if stages is None else stages
+        )
         timer = loop.call_later(max(0.0, deadline.left()), self._give_up, waiter)
         self._queue[waiter] = None
         self._launch()
@@ -182,11 +187,15 @@ class Coalescer:
         self._silent_since = self._silent_since or sent_at
         self._metrics.joined_rows.observe(len(waiters))
         for waiter in waiters:
-            self._metrics.queue_seconds.observe(sent_at - waiter.since)
+            waiter.stages["queue"] = queue_s = sent_at - waiter.since
+            self._metrics.queue_seconds.observe(queue_s)
         latest = max((waiter.deadline for waiter in waiters), key=lambda deadline: deadline.at)
         rows = await self._read(ids, as_of, latest.within(self._timeout_s))
         self._silent_since = None
-        self._metrics.sql_seconds.observe(time.monotonic() - sent_at)
+        sql_s = time.monotonic() - sent_at
+        for waiter in waiters:
+            waiter.stages["sql"] = sql_s
+        self._metrics.sql_seconds.observe(sql_s)
         return rows
 
     async def _answer(self, asked: list[tuple[_Waiter, int]], rows: FeatureBatch, as_of: datetime) -> None:
@@ -194,8 +203,11 @@ class Coalescer:
         scored = [(w, place) for w, place in asked if rows.eligible[place] and place not in rows.problems]
         values = _overridden(rows.values[[place for _, place in scored]], [w.overrides for w, _ in scored])
         if scored:
+            started = time.monotonic()
             probabilities = (await self._score(values)).probabilities.tolist()
+            onnx_s = time.monotonic() - started
             for (waiter, _), row, probability in zip(scored, values, probabilities, strict=True):
+                waiter.stages["onnx"] = onnx_s
                 _give(waiter, Row(True, True, "", as_of, row, probability))
         for waiter, place in asked:
             found, eligible = bool(rows.found[place]), bool(rows.eligible[place])

@@ -22,7 +22,7 @@ from staunch_server.models.served import Served
 from staunch_server.services.answer import reference, risk_band, timestamp
 from staunch_server.services.request import customer, id_type_mismatch, moment, utc
 from staunch_server.transport.seam import Call
-from staunch_server.types import Id
+from staunch_server.types import Id, Stages, timed
 
 MAX_CHUNK_ROWS = 10_000
 """The most ids or keys of a chunk."""
@@ -48,6 +48,7 @@ class _Stream:
         model: The first message's model, as it was written.
         asked: The first message's time, or None.
         deadline: The caller's, or None.
+        stages: What the steps of all chunks took together.
     """
 
     served: Served
@@ -55,6 +56,7 @@ class _Stream:
     model: str
     asked: datetime | None
     deadline: Deadline | None
+    stages: Stages
 
 
 class BatchPredictServicer:
@@ -124,7 +126,7 @@ class BatchPredictServicer:
         given = message.HasField("as_of_time")
         as_of = moment(served, message.as_of_time) if given else None
         asked = utc(message.as_of_time) if given else None
-        return _Stream(served, as_of or datetime.now(UTC), message.model, asked, call.deadline)
+        return _Stream(served, as_of or datetime.now(UTC), message.model, asked, call.deadline, call.stages)
 
     async def _answer(
         self, stream: _Stream | None, index: int, message: BatchPredictRequest | Refusal
@@ -164,7 +166,8 @@ class BatchPredictServicer:
             places = np.flatnonzero(valid)
             scored = batch.eligible.copy()
             scored[list(batch.problems)] = False
-            probabilities[places[scored]] = (await served.score(batch.values[scored])).probabilities
+            with timed(stream.stages, "onnx"):
+                probabilities[places[scored]] = (await served.score(batch.values[scored])).probabilities
             errors |= _row_errors(served, batch, places)
         served.count(scored=len(raw) - len(errors), failed=len(errors))
         answers = probabilities.tolist()
@@ -173,16 +176,24 @@ class BatchPredictServicer:
         response.errors.extend(errors[place] for place in sorted(errors))
 
     async def _fetch(self, stream: _Stream, ids: Sequence[Id]) -> FeatureBatch:
-        async with self._turns:
-            caller = stream.deadline
-            deadline = Deadline.after(self._timeout_s) if caller is None else caller.within(self._timeout_s)
-            try:
-                return await stream.served.read_chunk(ids, stream.as_of, deadline)
-            except TimeoutError as error:
-                if deadline == caller:  # the stream's time is over, which is no fault of the database
-                    raise
-                message = f"expected a chunk's rows within {self._timeout_s:g} s, got none"
-                raise DatabaseUnavailable(message) from error
+        with timed(stream.stages, "queue"):
+            await self._turns.acquire()
+        try:
+            with timed(stream.stages, "sql"):
+                return await self._rows(stream, ids)
+        finally:
+            self._turns.release()
+
+    async def _rows(self, stream: _Stream, ids: Sequence[Id]) -> FeatureBatch:
+        caller = stream.deadline
+        deadline = Deadline.after(self._timeout_s) if caller is None else caller.within(self._timeout_s)
+        try:
+            return await stream.served.read_chunk(ids, stream.as_of, deadline)
+        except TimeoutError as error:
+            if deadline == caller:  # the stream's time is over, which is no fault of the database
+                raise
+            message = f"expected a chunk's rows within {self._timeout_s:g} s, got none"
+            raise DatabaseUnavailable(message) from error
 
 
 def _refuse_change(stream: _Stream, message: BatchPredictRequest) -> None:

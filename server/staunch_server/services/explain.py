@@ -17,6 +17,7 @@ from staunch_server.models.served import Served
 from staunch_server.services.answer import Answer, respond, set_value
 from staunch_server.services.predict import score
 from staunch_server.transport.seam import Call
+from staunch_server.types import timed
 
 
 class ExplainServicer:
@@ -41,7 +42,8 @@ class ExplainServicer:
         _refuse_unexplainable(served, request)
         answered = await score(served, request, call)
         async with call.answer_by().timeout():
-            explained = await served.explain(answered.values)
+            with timed(call.stages, "explain"):
+                explained = await served.explain(answered.values)
         return ExplainResponse(
             prediction=respond(served, answered, include=request.include_features),
             explanation=_explanation(served, answered, explained, request),

@@ -7,7 +7,7 @@ from staunch_server.models.served import Served
 from staunch_server.services.answer import Answer, respond
 from staunch_server.services.request import given, live
 from staunch_server.transport.seam import Call
-from staunch_server.types import Id, Row
+from staunch_server.types import Id, Row, timed
 
 
 class PredictServicer:
@@ -40,11 +40,12 @@ async def score(served: Served, request: PredictRequest | ExplainRequest, call: 
     """
     if request.WhichOneof("subject") == "features":
         values = given(served, request)
-        scores = await served.score(values[None])
+        with timed(call.stages, "onnx"):
+            scores = await served.score(values[None])
         served.count(scored=1, failed=0)
         return Answer(values, float(scores.probabilities[0]), None)
     asked = live(served, request)
-    row = await served.coalescer.row(asked.id, asked.as_of, asked.overrides, call.answer_by())
+    row = await served.coalescer.row(asked.id, asked.as_of, asked.overrides, call.answer_by(), call.stages)
     _refuse_unscored(served, asked.id, row)
     return Answer(row.values, row.probability, row.as_of if served.manifest.uses_as_of else None)
 

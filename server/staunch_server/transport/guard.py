@@ -312,6 +312,7 @@ class Guard:
                 peer=call.peer,
                 principal=call.principal,
                 metadata=call.metadata,
+                stages=call.stages,
             )
         )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from staunch_server.deadlines import Deadline
+from staunch_server.types import Stages
 
 Metadata = Sequence[tuple[str, str | bytes]]
 """Pairs of lower-case key and value; values are bytes where the key ends in "-bin"."""
@@ -27,6 +28,7 @@ class Call:
         request_id: The caller's x-request-id, or one that the guard made.
         model: The version that answers, "churn@3"; servicers set it, metrics and logs read it.
         principal: Who calls, as access found out; empty while nobody asks.
+        stages: What its steps took; whoever takes one writes it down.
     """
 
     method: str
@@ -37,6 +39,7 @@ class Call:
     request_id: str = ""
     model: str = ""
     principal: str = ""
+    stages: Stages = field(default_factory=dict)
 
     def answer_by(self) -> Deadline:
         """Returns the deadline of a unary call, which the guard sets if the caller gave none."""

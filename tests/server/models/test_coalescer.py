@@ -99,6 +99,24 @@ async def test_a_lone_call_is_sent_at_once(backend: Backend, coalescer: Callable
     assert (await task).probability == 21
 
 
+async def test_each_call_hears_what_queue_query_and_run_took(
+    backend: Backend, coalescer: Callable[..., Coalescer]
+) -> None:
+    backend.ineligible = {3}
+    made, first, second, third = coalescer(), dict[str, float](), dict[str, float](), dict[str, float]()
+    flights = await ask_during_flight(made, made.row(2, stages=second), made.row(3, stages=third))
+    flights.append(asyncio.create_task(made.row(4, PAST, stages=first)))
+    await asyncio.sleep(0.02)
+    assert second == {}
+    backend.gate.set()
+    await asyncio.gather(*flights)
+    assert second.keys() == first.keys() == {"queue", "sql", "onnx"}
+    assert third.keys() == {"queue", "sql"}  # nothing was computed for it
+    assert second["queue"] >= 0.02
+    assert second["sql"] >= 0
+    assert third["sql"] == second["sql"]  # they shared a batch
+
+
 async def test_calls_of_one_turn_of_the_loop_share_a_batch(
     backend: Backend, coalescer: Callable[..., Coalescer]
 ) -> None:

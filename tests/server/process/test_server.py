@@ -15,6 +15,7 @@ from tests.server.harness.running import Publish, Running, Serve
 from staunch.v1 import model_service_pb2, prediction_service_pb2
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_model_store.store import ModelStore
+from staunch_server.events import CallEnded
 from staunch_server.models import aliases, registry
 from staunch_server.process.server import Server
 from staunch_server.settings import SettingsError, load_settings
@@ -95,6 +96,25 @@ async def test_what_happened_is_measured_by_method_model_and_step(publish: Publi
     assert value("staunch_onnx_seconds_count", model | {"step": "explain"}) >= 1
     assert value("staunch_rows_total", model | {"outcome": "failed"}) == 1
     assert value("staunch_rows_total", model | {"outcome": "scored"}) == 4
+
+
+async def test_each_call_says_at_its_end_what_its_steps_took(publish: Publish, serve: Serve) -> None:
+    publish()
+    running = await serve()
+    ended: list[CallEnded] = []
+    running.server.events.call_ended.subscribe(ended.append)
+    await running.prediction.Predict(pb.PredictRequest(customer_id=3))
+    await running.prediction.Explain(pb.ExplainRequest(customer_id=3))
+    chunks = [pb.BatchPredictRequest(customer_ids=[1, 2])] * 3
+    assert len([chunk async for chunk in running.prediction.BatchPredict(iter(chunks))]) == 3
+    await until(lambda: len(ended) == 3)
+    assert [call.stages.keys() for call in ended] == [
+        {"queue", "sql", "onnx"},
+        {"queue", "sql", "onnx", "explain"},
+        {"queue", "sql", "onnx"},
+    ]
+    for call in ended[:2]:  # the chunks of a stream overlap
+        assert sum(call.stages.values()) <= call.seconds
 
 
 async def test_the_state_of_the_process_is_measured(publish: Publish, serve: Serve) -> None:
