@@ -22,7 +22,8 @@ from staunch_cli.printing.score_files import ErrorFile, ScoreFile, errors_path, 
 from staunch_cli.shared.arguments import Handler, file_ending
 from staunch_cli.shared.call_arguments import ModelArguments, ServerArguments, add_model, add_server
 from staunch_cli.shared.client import in_plain_words, new_client
-from staunch_cli.shared.customers import count_customers, open_customers, whole_number
+from staunch_cli.shared.customers import count_customers, open_customers
+from staunch_cli.shared.id_columns import IdColumns, whole_number
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
 
 if TYPE_CHECKING:
@@ -42,11 +43,15 @@ class ScoreArguments(ModelArguments, ServerArguments, SettingsArguments):
     Attributes:
         out: The file of the scores.
         ids: The file of the ids, as `open_customers` reads it; None for the whole population.
+        ids_column: Which column of it has the ids; empty for one of a known name, or else the first.
+        excel_safe: Whether a spreadsheet will open the files, and shall run nothing that stands in them.
         chunk_rows: How many ids a message has.
     """
 
     out: Path
     ids: str | None
+    ids_column: str
+    excel_safe: bool
     chunk_rows: int
 
 
@@ -63,11 +68,23 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
         metavar="FILE",
         help="scores.csv or scores.parquet",
     )
+    # What is in the files of ids and scores comes before what is asked of the server.
     parser.add_argument(
         "--ids",
         metavar="FILE",
-        help="score these: one id a line, blanks and all; of a .csv the first column, of a .parquet the "
-        "column customer; - for standard input (default: all eligible)",
+        help="score these: one id a line, blanks and all, or the column customer or customer_id of a .csv, "
+        ".jsonl or .parquet, such as a file of scores; - for standard input (default: all eligible)",
+    )
+    parser.add_argument(
+        "--ids-column",
+        default="",
+        metavar="NAME",
+        help="the column of --ids that has them, if it is called otherwise",
+    )
+    parser.add_argument(
+        "--excel-safe",
+        action="store_true",
+        help="put an apostrophe before cells that a spreadsheet would run as formulas",
     )
     add_model(parser)
     parser.add_argument(
@@ -95,6 +112,8 @@ class Tally:
         failed: How many have none, by reason.
         last_score: Any score, for the model and the moment.
         uses_as_of: Whether the view takes an as-of time.
+        first: The first id where it may as well be a header that is not known; None if it may not.
+        first_not_found: Whether no customer is called so.
     """
 
     scored: int = 0
@@ -102,6 +121,8 @@ class Tally:
     failed: Counter[str] = field(default_factory=Counter)
     last_score: "Score | None" = None
     uses_as_of: bool = True
+    first: str | None = None
+    first_not_found: bool = False
 
     @property
     def done(self) -> int:
@@ -124,6 +145,11 @@ class Tally:
         if self.failed:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.failed.most_common())
             lines.append(f"{errors_path(out)}: {self.failed.total():,} have no score ({reasons})")
+        if self.first_not_found:
+            lines.append(
+                f"the first line of the ids, {self.first!r}, is no customer: if it is a header, name the "
+                "column of the ids with --ids-column"
+            )
         return "\n".join(lines)
 
     def _why_nobody(self, as_of: datetime | None) -> str:
@@ -151,21 +177,25 @@ async def _score(arguments: ScoreArguments) -> Tally:
 async def _score_with(client: "AsyncClient", model: "Model", arguments: ScoreArguments) -> Tally:
     """Pulls ids, streams them and writes what comes back."""
     with ExitStack() as stack:
-        numeric_ids = model.id_type == "int64"
-        scores = stack.enter_context(open_scores(arguments.out, numeric_ids=numeric_ids))
-        errors = stack.enter_context(ErrorFile(errors_path(arguments.out)))
+        numeric_ids, for_excel = model.id_type == "int64", arguments.excel_safe
+        scores = stack.enter_context(open_scores(arguments.out, numeric_ids=numeric_ids, for_excel=for_excel))
+        errors = stack.enter_context(ErrorFile(errors_path(arguments.out), for_excel=for_excel))
+        manifest = json.loads(model.manifest_json)
         customers: Iterable[int | str]
         total: int | None
+        first = None
         if arguments.ids:
-            texts = stack.enter_context(open_customers(arguments.ids, numeric_ids=numeric_ids))
-            customers = _numbers(texts, errors) if numeric_ids else texts
-            total = count_customers(arguments.ids, numeric_ids=numeric_ids)
+            ids = IdColumns(numeric_ids, manifest.get("id_column", ""), arguments.ids_column)
+            total = count_customers(arguments.ids, ids)
+            texts = stack.enter_context(open_customers(arguments.ids, ids))
+            customers, first = _numbers(texts, errors) if numeric_ids else texts, texts.first
+            if texts.note:
+                print(f"staunch: {texts.note}", file=sys.stderr, flush=True)
         else:
             customers = population = await _population(model, arguments)
             total = len(population)
         show_done = stack.enter_context(_progress(total))
-        uses_as_of = json.loads(model.manifest_json).get("uses_as_of", True)
-        tally = Tally(failed=errors.reasons, uses_as_of=uses_as_of)
+        tally = Tally(failed=errors.reasons, uses_as_of=manifest.get("uses_as_of", True), first=first)
         batch = client.batch_predict(
             customers, model=str(model.reference), as_of=arguments.as_of, chunk_size=arguments.chunk_rows
         )
@@ -194,6 +224,7 @@ def _write(
     elif population and row.reason in NOT_IN_POPULATION:
         tally.outside += 1
     else:
+        tally.first_not_found |= row.customer == tally.first and row.reason == "CUSTOMER_NOT_FOUND"
         errors.add(row.customer, row.code.name, row.reason, row.message or _reason_meaning(row.reason))
 
 

@@ -8,8 +8,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from staunch_cli.printing import formatting
-from staunch_cli.shared.customers import CUSTOMER, import_pyarrow
-from staunch_cli.shared.errors import cannot_write
+from staunch_cli.printing.excel_safe import excel_safe
+from staunch_cli.shared.customers import import_pyarrow
+from staunch_cli.shared.errors import CommandError, cannot_write
+from staunch_cli.shared.id_columns import CUSTOMER, EXCEL_SAFE, QUOTED
 
 if TYPE_CHECKING:
     from staunch import Score
@@ -43,13 +45,22 @@ class ScoreFile(Protocol):
         """Completes the file and moves it to its place."""
 
 
-def open_scores(out: Path, *, numeric_ids: bool) -> ScoreFile:
-    """Chooses the format by the file's ending; `numeric_ids` says whether the ids are numbers.
+def open_scores(out: Path, *, numeric_ids: bool, for_excel: bool = False) -> ScoreFile:
+    """Chooses the format by the file's ending.
+
+    Args:
+        out: The file.
+        numeric_ids: Whether the ids are numbers.
+        for_excel: Whether a spreadsheet will open it, and shall run nothing that stands in it.
 
     Raises:
-        CommandError: Parquet needs a package that is not installed.
+        CommandError: Parquet needs a package that is not installed, or is not for spreadsheets.
     """
-    return _ParquetScores(out, numeric_ids=numeric_ids) if out.suffix == ".parquet" else _CsvScores(out)
+    if out.suffix != ".parquet":
+        return _CsvScores(out, for_excel=for_excel)
+    if for_excel:
+        raise CommandError(f"expected a .csv with --excel-safe, got {out}: no spreadsheet opens parquet")
+    return _ParquetScores(out, numeric_ids=numeric_ids)
 
 
 class _PendingFile:
@@ -94,15 +105,25 @@ class _PendingFile:
 class _CsvFile(_PendingFile):
     columns: tuple[str, ...]
 
+    def __init__(self, target: Path, *, for_excel: bool = False) -> None:
+        super().__init__(target)
+        self._for_excel = for_excel
+
     def open(self) -> None:
         """Opens the file and writes the header."""
         self._file = self.path.open("w", encoding="utf-8", newline="")
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._quoted_rows = csv.writer(self._file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        self._rows.writerow(self.columns)
+        self._rows.writerow((*self.columns, EXCEL_SAFE) if self._for_excel else self.columns)
 
     def write(self, row: tuple[int | str, ...]) -> None:
         """Writes one row, such that what reads CSV reads back the same."""
+        if self._for_excel:
+            safe = tuple(excel_safe(cell) if isinstance(cell, str) else cell for cell in row)
+            # Whoever reads it back must know the apostrophes that are ours. Quotes keep a semicolon in its
+            # cell where a spreadsheet takes that for the separator.
+            self._quoted_rows.writerow((*safe, QUOTED if safe[0] != row[0] else ""))
+            return
         # Python quotes the line end that it writes, but not a lone CR, which ends a line for what reads it.
         returns = any("\r" in cell for cell in row if isinstance(cell, str))
         (self._quoted_rows if returns else self._rows).writerow(row)
@@ -137,8 +158,8 @@ class ErrorFile(_CsvFile):
 
     columns = ERROR_COLUMNS
 
-    def __init__(self, target: Path) -> None:
-        super().__init__(target)
+    def __init__(self, target: Path, *, for_excel: bool = False) -> None:
+        super().__init__(target, for_excel=for_excel)
         self.reasons: Counter[str] = Counter()
 
     def add(self, customer: int | str, code: str, reason: str, message: str) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from staunch_cli.shared.arguments import moment, seconds
-from staunch_cli.shared.customers import whole_number
+from staunch_cli.shared.id_columns import whole_number
 
 DEFAULT_SERVER = "127.0.0.1:50051"
 

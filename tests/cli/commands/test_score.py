@@ -6,10 +6,12 @@ import io
 
 import pyarrow.parquet
 import pytest
+from tests.client.harness import answers
 from tests.client.harness.answers import scored
 from tests.harness.databases import execute
 from tests.server.small_models import small_files, small_manifest, small_trees
 
+from staunch.v1 import model_service_pb2 as models_pb
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_features.postgres.connection import connect
 from staunch_features.views.file import load_view, parse_view
@@ -317,3 +319,65 @@ def test_a_version_whose_text_is_not_here_is_not_scored_by_another(staunch, serv
     assert "--store" in result.err
     assert "--ids" in result.err
     assert not out.exists()
+
+
+def test_its_own_files_may_be_asked_again_and_a_view_names_its_column(staunch, service, ids, out, tmp_path):
+    service.manifest = b'{"id_column": "member_id"}'
+    staunch("score", "--out", out, "--ids", ids("member_id", 1, 2, 7))
+    again = tmp_path / "again.csv"
+    for file in (out, tmp_path / "scores.errors.csv"):
+        assert staunch("score", "--out", again, "--ids", file).code == int(file != out)
+        assert rows_of(file)[0]["customer"] in {"1", "7"}
+    assert staunch("score", "--out", again, "--ids", out, "--ids-column", "model").code == 1
+
+
+@pytest.fixture
+def keyed(service, monkeypatch):
+    """A model whose ids are keys; it has a score for each but one of seven letters, as `scored` says."""
+    made = service.model
+
+    def model_of_keys(version):
+        described = made(version)
+        described.id_type = models_pb.ID_TYPE_TEXT
+        return described
+
+    monkeypatch.setattr(service, "model", model_of_keys)
+    in_full = answers.model_in_full
+
+    def in_full_of_keys(*words, **named):
+        described = in_full(*words, **named)
+        described.id_type = models_pb.ID_TYPE_TEXT
+        return described
+
+    monkeypatch.setattr(answers, "model_in_full", in_full_of_keys)
+
+
+def test_files_for_spreadsheets_hold_no_formula_and_may_be_asked_again(
+    staunch, service, keyed, ids, out, tmp_path
+):
+    keys = ["=1+1", "=lookup", "@x", "-5", "né", "a;=1"]
+    staunch("score", "--out", out, "--excel-safe", "--ids", ids(*keys))
+    written = out.read_text() + (tmp_path / "scores.errors.csv").read_text()
+    assert '"\'=1+1"' in written
+    assert '\n"a;=1"' in written
+    for file in (out, tmp_path / "scores.errors.csv"):
+        staunch("score", "--out", tmp_path / "again.csv", "--ids", file)
+    first, *again = [
+        [key for request in stream for key in request.customer_keys] for stream in service.streams
+    ]
+    assert sorted(key for stream in again for key in stream) == sorted(first) == sorted(keys)
+
+
+def test_parquet_is_not_for_spreadsheets(staunch, ids, tmp_path):
+    result = staunch("score", "--out", tmp_path / "s.parquet", "--excel-safe", "--ids", ids(1))
+    assert (result.code, result.err.count("\n")) == (1, 1)
+    assert "expected a .csv with --excel-safe" in result.err
+
+
+def test_of_keys_a_word_that_is_no_customer_may_be_a_header_and_the_user_is_told_how_to_say_so(
+    staunch, keyed, ids, out
+):
+    result = staunch("score", "--out", out, "--ids", ids("Kundeno", "abc"))
+    assert (
+        "first line of the ids, 'Kundeno', is no customer: if it is a header, name the column" in result.out
+    )
