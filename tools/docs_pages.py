@@ -12,7 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic_core import PydanticUndefined
 
 import staunch_sql
-from staunch_features.checks.summary import sources
+from staunch_features.checks.summary import sources, who_is_eligible
 from staunch_features.views.file import FeatureView, load_view
 from staunch_server.errors import DOMAIN, Reason
 from staunch_server.metrics import Metrics
@@ -117,7 +117,7 @@ def view_page(view: FeatureView) -> str:
         for name, doc in view.features.items()
     ]
     head = "| feature | unit | meaning | window | null means | read from |\n|---|---|---|---|---|---|\n"
-    rules = "".join(f"- {rule}\n" for rule in view.rules)
+    rules = "".join(f"- {rule}\n" for rule in (*who_is_eligible(view), *view.rules))
     return (
         f"# Features of the view `{view.name}`\n\n{view.description}\n\n"
         + (f"{rules}\n" if rules else "")

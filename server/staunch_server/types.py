@@ -22,7 +22,7 @@ Overrides = tuple[tuple[int, float], ...]
 
 
 Stages = dict[str, float]
-"""What the steps of a call took, in seconds: "queue", "sql", "onnx", "explain", as far as it came to them."""
+"""What steps of a call took, in seconds: "queue", "sql", "onnx", "explain", "why", as far as they came."""
 
 
 @contextmanager

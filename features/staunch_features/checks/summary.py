@@ -12,7 +12,7 @@ from staunch_features.checks.notes import broken_promises
 from staunch_features.checks.sample import SAMPLE_IDS, draw
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
-from staunch_features.views.file import FeatureDoc, FeatureView, LabelText
+from staunch_features.views.file import ELIGIBLE, FeatureDoc, FeatureView, LabelText
 from staunch_features.views.source import FeatureSource
 from staunch_features.views.types import FeatureColumn
 
@@ -182,9 +182,17 @@ def _trend(
 def _rules(view: FeatureView) -> list[str]:
     """What the view says of many features at once, a paragraph; nothing where it says nothing."""
     lines = [
-        textwrap.fill(rule, _LINE, initial_indent="  - ", subsequent_indent="    ") for rule in view.rules
+        textwrap.fill(rule, _LINE, initial_indent="  - ", subsequent_indent="    ")
+        for rule in (*who_is_eligible(view), *view.rules)
     ]
     return ["\n".join(lines)] if lines else []
+
+
+def who_is_eligible(view: FeatureView) -> list[str]:
+    """Returns the sentence on who is trained on and scored; nothing where the view does not say it."""
+    if view.eligible in ("", ELIGIBLE):
+        return []
+    return [f"Eligible, so trained on and scored, is who {view.eligible}."]
 
 
 def _legend(summary: ViewSummary) -> list[str]:

@@ -6,6 +6,7 @@ Both are one SQL statement behind one block comment of TOML::
     description = "What is known of a customer at a moment."
     entity = "customer"
     population = "SELECT customer_id FROM staunch.customers ORDER BY customer_id"
+    eligible = "has a contract"
     rules = ["A window of n days is (t - n * 24 hours, t]."]
 
     [time_columns]
@@ -18,8 +19,9 @@ Both are one SQL statement behind one block comment of TOML::
 
 A feature view takes `$1` the ids and, if it likes, `$2` the as-of time, and returns the id first,
 then one `float8` column for each feature. Columns that begin with `_` are no features; `_eligible`
-says whether the id belongs to the population. A label takes `$1` the ids, `$2` the as-of time, `$3`
-and `$4` the start and end of the outcome window, and returns the id, a boolean and perhaps `_group`.
+says whether the id belongs to the population, and `_why`, a text, why it does not. A label takes `$1`
+the ids, `$2` the as-of time, `$3` and `$4` the start and end of the outcome window, and returns the id, a
+boolean and perhaps `_group`.
 """
 
 import hashlib
@@ -31,13 +33,24 @@ from types import MappingProxyType
 
 from staunch_features.errors import ViewError
 from staunch_features.views.header import Header
-from staunch_features.views.sql_text import has_code, has_parameters, other_than_reading, split_statement
+from staunch_features.views.sql_text import (
+    has_code,
+    has_parameters,
+    line_of_word,
+    other_than_reading,
+    split_statement,
+)
 
 NEVER = "never"
 """The value of `null` that promises a column without nulls."""
 
 MISSING = "missing"
 """The value of `null` where the header says nothing: nothing is promised, and nothing explained."""
+
+ELIGIBLE = "is eligible"
+"""What is said of who belongs where the view asks for something and the header does not say what."""
+
+_ELIGIBLE_LENGTH = 120  # of a sentence that a caller reads
 
 ENTITY = "customer"
 """What an id names where the header does not say it."""
@@ -83,6 +96,8 @@ class FeatureView:
         description: What one row is, in one sentence.
         entity: What an id names, for example `customer`.
         population: SQL that returns every candidate id, ordered.
+        eligible: What who belongs has or does, as words that follow "a customer who", for example `has a live
+            subscription`; empty if the statement asks for nothing.
         rules: What holds of many features, or of who is eligible, a sentence or two each.
         time_columns: For each table, the columns that say when something happened or became known.
         features: The documented columns, in the file's order.
@@ -96,6 +111,7 @@ class FeatureView:
     description: str
     entity: str
     population: str
+    eligible: str
     rules: tuple[str, ...]
     time_columns: Mapping[str, tuple[str, ...]]
     features: Mapping[str, FeatureDoc]
@@ -164,6 +180,7 @@ def parse_view(name: str, text: str, file: str) -> FeatureView:
         description=header.string("description"),
         entity=header.string("entity", ENTITY),
         population=_population(header),
+        eligible=_eligible(header),
         rules=_rules(header),
         time_columns=_time_columns(header),
         features=_features(header),
@@ -231,6 +248,20 @@ def _population(header: Header) -> str:
     if has_code(rest) or other_than_reading(statement) or has_parameters(statement):
         raise header.error("population", "expected one SELECT without parameters", given)
     return statement
+
+
+def _eligible(header: Header) -> str:
+    """Takes the words on who belongs; they stand in the middle of sentences, so they are no sentence."""
+    if "eligible" not in header.values:
+        return ELIGIBLE if line_of_word(header.statement, "_eligible") else ""
+    words = header.string("eligible").strip()
+    if "\n" in words or words.endswith(".") or words[0].isupper() or len(words) > _ELIGIBLE_LENGTH:
+        problem = (
+            'expected words that follow "a customer who", as in "has a live subscription", without a full '
+            f"stop, on one line of at most {_ELIGIBLE_LENGTH} characters"
+        )
+        raise header.error("eligible", problem, words)
+    return words
 
 
 def _rules(header: Header) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from staunch_features.errors import ViewError
 from staunch_features.postgres.connection import Connection
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.views.clocks import refuse_clocks
-from staunch_features.views.file import FeatureView, LabelText
+from staunch_features.views.file import ELIGIBLE, FeatureView, LabelText
 from staunch_features.views.header import header_line
 from staunch_features.views.sql_errors import view_errors
 from staunch_features.views.sql_text import MAX_NAME_BYTES, code_of, line_of_column, line_of_word, quoted
@@ -57,7 +57,8 @@ async def read_signature(connection: Connection, view: FeatureView, *, deadline:
         await connection.prepare(reading, timeout=deadline.left_or_raise())
     id_type, uses_as_of = _parameters(view, [p.name for p in statement.get_parameters()])
     columns = statement.get_attributes()
-    await _check_columns(connection, view, columns, id_type, deadline)
+    _check_columns(view, columns, id_type)
+    await _check_eligible(connection, view, columns, deadline)
     arguments: tuple[object, ...] = ([], datetime.now(UTC)) if uses_as_of else ([],)
     await refuse_clocks(connection, view, view.statement, arguments, deadline=deadline)
     named = [column for column in columns[1:] if not column.name.startswith("_")]
@@ -70,6 +71,7 @@ async def read_signature(connection: Connection, view: FeatureView, *, deadline:
         uses_as_of=uses_as_of,
         features=features,
         has_eligible=any(column.name == "_eligible" for column in columns),
+        has_why=any(column.name == "_why" for column in columns),
         features_digest=features_digest(features),
     )
 
@@ -190,9 +192,7 @@ def _parameters(view: FeatureView, names: list[str]) -> tuple[str, bool]:
     )
 
 
-async def _check_columns(
-    connection: Connection, view: FeatureView, columns: Sequence[Attribute], id_type: str, deadline: Deadline
-) -> None:
+def _check_columns(view: FeatureView, columns: Sequence[Attribute], id_type: str) -> None:
     names = [column.name for column in columns]
     wrong, problem, hint = "", "", ""
     if not columns or _ID_TYPES.get(columns[0].type.name) != id_type:
@@ -204,11 +204,33 @@ async def _check_columns(
         wrong = duplicates[0]
         problem = f"expected each column once, got {', '.join(duplicates)} more than once"
         hint = "give each column of the outermost SELECT a name of its own, with AS"
-    elif others := [c for c in columns if c.name == "_eligible" and c.type.name != "bool"]:
-        wrong, problem = "_eligible", f"expected _eligible boolean, got {others[0].type.name}"
-        hint = boolean_hint(await type_facts(connection, others[0], timeout_s=deadline.left_or_raise()))
     if problem:
         line = line_of_column(view.statement, wrong) if wrong else None
+        raise ViewError(file=view.file, line=line, message=problem, hint=hint)
+
+
+async def _check_eligible(
+    connection: Connection, view: FeatureView, columns: Sequence[Attribute], deadline: Deadline
+) -> None:
+    """Refuses `_eligible` and `_why` of other types, and what says more of `_eligible` where it is not."""
+    types = {column.name: column for column in columns}
+    belongs, why = types.get("_eligible"), types.get("_why")
+    line, problem, hint = line_of_column(view.statement, "_why"), "", "return _eligible, true or false, too"
+    # The type of what decides comes first, then what hangs on it.
+    if belongs and belongs.type.name != "bool":
+        line = line_of_column(view.statement, "_eligible")
+        problem = f"expected _eligible boolean, got {belongs.type.name}"
+        hint = boolean_hint(await type_facts(connection, belongs, timeout_s=deadline.left_or_raise()))
+    elif why and why.type.name != "text":
+        problem = f"expected _why text, got {why.type.name}"
+        hint = "cast it: (...)::text AS _why, null for who is eligible"
+    elif why and not belongs:
+        problem = "expected _eligible beside _why, which says why somebody is not, got _why alone"
+    elif not belongs and view.eligible not in ("", ELIGIBLE):
+        line = header_line(view.text, "eligible")
+        problem = "the header says who is eligible, but the view returns no _eligible, so all are"
+        hint = "return _eligible, true or false; or take the line out of the header"
+    if problem:
         raise ViewError(file=view.file, line=line, message=problem, hint=hint)
 
 

@@ -27,6 +27,8 @@ from staunch_features.views.types import FeatureBatch, Id, LabelBatch, ViewSigna
 _MATRIX_HEAD_BYTES = 28
 _ELEMENT = np.dtype([("length", ">i4"), ("value", ">f8")])
 
+_WHY_LENGTH = 200  # characters of `_why` that are read: a clause, and no document
+
 
 class FeatureSource:
     """Reads a feature view's rows; the same text for one id and for ten thousand.
@@ -58,7 +60,7 @@ class FeatureSource:
             # Both: asyncpg may ask more than once for one statement, each time with the whole of its timeout.
             async with self._database.connection(deadline) as connection, deadline.timeout():
                 signature = await read_signature(connection, self.view, deadline=deadline)
-                sql = _pack(self.view, signature)
+                sql = packed_sql(self.view, signature)
                 with view_errors(self.view, sql):
                     await connection.prepare(sql, timeout=deadline.left_or_raise())
             self._not_nullable = np.array([not column.nullable for column in signature.features])
@@ -148,6 +150,45 @@ class FeatureSource:
         return _labels(label, ids, rows)
 
 
+async def read_whys(
+    database: Database,
+    view: FeatureView,
+    signature: ViewSignature,
+    ids: Sequence[Id],
+    as_of: datetime | None,
+    *,
+    deadline: Deadline,
+) -> dict[Id, str]:
+    """Reads why ids are not eligible, apart from their features, so that who is pays nothing for it.
+
+    Args:
+        database: Where to read.
+        view: The view.
+        signature: Its signature.
+        ids: Canonical ids, each once.
+        as_of: The moment; None for a view without as-of time.
+        deadline: Until when connection and query may take together.
+
+    Returns:
+        Of each id that has a row then what `_why` says, in one line; empty where that is null, or not there.
+
+    Raises:
+        ViewError: The view is at fault.
+        DatabaseUnavailable: The database is away.
+        TimeoutError: The rows did not come in time.
+    """
+    key = quoted(signature.id_column) + ("::text" if signature.id_type == "uuid" else "")
+    why = 'asked."_why"' if signature.has_why else "NULL::text"
+    sql = staunch_sql.query("views/read_whys").format(
+        id=key, why=why, length=_WHY_LENGTH, statement=view.statement
+    )
+    arguments = (list(ids), as_of) if signature.uses_as_of else (list(ids),)
+    async with database.connection(deadline) as connection:
+        with view_errors(view, sql):
+            rows = await connection.fetch(sql, *arguments, timeout=deadline.left_or_raise())
+    return {row["id"]: " ".join((row["why"] or "").split()).rstrip(".") for row in rows}
+
+
 @contextmanager
 def _groups_that_fit(label: LabelText) -> Iterator[None]:
     """Refuses a `_group` of dates that lie before the year 1 or after 9999: asyncpg cannot read them."""
@@ -180,7 +221,7 @@ def _in_key_order(ids: Sequence[Id]) -> list[Id]:
     return sorted(cast("set[int]", set(ids)))  # one type or the other, never both
 
 
-def _pack(view: FeatureView, signature: ViewSignature) -> str:
+def packed_sql(view: FeatureView, signature: ViewSignature) -> str:
     """Wraps a view's statement so that its rows come back as one array of ids and one matrix.
 
     A null element would break the stride of the matrix, so nulls travel as NaN, which is missing too.

@@ -39,6 +39,7 @@ class ViewSignature:
         uses_as_of: Whether the text has a second parameter, the as-of time.
         features: The feature columns in the statement's order.
         has_eligible: Whether the text returns `_eligible`; without it every row is eligible.
+        has_why: Whether the text returns `_why`, which says of who is not eligible why not.
         features_digest: `sha256:` and the hex digest of the ordered names and types.
     """
 
@@ -47,6 +48,7 @@ class ViewSignature:
     uses_as_of: bool
     features: tuple[FeatureColumn, ...]
     has_eligible: bool
+    has_why: bool
     features_digest: str
 
 

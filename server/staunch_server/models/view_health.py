@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from staunch_features.errors import DatabaseUnavailable, ViewError
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView
-from staunch_features.views.source import FeatureSource
+from staunch_features.views.source import FeatureSource, read_whys
 from staunch_features.views.types import FeatureBatch, ViewSignature
 from staunch_model_store.manifest import Manifest
 from staunch_server.deadlines import Deadline
 from staunch_server.models import bad_rows
+from staunch_server.models.why_not import SecondLook, WhyNot
 from staunch_server.types import Id
 
 
@@ -35,22 +36,30 @@ class CheckedView:
         view: The text that the version carries.
         manifest: What the version was trained on.
         databases: Where it is read.
+        why_not: Looks a second time at who was refused, for all versions.
 
     Attributes:
         checked: Whether the database's view has been seen to fit the model.
+        has_why: Whether it says why somebody is not eligible; known once it is checked.
         looked_at: When it last ran, or was tried by `look`; seconds of the monotonic clock.
         on_outcome: Called with the error of each run that failed by the view's fault, and with None after a
             `look` that did not.
     """
 
-    def __init__(self, view: FeatureView, manifest: Manifest, databases: Databases) -> None:
+    def __init__(self, view: FeatureView, manifest: Manifest, databases: Databases, why_not: WhyNot) -> None:
         self._view = view
         self._manifest = manifest
         self._databases = databases
-        self.checked = False
+        self._why_not = why_not
+        self.checked = self.has_why = False
         self.looked_at = time.monotonic()
         self.on_outcome: Callable[[ViewError | None], None] = lambda _: None
         self._begin_anew()
+
+    @property
+    def eligible(self) -> str:
+        """What who belongs has or does, as the view's header says it; see `FeatureView`."""
+        return self._view.eligible
 
     async def check(self, deadline: Deadline) -> None:
         """Compares the view, as the database prepares it, with what the model was trained on, until it fits.
@@ -63,10 +72,12 @@ class CheckedView:
         if self.checked:
             return
         try:
-            _compare(self._view.file, self._manifest, await self._interactive.signature(deadline))
+            signature = await self._interactive.signature(deadline)
+            _compare(self._view.file, self._manifest, signature)
         except ViewError as error:
             self.on_outcome(error)
             raise
+        self.has_why = signature.has_why
         self.checked = True
 
     async def look(self, deadline: Deadline) -> None:
@@ -96,6 +107,18 @@ class CheckedView:
             ViewError, DatabaseUnavailable, TimeoutError: As `check` and `FeatureSource.fetch`.
         """
         return await self._read(self._batch, ids, as_of, deadline)
+
+    async def look_again(self, id_: Id, as_of: datetime | None, deadline: Deadline) -> SecondLook | None:
+        """Looks a second time at an id that was refused; arguments and answer as `WhyNot.ask`."""
+        return await self._why_not.ask(self._read_whys, id_, as_of, deadline)
+
+    async def _read_whys(
+        self, database: Database, ids: Sequence[Id], as_of: datetime, deadline: Deadline
+    ) -> dict[Id, str]:
+        """Reads why ids are not eligible; a view that fails at this still scores, so its health stays."""
+        signature = await self._interactive.signature(deadline)
+        moment = as_of if signature.uses_as_of else None
+        return await read_whys(database, self._view, signature, ids, moment, deadline=deadline)
 
     async def _read(
         self, source: FeatureSource, ids: Sequence[Id], as_of: datetime, deadline: Deadline

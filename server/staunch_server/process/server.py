@@ -22,6 +22,7 @@ from staunch_server.metrics import Metrics
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import MakeServed, Served, view_of
 from staunch_server.models.view_health import CheckedView, Databases
+from staunch_server.models.why_not import WhyNot
 from staunch_server.services.batch_predict import BatchPredictServicer
 from staunch_server.services.explain import ExplainServicer
 from staunch_server.services.models import ModelServicer
@@ -49,6 +50,7 @@ class Server:
         metrics: Of this process.
         events: What happens in it; whoever wants to hear of it subscribes.
         databases: The readers' pools.
+        why_not: Looks a second time at who was refused, on a connection of its own.
         registry: The models.
         guard: Before every call.
         transport: Carries the calls.
@@ -71,9 +73,10 @@ class Server:
         self.databases = _databases(settings)
         self.databases.interactive.on_failure = partial(self.metrics.connection_failed, "interactive")
         self.databases.batch.on_failure = partial(self.metrics.connection_failed, "batch")
+        self.why_not = WhyNot(_database(settings, size=1))
         self.registry = Registry(
             ModelStore(settings.model_folder),
-            _served_maker(settings, self.databases, self.metrics),
+            _served_maker(settings, self.databases, self.why_not, self.metrics),
             self.events,
             default_model=settings.default_model,
             named_versions=settings.named_versions,
@@ -141,6 +144,7 @@ class Server:
 
     async def close(self) -> None:
         """Closes the pools."""
+        await self.why_not.close()
         await self.databases.interactive.close()
         await self.databases.batch.close()
 
@@ -212,11 +216,11 @@ def observed_by(metrics: Metrics) -> Events:
     return events
 
 
-def _served_maker(settings: Settings, databases: Databases, metrics: Metrics) -> MakeServed:
+def _served_maker(settings: Settings, databases: Databases, why_not: WhyNot, metrics: Metrics) -> MakeServed:
     """What the registry makes served versions by: it need not know database, metrics or limits."""
 
     def make(model: LoadedModel, stored: StoredVersion) -> Served:
-        view = CheckedView(view_of(stored), stored.manifest, databases)
+        view = CheckedView(view_of(stored), stored.manifest, databases, why_not)
         version = Version(stored.manifest.name, stored.manifest.version)
         return Served(
             model,
@@ -231,16 +235,20 @@ def _served_maker(settings: Settings, databases: Databases, metrics: Metrics) ->
 
 
 def _databases(settings: Settings) -> Databases:
+    return Databases(
+        interactive=_database(settings, size=settings.interactive_connections),
+        batch=_database(settings, size=settings.batch_connections),
+    )
+
+
+def _database(settings: Settings, *, size: int) -> Database:
     url = settings.reader_url
     if url is None:
         raise SettingsError(
             "database_reader_url is not set: expected the URL of a PostgreSQL, for example in "
             "STAUNCH_DATABASE_READER_URL; `staunch run` brings a database of its own."
         )
-    return Databases(
-        interactive=Database(url.get_secret_value(), size=settings.interactive_connections),
-        batch=Database(url.get_secret_value(), size=settings.batch_connections),
-    )
+    return Database(url.get_secret_value(), size=size)
 
 
 def _services(guard: Guard, registry: Registry, settings: Settings) -> list[Service]:

@@ -1,13 +1,13 @@
 """Predict: one customer, or one set of given features, to one score."""
 
 from staunch.v1.prediction_service_pb2 import ExplainRequest, PredictRequest, PredictResponse
-from staunch_server.errors import Reason, Refusal, Resource
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
 from staunch_server.services.answer import Answer, respond
 from staunch_server.services.request import given, live
+from staunch_server.services.unscored import refuse_unscored
 from staunch_server.transport.seam import Call
-from staunch_server.types import Id, Row, timed
+from staunch_server.types import timed
 
 
 class PredictServicer:
@@ -46,25 +46,6 @@ async def score(served: Served, request: PredictRequest | ExplainRequest, call: 
         return Answer(values, float(scores.probabilities[0]), None)
     asked = live(served, request)
     row = await served.coalescer.row(asked.id, asked.as_of, asked.overrides, call.answer_by(), call.stages)
-    _refuse_unscored(served, asked.id, row)
+    if not (row.found and row.eligible) or row.problem:
+        await refuse_unscored(served, asked, row, call)
     return Answer(row.values, row.probability, row.as_of if served.manifest.uses_as_of else None)
-
-
-def _refuse_unscored(served: Served, id_: Id, row: Row) -> None:
-    """Raises what a row without a score means; nothing if it has one."""
-    if row.found and row.eligible and not row.problem:
-        return
-    customer = Resource("customer", str(id_))
-    when = f"at {row.as_of.isoformat()}" if served.manifest.uses_as_of else "now"
-    if not row.found:
-        message = f"Expected a customer that the view knows {when}, got {id_}; look the id up."
-        raise Refusal(Reason.CUSTOMER_NOT_FOUND, message, resource=customer)
-    if row.problem:
-        raise served.view_error(f"for {id_} {when}, {row.problem}")
-    if not row.eligible:
-        moment = "ask for an as_of_time at which it is, or " if served.manifest.uses_as_of else ""
-        message = (
-            f"Expected a customer who is eligible {when}, got {id_}, for whom _eligible of the view "
-            f"{served.manifest.view} is not true; {moment}leave them out."
-        )
-        raise Refusal(Reason.CUSTOMER_NOT_ELIGIBLE, message, resource=customer)

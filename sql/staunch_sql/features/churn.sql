@@ -2,9 +2,9 @@
 description = "What is known of a customer at a moment: payments, subscriptions and their terms, support tickets, province."
 entity = "customer"
 population = "SELECT customer_id FROM staunch.customers ORDER BY customer_id"
+eligible = "has a live subscription and has not been erased"
 rules = [
-  "Eligible, so trained on and scored, is who has a live subscription and has not been erased, as of t, the as-of time.",
-  "What counts is what was known at t: recorded by t and not superseded by t.",
+  "What counts is what was known at t, the as-of time: recorded by t and not superseded by t.",
   "A window of n days is (t - n * 24 hours, t]. Days since something are of 24 hours, with their fraction; dates are compared with the UTC day of t.",
   "Amounts of transactions include tax. A payment counts by when it occurred, and is settled unless it is called failed.",
   "A subscription is live if it has started and is not known to have ended. What is said of price, plan, contract, promotion and fee for leaving is said of the terms of the live subscriptions, those valid at t unless a window is given.",
@@ -156,7 +156,14 @@ SELECT
   staunch.postal_code_is_rural(a.postal_code)::int::float8 AS is_rural,
   staunch.is_of_age(c.birth_date, w.today, a.age_of_majority)::int::float8 AS is_of_age,
   (w.epoch - date_part('epoch', a.valid_from)) / 86400 AS address_days,
-  s.live > 0 AND (c.erased_at > w.t) IS NOT FALSE AS _eligible
+  s.live > 0 AND (c.erased_at > w.t) IS NOT FALSE AS _eligible,
+  -- For whoever asks for somebody by id: the days that the caller could look up, and nothing of the person.
+  CASE
+    WHEN c.erased_at <= w.t THEN 'erased on ' || to_char(c.erased_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')
+    WHEN s.live > 0 THEN NULL
+    WHEN s.ended > 0 THEN 'the last subscription ended on ' || to_char(s.last_ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')
+    ELSE 'no subscription had started'
+  END AS _why
 FROM (
   SELECT
     $2::timestamptz AS t,

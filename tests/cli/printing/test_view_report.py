@@ -17,7 +17,7 @@ AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
 VISITS = FeatureColumn(name="visits", type="number", nullable=True, unit="visits", description="Visits.")
 CHECK = ViewCheck(
     view=VIEW,
-    signature=ViewSignature("int64", "id", True, (VISITS,), True, "sha256:0"),
+    signature=ViewSignature("int64", "id", True, (VISITS,), True, False, "sha256:0"),
     as_of=AS_OF,
     found=2000,
     eligible=1500,

@@ -81,6 +81,13 @@ async def test_the_text_tells_each_feature(clients, many):
     assert "\n  over 90 days; null" in describe(await summarise(clients.database, alone, None, None))
 
 
+async def test_the_text_and_the_page_tell_who_is_eligible(clients, many):
+    told = replace(clients.view(), eligible="has a contract", population="SELECT 1::bigint")
+    for text in (describe(await summarise(clients.database, told, None, NOON)), view_page(told)):
+        assert "- Eligible, so trained on and scored, is who has a contract.\n" in text
+    assert "Eligible" not in view_page(replace(many, eligible="is eligible")) + view_page(many)
+
+
 async def test_the_text_and_the_page_tell_the_rules_of_the_view(clients, many):
     rules = ("A day is a UTC day.", "Eligible is who " + "is there and " * 9 + "has not left.")
     told = replace(many, rules=rules)
@@ -118,7 +125,7 @@ def test_the_page_names_every_feature(churn_view):
         f"| `{name}` |" in text and doc.description in text for name, doc in churn_view.features.items()
     )
     assert all(f"- {rule}\n" in text for rule in churn_view.rules)
-    assert "Eligible" in churn_view.rules[0]
+    assert "Eligible, so trained on and scored, is who has a live subscription" in text
 
 
 async def test_an_infinite_feature_is_named_and_not_drawn(clients):

@@ -15,6 +15,8 @@ from tests.features.churn.histories import (
 )
 
 from staunch_features.postgres.deadlines import Deadline
+from staunch_features.views.file import parse_view
+from staunch_features.views.source import FeatureSource, packed_sql, read_whys
 
 # feature -> (days of its window, the table, what an event must look like to be counted)
 WINDOWS = {
@@ -171,3 +173,57 @@ async def test_a_customer_with_nothing_is_known_and_not_eligible(churn):
     await write(churn.owner, history)
     batch = await churn.source.fetch([history.customer_id], t, deadline=Deadline.after(10))
     assert (batch.found[0], batch.eligible[0], batch.problems) == (True, False, {})
+
+
+async def whys(churn, t: datetime, some: list[History]) -> list[str]:
+    await write(churn.owner, *some)
+    signature = await churn.source.signature(Deadline.after(5))
+    ids = [history.customer_id for history in some]
+    found = await read_whys(churn.database, churn.source.view, signature, ids, t, deadline=Deadline.after(10))
+    batch = await churn.source.fetch(ids, t, deadline=Deadline.after(10))
+    assert [found[key] == "" for key in ids] == batch.eligible.tolist()
+    return [found[key] for key in ids]
+
+
+async def test_who_is_not_eligible_is_told_why_and_since_which_day(churn):
+    t = datetime(2025, 3, 9, 7, 30, tzinfo=UTC)
+    some = crowd(t, 6, transactions=0, tickets=0)
+    _, ended, long_ended, erased, both, never = some
+    for history, at in ((ended, t - DAY), (long_ended, t - 300 * DAY), (both, t - DAY)):
+        (row,) = history.tables["subscriptions"]
+        row |= {"started_at": t - 400 * DAY, "started_recorded_at": t - 400 * DAY}
+        row |= {"ended_at": at, "ended_recorded_at": at, "end_reason": "moved"}
+    for history in (erased, both):
+        (row,) = history.tables["customers"]
+        row["erased_at"] = t - 2 * DAY
+    never.tables["subscriptions"].clear()
+    never.tables["subscription_terms"].clear()
+    assert await whys(churn, t, some) == [
+        "",
+        "the last subscription ended on 2025-03-08",
+        "the last subscription ended on 2024-05-13",
+        "erased on 2025-03-07",
+        "erased on 2025-03-07",
+        "no subscription had started",
+    ]
+
+
+async def test_who_is_eligible_pays_nothing_for_the_why_of_others(churn):
+    """The packed statement has the same plan with `_why` as without, expression by expression."""
+    view = churn.source.view
+    before, begins, rest = view.text.partition("  -- For whoever asks for somebody by id")
+    text = f"{before.rstrip().removesuffix(',')}{rest[rest.index('END AS _why') + len('END AS _why') :]}"
+    assert begins
+    without = FeatureSource(churn.database, parse_view("churn", text, "churn.sql"))
+    assert not (await without.signature(Deadline.after(5))).has_why
+    assert (await churn.source.signature(Deadline.after(5))).has_why
+    plans = []
+    for source in (churn.source, without):
+        sql = packed_sql(source.view, await source.signature(Deadline.after(5)))
+        async with churn.database.connection(Deadline.after(5)) as connection:
+            await connection.execute(f"PREPARE plan AS {sql}")
+            run = "EXPLAIN (VERBOSE) EXECUTE plan(ARRAY[1, 2, 3]::bigint[], '2026-01-01Z'::timestamptz)"
+            plans.append([row[0] for row in await connection.fetch(run)])
+            await connection.execute("DEALLOCATE plan")
+    assert plans[0] == plans[1]
+    assert "to_char" not in "".join(plans[0])

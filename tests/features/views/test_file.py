@@ -54,6 +54,31 @@ def test_a_view_may_state_rules_of_many_features():
     assert parse_view("clients", HEADER + STATEMENT, "clients.sql").rules == ()
 
 
+@pytest.mark.parametrize(
+    ("line", "statement", "eligible"),
+    [
+        ('eligible = " has a contract"', "SELECT id, true AS _eligible", "has a contract"),
+        ("", "SELECT id, true AS _eligible", "is eligible"),
+        ("", 'SELECT id, true AS "_eligible"', "is eligible"),
+        ("", "SELECT id, '_eligible' -- _eligible", ""),
+    ],
+)
+def test_a_view_may_say_who_is_eligible(line, statement, eligible):
+    text = HEADER.replace("\n\n[time_columns]", f"\n{line}\n[time_columns]") + statement
+    assert parse_view("clients", text, "clients.sql").eligible == eligible
+
+
+@pytest.mark.parametrize(
+    "words", ["", " ", "Has a contract", "has a contract.", "has\\na contract", "x" * 121, 7, ["has"]]
+)
+def test_who_is_eligible_is_told_in_words_that_fit_into_a_sentence(words):
+    line = f"eligible = {words!r}".replace("'", '"').replace("\\\\", "\\")
+    text = HEADER.replace("\n\n[time_columns]", f"\n{line}\n[time_columns]") + STATEMENT
+    with pytest.raises(ViewError, match="header key eligible: expected ") as caught:
+        parse_view("clients", text, "clients.sql")
+    assert caught.value.line == 5
+
+
 def test_the_statement_stands_on_the_lines_of_the_file():
     view = parse_view("clients", HEADER + STATEMENT, "clients.sql")
     assert view.statement.strip() == STATEMENT

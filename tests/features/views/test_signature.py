@@ -41,6 +41,23 @@ def test_the_digest_of_features_is_that_of_their_names_and_types_as_versions_car
     assert features_digest(columns) == f"sha256:{named}"
 
 
+async def test_a_view_may_tell_why_somebody_is_not_eligible(clients):
+    assert not (await signature(clients)).has_why
+    found = await signature(clients, f"SELECT c.id, c.a, c.b, true AS _eligible, 'x'::text AS _why {FROM}")
+    assert [column.name for column in found.features] == ["a", "b"]
+    assert (found.has_eligible, found.has_why) == (True, True)
+
+
+async def test_a_header_says_who_is_eligible_of_a_view_that_asks_and_of_no_other(clients):
+    told = clients.view(f"SELECT c.id, c.a, c.b {FROM}").text.replace(
+        "[features]", 'eligible = "has a contract"\n[features]'
+    )
+    source = FeatureSource(clients.database, parse_view("v", told, "v.sql"))
+    with pytest.raises(ViewError, match="the view returns no _eligible, so all are; return _elig") as caught:
+        await source.signature(Deadline.after(5))
+    assert caught.value.line == 5
+
+
 async def test_columns_that_begin_with_an_underscore_are_no_features(clients):
     found = await signature(
         clients,
@@ -85,6 +102,12 @@ REFUSED = {
     f"SELECT c.id, c.a, round(c.b) {FROM}": (7, r"returned: b; round is .* without a name: name it with AS"),
     f"SELECT c.id, c.a,\n  c.b AS renamed {FROM}": (10, "returned: b; add or remove the entries"),
     f"SELECT c.id, c.a, c.b, 1 AS _eligible {FROM}": (9, "_eligible boolean, got int4"),
+    f"SELECT c.id, c.a, c.b, true AS _eligible,\n  current_setting('x', true)::date AS _why {FROM}": (
+        10,
+        r"expected _why text, got date; cast it: \(...\)::text AS _why",
+    ),
+    f"SELECT c.id, c.a, c.b, true AS _eligible, 'x'::varchar AS _why {FROM}": (9, "_why text, got varchar"),
+    f"SELECT c.id, c.a, c.b,\n  'left'::text AS _why {FROM}": (10, "expected _eligible beside _why"),
     f"SELECT c.id, c.a, c.b, 1 {FROM}": (None, r"cast it: \(\.\.\.\)::float8, and name it with AS"),
     f"SELECT c.id, c.a,\n  c.b > 1 AS b {FROM}": (10, r"got bool; cast it: \(b\)::int::float8$"),
     f"SELECT c.id, c.a, c.b > 1 {FROM}": (None, r"got bool; cast it: .* name it with AS"),

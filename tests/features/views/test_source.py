@@ -19,7 +19,7 @@ from staunch_features.postgres.connection import opened
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.rules import canonical_id
-from staunch_features.views.source import FeatureSource, outcome_window
+from staunch_features.views.source import FeatureSource, outcome_window, read_whys
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 KEYS = {
@@ -143,6 +143,45 @@ async def test_a_row_that_breaks_the_views_promise_is_named_and_fails_alone(clie
 async def test_a_row_outside_the_population_may_hold_anything(clients):
     batch = await clients.source(a="nullif(c.a, 20)").fetch([2], NOON, deadline=Deadline.after(5))
     assert (batch.found[0], batch.eligible[0], batch.problems) == (True, False, {})
+
+
+WHY = """SELECT u.id, c.a, c.b, c.a <> 20 AS _eligible,
+  CASE WHEN c.a = 20 THEN {why} END AS _why, $2::timestamptz AS _moment
+FROM unnest($1::{id_type}[]) u(id) JOIN clients_{id_type} c ON c.id = u.id"""
+
+
+async def whys(source: FeatureSource, pool: Database, ids: list, as_of: datetime | None = NOON):
+    """Reads whys as a server does."""
+    found = await source.signature(Deadline.after(5))
+    return await read_whys(pool, source.view, found, ids, as_of, deadline=Deadline.after(5))
+
+
+@pytest.mark.parametrize("id_type", KEYS)
+async def test_why_is_read_of_ids_of_every_type(clients, id_type):
+    first, second, third = KEYS[id_type]
+    why = "'left on ' || to_char($2::timestamptz, 'YYYY-MM-DD')"
+    source = clients.source(WHY.format(id_type=id_type, why=why))
+    found = await whys(source, clients.database, [third, second, first])
+    assert found == {first: "", second: "left on 2026-01-01", third: ""}
+
+
+async def test_a_view_that_tells_nothing_still_tells_whom_it_knows(clients):
+    assert await whys(clients.source(), clients.database, [1, 77]) == {1: ""}
+    undated = "SELECT c.id, c.a, c.b FROM unnest($1::bigint[]) u(id) JOIN clients_bigint c USING (id)"
+    assert await whys(clients.source(undated), clients.database, [2, 77], None) == {2: ""}
+
+
+async def test_why_is_a_clause_on_one_line(clients):
+    for given_, read in (("E' left\\n  us. '", "left us"), ("repeat('x', 300)", "x" * 200)):
+        source = clients.source(WHY.format(id_type="bigint", why=given_))
+        assert (await whys(source, clients.database, [2]))[2] == read
+
+
+async def test_a_why_that_fails_is_blamed_on_its_line_and_costs_no_row_its_features(clients):
+    source = clients.source(WHY.format(id_type="bigint", why="(1 / (c.a::int - 20))::text"))
+    with pytest.raises(ViewError, match="division by zero"):
+        await whys(source, clients.database, [2])
+    assert (await source.fetch([1, 2, 3], NOON, deadline=Deadline.after(5))).found.all()
 
 
 @pytest.mark.parametrize(

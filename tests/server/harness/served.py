@@ -11,6 +11,7 @@ from staunch_model_store.model import LoadedModel
 from staunch_server.metrics import Metrics
 from staunch_server.models.served import Served, view_of
 from staunch_server.models.view_health import CheckedView, Databases
+from staunch_server.models.why_not import WhyNot
 
 NOWHERE = "postgresql://reader@127.0.0.1:1/nothing"
 """An address at which no database answers."""
@@ -26,7 +27,7 @@ class MakeServed:
         """Publishes, loads and proves the next version; its database does not answer."""
         stored = self.publish(**changes)
         pool = Database(NOWHERE, size=1)
-        view = CheckedView(view_of(stored), stored.manifest, Databases(pool, pool))
+        view = CheckedView(view_of(stored), stored.manifest, Databases(pool, pool), WhyNot(pool))
         metrics = Metrics(CollectorRegistry()).model("churn@1")
         model = LoadedModel.load(stored)
         return Served(model, stored, view, metrics, max_batch_rows=32, query_timeout_s=5.0)
