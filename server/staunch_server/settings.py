@@ -3,10 +3,11 @@
 import errno
 import ipaddress
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -41,7 +42,9 @@ class Settings(BaseSettings):
     A file named staunch_database_url in the folder STAUNCH_SECRETS sets that field, and so on.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, allow_inf_nan=False
+    )
 
     database_url: SecretStr | None = Field(
         None, description="Your PostgreSQL (15 or newer), as its owner; unset, `staunch run` brings one."
@@ -331,6 +334,51 @@ def _line(problem: Mapping[str, Any]) -> str:
         near = nearest(name.lower().removeprefix(PREFIX.lower()), Settings.model_fields)
         hint = f"did you mean {near}?" if near else "docs/settings.md lists those there are."
         return f"{_config()} holds the key {name}, which is no setting: {hint}"
-    message = problem["msg"].removeprefix("Value error, ")
-    came = "a secret" if "url" in name else repr(problem["input"])
-    return f"{PREFIX}{name.upper()} (setting {name}): {message}; got {came}."
+    if name not in Settings.model_fields:  # such as one element of what is no list
+        name = str(problem["loc"][0])
+    return f"{PREFIX}{name.upper()} (setting {name}): expected {expected(name)}, got {_came(name, problem)}."
+
+
+def expected(name: str) -> str:
+    """Returns what a setting takes, in words, such as "a whole number from 0 to 65535"."""
+    field = Settings.model_fields[name]
+    kind = field.annotation
+    if get_origin(kind) is Literal:
+        return _alternatives(get_args(kind))
+    kinds = get_args(kind) or (kind,)
+    if bool in kinds:
+        return "true or false"
+    if int in kinds or float in kinds:
+        number = "a whole number" if int in kinds else "a number"
+        return number + _range(field.metadata)
+    if SecretStr in kinds:
+        return "postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE"
+    if Path in kinds:
+        return "a folder; leave it out for the default"
+    if name == "default_model":
+        return "the name of a model: a letter from a to z, then letters, digits, - and _, 63 at most"
+    return "an address of this machine, such as 127.0.0.1"
+
+
+def _alternatives(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _range(metadata: Sequence[object]) -> str:
+    """The bounds of a number in words; each piece of pydantic's metadata has one of them."""
+    bounds = {bound: getattr(each, bound) for each in metadata for bound in _BOUNDS if hasattr(each, bound)}
+    low = f" from {bounds['ge']}" if "ge" in bounds else f" above {bounds['gt']}" if "gt" in bounds else ""
+    if "le" not in bounds:
+        return f"{low} on" if low else ""
+    return f"{low} to {bounds['le']}" if "ge" in bounds else f"{low} and at most {bounds['le']}"
+
+
+_BOUNDS = ("ge", "gt", "le")
+_SECRETS_OF_A_URL = re.compile(r"(?<=//)[^/\s]*@|(?i:password)=[^\s&'\"]*")
+
+
+def _came(name: str, problem: Mapping[str, Any]) -> str:
+    """What came, as far as it may be shown: whatever looks like a URL may hold a password."""
+    if SecretStr in get_args(Settings.model_fields[name].annotation):
+        return "something else (not shown, since it may hold a password)"
+    return _SECRETS_OF_A_URL.sub("…", repr(problem["input"]))

@@ -12,6 +12,7 @@ from staunch_server.setting_names import PREFIX
 from staunch_server.settings import (
     Settings,
     SettingsError,
+    expected,
     is_loopback,
     load_settings,
     refuse_open_bind,
@@ -56,13 +57,14 @@ def test_an_empty_variable_is_no_value(monkeypatch: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        (
-            "PORT",
-            "70000",
-            "STAUNCH_PORT (setting port): Input should be less than or equal to 65535; got '70000'.",
-        ),
-        ("WORKERS", "two", "STAUNCH_WORKERS (setting workers): Input should be a valid integer"),
-        ("TRANSPORT", "carrier-pigeon", "Input should be 'aio' or 'native'; got 'carrier-pigeon'."),
+        ("PORT", "70000", "expected a whole number from 0 to 65535, got '70000'."),
+        ("WORKERS", "two", "expected a whole number from 1 to 256, got 'two'."),
+        ("TRANSPORT", "carrier-pigeon", "expected aio or native, got 'carrier-pigeon'."),
+        ("INSECURE_BIND", "perhaps", "expected true or false, got 'perhaps'."),
+        ("DRAIN_S", "nan", "expected a number from 0 to 3600, got 'nan'."),
+        ("STREAM_IDLE_S", "inf", "expected a number from 0 on, got 'inf'."),
+        ("DEFAULT_DEADLINE_S", "0", "expected a number above 0 and at most 3600, got '0'."),
+        ("DEFAULT_MODEL", "A/B", "expected the name of a model: a letter from a to z, "),
     ],
 )
 def test_a_wrong_value_is_named_with_what_was_expected(
@@ -71,7 +73,28 @@ def test_a_wrong_value_is_named_with_what_was_expected(
     monkeypatch.setenv(PREFIX + name, value)
     with pytest.raises(SettingsError) as caught:
         load_settings()
-    assert says in str(caught.value)
+    assert str(caught.value).startswith(f"STAUNCH_{name} (setting {name.lower()}): {says}")
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_refused_in_our_words_and_never_in_a_librarys(tmp_path: Path, name: str) -> None:
+    (tmp_path / "staunch.toml").write_text(f"{name} = [[1]]\n")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    shown = "something else (not shown, since it may hold a password)" if "url" in name else "[[1]]"
+    assert str(caught.value) == (
+        f"STAUNCH_{name.upper()} (setting {name}): expected {expected(name)}, got {shown}."
+    )
+
+
+@pytest.mark.parametrize(
+    "value", ["postgresql://me:hunter2@db/crm", "host=db password=hunter2", "//a:hunter2@b"]
+)
+def test_a_password_in_the_wrong_setting_is_not_repeated(monkeypatch: Any, value: str) -> None:
+    monkeypatch.setenv("STAUNCH_PORT", value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_misspelt_key_of_the_file_is_refused(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_a_flag_that_is_not_given_leaves_its_field_to_the_environment(monkeypatc
 
 
 def test_a_value_that_cannot_be_is_refused_by_its_setting():
-    with pytest.raises(SettingsError, match=r"STAUNCH_PORT \(setting port\): .*; got '65536'"):
+    with pytest.raises(SettingsError, match=r"STAUNCH_PORT \(setting port\): .*, got '65536'"):
         settings(parser_of("port"), "--port", "65536")
 
 

@@ -172,7 +172,7 @@ async def test_serving_unpickles_nothing_and_holds_no_training_library(worker: A
     [
         ({"HOST": "0.0.0.0"}, "staunch: host is '0.0.0.0': expected a loopback address"),
         ({"METRICS_HOST": "0.0.0.0"}, "staunch: metrics_host is '0.0.0.0': expected a loopback address"),
-        ({"WORKERS": "many"}, "staunch: STAUNCH_WORKERS (setting workers): Input should be a valid integer"),
+        ({"WORKERS": "many"}, "staunch: STAUNCH_WORKERS (setting workers): expected a whole number"),
         ({"DATABASE_READER_URL": ""}, "staunch: database_reader_url is not set"),
     ],
 )
