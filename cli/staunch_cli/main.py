@@ -14,6 +14,8 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import NamedTuple
 
+from staunch_cli.shared.arguments import CommandParser
+
 INTERRUPTED = 130  # as a shell says of a process that Ctrl-C ended
 NOBODY_READS = 141  # as a shell says of one that SIGPIPE ended
 
@@ -160,7 +162,7 @@ def is_expected(error: BaseException) -> bool:
 
 def command_parser(chosen: str, commands: Mapping[str, Command] = COMMANDS) -> ArgumentParser:
     """Builds the tree; only the chosen branch is imported and complete."""
-    parser = ArgumentParser(prog="staunch", description="Churn scores by customer id, with exact reasons.")
+    parser = CommandParser(prog="staunch", description="Churn scores by customer id, with exact reasons.")
     parser.add_argument("--version", action="version", version=f"staunch {version('staunch-server')}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, command in commands.items():

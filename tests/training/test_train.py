@@ -247,6 +247,17 @@ async def test_the_dates_are_told_before_anything_is_read(shop: Any, store: Mode
     assert told[-1] == "publishing"
 
 
+async def test_the_dates_are_few_lines_unless_each_is_asked_for(shop: Any, store: ModelStore) -> None:
+    told: list[str] = []
+    many = replace(SETTINGS, dates=DateCounts(), each_date=False)
+    report = await _train(shop, store, many, progress=lambda stage, done: told.append(stage))
+    assert report.plan is not None
+    dates = report.plan.train
+    (line,) = [line for line in told if line.startswith("train")]
+    assert line.startswith(f"train: as of 12 dates from {dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}; outcome")
+    assert len([line for line in told if re.search(r"as of|\d{4}-\d\d-\d\d", line)]) == 4
+
+
 def _declaring(shop: Any) -> Any:
     """The view of the shop, with its time columns declared."""
     view = shop.view()
@@ -260,7 +271,8 @@ async def test_rows_that_end_long_before_the_outcome_does_are_told_with_the_date
     late = replace(SETTINGS, until=ENDS + timedelta(days=30))
     await _train(shop, store, late, view=_declaring(shop), progress=lambda stage, done: told.append(stage))
     assert told[0] == (
-        "rows end: 2026-01-31 00:00 UTC; rows found from 2024-01-01 to 2025-12-31 by [time_columns]"
+        "rows end: 2026-01-31 00:00 UTC; rows found from 2024-01-01 to 2025-12-31 by [time_columns], "
+        "the columns that say since when a row is known"
     )
     (warning,) = [line for line in told if line.startswith("warning")]
     assert warning.startswith("warning: the last row is of 2025-12-31 by [time_columns], but outcomes are")

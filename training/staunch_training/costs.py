@@ -1,5 +1,6 @@
 """Turns declared costs into the thresholds of the risk bands."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from staunch_training.errors import TrainingError
@@ -42,3 +43,13 @@ class Costs:
 
 def _break_even(cost_cad: float, gain_cad: float) -> float:
     return cost_cad / gain_cad if gain_cad > 0 else float("inf")
+
+
+COST_MEANINGS: Mapping[str, str] = {
+    "customer_value_cad": "what a customer kept is worth, in CAD",
+    "contact_cost_cad": "what a light contact costs, an e-mail or a call, in CAD",
+    "contact_saves": "the share of would-be leavers whom a contact keeps",
+    "offer_cost_cad": "what an offer costs, a credit or a better plan, in CAD",
+    "offer_saves": "the share of would-be leavers whom an offer keeps",
+}
+"""What each field of `Costs` is, for who has to give it."""

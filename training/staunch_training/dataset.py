@@ -60,11 +60,13 @@ class ExtractSettings:
         seed: Of the sample and of who is on which side.
         max_customers: A larger population is sampled to this size.
         timeout_s: How long one statement may take, in seconds.
+        each_date: Whether what each date has is told.
     """
 
     seed: int
     max_customers: int
     timeout_s: float
+    each_date: bool = True
 
 
 async def extract(
@@ -77,7 +79,7 @@ async def extract(
     """Reads labels at every date first, puts each customer on one side, then reads that side's features.
 
     Rows that are not eligible, or whose label says nothing, are left out. What each date has is reported when
-    all is read.
+    all is read, if it is asked for.
 
     Args:
         source: Reads the view.
@@ -99,7 +101,7 @@ async def extract(
     for moment in extraction.known:
         await extraction.read_labels(ids, moment)
     sides = {side: await extraction.rows(side) for side in SIDES}
-    for side in SIDES:
+    for side in SIDES if settings.each_date else ():
         for line in _report_lines(side, sides[side], moments[side]):
             progress(line, 1.0)
     for side in SIDES:

@@ -6,7 +6,7 @@ answer learned from was known at the next side's first date: what would reach be
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
@@ -40,15 +40,15 @@ class DatePlan:
         later = (self.validation[0] - self.train[-1], self.test[0] - self.validation[-1])
         return min((between - reach).days for between in later)
 
-    def lines(self) -> list[str]:
-        """One line a side: its as-of dates and the outcome window that they look into."""
-        return [self._line(side) for side in SIDES]
+    def lines(self, *, each_date: bool = True) -> list[str]:
+        """One line a side: its as-of dates, or how many from when to when, and the window they look into."""
+        return [self._line(side, _days if each_date else _span) for side in SIDES]
 
-    def _line(self, side: Side) -> str:
+    def _line(self, side: Side, written: Callable[[Sequence[datetime]], str]) -> str:
         dates = self.dates(side)
         opens = dates[0] + timedelta(days=self.gap_days)
         closes = dates[-1] + outcome(self.gap_days, self.horizon_days)
-        return f"{side}: as of {_days(dates)}; outcome from {opens:%Y-%m-%d} to {closes:%Y-%m-%d}"
+        return f"{side}: as of {written(dates)}; outcome from {opens:%Y-%m-%d} to {closes:%Y-%m-%d}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +141,12 @@ def begin_after(plan: DatePlan, first: datetime, observation_days: int) -> tuple
 
 def _days(dates: Iterable[datetime]) -> str:
     return ", ".join(f"{date:%Y-%m-%d}" for date in dates)
+
+
+def _span(dates: Sequence[datetime]) -> str:
+    if len(dates) <= 2:
+        return _days(dates)
+    return f"{len(dates)} dates from {dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}"
 
 
 def _take_last(dates: list[datetime], count: int, side: Side) -> tuple[tuple[datetime, ...], list[datetime]]:

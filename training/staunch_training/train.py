@@ -65,6 +65,7 @@ class TrainSettings:
         alias: Pointed at the new version if it points nowhere yet.
         move_alias: Points the alias at the new version wherever it points now.
         ceiling: Asks for the best AUC that any model can reach; None where nobody knows it.
+        each_date: Whether each as-of date is told, and what rows it has; else how many they are.
     """
 
     name: str | None = None
@@ -81,6 +82,7 @@ class TrainSettings:
     alias: str = CHAMPION
     move_alias: bool = False
     ceiling: Ceiling | None = None
+    each_date: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -208,7 +210,10 @@ async def _read(
         if plan is not None:
             await _refuse_look_ahead(database, view, settings)
         how = ExtractSettings(
-            seed=settings.seed, max_customers=settings.max_customers, timeout_s=settings.timeout_s
+            seed=settings.seed,
+            max_customers=settings.max_customers,
+            timeout_s=settings.timeout_s,
+            each_date=settings.each_date,
         )
         return await extract(source, label, plan, how, progress)
     except TimeoutError as error:
@@ -248,7 +253,10 @@ async def _plan(
     span, notes = await data_span(database, view, max(until, now)), list[str]()
     found = ""
     if span is not None:
-        found = f"; rows found from {span.first:%Y-%m-%d} to {span.last:%Y-%m-%d} by [time_columns]"
+        found = (
+            f"; rows found from {span.first:%Y-%m-%d} to {span.last:%Y-%m-%d} by [time_columns], "
+            "the columns that say since when a row is known"
+        )
         plan, notes = begin_after(plan, span.first, label.observation_days)
         closes = plan.test[-1] + outcome(label.gap_days, label.horizon_days)
         if span.ends_before(closes, label):
@@ -256,7 +264,7 @@ async def _plan(
     lines = [
         f"rows end: {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC{found}",
         f"observed: {label.observation_days} days before each date",
-        *plan.lines(),
+        *plan.lines(each_date=settings.each_date),
     ]
     return plan, [*lines, *notes]
 
@@ -317,9 +325,17 @@ def _metric_line(metric: Metric) -> str:
 
 def _compared_line(other: Compared) -> str:
     figures = {metric.name: metric.value for metric in other.metrics}
-    return (
-        f"{other.name}: {_figures({name: figures[name] for name in ('auc', 'log_loss') if name in figures})}"
-    )
+    shown = _figures({name: figures[name] for name in ("auc", "log_loss") if name in figures})
+    meaning = _COMPARED.get(other.name)
+    return f"{other.name}: {shown}" + (f" ({meaning})" if meaning else "")
+
+
+_COMPARED = {
+    "logistic_regression": "a plain model on the same rows",
+    "prevalence": "the share of true labels, said of everybody",
+    "true_hazard": "the chances that the simulated world drew from; no model can do better",
+}
+"""What it is that a model was compared with, for who reads its name for the first time."""
 
 
 def _figures(values: Mapping[str, float]) -> str:

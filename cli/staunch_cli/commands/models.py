@@ -1,11 +1,13 @@
 """`staunch models`: what is served, and which version an alias points at."""
 
-from argparse import ArgumentParser, _SubParsersAction
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from staunch_cli.printing import formatting
-from staunch_cli.shared.arguments import Handler
+from staunch_cli.printing.json_results import alias_json, model_json, print_json
+from staunch_cli.shared.arguments import Handler, add_json
 from staunch_cli.shared.call_arguments import ServerArguments, add_server
 from staunch_cli.shared.client import connected_client
 
@@ -14,21 +16,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ListArguments(ServerArguments):
+class ModelsArguments(ServerArguments):
+    """Which server to ask, and whether to print one JSON object."""
+
+    json: bool
+
+
+@dataclass(frozen=True)
+class ListArguments(ModelsArguments):
     """The model whose versions to list; empty for all, as `staunch models` alone does."""
 
     name: str = ""
 
 
 @dataclass(frozen=True)
-class ShowArguments(ServerArguments):
+class ShowArguments(ModelsArguments):
     """The version to show; empty for the server's default."""
 
     model: str
 
 
 @dataclass(frozen=True)
-class AliasArguments(ServerArguments):
+class AliasArguments(ModelsArguments):
     """The alias to move, and where to.
 
     Attributes:
@@ -44,39 +53,120 @@ class AliasArguments(ServerArguments):
     expect: int | None
 
 
+class _Names(dict[str, Any]):
+    """The parsers of the actions by name; a version counts as a name too."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or "@" in str(name)
+
+
+class _Actions(_SubParsersAction):  # type: ignore[type-arg]  # the class takes none at run time
+    """The actions of `staunch models`; a version in the place of one is shown."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.choices = _Names()
+        self._name_parser_map = self.choices
+
+    def __call__(
+        self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        """Parses the words of an action."""
+        words: Sequence[str] = ["show", *values] if "@" in values[0] else values
+        super().__call__(parser, namespace, words, option_string)
+
+
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     """Registers `staunch models` and its branches; alone it lists."""
-    parser = subparsers.add_parser("models", description="Lists and shows models, moves aliases, reloads.")
-    add_server(parser)
-    parser.set_defaults(handler=Handler(ListArguments, run_list))
-    actions = parser.add_subparsers(metavar="ACTION")
-
-    list_parser = actions.add_parser("list", help="list the versions in the store")
-    list_parser.add_argument("name", nargs="?", default="", help="of this model only")
-    list_parser.set_defaults(handler=Handler(ListArguments, run_list))
-
-    show_parser = actions.add_parser("show", help="show one version in full")
-    show_parser.add_argument("model", nargs="?", default="", help='"churn", "churn@3" or "churn@champion"')
-    show_parser.set_defaults(handler=Handler(ShowArguments, run_show))
-
-    alias_parser = actions.add_parser("alias", help="point an alias at a version, which is verified first")
-    alias_parser.add_argument("name", help="the model")
-    alias_parser.add_argument("alias", help='the alias, for example "champion"')
-    alias_parser.add_argument("version", type=int, help="the version it shall point at")
-    alias_parser.add_argument(
-        "--expect", type=int, metavar="VERSION", help="fail if it does not point there now (0: nowhere)"
+    parser = subparsers.add_parser(
+        "models",
+        usage="staunch models [-h] [--server HOST:PORT] [--timeout S] [--json] [NAME@VERSION | ACTION ...]",
+        description="Lists and shows models, moves aliases, reloads. Alone it lists all versions; "
+        "`staunch models NAME@VERSION` is short for `staunch models show NAME@VERSION`.",
     )
-    alias_parser.set_defaults(handler=Handler(AliasArguments, run_alias))
+    add_server(parser)
+    add_json(parser)
+    parser.set_defaults(handler=Handler(ListArguments, run_list))
+    actions = parser.add_subparsers(metavar="ACTION", action=_Actions, prog="staunch models")
+    _add_list(actions)
+    _add_show(actions)
+    _add_alias(actions)
+    _add_reload(actions)
 
-    reload_parser = actions.add_parser("reload", help="read the store again")
-    reload_parser.set_defaults(handler=Handler(ServerArguments, run_reload))
+
+def _add_list(actions: "_SubParsersAction[ArgumentParser]") -> None:
+    parser = _add_action(
+        actions, "list", "list the versions in the store", "Lists the versions in the store, a line each."
+    )
+    parser.add_argument("name", nargs="?", default="", help="of this model only (default: of all)")
+    parser.set_defaults(handler=Handler(ListArguments, run_list))
+
+
+def _add_show(actions: "_SubParsersAction[ArgumentParser]") -> None:
+    parser = _add_action(
+        actions,
+        "show",
+        "show one version in full",
+        "Shows one version: what it is, how good it is, what it looks at.",
+    )
+    parser.add_argument(
+        "model",
+        nargs="?",
+        default="",
+        help='"churn", "churn@3" or "churn@champion" (default: the server\'s default model)',
+    )
+    parser.set_defaults(handler=Handler(ShowArguments, run_show))
+
+
+def _add_alias(actions: "_SubParsersAction[ArgumentParser]") -> None:
+    parser = _add_action(
+        actions,
+        "alias",
+        "point an alias at a version, which is verified first",
+        "Points an alias at a version. The version is loaded and verified first; if it fails, the alias "
+        "stays where it is.",
+    )
+    parser.add_argument("name", help="the model")
+    parser.add_argument("alias", help='the alias, for example "champion"')
+    parser.add_argument("version", type=_version, help="the version it shall point at")
+    parser.add_argument(
+        "--expect",
+        type=_version,
+        metavar="VERSION",
+        help="fail if it does not point there now; 0: nowhere (default: move it from anywhere)",
+    )
+    parser.set_defaults(handler=Handler(AliasArguments, run_alias))
+
+
+def _add_reload(actions: "_SubParsersAction[ArgumentParser]") -> None:
+    parser = _add_action(
+        actions,
+        "reload",
+        "read the store again",
+        "Has the server read the store again, and lists the versions whose state changed.",
+    )
+    parser.set_defaults(handler=Handler(ModelsArguments, run_reload))
+
+
+def _add_action(
+    actions: "_SubParsersAction[ArgumentParser]", name: str, summary: str, description: str
+) -> ArgumentParser:
+    """Adds an action that takes the flags of `staunch models` behind its name too."""
+    parser = actions.add_parser(name, help=summary, description=description)
+    # What is not given here stays what it is before the name.
+    add_server(parser, default=SUPPRESS)
+    add_json(parser, default=SUPPRESS)
+    return parser
 
 
 def run_list(arguments: ListArguments) -> int:
     """Prints a line for each version."""
     with connected_client(arguments) as client:
         models = client.list_models(arguments.name)
-    print(_versions(models) if models else "no models; publish one with `staunch train`")
+    if arguments.json:
+        print_json({"models": [model_json(model) for model in models]})
+    else:
+        print(_versions(models) if models else "no models; publish one with `staunch train`")
     return 0
 
 
@@ -84,6 +174,9 @@ def run_show(arguments: ShowArguments) -> int:
     """Prints one version: what it is, how good it is, what it looks at."""
     with connected_client(arguments) as client:
         model = client.get_model(arguments.model)
+    if arguments.json:
+        print_json(model_json(model))
+        return 0
     print(formatting.facts(_facts(model)))
     if model.metrics:
         print(
@@ -101,16 +194,22 @@ def run_alias(arguments: AliasArguments) -> int:
         moved = client.set_alias(
             arguments.name, arguments.alias, arguments.version, expected_version=arguments.expect
         )
+    if arguments.json:
+        print_json(alias_json(arguments.name, arguments.alias, moved))
+        return 0
     before = f", before at version {moved.previous_version}" if moved.previous_version else ""
     print(f"{arguments.name}@{arguments.alias} points at {moved.model.reference}{before}")
     return 0
 
 
-def run_reload(arguments: ServerArguments) -> int:
+def run_reload(arguments: ModelsArguments) -> int:
     """Reloads and prints the versions whose state changed."""
     with connected_client(arguments) as client:
         changed = client.reload_models()
-    print(_versions(changed) if changed else "nothing changed")
+    if arguments.json:
+        print_json({"models": [model_json(model) for model in changed]})
+    else:
+        print(_versions(changed) if changed else "nothing changed")
     return 0
 
 
@@ -142,6 +241,12 @@ def _facts(model: "Model") -> list[tuple[str, str]]:
         ("medium risk from", _threshold(model.medium_threshold)),
         ("high risk from", _threshold(model.high_threshold)),
     ]
+
+
+def _version(text: str) -> int:
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"expected the number of a version, such as 3, got {text!r}")
+    return int(text)
 
 
 def _threshold(value: float | None) -> str:

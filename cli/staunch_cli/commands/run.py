@@ -33,7 +33,13 @@ class StepFailed(Exception):
 
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     """Registers `staunch run`."""
-    parser = subparsers.add_parser("run", help="make what is missing, then serve")
+    parser = subparsers.add_parser(
+        "run",
+        help="make what is missing, then serve",
+        description="Makes what is missing, then serves until Ctrl-C: a PostgreSQL in the state folder "
+        "unless STAUNCH_DATABASE_URL or STAUNCH_DATABASE_READER_URL names yours, the simulated world in it, "
+        "and a model. In a database of yours it makes nothing but what --simulate asks for.",
+    )
     add_settings(parser)
     parser.set_defaults(handler=Handler(SettingsArguments, run))
 

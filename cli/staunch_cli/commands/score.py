@@ -10,16 +10,24 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, _SubParsersAction
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, aclosing, closing, contextmanager
+from contextlib import ExitStack, aclosing, closing, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from staunch_cli.printing import formatting
+from staunch_cli.printing.json_results import print_json
 from staunch_cli.printing.progress import ProgressLine
-from staunch_cli.printing.score_files import ErrorFile, ScoreFile, errors_path, open_scores
-from staunch_cli.shared.arguments import Handler, file_ending
+from staunch_cli.printing.score_files import (
+    STANDARD_OUTPUT,
+    ErrorFile,
+    ScoreFile,
+    errors_path,
+    open_errors,
+    open_scores,
+)
+from staunch_cli.shared.arguments import Handler, add_json, file_ending
 from staunch_cli.shared.call_arguments import ModelArguments, ServerArguments, add_model, add_server
 from staunch_cli.shared.client import in_plain_words, new_client
 from staunch_cli.shared.customers import count_customers, open_customers
@@ -46,6 +54,7 @@ class ScoreArguments(ModelArguments, ServerArguments, SettingsArguments):
         ids_column: Which column of it has the ids; empty for one of a known name, or else the first.
         excel_safe: Whether a spreadsheet will open the files, and shall run nothing that stands in them.
         chunk_rows: How many ids a message has.
+        json: Whether to print one JSON object.
     """
 
     out: Path
@@ -53,6 +62,7 @@ class ScoreArguments(ModelArguments, ServerArguments, SettingsArguments):
     ids_column: str
     excel_safe: bool
     chunk_rows: int
+    json: bool
 
 
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
@@ -63,10 +73,10 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     )
     parser.add_argument(
         "--out",
-        type=file_ending(".csv", ".parquet"),
+        type=_scores_file,
         required=True,
         metavar="FILE",
-        help="scores.csv or scores.parquet",
+        help="scores.csv or scores.parquet; - prints the CSV",
     )
     # What is in the files of ids and scores comes before what is asked of the server.
     parser.add_argument(
@@ -79,7 +89,7 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
         "--ids-column",
         default="",
         metavar="NAME",
-        help="the column of --ids that has them, if it is called otherwise",
+        help="the column of --ids that has them (default: one of a known name, else the first)",
     )
     parser.add_argument(
         "--excel-safe",
@@ -88,8 +98,13 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     )
     add_model(parser)
     parser.add_argument(
-        "--chunk-rows", type=_chunk_rows, default=_CHUNK_ROWS, metavar="N", help="ids a message (1 to 10000)"
+        "--chunk-rows",
+        type=_chunk_rows,
+        default=_CHUNK_ROWS,
+        metavar="N",
+        help=f"ids a message, 1 to 10000 (default: {_CHUNK_ROWS})",
     )
+    add_json(parser)
     add_server(parser)
     add_settings(parser, "database_url", "database_reader_url", "views", "state_folder", "store")
     parser.set_defaults(handler=Handler(ScoreArguments, run))
@@ -98,7 +113,12 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
 def run(arguments: ScoreArguments) -> int:
     """Scores and says how many; 1 if somebody was to be scored and nobody was."""
     tally = asyncio.run(_score(arguments))
-    print(tally.summary(arguments.out, arguments.as_of))
+    # What goes to standard output is either the scores or what is said of them.
+    with redirect_stdout(sys.stderr) if arguments.out == STANDARD_OUTPUT else nullcontext():
+        if arguments.json:
+            print_json(tally.facts(arguments.out))
+        else:
+            print(tally.summary(arguments.out, arguments.as_of))
     return 0 if tally.scored or not (tally.failed or tally.outside) else 1
 
 
@@ -129,6 +149,19 @@ class Tally:
         """How many customers have been answered for."""
         return self.scored + self.outside + self.failed.total()
 
+    def facts(self, out: Path) -> dict[str, Any]:
+        """Says it for programs."""
+        errors = errors_path(out)
+        return {
+            "out": out,
+            "errors_out": errors if self.failed else None,
+            "model": str(self.last_score.model) if self.last_score else None,
+            "as_of": self.last_score.as_of if self.last_score else None,
+            "scored": self.scored,
+            "not_eligible": self.outside,
+            "failed": self.failed,
+        }
+
     def summary(self, out: Path, as_of: datetime | None) -> str:
         """Says it in a line or three; `as_of` is the moment that was asked for."""
         by = f" by {self.last_score.model}" if self.last_score else ""
@@ -137,14 +170,16 @@ class Tally:
             if self.last_score and self.last_score.as_of
             else ""
         )
-        lines = [f"{out}: {self.scored:,} customers scored{by}{when}"]
+        name = "standard output" if out == STANDARD_OUTPUT else out
+        lines = [f"{name}: {self.scored:,} customers scored{by}{when}"]
         if self.outside and self.scored:
             lines.append(f"{self.outside:,} candidates were not eligible then")
         elif self.outside:
             lines.append(self._why_nobody(as_of))
         if self.failed:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.failed.most_common())
-            lines.append(f"{errors_path(out)}: {self.failed.total():,} have no score ({reasons})")
+            place = errors_path(out) or "not written"
+            lines.append(f"{place}: {self.failed.total():,} have no score ({reasons})")
         if self.first_not_found:
             lines.append(
                 f"the first line of the ids, {self.first!r}, is no customer: if it is a header, name the "
@@ -179,7 +214,7 @@ async def _score_with(client: "AsyncClient", model: "Model", arguments: ScoreArg
     with ExitStack() as stack:
         numeric_ids, for_excel = model.id_type == "int64", arguments.excel_safe
         scores = stack.enter_context(open_scores(arguments.out, numeric_ids=numeric_ids, for_excel=for_excel))
-        errors = stack.enter_context(ErrorFile(errors_path(arguments.out), for_excel=for_excel))
+        errors = stack.enter_context(open_errors(arguments.out, for_excel=for_excel))
         manifest = json.loads(model.manifest_json)
         customers: Iterable[int | str]
         total: int | None
@@ -278,6 +313,10 @@ def _progress(total: int | None) -> Iterator[Callable[[int], None]]:
             yield lambda done: line.count("scoring", done)
         else:
             yield lambda done: line("scoring", done / total if total else 1.0)
+
+
+def _scores_file(text: str) -> Path:
+    return STANDARD_OUTPUT if text == str(STANDARD_OUTPUT) else file_ending(".csv", ".parquet")(text)
 
 
 def _chunk_rows(text: str) -> int:

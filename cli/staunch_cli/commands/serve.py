@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     """Registers `staunch serve`."""
-    parser = subparsers.add_parser("serve", help="serve the models of the store, and make nothing")
+    parser = subparsers.add_parser(
+        "serve",
+        help="serve the models of the store, and make nothing",
+        description="Serves the models of the store until Ctrl-C, and makes neither world nor model: what "
+        "production runs.",
+    )
     add_settings(parser)
     parser.set_defaults(handler=Handler(SettingsArguments, run))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import sys
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from contextlib import closing
@@ -11,15 +12,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from staunch_cli.printing.json_results import print_json, training_json
 from staunch_cli.printing.progress import MARGIN, ProgressLine
-from staunch_cli.shared.arguments import Handler, day
+from staunch_cli.shared.arguments import Handler, add_json, day
 from staunch_cli.shared.caches import caches_in
 from staunch_cli.shared.database import DatabaseUrls, database
 from staunch_cli.shared.errors import CommandError
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
 from staunch_cli.shared.simulated_world import end_of_world
 from staunch_cli.shared.view_lookup import feature_folders, label_folders
-from staunch_training.costs import Costs
+from staunch_training.costs import COST_MEANINGS, Costs
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, _SubParsersAction
@@ -45,6 +47,8 @@ class TrainArguments(SettingsArguments):
         leak_limit: The area under the curve from which a single feature is refused.
         allow_leak: The features that are never refused.
         costs: The fields of `Costs` that were given, with their values; the last of a field counts.
+        verbose: Whether each as-of date is printed.
+        json: Whether to print one JSON object.
     """
 
     view: str
@@ -57,11 +61,20 @@ class TrainArguments(SettingsArguments):
     leak_limit: float
     allow_leak: Sequence[str]
     costs: Sequence[tuple[str, float]]
+    verbose: bool
+    json: bool
 
 
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     """Registers `staunch train`."""
-    parser = subparsers.add_parser("train", help="fit a model for a view and publish it")
+    parser = subparsers.add_parser(
+        "train",
+        help="fit a model for a view and publish it",
+        description="Reads past rows by a view and its label, fits, picks, calibrates and measures a model, "
+        "and publishes it as a new version in the store. A server that runs on that store serves it at once, "
+        "if the alias points at it. What the printed lines mean: docs/training.md.",
+    )
+    # What to train on first, then what becomes of it, then what few people change.
     parser.add_argument("--view", default="churn", help="the feature view and its label (default: churn)")
     parser.add_argument("--name", help="the model's name (default: the view's)")
     parser.add_argument(
@@ -78,6 +91,8 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
         "--alias", default="champion", help="set if it points nowhere yet (default: champion)"
     )
     parser.add_argument("--move-alias", action="store_true", help="set the alias wherever it points now")
+    parser.add_argument("--verbose", action="store_true", help="print each as-of date, and what rows it has")
+    add_json(parser)
     _add_leaks(parser)
     _add_costs(parser)
     add_settings(parser, "database_url", "database_reader_url", "state_folder", "store", "views")
@@ -91,10 +106,14 @@ def _add_leaks(parser: "ArgumentParser") -> None:
         type=_finite,
         default=0.90,
         metavar="AUC",
-        help="refuse a feature this good alone (0.90)",
+        help="refuse a feature this good alone (default: 0.90)",
     )
     group.add_argument(
-        "--allow-leak", action="append", default=[], metavar="FEATURE", help="never refuse this one"
+        "--allow-leak",
+        action="append",
+        default=[],
+        metavar="FEATURE",
+        help="never refuse this one; may be repeated (default: none)",
     )
 
 
@@ -112,7 +131,7 @@ def _add_costs(parser: "ArgumentParser") -> None:
             action="append",
             type=partial(_cost, field.name),
             metavar="X",
-            help=f"(default: {field.default})",
+            help=f"{COST_MEANINGS[field.name]} (default: {field.default:g})",
         )
 
 
@@ -142,7 +161,10 @@ def run(arguments: TrainArguments) -> int:
     settings = arguments.load_settings()
     with caches_in(settings.state_folder), database(settings) as urls:
         report = asyncio.run(_train(arguments, urls))
-    print("\n".join(MARGIN + line for line in str(report).splitlines()))
+    if arguments.json:
+        print_json(training_json(report))
+    else:
+        print("\n".join(MARGIN + line for line in str(report).splitlines()))
     return 0
 
 
@@ -154,7 +176,7 @@ async def _train(arguments: TrainArguments, urls: DatabaseUrls) -> "TrainReport"
     settings = arguments.load_settings()
     label = load_label(arguments.view, label_folders(settings))
     view = load_view(arguments.view, feature_folders(settings))
-    with closing(ProgressLine()) as progress:
+    with closing(ProgressLine(sys.stderr if arguments.json else None)) as progress:
         return await train(
             urls.reader,
             view,
@@ -188,6 +210,7 @@ async def train_settings(
     from staunch_training.evaluate import auc
     from staunch_training.train import TrainSettings
 
+    # Of no view but ours is it known what drew the outcomes.
     async def ceiling(as_of: datetime, horizon_days: int) -> float:
         return (await true_ceiling(urls.owner, as_of, horizon_days, auc)).auc
 
@@ -204,4 +227,5 @@ async def train_settings(
         alias=arguments.alias,
         move_alias=arguments.move_alias,
         ceiling=ceiling if end and Path(label.file).parent == LABELS_FOLDER else None,
+        each_date=arguments.verbose,
     )

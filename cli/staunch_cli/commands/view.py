@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from staunch_cli.commands import view_new
-from staunch_cli.shared.arguments import Handler, add_timeout, file_ending, moment
+from staunch_cli.printing.json_results import check_json, print_json, summary_json
+from staunch_cli.shared.arguments import Handler, add_json, add_timeout, file_ending, moment
 from staunch_cli.shared.caches import caches_in
 from staunch_cli.shared.database import database, refuse_absent_database
 from staunch_cli.shared.errors import CommandError
@@ -36,11 +37,13 @@ class ViewArguments(SettingsArguments):
         name: The view's.
         as_of: The moment to run it as of.
         timeout_s: How long a statement may take.
+        json: Whether to print one JSON object.
     """
 
     name: str
     as_of: datetime | None
     timeout_s: float
+    json: bool
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,10 @@ def run_check(arguments: CheckArguments) -> int:
     from staunch_cli.printing.view_report import view_report
 
     view_check = _run_async(_check(arguments))
-    print(view_report(view_check, plan=arguments.plan))
+    if arguments.json:
+        print_json(check_json(view_check))
+    else:
+        print(view_report(view_check, plan=arguments.plan))
     return 1 if view_check.errors else 0
 
 
@@ -115,7 +121,11 @@ def run_show(arguments: ViewArguments) -> int:
     """Prints the features."""
     from staunch_features.checks.summary import describe
 
-    print(describe(_run_async(_summarise(arguments))), end="")
+    summary = _run_async(_summarise(arguments))
+    if arguments.json:
+        print_json(summary_json(summary))
+    else:
+        print(describe(summary), end="")
     return 0
 
 
@@ -128,7 +138,10 @@ def run_plot(arguments: PlotArguments) -> int:
         from staunch_cli.printing.view_plot import plot
 
         plot(_run_async(_summarise(arguments)), out)
-    print(out)
+    if arguments.json:
+        print_json({"files": [out]})
+    else:
+        print(out)
     return 0
 
 
@@ -147,6 +160,7 @@ def _add_view(parser: ArgumentParser) -> None:
         metavar="TIME",
         help="the moment to run it as of (default: now; to show labels, the last with a known outcome)",
     )
+    add_json(parser)
     add_timeout(parser)
     add_settings(parser, "database_url", "database_reader_url", "views", "state_folder")
 

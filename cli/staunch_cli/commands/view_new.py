@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from staunch_cli.shared.arguments import Handler, add_timeout
+from staunch_cli.printing.json_results import draft_json, print_json
+from staunch_cli.shared.arguments import Handler, add_json, add_timeout
 from staunch_cli.shared.database import database
 from staunch_cli.shared.errors import CommandError, cannot_write
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
@@ -32,6 +33,7 @@ class NewArguments(SettingsArguments):
         time: The column that says when a row became known; None drafts a view without dates.
         force: Whether files that are there already may be overwritten.
         timeout_s: How long a statement may take.
+        json: Whether to print one JSON object.
     """
 
     table: str
@@ -41,6 +43,7 @@ class NewArguments(SettingsArguments):
     time: str | None
     force: bool
     timeout_s: float
+    json: bool
 
 
 def add(actions: "_SubParsersAction[ArgumentParser]") -> None:
@@ -54,6 +57,7 @@ def add(actions: "_SubParsersAction[ArgumentParser]") -> None:
     )
     _add_wishes(parser)
     parser.add_argument("--force", action="store_true", help="overwrite files that are there already")
+    add_json(parser)
     add_timeout(parser)
     add_settings(parser, "database_url", "database_reader_url", "views", "state_folder")
     parser.set_defaults(handler=Handler(NewArguments, run))
@@ -96,6 +100,9 @@ def run(arguments: NewArguments) -> int:
     if not arguments.force:
         _refuse_existing(files)
     _write(files)
+    if arguments.json:
+        print_json(draft_json(drafted, list(files)))
+        return 0
     print(draft_report(drafted, list(files)))
     print(next_commands(drafted.name, folder, arguments.settings, exported=settings.views == folder))
     return 0

@@ -2,10 +2,12 @@
 
 import csv
 import os
+import sys
 from collections import Counter
+from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
 
 from staunch_cli.printing import formatting
 from staunch_cli.printing.excel_safe import excel_safe
@@ -19,12 +21,15 @@ if TYPE_CHECKING:
 COLUMNS = (CUSTOMER, "probability", "risk_band", "model", "as_of")
 ERROR_COLUMNS = (CUSTOMER, "code", "reason", "message")
 
+STANDARD_OUTPUT = Path("-")
+"""The name of a file of scores that is printed as CSV; none of errors stands beside it."""
+
 _GROUP_ROWS = 50_000  # of a parquet file's row groups
 
 
-def errors_path(out: Path) -> Path:
-    """Gives the file that names the customers without a score."""
-    return out.with_suffix(".errors.csv")
+def errors_path(out: Path) -> Path | None:
+    """Gives the file that names the customers without a score; None where the scores are printed."""
+    return None if out == STANDARD_OUTPUT else out.with_suffix(".errors.csv")
 
 
 class ScoreFile(Protocol):
@@ -56,11 +61,19 @@ def open_scores(out: Path, *, numeric_ids: bool, for_excel: bool = False) -> Sco
     Raises:
         CommandError: Parquet needs a package that is not installed, or is not for spreadsheets.
     """
+    if out == STANDARD_OUTPUT:
+        return _PrintedScores(out, for_excel=for_excel)
     if out.suffix != ".parquet":
         return _CsvScores(out, for_excel=for_excel)
     if for_excel:
         raise CommandError(f"expected a .csv with --excel-safe, got {out}: no spreadsheet opens parquet")
     return _ParquetScores(out, numeric_ids=numeric_ids)
+
+
+def open_errors(out: Path, *, for_excel: bool = False) -> "ErrorFile":
+    """Gives the file of the customers without a score, or what only counts them where scores are printed."""
+    errors = errors_path(out)
+    return _CountedErrors(out) if errors is None else ErrorFile(errors, for_excel=for_excel)
 
 
 class _PendingFile:
@@ -111,10 +124,13 @@ class _CsvFile(_PendingFile):
 
     def open(self) -> None:
         """Opens the file and writes the header."""
-        self._file = self.path.open("w", encoding="utf-8", newline="")
+        self._file = self._opened()
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._quoted_rows = csv.writer(self._file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         self._rows.writerow((*self.columns, EXCEL_SAFE) if self._for_excel else self.columns)
+
+    def _opened(self) -> TextIO:
+        return self.path.open("w", encoding="utf-8", newline="")
 
     def write(self, row: tuple[int | str, ...]) -> None:
         """Writes one row, such that what reads CSV reads back the same."""
@@ -149,6 +165,24 @@ class _CsvScores(_CsvFile):
         )
 
 
+class _PrintedScores(_CsvScores):
+    """Scores on standard output, as they come: nothing of it can be taken back."""
+
+    def _opened(self) -> TextIO:
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8", errors="strict")
+        return sys.stdout
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass  # there is no file to remove
+
+    def commit(self) -> None:
+        """Sends what is still held back."""
+        sys.stdout.flush()
+
+
 class ErrorFile(_CsvFile):
     """The customers without a score; no file is left if there are none.
 
@@ -173,6 +207,25 @@ class ErrorFile(_CsvFile):
             super().commit()
         else:
             self._target.unlink(missing_ok=True)
+
+
+class _CountedErrors(ErrorFile):
+    """Counts the customers without a score, and writes nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def add(self, customer: int | str, code: str, reason: str, message: str) -> None:
+        """Counts one."""
+        self.reasons[reason] += 1
+
+    def commit(self) -> None:
+        """Has nothing to do."""
 
 
 class _ParquetScores(_PendingFile):

@@ -1,7 +1,7 @@
 """From words to typed arguments: each command has a frozen dataclass with a field for each of its flags."""
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -29,6 +29,29 @@ class Handler(Generic[_Arguments]):
     def arguments(self, parsed: Namespace) -> _Arguments:
         """Returns what was parsed; raises TypeError if the flags and the fields of `kind` disagree."""
         return self.kind(**{name: value for name, value in vars(parsed).items() if name != "handler"})
+
+
+class CommandParser(ArgumentParser):
+    """A parser that refuses a word too many itself, so that its own usage stands above the refusal."""
+
+    def parse_known_args(  # type: ignore[override]  # the base is overloaded for namespaces of other kinds
+        self, args: Sequence[str] | None = None, namespace: Namespace | None = None
+    ) -> tuple[Namespace, list[str]]:
+        """Parses as `ArgumentParser` does, and ends with exit code 2 if words are left over."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown
+
+
+def add_json(parser: ArgumentParser, *, default: object = False) -> None:
+    """Adds --json; read as `json`."""
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        default=default,
+        help="print one JSON object (docs/command.md) in place of text; progress goes to standard error",
+    )
 
 
 def moment(text: str) -> datetime:

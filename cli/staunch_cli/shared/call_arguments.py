@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from staunch_cli.shared.arguments import moment, seconds
+from staunch_cli.shared.arguments import add_json, moment, seconds
 from staunch_cli.shared.id_columns import whole_number
 
 DEFAULT_SERVER = "127.0.0.1:50051"
@@ -66,20 +66,28 @@ class CustomerArguments(ModelArguments):
         return tuple(dict.fromkeys(readings))
 
 
-def add_server(parser: ArgumentParser) -> None:
-    """Adds the flags of ServerArguments."""
+def add_server(parser: ArgumentParser, *, default: str | None = None) -> None:
+    """Adds the flags of ServerArguments.
+
+    Args:
+        parser: Of a command.
+        default: What both are if they are not given; None for what their help says.
+    """
     group = parser.add_argument_group("server")
     server = os.environ.get("STAUNCH_SERVER") or DEFAULT_SERVER
     group.add_argument(
-        "--server", default=server, metavar="HOST:PORT", help=f"also as STAUNCH_SERVER (default: {server})"
+        "--server",
+        default=default or server,
+        metavar="HOST:PORT",
+        help=f"the server to call; also as STAUNCH_SERVER (default: {server})".replace("%", "%%"),
     )
     group.add_argument(
         "--timeout",
         dest="timeout_s",
         type=seconds,
-        default=10.0,
+        default=default or 10.0,
         metavar="S",
-        help="seconds to wait (default: 10)",
+        help="seconds to wait for an answer (default: 10)",
     )
 
 
@@ -95,7 +103,7 @@ def add_model(parser: ArgumentParser) -> None:
         "--as-of",
         type=moment,
         metavar="TIME",
-        help="what was known then, ISO 8601, UTC unless it says otherwise",
+        help="what was known then, ISO 8601, UTC unless it says otherwise (default: now)",
     )
 
 
@@ -110,10 +118,10 @@ def add_customer(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="what if this feature had this value (null: missing)? may be repeated",
+        help="what if this feature had this value (null: missing)? may be repeated (default: as it is)",
     )
     add_model(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_json(parser)
 
 
 def customer_id(text: str) -> GivenCustomer:

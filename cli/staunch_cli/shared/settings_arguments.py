@@ -45,8 +45,7 @@ def add_settings(parser: ArgumentParser, *names: str) -> None:
 
     group = parser.add_argument_group("settings", "also as STAUNCH_*; see docs/settings.md")
     for name in names or Settings.model_fields:
-        description = Settings.model_fields[name].description or ""
-        add_setting(group, name, f"--{name.replace('_', '-')}", description.replace("%", "%%"))
+        add_setting(group, name, f"--{name.replace('_', '-')}", _help_text(name).replace("%", "%%"))
 
 
 def add_setting(group: _ArgumentGroup, name: str, flag: str, help_text: str) -> None:
@@ -69,6 +68,17 @@ def add_setting(group: _ArgumentGroup, name: str, flag: str, help_text: str) -> 
             metavar=_metavar(annotation),
             help=help_text,
         )
+
+
+def _help_text(name: str) -> str:
+    """What a setting is, and its default, unless that is to do without."""
+    from staunch_server.settings import Settings
+
+    field = Settings.model_fields[name]
+    description = field.description or ""
+    if isinstance(field.default, bool) or "unset, " in description:
+        return description
+    return f"{description} (default: {'none' if field.default is None else field.default})"
 
 
 @cache

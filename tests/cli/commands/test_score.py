@@ -6,6 +6,7 @@ import io
 
 import pyarrow.parquet
 import pytest
+from tests.cli.documented import documented
 from tests.client.harness import answers
 from tests.client.harness.answers import scored
 from tests.harness.databases import execute
@@ -56,6 +57,23 @@ def test_listed_ids_are_scored_with_model_and_moment(staunch, ids, out):
         "model": "churn@3",
         "as_of": "2023-11-14T22:13:20.123456Z",
     }
+
+
+def test_scores_can_be_printed_for_a_pipe_and_what_is_said_of_them_goes_elsewhere(staunch, ids):
+    result = staunch("score", "--out", "-", "--ids", ids(1, 7, "x"))
+    rows = list(csv.DictReader(io.StringIO(result.out)))
+    assert [row["customer"] for row in rows] == ["1"]
+    assert "standard output: 1 customers scored by churn@3" in result.err
+    assert "not written: 2 have no score (" in result.err
+    said = staunch("score", "--out", "-", "--json", "--ids", ids(1)).err.splitlines()[-1]
+    assert documented("score", f"{said}\n")["out"] == "-"
+
+
+def test_what_became_of_the_customers_is_said_for_programs(staunch, ids, out):
+    said = documented("score", staunch("score", "--out", out, "--json", "--ids", ids(1, 7, "x")).out)
+    assert (said["scored"], said["not_eligible"], said["model"]) == (1, 0, "churn@3")
+    assert sum(said["failed"].values()) == 2
+    assert said["errors_out"] == str(out.with_suffix(".errors.csv"))
 
 
 def test_rows_without_a_score_stand_in_a_second_file(staunch, ids, out, tmp_path):

@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime
 
 import pytest
+from tests.cli.documented import documented
 
 from staunch_cli.commands.simulate import _midnight
 
@@ -14,13 +15,17 @@ def simulate(staunch, database, tmp_path, monkeypatch):
     return lambda *words: staunch("simulate", *words)
 
 
-def test_a_world_is_written_and_grows_by_the_days_since(simulate):
+def test_a_world_is_written_and_grows_by_the_days_since(simulate, staunch):
     result = simulate("--customers", 20, "--seed", 7, "--until", "2026-10-01")
     assert (result.code, result.err) == (0, "")
     assert "20 customers until 2026-10-01 written" in result.out
     result = simulate("--until", "2026-10-08")
     assert result.code == 0
     assert "2026-10-08" in result.out
+    report = documented("simulate", simulate("--until", "2026-10-09", "--json").out)
+    assert (report["action"], report["customers"]) == ("appended", 20)
+    assert report["until"] == "2026-10-09T00:00:00Z"
+    assert documented("migrate", staunch("migrate", "--json").out) == {"applied": []}
 
 
 @pytest.mark.parametrize(

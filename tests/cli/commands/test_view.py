@@ -5,6 +5,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.cli.documented import documented
 from tests.harness.databases import execute
 
 from staunch_cli.main import main
@@ -88,6 +89,9 @@ def staunch(cdnow, tmp_path, monkeypatch, capsys):
 def test_check_names_the_table_read_whole_first_and_the_date_on_which_the_rows_end(staunch):
     code, out, err = staunch("view", "check", "cdnow")
     assert code == 0
+    found = documented("view check", staunch("view", "check", "cdnow", "--json")[1])
+    assert found["good"]
+    assert found["advice"][0] in out
     assert re.fullmatch(f"staunch: {_READ_WHOLE.pattern}\n", err)
     assert re.search(f"^advice: {_READ_WHOLE.pattern}$", out, re.MULTILINE)
     assert re.search(r"advice: the last row is of 1998-06-\d\d .*: train with --until 1998-0", out)
@@ -99,6 +103,8 @@ def test_show_warns_of_labels_where_the_rows_have_ended_and_gives_a_date(staunch
     as_of = re.search(r"the last row is of .*: show labels with --as-of (1998-\d\d-\d\d)\n", err)
     assert as_of is not None
     assert re.search(f"^staunch: {_READ_WHOLE.pattern}$", err, re.MULTILINE)
+    shown = documented("view show", staunch("view", "show", "cdnow", "--as-of", as_of[1], "--json")[1])
+    assert [feature["feature"] for feature in shown["features"]] == ["dollars"]
     _, out, err = staunch("view", "show", "cdnow", "--as-of", as_of[1])
     assert "label true for 100.0%" not in out
     assert "the last row" not in err
@@ -116,7 +122,9 @@ def test_what_does_not_answer_in_time_is_reported_with_its_file_and_the_table_re
 
 
 def test_train_names_the_table_read_whole_before_it_reads_and_the_rows_of_each_date(staunch):
-    code, out, _ = staunch("train", "--view", "cdnow", "--until", "1998-06-30", "--learner", "xgboost")
+    code, out, _ = staunch(
+        "train", "--view", "cdnow", "--until", "1998-06-30", "--learner", "xgboost", "--verbose"
+    )
     assert code == 0
     lines = [line.strip() for line in out.splitlines()]
     (advice,) = [line for line in lines if re.fullmatch(f"advice: {_READ_WHOLE.pattern}", line)]
@@ -125,6 +133,19 @@ def test_train_names_the_table_read_whole_before_it_reads_and_the_rows_of_each_d
         line for line in lines if re.match(r"test as of 1998-\d\d-\d\d: \d+ rows, label true for \d+, ", line)
     ]
     assert not [line for line in lines if line.startswith("warning: the last row")]
+
+
+def test_train_in_few_lines_and_as_json_says_what_was_published(staunch):
+    words = ("train", "--view", "cdnow", "--until", "1998-06-30", "--learner", "xgboost")
+    code, out, err = staunch(*words, "--json")
+    assert code == 0
+    trained = documented("train", out)
+    assert trained["model"] == "cdnow@1"
+    assert [len(split["as_of_times"]) for split in trained["splits"]][1:] == [2, 2]
+    assert {other["name"] for other in trained["compared"]} == {"logistic_regression", "prevalence"}
+    dated = [line for line in err.splitlines() if re.search(r"\d{4}-\d\d-\d\d", line)]
+    assert len(dated) <= 6
+    assert "fitting xgboost" in err
 
 
 def test_train_up_to_now_warns_before_it_fails(staunch):

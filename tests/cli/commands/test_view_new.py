@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from tests.cli.documented import documented
 from tests.harness.databases import execute
 
 from staunch_cli.main import main
@@ -82,6 +83,14 @@ def test_what_was_chosen_and_left_out_is_printed(staunch):
     assert "3 features; left out:" in out
     assert "  name: 600 different texts in 600 rows: too many to be a category" in out
     assert "  left_at: knows the answer" in out
+
+
+def test_what_was_chosen_is_printed_for_programs_too(staunch):
+    made = documented("view new", staunch("view", "new", "odd customers", "--json")[1])
+    assert made["files"] == ["views/features/odd_customers.sql", "views/labels/odd_customers.sql"]
+    assert (made["rows"], made["key"], made["true"], made["known"]) == (600, "Customer ID", 200, 600)
+    assert made["features"] == 3
+    assert set(made["left_out"]) == {"Customer ID", "name", "Churn", "left_at"} & set(made["left_out"])
 
 
 def test_the_folder_of_views_that_is_set_needs_no_export(staunch, tmp_path, monkeypatch):

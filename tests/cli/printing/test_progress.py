@@ -1,8 +1,10 @@
 """What a long step prints while it goes on."""
 
 import io
+import threading
 
 import pytest
+from tests.harness.waiting import wait
 
 from staunch_cli.printing.progress import MARGIN, ProgressLine, print_step
 
@@ -78,3 +80,52 @@ def test_where_no_line_can_move_a_long_stage_is_shown_every_ten_seconds():
         "reading",
         "80%",
     ]
+
+
+def test_a_stage_that_reports_nothing_is_said_to_go_on_every_ten_seconds():
+    stream, clock = io.StringIO(), Clock()
+    progress = ProgressLine(stream, clock)
+    progress("fitting xgboost", 0.5)
+    for second in range(1, 42):
+        clock.now = second
+        progress.beat()
+    progress.close()
+    fitting = f"{MARGIN}still fitting xgboost  50%,"
+    assert stream.getvalue().splitlines() == [
+        f"{MARGIN}fitting xgboost",
+        *(f"{fitting} {seconds} s" for seconds in (10, 20, 30, 40)),
+    ]
+
+
+def test_on_a_terminal_a_silent_stage_counts_its_seconds_and_leaves_nothing_of_them():
+    stream, clock = Terminal(), Clock()
+    progress = ProgressLine(stream, clock)
+    progress("fitting", 0.0)
+    clock.now = 12
+    progress.beat()
+    progress("fitting", 1.0)
+    progress.close()
+    shown = stream.getvalue().replace(MARGIN, "")
+    assert shown == "\rfitting   0%\rfitting   0%, 12 s\rfitting 100%      \n"
+
+
+def test_after_news_and_before_the_next_stage_work_goes_on():
+    stream, clock = io.StringIO(), Clock()
+    progress = ProgressLine(stream, clock)
+    progress.beat()
+    progress("advice: an index would help", 1.0)
+    clock.now = 30
+    progress.beat()
+    progress.close()
+    assert stream.getvalue().splitlines()[1:] == [f"{MARGIN}still at work, 30 s"]
+
+
+def test_it_says_so_by_itself_while_the_work_holds_its_thread(monkeypatch):
+    monkeypatch.setattr("staunch_cli.printing.progress._SILENT_S", 0.0)
+    monkeypatch.setattr("staunch_cli.printing.progress._STILL_S", 0.01)
+    stream, before = io.StringIO(), threading.active_count()
+    progress = ProgressLine(stream)
+    progress("fitting", 0.0)
+    wait(lambda: "still fitting" in stream.getvalue(), 10)
+    progress.close()
+    assert threading.active_count() == before
