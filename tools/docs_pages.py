@@ -3,9 +3,12 @@
 `make docs` writes them; a test says when they are old.
 """
 
+import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
@@ -13,6 +16,7 @@ from pydantic_core import PydanticUndefined
 
 import staunch_sql
 from staunch_features.checks.summary import sources, who_is_eligible
+from staunch_features.views.feature_doc import MISSING, NEVER, FeatureDoc
 from staunch_features.views.file import FeatureView, load_view
 from staunch_server.errors import DOMAIN, Reason
 from staunch_server.metrics import Metrics
@@ -70,6 +74,43 @@ Neither tells of the database, which all servers share, so that turning away fro
   when its tables are mended; one that nobody calls is run every 10 s, to find out.
 """
 
+
+class _FeatureWords(NamedTuple):
+    """What the page of a view says around the view's own texts, in one language."""
+
+    heading: str
+    counted: str
+    columns: Sequence[str]
+    nulls: Mapping[str, str]
+    decimal_point: str
+
+
+_FEATURES = {
+    "en": _FeatureWords(
+        "Features of the view {view}",
+        "{count} features, all float64. Generated from {file}; edit that file.",
+        ("title", "feature", "unit", "meaning", "window", "null means", "can be", "read from"),
+        {},
+        ".",
+    ),
+    "fr": _FeatureWords(
+        "Variables de la vue {view}",
+        "{count} variables, toutes float64. Page produite à partir de {file}; modifiez ce fichier.",
+        (
+            "titre",
+            "variable",
+            "unité",
+            "signification",
+            "période",
+            "sens du null",
+            "valeurs possibles",
+            "source",
+        ),
+        {NEVER: "jamais", MISSING: "manquant"},
+        ",",
+    ),
+}
+
 _ERRORS = f"""# Errors
 
 {_MADE}
@@ -104,35 +145,56 @@ def errors_page() -> str:
     return _ERRORS + _table(("reason", "code", "when", "again after"), map(_reason, Reason))
 
 
-def features_page() -> str:
+def features_page(language: str = "en") -> str:
     """The page of the views that we ship: each with its features, in the order of their names."""
     names = sorted(file.stem for file in staunch_sql.FEATURES_FOLDER.glob("*.sql"))
-    return "\n".join(view_page(load_view(name, [staunch_sql.FEATURES_FOLDER])) for name in names)
+    views = [load_view(name, [staunch_sql.FEATURES_FOLDER]) for name in names]
+    return "\n".join(view_page(view.in_language(language)) for view in views)
 
 
 def view_page(view: FeatureView) -> str:
-    """Writes a view's documentation as a page of Markdown."""
+    """Writes a view's documentation as a page of Markdown, in English or in French."""
+    words = _FEATURES.get(view.language, _FEATURES["en"])
     rows = [
-        f"| `{name}` | {doc.unit} | {doc.description} | {doc.window} | {doc.null} | {sources(doc)} |"
+        (
+            doc.title,
+            f"`{name}`",
+            doc.unit,
+            " ".join((doc.description, *_labels(doc))),
+            doc.window,
+            words.nulls.get(doc.null, doc.null),
+            _range(doc, words.decimal_point),
+            sources(doc),
+        )
         for name, doc in view.features.items()
     ]
-    head = "| feature | unit | meaning | window | null means | read from |\n|---|---|---|---|---|---|\n"
     rules = "".join(f"- {rule}\n" for rule in (*who_is_eligible(view), *view.rules))
+    counted = words.counted.format(count=len(rows), file=f"`{view.name}.sql`")
     return (
-        f"# Features of the view `{view.name}`\n\n{view.description}\n\n"
+        f"# {words.heading.format(view=f'`{view.name}`')}\n\n{view.description}\n\n"
         + (f"{rules}\n" if rules else "")
-        + f"{len(rows)} features, all float64. Generated from `{view.name}.sql`; edit that file.\n\n"
-        + head
-        + "\n".join(rows)
-        + "\n"
+        + f"{counted}\n"
+        + _table(words.columns, rows)
     )
 
 
-PAGES = {
+def _labels(doc: FeatureDoc) -> Iterable[str]:
+    if doc.labels:
+        yield f"({', '.join(f'{number:g} {label}' for number, label in doc.labels.items())})"
+
+
+def _range(doc: FeatureDoc, decimal_point: str) -> str:
+    low, high = doc.possible
+    ends = ((math.isfinite(low), f"≥ {low:g}"), (math.isfinite(high), f"≤ {high:g}"))
+    return ", ".join(text for is_bound, text in ends if is_bound).replace(".", decimal_point)
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "metrics.md": metrics_page,
     "errors.md": errors_page,
     "features.md": features_page,
+    "features.fr.md": partial(features_page, "fr"),
 }
 """File names in docs/ and what they hold."""
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tests.examples.conftest import blocks_of
 
-from staunch_features.views.file import FeatureDoc, FeatureView, LabelText
+from staunch_features.views.feature_doc import FeatureDoc
+from staunch_features.views.file import FeatureView, LabelText
 
 PAGE = Path(__file__).parent.parent.parent / "docs/views.md"
 

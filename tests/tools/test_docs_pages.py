@@ -30,6 +30,7 @@ def test_the_pages_are_written_where_they_belong(tmp_path: Path) -> None:
     main(str(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "errors.md",
+        "features.fr.md",
         "features.md",
         "metrics.md",
         "settings.md",

@@ -21,7 +21,9 @@ def view_report(check: "ViewCheck", *, plan: bool) -> str:
     """
     parts = [
         formatting.facts(_fact_rows(check)),
-        formatting.table(("feature", "type", "unit", "nulls"), [_column(column) for column in check.columns]),
+        formatting.table(
+            ("feature", "title", "unit", "nulls"), [_column(check, each) for each in check.columns]
+        ),
         "\n".join(_plan_lines(check)),
         *([check.plan.text] if plan else []),
         "\n".join(_look_ahead_lines(check)),
@@ -51,12 +53,13 @@ def _label(label: "LabelCheck | None") -> str:
     return f"known for {label.known:,} of {label.rows:,} rows{when}, true for {label.true:,}{share}"
 
 
-def _column(check: "ColumnCheck") -> tuple[str, str, str, str]:
-    if not check.column.nullable:
+def _column(check: "ViewCheck", found: "ColumnCheck") -> tuple[str, str, str, str]:
+    column = found.column
+    if not column.nullable:
         nulls = "never"
     else:
-        nulls = f"{check.nulls:,} ({check.nulls / check.rows:.1%})" if check.rows else "no rows"
-    return check.column.name, "float8", check.column.unit, nulls
+        nulls = f"{found.nulls:,} ({found.nulls / found.rows:.1%})" if found.rows else "no rows"
+    return column.name, check.view.features[column.name].title, column.unit, nulls
 
 
 def _plan_lines(check: "ViewCheck") -> Iterator[str]:

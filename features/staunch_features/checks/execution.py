@@ -9,10 +9,9 @@ from typing import Any
 import staunch_sql
 from staunch_features.postgres.connection import Connection
 from staunch_features.views.file import FeatureView
-from staunch_features.views.signature import SQL_TYPES
 from staunch_features.views.sql_errors import view_errors
 from staunch_features.views.sql_text import quoted
-from staunch_features.views.types import ViewSignature
+from staunch_features.views.types import SQL_TYPES, ViewSignature
 
 _STATEMENT = "staunch_plan"
 

@@ -13,9 +13,9 @@ from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.planner import nodes_in, planned_for_any
-from staunch_features.views.signature import SQL_TYPES, check_label, label_sql
+from staunch_features.views.signature import check_label, label_sql
 from staunch_features.views.sql_text import quoted
-from staunch_features.views.types import ViewSignature
+from staunch_features.views.types import SQL_TYPES, ViewSignature
 
 BIG_TABLE_ROWS = 10_000
 """From so many rows on a table is named: reading a smaller one whole costs nothing."""

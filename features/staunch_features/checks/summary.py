@@ -12,7 +12,8 @@ from staunch_features.checks.notes import broken_promises
 from staunch_features.checks.sample import SAMPLE_IDS, draw
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
-from staunch_features.views.file import ELIGIBLE, FeatureDoc, FeatureView, LabelText
+from staunch_features.views.feature_doc import FeatureDoc, spelled_out
+from staunch_features.views.file import ELIGIBLE, FeatureView, LabelText
 from staunch_features.views.source import FeatureSource
 from staunch_features.views.types import FeatureColumn
 
@@ -192,6 +193,9 @@ def who_is_eligible(view: FeatureView) -> list[str]:
     """Returns the sentence on who is trained on and scored; nothing where the view does not say it."""
     if view.eligible in ("", ELIGIBLE):
         return []
+    if view.language.startswith("fr"):
+        who = f"tout {view.entity} qui {view.eligible}"
+        return [f"Admissible, donc utilisé pour l'entraînement et évalué\u00a0: {who}."]
     return [f"Eligible, so trained on and scored, is who {view.eligible}."]
 
 
@@ -214,12 +218,14 @@ def _legend(summary: ViewSummary) -> list[str]:
 def _lines(feature: FeatureSummary) -> list[str]:
     doc = feature.doc
     unit = f" [{doc.unit}]" if doc.unit else ""
+    labels = ", ".join(f"{number:g} {label}" for number, label in doc.labels.items())
     window = f", over {doc.window}" if doc.window else ""
     null = f"null ({feature.nulls:.1%}): {doc.null}" if doc.nullable else "never null"
     read_from = f"from {sources(doc)}" if doc.source else ""
     lines = [
-        f"{feature.column.name}{unit}",
+        f"{_heading(feature.column.name, doc)}{unit}",
         f"  {doc.description}",
+        *textwrap.wrap(labels, _LINE, initial_indent="  ", subsequent_indent="  "),
         f"  {'; '.join(filter(None, (f'{read_from}{window}'.removeprefix(', '), null)))}",
     ]
     if feature.quantiles:
@@ -231,6 +237,11 @@ def _lines(feature: FeatureSummary) -> list[str]:
         rows = " ".join(f"{size:,}" for size in feature.sizes)
         lines.append(f"  {bars(feature.trend)}  label {shares} of {rows} rows{nulls}")
     return lines
+
+
+def _heading(name: str, doc: FeatureDoc) -> str:
+    """The title with the name behind it; the name alone where nobody gave a title."""
+    return name if doc.title == spelled_out(name) else f"{doc.title} ({name})"
 
 
 def _figure(value: float) -> str:

@@ -9,7 +9,7 @@ from staunch_features.drafts.contents import LARGEST, Contents, in_calendar
 from staunch_features.drafts.feature import Clock, Found, Outcome
 from staunch_features.drafts.json_paths import features_in_json
 from staunch_features.drafts.names import plain_name
-from staunch_features.views.file import MISSING, NEVER
+from staunch_features.views.feature_doc import MISSING, NEVER
 
 
 def features_of(column: Column, contents: Contents, clock: Clock) -> Outcome:

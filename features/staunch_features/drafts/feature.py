@@ -7,7 +7,7 @@ from datetime import date
 from staunch_features.drafts.catalogue import Column
 from staunch_features.drafts.contents import Facts
 from staunch_features.drafts.names import plain_name, words_of
-from staunch_features.views.file import MISSING, NEVER
+from staunch_features.views.feature_doc import MISSING, NEVER
 
 
 @dataclass(frozen=True, slots=True)

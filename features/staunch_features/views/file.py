@@ -13,7 +13,8 @@ Both are one SQL statement behind one block comment of TOML::
     transactions = ["occurred_at", "recorded_at"]
 
     [features]
-    age = { unit = "years", description = "...", source = ["customers.birth_date"], null = "never" }
+    age = { title = "Age", unit = "years", source = ["customers.birth_date"], null = "never" }
+    province = { title = "Province", "title.fr" = "Province", labels = { 8 = "ON" }, range = [1, 13] }
     */
     SELECT ...
 
@@ -27,12 +28,14 @@ boolean and perhaps `_group`.
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from staunch_features.errors import ViewError
-from staunch_features.views.header import Header
+from staunch_features.views.feature_doc import FeatureDoc, Translations, find_language, read_features
+from staunch_features.views.header import OWN, Header
 from staunch_features.views.sql_text import (
     has_code,
     has_parameters,
@@ -40,12 +43,6 @@ from staunch_features.views.sql_text import (
     other_than_reading,
     split_statement,
 )
-
-NEVER = "never"
-"""The value of `null` that promises a column without nulls."""
-
-MISSING = "missing"
-"""The value of `null` where the header says nothing: nothing is promised, and nothing explained."""
 
 ELIGIBLE = "is eligible"
 """What is said of who belongs where the view asks for something and the header does not say what."""
@@ -55,32 +52,10 @@ _ELIGIBLE_LENGTH = 120  # of a sentence that a caller reads
 ENTITY = "customer"
 """What an id names where the header does not say it."""
 
+_TEXTS = {"description": str, "entity": str, "eligible": str, "rules": list}
+
 VIEW_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """What a view or label may be called."""
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureDoc:
-    """What a view says of one of its columns.
-
-    Attributes:
-        unit: The unit of the values, for example `CAD` or `days`; empty for a plain number.
-        description: What the value means, in one sentence.
-        source: The columns it is computed from, as `table.column`.
-        window: How far back it looks, for example `90 days`; empty for all that is known.
-        null: What a null means, or `never`.
-    """
-
-    unit: str
-    description: str
-    source: tuple[str, ...]
-    window: str
-    null: str
-
-    @property
-    def nullable(self) -> bool:
-        """Whether a null is a value like others here."""
-        return self.null != NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +76,8 @@ class FeatureView:
         rules: What holds of many features, or of who is eligible, a sentence or two each.
         time_columns: For each table, the columns that say when something happened or became known.
         features: The documented columns, in the file's order.
+        language: The language that all these texts are in, a BCP 47 tag in small letters.
+        translations: What differs of its own texts, features aside, in other languages.
     """
 
     name: str
@@ -115,6 +92,27 @@ class FeatureView:
     rules: tuple[str, ...]
     time_columns: Mapping[str, tuple[str, ...]]
     features: Mapping[str, FeatureDoc]
+    language: str = "en"
+    translations: Translations = field(default_factory=dict)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that texts are given in, the one they are in now first, the others sorted."""
+        others = {language for doc in self.features.values() for language in doc.translations}
+        return (self.language, *sorted(others.union(self.translations) - {self.language}))
+
+    def in_language(self, asked: str) -> "FeatureView":
+        """Returns the view with its texts in a language; itself for one that it has nothing in.
+
+        Args:
+            asked: A BCP 47 tag: for `fr-CA` what is given in `fr` serves too.
+        """
+        language = find_language(asked, self.languages)
+        if language in (None, self.language):
+            return self
+        features = {name: doc.in_language(language) for name, doc in self.features.items()}
+        texts = self.translations.get(language, {})
+        return replace(self, **texts, features=MappingProxyType(features), language=language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,19 +169,20 @@ def parse_view(name: str, text: str, file: str) -> FeatureView:
         ViewError: The header is missing or malformed, or there is not exactly one statement.
     """
     header = Header.read(text, file)
+    own = header.take_own_language()
+    texts = _texts(header, own)
     view = FeatureView(
         name=name,
         text=text,
         file=file,
         sha256=_digest(text),
         statement=header.statement,
-        description=header.string("description"),
-        entity=header.string("entity", ENTITY),
+        **texts.pop(OWN),
         population=_population(header),
-        eligible=_eligible(header),
-        rules=_rules(header),
         time_columns=_time_columns(header),
-        features=_features(header),
+        features=read_features(header, own),
+        language=own,
+        translations=MappingProxyType(texts),
     )
     header.refuse_unknown_keys()
     return view
@@ -250,23 +249,36 @@ def _population(header: Header) -> str:
     return statement
 
 
-def _eligible(header: Header) -> str:
-    """Takes the words on who belongs; they stand in the middle of sentences, so they are no sentence."""
-    if "eligible" not in header.values:
-        return ELIGIBLE if line_of_word(header.statement, "_eligible") else ""
-    words = header.string("eligible").strip()
+def _texts(header: Header, own: str) -> dict[str, dict[str, Any]]:
+    """Takes what a view says of itself, by language; absent texts have their defaults in its own."""
+    given = header.take_by_language(_TEXTS, own)
+    eligible = ELIGIBLE if line_of_word(header.statement, "_eligible") else ""
+    given[OWN] = {"description": None, "entity": ENTITY, "rules": []} | given[OWN]
+    texts = {
+        language: {key: _text_of(header, key, value, language) for key, value in some.items()}
+        for language, some in given.items()
+    }
+    texts[OWN].setdefault("eligible", eligible)
+    return texts
+
+
+def _text_of(header: Header, key: str, value: object, language: str) -> str | tuple[str, ...]:
+    named = f"{key}.{language}" if language else key
+    if key == "rules":
+        return tuple(header.as_string(rule, named) for rule in header.as_strings(value, named))
+    text = header.as_string(value, named)
+    return _eligible(header, text.strip(), named) if key == "eligible" else text
+
+
+def _eligible(header: Header, words: str, named: str) -> str:
+    """Returns the words on who belongs; they stand in the middle of sentences, so they are no sentence."""
     if "\n" in words or words.endswith(".") or words[0].isupper() or len(words) > _ELIGIBLE_LENGTH:
         problem = (
             'expected words that follow "a customer who", as in "has a live subscription", without a full '
             f"stop, on one line of at most {_ELIGIBLE_LENGTH} characters"
         )
-        raise header.error("eligible", problem, words)
+        raise header.error(named, problem, words)
     return words
-
-
-def _rules(header: Header) -> tuple[str, ...]:
-    rules = header.as_strings(header.values.pop("rules", []), "rules")
-    return tuple(header.as_string(rule, "rules") for rule in rules)
 
 
 def _time_columns(header: Header) -> Mapping[str, tuple[str, ...]]:
@@ -278,34 +290,6 @@ def _time_columns(header: Header) -> Mapping[str, tuple[str, ...]]:
     return MappingProxyType(
         {name: header.as_strings(columns, f"time_columns.{name}", least=1) for name, columns in tables}
     )
-
-
-def _features(header: Header) -> Mapping[str, FeatureDoc]:
-    docs = {name: _feature(header, name, value) for name, value in header.table("features").items()}
-    if not docs:
-        raise header.error("features", "expected one entry for each feature column", {})
-    return MappingProxyType(docs)
-
-
-def _feature(header: Header, name: str, value: object) -> FeatureDoc:
-    where = f"features.{name}"
-    if not isinstance(value, dict):
-        raise header.error(where, "expected a table { unit, description, source, window, null }", value)
-    if unknown := set(value) - {"unit", "description", "source", "window", "null"}:
-        raise header.error(where, "expected unit, description, source, window, null", sorted(unknown))
-    return FeatureDoc(
-        unit=header.as_string(value.get("unit", ""), f"{where}.unit", may_be_empty=True),
-        description=header.as_string(value.get("description", _spelled_out(name)), f"{where}.description"),
-        source=header.as_strings(value.get("source", []), f"{where}.source"),
-        window=header.as_string(value.get("window", ""), f"{where}.window", may_be_empty=True),
-        null=header.as_string(value.get("null", MISSING), f"{where}.null"),
-    )
-
-
-def _spelled_out(name: str) -> str:
-    """What a feature is called where nobody describes it: `visits_30d` is "Visits 30d."."""
-    words = name.replace("_", " ").strip() or name
-    return f"{words[0].upper()}{words[1:]}."
 
 
 def _digest(text: str) -> str:

@@ -1,8 +1,8 @@
 """The header of a view or label, TOML in a comment, taken apart key by key, and the statement behind it."""
 
-import json
 import re
 import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,30 +11,54 @@ from staunch_features.views.sql_text import has_code, line_at, other_than_readin
 
 _MOST_DAYS = 36_500  # a hundred years: beyond some thousand there is no date
 _OPENING = re.compile(r"\s*/\*\s*staunch\b")
+_NAME = r"""(?:[\w-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
+_DOTTED = rf"{_NAME}(?:[ \t]*\.[ \t]*{_NAME})*"
+_KEY = re.compile(
+    rf"^[ \t]*(?:\[[ \t]*(?P<table>{_DOTTED})[ \t]*\]|(?P<key>{_DOTTED})[ \t]*=)", re.MULTILINE | re.ASCII
+)
+
+OWN = ""
+"""The language of what names none, where texts are sorted by language: the header's own."""
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
+_QUOTE_HINT = (
+    'a text in another language is a key in quotes, "{key}.{language}" = ..., or all of them are written '
+    "with their language: {key}.en = ..., {key}.{language} = ..."
+)
 
 
 def header_line(text: str, key: str) -> int | None:
-    """Finds the line of a header key such as `population` or `features.age` in a file's text."""
-    table, _, name = key.partition(".")
-    header = text.partition("*/")[0]
-    # A name may hold dots itself; of features.age.null the entry is `age`.
-    for entry in (name, name.rpartition(".")[0]) if table == "features" else (name,):
-        if found := list(re.finditer(_key_pattern(table, entry), header, re.MULTILINE)):
-            # A feature may be called like another key, and [features] comes last.
-            match = found[-1] if key.startswith("features.") else found[0]
-            return line_at(header, match.end())
-    return None
+    """Finds the line of a header key such as `population` or `features.age.unit` in a file's text.
+
+    Of what stands within an entry it is the entry's line. A name may hold dots itself.
+    """
+    best, line = 0, None
+    for number, path in _keys(text):
+        shared = min(len(path), len(key))
+        nearness = 2 * shared + (path == key)
+        if nearness > best and f"{key}."[: shared + 1] == f"{path}."[: shared + 1]:
+            best, line = nearness, number
+    return line
 
 
-def _key_pattern(table: str, name: str) -> str:
-    """What an entry begins with, its name bare or in either of TOML's quotes."""
-    word = name or table
-    spelled = {word, f"'{word}'", json.dumps(word), json.dumps(word, ensure_ascii=False)}
-    words = "|".join(sorted(map(re.escape, spelled)))
-    pattern = rf"^\s*(?:{words})\s*[=.]"
-    return (
-        rf"{pattern}|^\s*\[\s*features\s*\.\s*(?:{words})\s*\]" if table == "features" and name else pattern
-    )
+def _keys(text: str) -> Iterator[tuple[int, str]]:
+    """The line of each key of a header, and its name with those of the tables that it is in."""
+    table: tuple[str, ...] = ()
+    for found in _KEY.finditer(text.partition("*/")[0]):
+        names = _names(found["table"] or found["key"])
+        if found["table"]:
+            table = names
+        path = names if found["table"] else (*table, *names)
+        yield line_at(text, found.end()), ".".join(path)
+
+
+def _names(written: str) -> tuple[str, ...]:
+    """The names of a dotted key, bare or in either of TOML's quotes."""
+    names, inner = [], tomllib.loads(f"{written} = 0")
+    while isinstance(inner, dict):
+        ((name, inner),) = inner.items()
+        names.append(name)
+    return tuple(names)
 
 
 @dataclass(slots=True)
@@ -119,14 +143,72 @@ class Header:
             raise self.error(key, "expected one text or more", value)
         return tuple(value)
 
-    def error(self, key: str, problem: str, got: object) -> ViewError:
+    def take_own_language(self) -> str:
+        """Takes the language that the header's texts are in where they name none."""
+        return self.as_language(self.string("language", "en"), "language")
+
+    def take_by_language(self, texts: Mapping[str, type], own: str) -> dict[str, dict[str, Any]]:
+        """Takes the header's own texts, each in all its languages, as `by_language` gives them."""
+        written = [key for key in self.values if key.partition(".")[0] in texts]
+        return self.by_language({key: self.values.pop(key) for key in written}, texts, own)
+
+    def as_language(self, value: str, key: str, other_than: str = "") -> str:
+        """Returns a BCP 47 tag in small letters, if it is one and not the header's own."""
+        if not _LANGUAGE.fullmatch(value) or value.lower() == other_than:
+            other = f" and not the header's own, {other_than}" if other_than else ""
+            raise self.error(key, f'expected a language such as "fr" or "fr-CA"{other}', value)
+        return value.lower()
+
+    def by_language(
+        self, entry: Mapping[str, Any], texts: Mapping[str, type], own: str, where: str = ""
+    ) -> dict[str, dict[str, Any]]:
+        """Sorts what an entry holds by language: `"title.fr" = ...`, and `title.fr = ...` beside `title.en`.
+
+        Args:
+            entry: Key to value.
+            texts: The keys that may be given in a language, and of what kind their values are.
+            own: The header's own language.
+            where: What stands before the keys in errors, `features.age.`; empty for the header's own.
+
+        Returns:
+            Language to key to value; OWN for what names no language, or the header's own.
+        """
+        sorted_by: dict[str, dict[str, Any]] = {OWN: {}}
+        for key, language, value in _languages(entry, texts):
+            spoken = OWN if language == own else language
+            named = f"{where}{key}.{language}" if language else f"{where}{key}"
+            if key in sorted_by.setdefault(spoken, {}):
+                raise self.error(named, f"the text in {language or own} is given twice", value)
+            sorted_by[spoken][key] = value
+        return sorted_by
+
+    def error(self, key: str, problem: str, got: object, hint: str = "") -> ViewError:
         """Returns the error of a key, with its line."""
         return ViewError(
             file=self.file,
             line=header_line(self.text, key),
             message=f"header key {key}: {problem}, got {'nothing' if got is None else repr(got)}",
-            hint="write the header as in docs/views.md",
+            hint=hint or "write the header as in docs/views.md",
         )
+
+
+def _languages(entry: Mapping[str, Any], texts: Mapping[str, type]) -> Iterator[tuple[str, str, Any]]:
+    """Key, language and value of all that an entry holds; the language is empty where none is named."""
+    for written, value in entry.items():
+        key, _, language = written.partition(".")
+        if key in texts and _LANGUAGE.fullmatch(language):
+            yield key, language.lower(), value
+        elif written in texts and _is_by_language(value, texts[written]):
+            yield from ((written, each.lower(), text) for each, text in value.items())
+        else:
+            yield written, "", value
+
+
+def _is_by_language(value: object, kind: type) -> bool:
+    """Whether a table holds a value for each language, of a kind that may be a table itself."""
+    if not isinstance(value, dict) or not value or not all(map(_LANGUAGE.fullmatch, value)):
+        return False
+    return kind is not dict or all(isinstance(each, dict) for each in value.values())
 
 
 def _toml(text: str, start: int, end: int, file: str) -> dict[str, Any]:
@@ -135,12 +217,25 @@ def _toml(text: str, start: int, end: int, file: str) -> dict[str, Any]:
         return tomllib.loads("\n" * text.count("\n", 0, start) + text[start:end])
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"at line (\d+)", str(error))
+        line, hint = _language_hint(text[:end])
         raise ViewError(
             file=file,
-            line=int(found[1]) if found else line_at(text, end),
+            line=int(found[1]) if found else line or line_at(text, end),
             message=f"the header is no valid TOML: {error}",
-            hint="mend the header; an inline table { } stands on one line",
+            hint=hint or "mend the header; an inline table { } stands on one line",
         ) from error
+
+
+def _language_hint(header: str) -> tuple[int | None, str]:
+    """Where and how to mend a header that says `title = ...` and `title.fr = ...`, which TOML forbids."""
+    for found in re.finditer(r"""(?<![\w."'])([a-z]+)\.([a-z]{2}(?:-\w+)?)\s*=""", header):
+        line = line_at(header, found.end())
+        begins = rf"(?<![\w.]){found[1]}\s*="
+        if re.search(begins, header.split("\n")[line - 1]) or re.search(
+            rf"^\s*{begins}", header, re.MULTILINE
+        ):
+            return line, _QUOTE_HINT.format(key=found[1], language=found[2])
+    return None, ""
 
 
 def _one_statement(text: str, start: int, file: str) -> str:

@@ -6,9 +6,9 @@ from staunch_features.postgres.connection import Connection
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.views.file import FeatureView
 from staunch_features.views.header import header_line
-from staunch_features.views.signature import SQL_TYPES
 from staunch_features.views.sql_errors import view_errors
 from staunch_features.views.type_hints import TypeFacts, type_facts
+from staunch_features.views.types import SQL_TYPES
 
 _INTEGERS = frozenset({"int2", "int4", "int8", "oid"})
 _TEXTS = ("S", "E")  # PostgreSQL's letters for texts and enums

@@ -22,10 +22,7 @@ from staunch_features.views.header import header_line
 from staunch_features.views.sql_errors import view_errors
 from staunch_features.views.sql_text import MAX_NAME_BYTES, code_of, line_of_column, line_of_word, quoted
 from staunch_features.views.type_hints import boolean_hint, number_hint, type_facts
-from staunch_features.views.types import FeatureColumn, ViewSignature
-
-SQL_TYPES = {"int64": "bigint", "text": "text", "uuid": "uuid"}
-"""The key types a view may have: our name -> SQL's."""
+from staunch_features.views.types import SQL_TYPES, FeatureColumn, ViewSignature
 
 # What PostgreSQL calls a column that has no name: by its last cast, or by what it is made with.
 _NAMELESS = frozenset(

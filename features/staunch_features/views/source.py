@@ -17,10 +17,10 @@ from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.population import population_cast
 from staunch_features.views.rules import ELIGIBLE_IS_NULL, bad_values, refuse_nulls, value_problem
-from staunch_features.views.signature import SQL_TYPES, check_label, label_sql, read_signature
+from staunch_features.views.signature import check_label, label_sql, read_signature
 from staunch_features.views.sql_errors import view_errors
 from staunch_features.views.sql_text import line_of_column, quoted
-from staunch_features.views.types import FeatureBatch, Id, LabelBatch, ViewSignature
+from staunch_features.views.types import SQL_TYPES, FeatureBatch, Id, LabelBatch, ViewSignature
 
 # array_send of a two-dimensional float8[]: 12 bytes of head and two dimensions of 8, then for each
 # element its length and its eight bytes, all big-endian (PostgreSQL: src/backend/utils/adt/arrayfuncs.c).

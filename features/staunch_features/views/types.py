@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 Id = int | str
 """A bigint, or a text or uuid key."""
 
+SQL_TYPES = {"int64": "bigint", "text": "text", "uuid": "uuid"}
+"""The key types a view may have: our name -> SQL's."""
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureColumn:

@@ -44,7 +44,7 @@ def test_it_says_what_was_found_and_ends_with_the_verdict():
     assert "key    bigint, column id" in printed
     assert "as of  2026-06-01T00:00:00Z" in printed
     assert "rows   2,000 found for the ids tried, 1,500 of them eligible" in printed
-    assert "visits   float8  visits  3 (25.0%)" in printed
+    assert "visits   Visits  visits  3 (25.0%)" in printed
     assert printed[-2:] == ["advice: make an index", "gym is good"]
 
 

@@ -21,7 +21,7 @@ from staunch_features.checks.notes import (
     vacuum_advice,
     window_advice,
 )
-from staunch_features.views.file import FeatureDoc
+from staunch_features.views.feature_doc import FeatureDoc
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -171,7 +171,7 @@ def test_a_feature_with_a_table_of_its_own_in_the_header_has_its_line():
     text = HEADER.partition("[features]")[0] + '[features.age]\ndescription = ""\n*/' + STATEMENT
     with pytest.raises(ViewError, match=r"features\.age\.description: expected a text") as caught:
         parse_view("clients", text, "clients.sql")
-    assert caught.value.line == 9
+    assert caught.value.line == 10
 
 
 def test_what_the_header_leaves_out_has_a_meaning():

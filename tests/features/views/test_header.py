@@ -30,7 +30,8 @@ def test_a_table_with_a_schema_has_its_line():
 
 def test_a_key_of_another_table_has_no_line_by_a_feature_of_its_name():
     text = HEADER.partition("[time_columns]")[0] + "[features.orders]\nnull = 'never'\n*/"
-    assert header_line(text, "features.orders.null") == 6
+    assert header_line(text, "features.orders") == 6
+    assert header_line(text, "features.orders.null") == 7
     assert header_line(text, "time_columns.orders") is None
 
 
