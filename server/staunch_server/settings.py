@@ -258,6 +258,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def address(host: str, port: int) -> str:
+    """Returns "host:port", an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 _SECRETS = f"{PREFIX}SECRETS"
 _CONFIG = f"{PREFIX}CONFIG"
 

@@ -29,6 +29,7 @@ class Command:
         before: Sequence[str] = (),
     ) -> None:
         self.folder = folder
+        self._environment = environment
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 -- lives as long as we do
         self.process = subprocess.Popen(
             [*before, sys.executable, "-m", "staunch_cli.main", *arguments],
@@ -65,6 +66,19 @@ class Command:
         """Waits until the server answers and returns its gRPC port."""
         self.wait_for("Ctrl-C stops")
         return int(self.wait_for(r"gRPC +127\.0\.0\.1:(\d+)")[1])
+
+    def beside(self, *words: str) -> tuple[int, str]:
+        """Runs another command beside a server, and calls it; returns exit code and all that was printed."""
+        environment = {**self._environment, "STAUNCH_SERVER": f"127.0.0.1:{self.port()}"}
+        done = subprocess.run(
+            [sys.executable, "-m", "staunch_cli.main", *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=WAIT_S,
+        )
+        return done.returncode, done.stdout + done.stderr
 
     def metrics_url(self) -> str:
         """The address of /metrics."""

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -105,14 +106,18 @@ def test_wrong_keys_and_times_are_refused_in_words_that_help(client: Client) -> 
         client.predict("7590-VHVEG", as_of=datetime(2026, 1, 1, tzinfo=UTC))
 
 
-def test_the_server_says_how_to_call_it_by_key(walked: Any) -> None:
-    assert '{"customer_key": "KEY"}' in (walked.folder / "serve.log").read_text()
+def test_the_server_says_how_to_call_it_by_a_key_that_answers(walked: Any, client: Client) -> None:
+    log = (walked.folder / "serve.log").read_text()
+    shown = re.search(r'\{"customer_key": "(.*)"\}', log)
+    assert shown is not None
+    assert 0 < client.predict(shown[1]).probability < 1
+    assert "CUSTOMER_NOT_ELIGIBLE" not in log
     settings = Settings(store=walked.folder / ".staunch/models", default_model="churn")
     calls = how_to_call(settings, {"telco@1": "champion"})
     assert calls[0].endswith("staunch predict --model telco KEY")
     assert '{"customer_key": "KEY", "model": "telco"}' in calls[2]
     assert 'predict("KEY", model="telco")' in calls[3]
-    assert how_to_call(settings, {})[0].endswith("staunch predict 42")
+    assert how_to_call(settings, {})[0].endswith("staunch predict ID")
 
 
 def test_a_key_of_digits_alone_can_be_asked_for(walked: Any) -> None:

@@ -2,12 +2,19 @@
 
 from collections.abc import Mapping
 
-from staunch_cli.printing.how_to_call import how_to_call, staunch_command
-from staunch_server.settings import Settings
+from staunch_cli.printing.how_to_call import call_address, how_to_call, staunch_command
+from staunch_cli.shared.example_customers import NO_EXAMPLES, ExampleCustomers
+from staunch_server.settings import Settings, address
 
 
 def server_summary(
-    settings: Settings, metrics_port: int, serves: Mapping[str, str], *, embedded: bool, has_models: bool
+    settings: Settings,
+    metrics_port: int,
+    serves: Mapping[str, str],
+    examples: ExampleCustomers = NO_EXAMPLES,
+    *,
+    embedded: bool,
+    has_models: bool,
 ) -> str:
     """Returns what is served, where, and how to call it.
 
@@ -15,16 +22,18 @@ def server_summary(
         settings: Where the server and its models are.
         metrics_port: The port of /metrics.
         serves: The versions that answer, and their aliases, as `how_to_call` takes them.
+        examples: Whom the calls ask about.
         embedded: Whether the database is ours and ends with the server.
         has_models: Whether the store has versions that should answer.
     """
     kind = "embedded" if embedded else "yours"
-    calls = "\n".join(f"  {line}" for line in how_to_call(settings, serves))
+    calls = "\n".join(f"  {line}".rstrip() for line in how_to_call(settings, serves, examples))
+    reflection = "on" if settings.reflects else "off"
     return f"""\
 Staunch serves {_models(serves, has_models=has_models)}
 
-  gRPC      {settings.host}:{settings.port}  (reflection {"on" if settings.reflects else "off"}, no TLS)
-  metrics   http://{settings.metrics_host}:{metrics_port}/metrics
+  gRPC      {address(settings.host, settings.port)}  (reflection {reflection}, no TLS)
+  metrics   http://{call_address(settings.metrics_host, metrics_port)}/metrics
   database  {kind}; {staunch_command()} and STAUNCH_* settings find it by themselves
 
 {calls}

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from staunch_cli.printing.progress import print_step
@@ -15,11 +15,12 @@ from staunch_server.process.output import unfailing_output
 from staunch_server.process.start import refuse_unstartable, until_answered, why_away
 from staunch_server.process.supervisor import PortTaken, Supervisor, reserve
 from staunch_server.process.terminal import Terminal, closing_interrupts
-from staunch_server.settings import Settings
+from staunch_server.settings import Settings, address
 
 if TYPE_CHECKING:
     import socket
 
+    from staunch_cli.shared.example_customers import ExampleCustomers
     from staunch_local.postgres.server import EmbeddedPostgres
 
 _POSTGRES_CHECK_INTERVAL_S = 1.0  # how soon a dead embedded PostgreSQL is noticed
@@ -70,7 +71,7 @@ def _reserved_ports(settings: Settings) -> Iterator[tuple["socket.socket", "sock
         except OSError as error:
             reason = str(error.strerror).partition(" (while")[0]  # Python adds the address once more
             errors.append(
-                f"cannot use {settings.metrics_host}:{settings.metrics_port} for metrics ({reason}): "
+                f"cannot use {address(settings.metrics_host, settings.metrics_port)} for metrics ({reason}): "
                 "stop what runs there or choose another with --metrics-port"
             )
         if errors:
@@ -117,6 +118,7 @@ async def _supervise(
     started = time.monotonic()
 
     async def announce(supervisor: Supervisor) -> None:
+        examples = await _examples(settings, supervisor.serves, urls.reader)
         # Not before the workers answer, so that every call that the summary shows works at once.
         print_step("server", f"ready in {time.monotonic() - started:.1f} s\n")
         print(
@@ -124,6 +126,7 @@ async def _supervise(
                 settings,
                 metrics.getsockname()[1],
                 supervisor.serves,
+                examples,
                 embedded=urls.embedded,
                 has_models=holds_models(settings),
             ),
@@ -146,6 +149,15 @@ async def _supervise(
         await supervisor.run(metrics, announce)
     finally:
         watch.cancel()
+
+
+async def _examples(settings: Settings, serves: Mapping[str, str], reader_url: str) -> "ExampleCustomers":
+    """Finds whom the calls of the summary can ask about."""
+    from staunch_cli.printing.how_to_call import champion_to_show
+    from staunch_cli.shared.example_customers import NO_EXAMPLES, find_examples
+
+    shown = champion_to_show(settings, serves)
+    return await find_examples(settings, *shown, reader_url) if shown else NO_EXAMPLES
 
 
 async def _fail_if_refused(supervisor: Supervisor, url: str) -> None:

@@ -41,19 +41,27 @@ def served_view(model: "Model", settings: Settings) -> "FeatureView":
 
 
 def _stored_view(model: "Model", settings: Settings) -> "FeatureView | None":
+    view = view_of_version(settings, model.reference.name, model.reference.version)
+    return view if view and f"sha256:{view.sha256}" == model.view_digest else None
+
+
+def view_of_version(settings: Settings, name: str, version: int) -> "FeatureView | None":
+    """Returns the view that a version of the store was trained with; None if it cannot be read.
+
+    Raises:
+        ViewError: The store's text is no view that this release understands.
+    """
     from staunch_features.views.file import parse_view
     from staunch_model_store.errors import ModelStoreError
     from staunch_model_store.manifest import FEATURES_SQL
     from staunch_model_store.store import ModelStore
 
     try:
-        stored = ModelStore(settings.model_folder).read(model.reference.name, model.reference.version)
+        stored = ModelStore(settings.model_folder).read(name, version)
     except ModelStoreError:
         return None
     text = stored.files[FEATURES_SQL].decode()
-    if f"sha256:{stored.manifest.view_sha256}" != model.view_digest:
-        return None
-    return parse_view(model.view, text, f"{model.reference}/{FEATURES_SQL}")
+    return parse_view(stored.manifest.view, text, f"{name}@{version}/{FEATURES_SQL}")
 
 
 def _text_not_found(model: "Model", settings: Settings, why: str) -> CommandError:

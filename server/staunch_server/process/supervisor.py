@@ -24,7 +24,7 @@ from staunch_server.process.http import serve_metrics
 from staunch_server.process.terminal import Terminal
 from staunch_server.process.worker_metrics import WorkerMetrics
 from staunch_server.setting_names import SUPERVISED
-from staunch_server.settings import Settings
+from staunch_server.settings import Settings, address
 
 KILL_GRACE_S = 10.0
 """By default, how long a worker may take to end beyond its drain before it is killed."""
@@ -71,7 +71,7 @@ def reserve(host: str, port: int, setting: str) -> socket.socket:
     except OSError as error:
         held.close()
         raise PortTaken(
-            f"cannot use {host}:{port} ({os.strerror(error.errno or 0)}): "
+            f"cannot use {address(host, port)} ({os.strerror(error.errno or 0)}): "
             f"stop what runs there or choose another with {setting}"
         ) from error
     return held

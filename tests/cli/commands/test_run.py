@@ -1,12 +1,13 @@
 """`staunch run` goes the whole way, survives being killed anywhere, and leaves nothing behind."""
 
 import re
+import shlex
 import time
 import urllib.request
 from pathlib import Path
 
 import pytest
-from tests.cli.command_process import first_scored_id
+from tests.cli.command_process import Command, first_scored_id
 
 from staunch import Client
 
@@ -17,7 +18,7 @@ def test_a_first_run_serves_explains_and_ends_without_a_trace(start):
     run = start("run")
     with Client(f"127.0.0.1:{run.port()}") as client:
         assert client.explain(first_scored_id(client)).additivity_error <= 1e-9
-    _run_readme(run.port())
+    _run_readme(run)
     metrics = urllib.request.urlopen(run.metrics_url(), timeout=5).read().decode()
     assert "staunch_workers_ready 1.0" in metrics
     assert "staunch_calls_total{" in metrics
@@ -62,10 +63,21 @@ def test_an_unreachable_database_of_ones_own_gives_one_clear_line(start, state_f
     assert len([line for line in run.output.splitlines() if line.startswith("staunch:")]) == 1
 
 
-def _run_readme(port: int) -> None:
-    """Runs the README's Python as it stands, but for the port and an id that this world surely has."""
-    block = re.search(r"```python\n(.*?)```", Path("README.md").read_text(), re.DOTALL)
-    assert block
-    with Client(f"127.0.0.1:{port}") as client:
-        somebody = first_scored_id(client)
-    exec(block[1].replace("42", str(somebody)).replace("50051", str(port)), {})
+def _run_readme(run: Command) -> None:
+    """Runs the README's commands and its Python as they stand, but for port and ids: `run` names those."""
+    page = Path("README.md").read_text()
+    answering, left = re.findall(r"staunch predict --server \S+ (\d+)$", run.output, re.MULTILINE)
+    (block,) = re.findall(r"<!-- first-call -->\n```console\n(.*?)```", page, re.DOTALL)
+    calls = re.findall(r"^\$ \.venv/bin/staunch (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
+    theirs = dict(zip(dict.fromkeys(re.findall(r"predict (\d+)", block)), (answering, left), strict=True))
+    for words, shown in calls:
+        ours = re.sub(r"(?<=t |n )\d+", lambda number: theirs[number[0]], words)
+        code, printed = run.beside(*shlex.split(ours.replace("scores.csv", f"{run.folder}/scores.csv")))
+        assert (code == 0) != shown.startswith("staunch: "), printed
+        # A name, or a reason, at the beginning of a line is what a reader looks for.
+        expected = re.findall(r"^(?:staunch: )?[a-zA-Z_]{4,}", shown, re.MULTILINE)
+        assert [word for word in expected if word not in printed] == []
+    python = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert python
+    program = re.sub(r"(?<=predict\(|explain\()\d+", answering, python[1])
+    exec(program.replace("50051", str(run.port())), {})

@@ -37,5 +37,12 @@ def test_it_says_whose_the_database_is_and_what_ctrl_c_stops(tmp_path, embedded,
     assert shown.endswith(end)
 
 
+def test_what_is_bound_to_all_addresses_is_shown_as_it_can_be_called(tmp_path):
+    shown = summary(tmp_path, host="0.0.0.0", metrics_host="::", insecure_bind=True)
+    assert "  gRPC      0.0.0.0:50051  (" in shown
+    assert "  metrics   http://[::1]:9999/metrics" in shown
+    assert shown.count("0.0.0.0") == 1
+
+
 def test_it_says_when_reflection_is_off(tmp_path):
     assert "(reflection off, no TLS)" in summary(tmp_path, reflection="off")
