@@ -21,7 +21,7 @@ from google.protobuf.descriptor_pb2 import (
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "api.md"
-FILES = ("staunch/v1/prediction_service.proto", "staunch/v1/model_service.proto")
+FILES = tuple(f"staunch/v1/{name}.proto" for name in ("prediction_service", "model_service", "feature"))
 
 _HEAD = """# API
 

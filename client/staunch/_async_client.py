@@ -123,6 +123,7 @@ class AsyncClient:
         as_of: datetime | None = None,
         include_features: bool = False,
         max_contributions: int = 0,
+        language: str = "",
         timeout_s: float | None = None,
         metadata: Metadata | None = None,
     ) -> Explanation:
@@ -135,6 +136,7 @@ class AsyncClient:
             as_of=as_of,
             include_features=include_features,
             max_contributions=max_contributions,
+            language=language,
         )
         return await self._run(call, timeout_s, metadata)
 

@@ -88,6 +88,7 @@ def explain(  # noqa: PLR0913 - the request's own fields, by name
     as_of: datetime | None,
     include_features: bool,
     max_contributions: int,
+    language: str,
 ) -> UnaryCall[Explanation]:
     """Builds Explain."""
     request = predictions_pb.ExplainRequest(
@@ -96,6 +97,7 @@ def explain(  # noqa: PLR0913 - the request's own fields, by name
         as_of_time=wire.timestamp(as_of),
         include_features=arguments.flag("include_features", include_features),
         max_contributions=arguments.whole("max_contributions", max_contributions, 0, INT32),
+        language_code=arguments.text("language", language),
         **wire.subject(customer, features),
     )
     return UnaryCall("Explain", request, wire.explanation)

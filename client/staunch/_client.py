@@ -142,6 +142,7 @@ class Client:
         as_of: datetime | None = None,
         include_features: bool = False,
         max_contributions: int = 0,
+        language: str = "",
         timeout_s: float | None = None,
         metadata: Metadata | None = None,
     ) -> Explanation:
@@ -155,6 +156,7 @@ class Client:
             as_of: As in `predict`.
             include_features: As in `predict`.
             max_contributions: The most contributions to list, 0 for all; the rest is summed.
+            language: That of titles, units and labels, such as "fr-CA"; empty is the view's own.
             timeout_s: As in `predict`.
             metadata: As in `predict`.
 
@@ -171,6 +173,7 @@ class Client:
             as_of=as_of,
             include_features=include_features,
             max_contributions=max_contributions,
+            language=language,
         )
         return self._run(call, timeout_s, metadata)
 

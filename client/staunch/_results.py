@@ -1,6 +1,6 @@
 """What calls return: frozen values in plain Python types; times are aware datetimes in UTC."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -128,12 +128,18 @@ class Contribution:
         value: The value used, None where missing.
         contribution: The part, in the explanation's output space.
         overridden: True if the value came from `overrides`.
+        title: What people call the feature, for example "Province".
+        unit: The unit of the value; empty for a plain number.
+        value_label: What the value stands for, "ON" for 8; empty where it is a quantity.
     """
 
     feature: str
     value: float | None
     contribution: float
     overridden: bool
+    title: str = ""
+    unit: str = ""
+    value_label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +156,7 @@ class Explanation:
         remainder: The sum of the contributions not listed.
         remainder_count: How many are not listed.
         additivity_error: |base_value + contributions + remainder - output_value|, at most 1e-9.
+        language: The language that titles, units and labels are in, a BCP 47 tag in small letters.
     """
 
     prediction: Prediction
@@ -161,6 +168,7 @@ class Explanation:
     remainder: float
     remainder_count: int
     additivity_error: float
+    language: str = ""
 
     @property
     def request_id(self) -> str:
@@ -211,8 +219,27 @@ class RowError:
 
 
 @dataclass(frozen=True, slots=True)
+class FeatureTexts:
+    """What a view says of a feature in one language.
+
+    Attributes:
+        title: What people call it, for example "Province".
+        unit: For example "CAD" or "days"; empty for a plain number.
+        description: What it means, in one sentence.
+        null_meaning: What a missing value means; empty if none is ever missing.
+        labels: What coded values stand for, 8 to "ON"; empty where the value is a quantity.
+    """
+
+    title: str
+    unit: str
+    description: str
+    null_meaning: str
+    labels: dict[float, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Feature:
-    """One column of a feature view.
+    """One column of a feature view; its texts are in the view's own language, `Model.language`.
 
     Attributes:
         name: As in SQL.
@@ -220,6 +247,11 @@ class Feature:
         nullable: True if the value can be missing.
         unit: For example "CAD" or "days"; empty for a plain number.
         description: What it means, in one sentence.
+        title: What people call it, for example "Province".
+        labels: What coded values stand for, 8 to "ON"; empty where the value is a quantity.
+        null_meaning: What a missing value means; empty if none is ever missing.
+        possible: The least and the greatest value that there can be; None where there is no bound.
+        translations: The texts in the view's other languages, by BCP 47 tag in small letters.
     """
 
     name: str
@@ -227,6 +259,28 @@ class Feature:
     nullable: bool
     unit: str
     description: str
+    title: str = ""
+    labels: dict[float, str] = field(default_factory=dict)
+    null_meaning: str = ""
+    possible: tuple[float | None, float | None] = (None, None)
+    translations: dict[str, FeatureTexts] = field(default_factory=dict)
+
+    def in_language(self, language: str) -> "Feature":
+        """Returns it with its texts in a language: for "fr-CA" those of "fr" serve; itself if none does."""
+        tag = language.lower().replace("_", "-")
+        while tag and tag not in self.translations:
+            tag = tag.rpartition("-")[0]
+        if not tag:
+            return self
+        texts = self.translations[tag]
+        return replace(
+            self,
+            title=texts.title,
+            unit=texts.unit,
+            description=texts.description,
+            null_meaning=texts.null_meaning,
+            labels=texts.labels,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +322,7 @@ class Model:
         features: The features in the model's order.
         metrics: The measures on held-out time.
         manifest_json: The manifest.json, byte for byte.
+        language: The language of the features' texts; filled by `get_model` only.
     """
 
     reference: ModelReference
@@ -287,6 +342,7 @@ class Model:
     features: tuple[Feature, ...]
     metrics: tuple[Metric, ...]
     manifest_json: bytes
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Between plain Python values and the messages of `staunch.v1`, both ways; no I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any, SupportsFloat, SupportsIndex, TypeVar
@@ -13,6 +13,7 @@ from grpc import StatusCode
 from staunch import _arguments as arguments
 from staunch import _results as results
 from staunch._errors import ServerFault
+from staunch.v1 import feature_pb2 as feature_pb
 from staunch.v1 import model_service_pb2 as models_pb
 from staunch.v1 import prediction_service_pb2 as predictions_pb
 
@@ -206,13 +207,24 @@ def explanation(message: predictions_pb.ExplainResponse, request_id: str = "") -
         ),
         base_value=why.base_value,
         output_value=why.output_value,
-        contributions=tuple(
-            results.Contribution(c.feature, _plain_value(c.value), c.contribution, c.overridden)
-            for c in why.contributions
-        ),
+        contributions=tuple(map(_contribution, why.contributions)),
         remainder=why.remainder,
         remainder_count=why.remainder_count,
         additivity_error=why.additivity_error,
+        language=why.language_code,
+    )
+
+
+def _contribution(message: predictions_pb.FeatureContribution) -> results.Contribution:
+    return results.Contribution(
+        feature=message.feature,
+        value=_plain_value(message.value),
+        contribution=message.contribution,
+        overridden=message.overridden,
+        # A server that knows no titles has names.
+        title=message.title or message.feature,
+        unit=message.unit,
+        value_label=message.value_label,
     )
 
 
@@ -233,18 +245,39 @@ def model(message: models_pb.Model) -> results.Model:
         horizon_days=message.horizon_days,
         medium_threshold=_optional(message, "medium_threshold"),
         high_threshold=_optional(message, "high_threshold"),
-        features=tuple(_feature(f) for f in message.features),
+        features=tuple(map(feature, message.features)),
         metrics=tuple(
             results.Metric(m.name, m.value, _optional(m, "lower"), _optional(m, "upper"))
             for m in message.metrics
         ),
         manifest_json=message.manifest_json,
+        language=message.language_code,
     )
 
 
-def _feature(message: models_pb.Feature) -> results.Feature:
-    kind = _enum(results.FeatureType, models_pb.FeatureType, "FEATURE_TYPE_", message.type)
-    return results.Feature(message.name, kind, message.nullable, message.unit, message.description)
+def feature(message: feature_pb.Feature) -> results.Feature:
+    """Reads one column of a feature view."""
+    return results.Feature(
+        name=message.name,
+        type=_enum(results.FeatureType, feature_pb.FeatureType, "FEATURE_TYPE_", message.type),
+        nullable=message.nullable,
+        unit=message.unit,
+        description=message.description,
+        title=message.title or message.name,
+        labels=_labels(message.labels),
+        null_meaning=message.null_meaning,
+        possible=(_optional(message, "minimum"), _optional(message, "maximum")),
+        translations={
+            language: results.FeatureTexts(
+                texts.title, texts.unit, texts.description, texts.null_meaning, _labels(texts.labels)
+            )
+            for language, texts in message.translations.items()
+        },
+    )
+
+
+def _labels(messages: Iterable[feature_pb.FeatureLabel]) -> dict[float, str]:
+    return {message.value: message.label for message in messages}
 
 
 def _optional(message: Any, field: str) -> float | None:

@@ -215,6 +215,7 @@ WRONG: dict[str, list[tuple[Any, type[Exception]]]] = {
     ],
     "include_features": [("yes", TypeError), (1, TypeError), (None, TypeError)],
     "max_contributions": [*WRONG_WHOLE, (None, TypeError), (-1, ValueError), (2**31, ValueError)],
+    "language": WRONG_TEXT,
     "timeout_s": WRONG_SECONDS,
     "metadata": WRONG_METADATA,
     "customers": [

@@ -8,6 +8,7 @@ import pytest
 
 import staunch
 from staunch import RiskBand, ServerFault, _wire
+from staunch.v1 import feature_pb2 as feature_pb
 from staunch.v1 import model_service_pb2 as models_pb
 from staunch.v1 import prediction_service_pb2 as pb
 
@@ -64,7 +65,7 @@ def test_a_moment_keeps_its_microseconds_both_ways():
     ],
 )
 def test_every_value_of_every_enum_of_the_contract_has_its_twin(wrapper, kind, prefix):
-    module = pb if hasattr(pb, wrapper) else models_pb
+    module = next(each for each in (pb, models_pb, feature_pb) if hasattr(each, wrapper))
     names = {name.removeprefix(prefix).lower() for name in getattr(module, wrapper).keys()}  # noqa: SIM118
     assert names == {member.value for member in getattr(staunch, kind)}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tools.api_page import page
 
-from staunch.v1 import model_service_pb2, prediction_service_pb2
+from staunch.v1 import feature_pb2, model_service_pb2, prediction_service_pb2
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -16,7 +16,8 @@ def test_the_page_is_current() -> None:
 
 def test_the_page_names_every_method_message_field_and_value() -> None:
     text = (DOCS / "api.md").read_text()
-    for contract in (prediction_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR):
+    files = (prediction_service_pb2, model_service_pb2, feature_pb2)
+    for contract in (file.DESCRIPTOR for file in files):
         names = [m for service in contract.services_by_name.values() for m in service.methods_by_name]
         names += [f for message in contract.message_types_by_name.values() for f in message.fields_by_name]
         names += [v for enum in contract.enum_types_by_name.values() for v in enum.values_by_name]

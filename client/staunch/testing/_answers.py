@@ -8,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from staunch.v1 import model_service_pb2 as models_pb
 from staunch.v1 import prediction_service_pb2 as pb
+from staunch.v1.feature_pb2 import FEATURE_TYPE_NUMBER, FeatureTexts
 
 NOW = Timestamp(seconds=1_700_000_000, nanos=123_456_000)
 """The moment of every answer that asks for none."""
@@ -16,6 +17,8 @@ FEATURES: Mapping[str, float | None] = {"age": 41.0, "income": None}
 """The values of everybody."""
 
 _MEDIUM, _HIGH = 0.1, 0.5
+
+_TITLES = {"en": ("Open tickets", "Income"), "fr": ("Demandes en cours", "Revenu")}
 
 
 def reference(version: int = 3, name: str = "churn") -> pb.ModelReference:
@@ -61,11 +64,18 @@ def moment(request: pb.PredictRequest | pb.ExplainRequest | pb.BatchPredictReque
 def explanation(
     request: pb.ExplainRequest, version: int = 3, probability: float = 0.25
 ) -> pb.ExplainResponse:
-    """Returns two contributions, or as many as are asked for, that add up with the remainder."""
+    """Returns two contributions, or as many as are asked for, that add up; in English or in French."""
+    language = "fr" if request.language_code.lower().startswith("fr") else "en"
+    titles = _TITLES[language]
+    # A number and a missing value, one of them perhaps set by the caller.
     parts = [
-        pb.FeatureContribution(feature="tickets_open", value=Value(number_value=3), contribution=1.2),
+        pb.FeatureContribution(
+            feature="tickets_open", title=titles[0], value=Value(number_value=3), contribution=1.2
+        ),
         pb.FeatureContribution(
             feature="income",
+            title=titles[1],
+            unit="CAD",
             value=Value(null_value=NULL_VALUE),
             contribution=-0.4,
             overridden="income" in request.overrides,
@@ -80,6 +90,7 @@ def explanation(
         contributions=parts,
         remainder=output - base - sum(part.contribution for part in parts),
         remainder_count=9 - len(parts),
+        language_code=language,
     )
     return pb.ExplainResponse(prediction=prediction(request, version, probability), explanation=why)
 
@@ -120,9 +131,18 @@ def model(version: int, view_digest: str = "", *, champion: int = 3) -> models_p
 def model_in_full(version: int, view_digest: str, manifest: bytes, *, champion: int) -> models_pb.Model:
     """Describes a version with a feature, two metrics and its manifest."""
     found = model(version, view_digest, champion=champion)
-    found.features.add(
-        name="age", type=models_pb.FEATURE_TYPE_NUMBER, unit="years", description="Age in whole years."
+    age = found.features.add(
+        name="age",
+        type=FEATURE_TYPE_NUMBER,
+        unit="years",
+        description="Age in whole years.",
+        title="Age",
+        minimum=0,
     )
+    age.translations["fr"].MergeFrom(
+        FeatureTexts(title="Âge", unit="ans", description="Âge en années révolues.")
+    )
+    found.language_code = "en"
     found.metrics.add(name="auc", value=0.84, lower=0.82, upper=0.86)
     found.metrics.add(name="rows", value=100)
     found.manifest_json = manifest

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from staunch.v1 import feature_pb2 as _feature_pb2
 from staunch.v1 import prediction_service_pb2 as _prediction_service_pb2
 import builtins as _builtins
 import sys
@@ -20,30 +21,6 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class _FeatureType:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _FeatureTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeatureType.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    FEATURE_TYPE_UNSPECIFIED: _FeatureType.ValueType  # 0
-    """Never sent."""
-    FEATURE_TYPE_NUMBER: _FeatureType.ValueType  # 1
-    """A float64."""
-    FEATURE_TYPE_TEXT: _FeatureType.ValueType  # 2
-    """A text category."""
-
-class FeatureType(_FeatureType, metaclass=_FeatureTypeEnumTypeWrapper):
-    """The type of a feature."""
-
-FEATURE_TYPE_UNSPECIFIED: FeatureType.ValueType  # 0
-"""Never sent."""
-FEATURE_TYPE_NUMBER: FeatureType.ValueType  # 1
-"""A float64."""
-FEATURE_TYPE_TEXT: FeatureType.ValueType  # 2
-"""A text category."""
-Global___FeatureType: _TypeAlias = FeatureType  # noqa: Y015
 
 class _IdType:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -134,6 +111,7 @@ class Model(_message.Message):
     FEATURES_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
     MANIFEST_JSON_FIELD_NUMBER: _builtins.int
+    LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The model's name."""
     version: _builtins.int
@@ -164,6 +142,8 @@ class Model(_message.Message):
     """The probability from which the band is HIGH; absent without thresholds."""
     manifest_json: _builtins.bytes
     """The manifest.json, byte for byte; GetModel only."""
+    language_code: _builtins.str
+    """The language that the features' texts are in, a BCP 47 tag in small letters; GetModel only."""
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The aliases that point here, sorted."""
@@ -173,7 +153,7 @@ class Model(_message.Message):
         """When the version was published."""
 
     @_builtins.property
-    def features(self) -> _containers.RepeatedCompositeFieldContainer[Global___Feature]:
+    def features(self) -> _containers.RepeatedCompositeFieldContainer[_feature_pb2.Feature]:
         """The features in the model's order; GetModel only."""
 
     @_builtins.property
@@ -199,13 +179,14 @@ class Model(_message.Message):
         horizon_days: _builtins.int = ...,
         medium_threshold: _builtins.float | None = ...,
         high_threshold: _builtins.float | None = ...,
-        features: _abc.Iterable[Global___Feature] | None = ...,
+        features: _abc.Iterable[_feature_pb2.Feature] | None = ...,
         metrics: _abc.Iterable[Global___Metric] | None = ...,
         manifest_json: _builtins.bytes = ...,
+        language_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_high_threshold", b"_high_threshold", "_medium_threshold", b"_medium_threshold", "create_time", b"create_time", "high_threshold", b"high_threshold", "medium_threshold", b"medium_threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_high_threshold", b"_high_threshold", "_medium_threshold", b"_medium_threshold", "aliases", b"aliases", "create_time", b"create_time", "digest", b"digest", "features", b"features", "features_digest", b"features_digest", "high_threshold", b"high_threshold", "horizon_days", b"horizon_days", "id_type", b"id_type", "manifest_json", b"manifest_json", "medium_threshold", b"medium_threshold", "metrics", b"metrics", "name", b"name", "output_space", b"output_space", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "version", b"version", "view", b"view", "view_digest", b"view_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_high_threshold", b"_high_threshold", "_medium_threshold", b"_medium_threshold", "aliases", b"aliases", "create_time", b"create_time", "digest", b"digest", "features", b"features", "features_digest", b"features_digest", "high_threshold", b"high_threshold", "horizon_days", b"horizon_days", "id_type", b"id_type", "language_code", b"language_code", "manifest_json", b"manifest_json", "medium_threshold", b"medium_threshold", "metrics", b"metrics", "name", b"name", "output_space", b"output_space", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "version", b"version", "view", b"view", "view_digest", b"view_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__high_threshold: _TypeAlias = _typing.Literal["high_threshold"]  # noqa: Y015
     _WhichOneofArgType__high_threshold: _TypeAlias = _typing.Literal["_high_threshold", b"_high_threshold"]  # noqa: Y015
@@ -217,44 +198,6 @@ class Model(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__medium_threshold) -> _WhichOneofReturnType__medium_threshold | None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
-
-@_typing.final
-class Feature(_message.Message):
-    """One column of a feature view."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    TYPE_FIELD_NUMBER: _builtins.int
-    NULLABLE_FIELD_NUMBER: _builtins.int
-    UNIT_FIELD_NUMBER: _builtins.int
-    DESCRIPTION_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """The name, as in SQL."""
-    type: Global___FeatureType.ValueType
-    """The type of the value."""
-    nullable: _builtins.bool
-    """True if the value can be null."""
-    unit: _builtins.str
-    """The unit, for example "CAD" or "days"; empty for a plain number."""
-    description: _builtins.str
-    """Says what it means, in one sentence."""
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        type: Global___FeatureType.ValueType = ...,
-        nullable: _builtins.bool = ...,
-        unit: _builtins.str = ...,
-        description: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "nullable", b"nullable", "type", b"type", "unit", b"unit"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Feature: _TypeAlias = Feature  # noqa: Y015
 
 @_typing.final
 class Metric(_message.Message):

@@ -494,6 +494,7 @@ class ExplainRequest(_message.Message):
     AS_OF_TIME_FIELD_NUMBER: _builtins.int
     INCLUDE_FEATURES_FIELD_NUMBER: _builtins.int
     MAX_CONTRIBUTIONS_FIELD_NUMBER: _builtins.int
+    LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """As in PredictRequest."""
     customer_id: _builtins.int
@@ -504,6 +505,8 @@ class ExplainRequest(_message.Message):
     """As in PredictRequest."""
     max_contributions: _builtins.int
     """The most contributions to list, 0 for all; the rest is summed in remainder."""
+    language_code: _builtins.str
+    """The language of titles, units and labels, a BCP 47 tag such as "fr" or "fr-CA"; empty is the view's own."""
     @_builtins.property
     def features(self) -> Global___FeatureValues:
         """As in PredictRequest."""
@@ -527,10 +530,11 @@ class ExplainRequest(_message.Message):
         as_of_time: _timestamp_pb2.Timestamp | None = ...,
         include_features: _builtins.bool = ...,
         max_contributions: _builtins.int = ...,
+        language_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "customer_id", b"customer_id", "customer_key", b"customer_key", "features", b"features", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "customer_id", b"customer_id", "customer_key", b"customer_key", "features", b"features", "include_features", b"include_features", "max_contributions", b"max_contributions", "model", b"model", "overrides", b"overrides", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "customer_id", b"customer_id", "customer_key", b"customer_key", "features", b"features", "include_features", b"include_features", "language_code", b"language_code", "max_contributions", b"max_contributions", "model", b"model", "overrides", b"overrides", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["customer_id", "customer_key", "features"]  # noqa: Y015
     _WhichOneofArgType_subject: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
@@ -582,6 +586,7 @@ class Explanation(_message.Message):
     REMAINDER_FIELD_NUMBER: _builtins.int
     REMAINDER_COUNT_FIELD_NUMBER: _builtins.int
     ADDITIVITY_ERROR_FIELD_NUMBER: _builtins.int
+    LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
     output_space: Global___OutputSpace.ValueType
     """The unit of all the values below."""
     method: Global___ExplanationMethod.ValueType
@@ -596,6 +601,10 @@ class Explanation(_message.Message):
     """Counts the contributions not listed."""
     additivity_error: _builtins.float
     """|base_value + contributions + remainder - output_value|, at most 1e-9."""
+    language_code: _builtins.str
+    """The language that titles, units and labels are in: the one asked for, a wider one that serves it ("fr" for
+    "fr-CA"), or else the view's own.
+    """
     @_builtins.property
     def contributions(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeatureContribution]:
         """The contributions, the largest absolute value first, ties by name."""
@@ -611,10 +620,11 @@ class Explanation(_message.Message):
         remainder: _builtins.float = ...,
         remainder_count: _builtins.int = ...,
         additivity_error: _builtins.float = ...,
+        language_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["additivity_error", b"additivity_error", "base_value", b"base_value", "contributions", b"contributions", "method", b"method", "output_space", b"output_space", "output_value", b"output_value", "remainder", b"remainder", "remainder_count", b"remainder_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["additivity_error", b"additivity_error", "base_value", b"base_value", "contributions", b"contributions", "language_code", b"language_code", "method", b"method", "output_space", b"output_space", "output_value", b"output_value", "remainder", b"remainder", "remainder_count", b"remainder_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -630,12 +640,21 @@ class FeatureContribution(_message.Message):
     VALUE_FIELD_NUMBER: _builtins.int
     CONTRIBUTION_FIELD_NUMBER: _builtins.int
     OVERRIDDEN_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    VALUE_LABEL_FIELD_NUMBER: _builtins.int
     feature: _builtins.str
     """The feature's name."""
     contribution: _builtins.float
     """The part, in output_space."""
     overridden: _builtins.bool
     """True if the value came from overrides."""
+    title: _builtins.str
+    """What people call the feature, for example "Province"."""
+    unit: _builtins.str
+    """The unit of the value, for example "CAD" or "days"; empty for a plain number."""
+    value_label: _builtins.str
+    """What the value stands for where the view says it: "ON" for 8; else empty."""
     @_builtins.property
     def value(self) -> _struct_pb2.Value:
         """The value used, a number or null."""
@@ -647,10 +666,13 @@ class FeatureContribution(_message.Message):
         value: _struct_pb2.Value | None = ...,
         contribution: _builtins.float = ...,
         overridden: _builtins.bool = ...,
+        title: _builtins.str = ...,
+        unit: _builtins.str = ...,
+        value_label: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contribution", b"contribution", "feature", b"feature", "overridden", b"overridden", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contribution", b"contribution", "feature", b"feature", "overridden", b"overridden", "title", b"title", "unit", b"unit", "value", b"value", "value_label", b"value_label"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

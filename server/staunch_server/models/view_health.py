@@ -39,6 +39,7 @@ class CheckedView:
         why_not: Looks a second time at who was refused, for all versions.
 
     Attributes:
+        text: The text that the version carries.
         checked: Whether the database's view has been seen to fit the model.
         has_why: Whether it says why somebody is not eligible; known once it is checked.
         looked_at: When it last ran, or was tried by `look`; seconds of the monotonic clock.
@@ -47,7 +48,7 @@ class CheckedView:
     """
 
     def __init__(self, view: FeatureView, manifest: Manifest, databases: Databases, why_not: WhyNot) -> None:
-        self._view = view
+        self.text = view
         self._manifest = manifest
         self._databases = databases
         self._why_not = why_not
@@ -55,11 +56,6 @@ class CheckedView:
         self.looked_at = time.monotonic()
         self.on_outcome: Callable[[ViewError | None], None] = lambda _: None
         self._begin_anew()
-
-    @property
-    def eligible(self) -> str:
-        """What who belongs has or does, as the view's header says it; see `FeatureView`."""
-        return self._view.eligible
 
     async def check(self, deadline: Deadline) -> None:
         """Compares the view, as the database prepares it, with what the model was trained on, until it fits.
@@ -73,7 +69,7 @@ class CheckedView:
             return
         try:
             signature = await self._interactive.signature(deadline)
-            _compare(self._view.file, self._manifest, signature)
+            _compare(self.text.file, self._manifest, signature)
         except ViewError as error:
             self.on_outcome(error)
             raise
@@ -118,7 +114,7 @@ class CheckedView:
         """Reads why ids are not eligible; a view that fails at this still scores, so its health stays."""
         signature = await self._interactive.signature(deadline)
         moment = as_of if signature.uses_as_of else None
-        return await read_whys(database, self._view, signature, ids, moment, deadline=deadline)
+        return await read_whys(database, self.text, signature, ids, moment, deadline=deadline)
 
     async def _read(
         self, source: FeatureSource, ids: Sequence[Id], as_of: datetime, deadline: Deadline
@@ -139,8 +135,8 @@ class CheckedView:
 
     def _begin_anew(self) -> None:
         """Forgets what the database prepared and we compared."""
-        self._interactive = FeatureSource(self._databases.interactive, self._view)
-        self._batch = FeatureSource(self._databases.batch, self._view)
+        self._interactive = FeatureSource(self._databases.interactive, self.text)
+        self._batch = FeatureSource(self._databases.batch, self.text)
         self.checked = False
 
 

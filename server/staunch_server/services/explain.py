@@ -1,7 +1,5 @@
 """Explain: one score and exactly how each feature moved it."""
 
-import numpy as np
-
 from staunch.v1.prediction_service_pb2 import (
     EXPLANATION_METHOD_TREE_PATH_DEPENDENT,
     ExplainRequest,
@@ -15,6 +13,7 @@ from staunch_server.errors import Reason, Refusal, Resource, Violation
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
 from staunch_server.services.answer import Answer, respond, set_value
+from staunch_server.services.features import Spoken, spoken
 from staunch_server.services.predict import score
 from staunch_server.transport.seam import Call
 from staunch_server.types import timed
@@ -40,13 +39,14 @@ class ExplainServicer:
         served = await self._registry.resolve(request.model, call.answer_by())
         call.model = served.name
         _refuse_unexplainable(served, request)
+        words = spoken(served, request.language_code)
         answered = await score(served, request, call)
         async with call.answer_by().timeout():
             with timed(call.stages, "explain"):
                 explained = await served.explain(answered.values)
         return ExplainResponse(
             prediction=respond(served, answered, include=request.include_features),
-            explanation=_explanation(served, answered, explained, request),
+            explanation=_explanation(served, words, answered, explained, request),
         )
 
 
@@ -60,7 +60,7 @@ def _refuse_unexplainable(served: Served, request: ExplainRequest) -> None:
 
 
 def _explanation(
-    served: Served, answered: Answer, explained: model.Explanation, request: ExplainRequest
+    served: Served, words: Spoken, answered: Answer, explained: model.Explanation, request: ExplainRequest
 ) -> Explanation:
     """Lists the largest contributions and sums the others; refuses to answer if they do not add up."""
     names = list(served.columns)
@@ -75,15 +75,23 @@ def _explanation(
         base_value=explained.base_value,
         output_value=float(explained.outputs[0]),
         contributions=[
-            _contribution(names[column], answered.values[column], part, request) for column, part in listed
+            _contribution(words, column, float(answered.values[column]), part, request)
+            for column, part in listed
         ],
         remainder=float(largest.remainders[0]),
         remainder_count=len(names) - largest.features.shape[1],
         additivity_error=error,
+        language_code=words.language,
     )
 
 
-def _contribution(name: str, value: np.float64, part: float, request: ExplainRequest) -> FeatureContribution:
-    contribution = FeatureContribution(feature=name, contribution=part, overridden=name in request.overrides)
-    set_value(contribution.value, float(value))
+def _contribution(
+    words: Spoken, column: int, value: float, part: float, request: ExplainRequest
+) -> FeatureContribution:
+    contribution = FeatureContribution()
+    contribution.CopyFrom(words.contributions[column])
+    contribution.contribution = part
+    contribution.overridden = contribution.feature in request.overrides
+    contribution.value_label = words.labels[column].get(value, "")
+    set_value(contribution.value, value)
     return contribution

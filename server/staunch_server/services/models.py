@@ -6,8 +6,6 @@ import hashlib
 from collections.abc import Callable
 
 from staunch.v1.model_service_pb2 import (
-    FEATURE_TYPE_NUMBER,
-    Feature,
     GetModelRequest,
     GetModelResponse,
     IdType,
@@ -22,11 +20,15 @@ from staunch.v1.model_service_pb2 import (
     SetAliasResponse,
 )
 from staunch.v1.prediction_service_pb2 import OutputSpace
-from staunch_model_store.errors import AliasMoved, ModelRefused
+from staunch_features.errors import ViewError
+from staunch_features.views.file import FeatureView
+from staunch_model_store.errors import AliasMoved, ModelRefused, ModelStoreError
 from staunch_model_store.manifest import EXPLAINER_ONNX, NAME, Manifest
 from staunch_server.errors import Reason, Refusal, Resource, Violation
 from staunch_server.models.registry import Registry
+from staunch_server.models.served import Served, view_of
 from staunch_server.services.answer import timestamp
+from staunch_server.services.features import described
 from staunch_server.transport.seam import Call
 from staunch_server.types import Version
 
@@ -122,17 +124,36 @@ class ModelServicer:
             raw = (
                 held.manifest_bytes if held else await asyncio.to_thread(self._store.manifest_bytes, *version)
             )
-            _describe(model, raw, full=full)
+            _describe(model, raw)
+            if full:
+                await self._describe_features(model, raw, held)
         except ModelRefused as error:
             model.state_message = model.state_message or str(error)
         return model
+
+    async def _describe_features(self, model: Model, raw: bytes, held: Served | None) -> None:
+        """Fills in what a list leaves out; the features' texts from the view that the version carries."""
+        manifest = Manifest.parse(raw)
+        version = Version(model.name, model.version)
+        view = held.view.text if held else await asyncio.to_thread(self._view, version)
+        model.features.extend(described(manifest.features, view))
+        model.language_code = view.language if view else ""
+        model.metrics.extend(_metrics(manifest))
+        model.manifest_json = raw
+
+    def _view(self, version: Version) -> FeatureView | None:
+        """Reads the view of a version that is not in memory; None if that cannot be read."""
+        try:
+            return view_of(self._store.read(*version))
+        except (ModelStoreError, ViewError):
+            return None
 
     def _aliases(self, version: Version) -> list[str]:
         aliases = self._store.aliases(version.name)
         return sorted(alias for alias, number in aliases.items() if number == version.number)
 
 
-def _describe(model: Model, raw: bytes, *, full: bool) -> None:
+def _describe(model: Model, raw: bytes) -> None:
     """Fills in what the manifest says; raises ModelRefused if it is not readable."""
     manifest = Manifest.parse(raw)
     model.digest = _DIGEST + hashlib.sha256(raw).hexdigest()
@@ -146,23 +167,6 @@ def _describe(model: Model, raw: bytes, *, full: bool) -> None:
     model.horizon_days = manifest.horizon_days
     if manifest.thresholds is not None:
         model.medium_threshold, model.high_threshold = manifest.thresholds.medium, manifest.thresholds.high
-    if full:
-        model.features.extend(_features(manifest))
-        model.metrics.extend(_metrics(manifest))
-        model.manifest_json = raw
-
-
-def _features(manifest: Manifest) -> list[Feature]:
-    return [
-        Feature(
-            name=feature.name,
-            type=FEATURE_TYPE_NUMBER,
-            nullable=feature.nullable,
-            unit=feature.unit,
-            description=feature.description,
-        )
-        for feature in manifest.features
-    ]
 
 
 def _metrics(manifest: Manifest) -> list[Metric]:

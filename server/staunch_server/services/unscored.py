@@ -40,7 +40,7 @@ async def _not_found(served: Served, asked: Live, row: Row, call: Call) -> Refus
 
 async def _not_eligible(served: Served, asked: Live, row: Row, call: Call) -> Refusal:
     """Says what the customer should have, and why they have it not where the view can tell."""
-    eligible = served.view.eligible or ELIGIBLE
+    eligible = served.view.text.eligible or ELIGIBLE
     because, so = "", "that was so"
     if eligible == ELIGIBLE:
         because, so = f", for whom _eligible of the view {served.manifest.view} is not true", "it is"

@@ -16,6 +16,7 @@ from tests.server.small_models import EPOCH, view_text
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
+from staunch.v1.feature_pb2 import FEATURE_TYPE_NUMBER
 from staunch_model_store.manifest import EXPLAINER_ONNX
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore
@@ -60,7 +61,7 @@ async def test_a_version_is_described_in_full(publish: Publish, serve: Serve) ->
         ("b", True, ""),
         ("hours", False, "hours"),
     ]
-    assert all(f.type == mpb.FEATURE_TYPE_NUMBER and f.description for f in model.features)
+    assert all(f.type == FEATURE_TYPE_NUMBER and f.description for f in model.features)
     assert [(m.name, m.value, m.HasField("lower")) for m in model.metrics] == [
         ("auc", 0.8, True),
         ("log_loss", 0.3, False),
