@@ -98,9 +98,26 @@ class InvalidRequest(StaunchError):
 class NotFound(StaunchError):
     """There is no such customer, model or version."""
 
+    @property
+    def known_now(self) -> bool | None:
+        """Whether a customer who was not known as of the time asked for is known now; None if the server
+        did not look, as where no time was asked for.
+        """
+        return {"true": True, "false": False}.get(self.details.metadata.get("known_now", ""))
+
 
 class PreconditionFailed(StaunchError):
     """The request is fine and the state is not: the customer is not eligible, the model not loaded."""
+
+    @property
+    def eligible(self) -> str:
+        """What a customer who is eligible has or does, as words that follow "a customer who"; else empty."""
+        return self.details.metadata.get("eligible", "")
+
+    @property
+    def why(self) -> str:
+        """Why the customer is not eligible, and since when; empty where the server's view does not tell."""
+        return self.details.metadata.get("why", "")
 
 
 class Conflict(StaunchError):

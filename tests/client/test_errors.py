@@ -15,6 +15,7 @@ from staunch import (
     FieldViolation,
     InvalidRequest,
     NotFound,
+    PreconditionFailed,
     ServerFault,
     StaunchError,
     _errors,
@@ -92,6 +93,11 @@ def test_what_the_server_did_not_send_is_absent_and_what_is_no_number_too():
     assert Conflict(StatusCode.ABORTED, "moved").current_version is None
     newer = ErrorDetails(metadata={"current_version": "seven"})
     assert Conflict(StatusCode.ABORTED, "moved", newer).current_version is None
+    assert NotFound(StatusCode.NOT_FOUND, "nobody").known_now is None
+    odd = ErrorDetails(metadata={"known_now": "perhaps"})
+    assert NotFound(StatusCode.NOT_FOUND, "nobody", odd).known_now is None
+    outside = PreconditionFailed(StatusCode.FAILED_PRECONDITION, "left")
+    assert (outside.eligible, outside.why) == ("", "")
 
 
 def asking_to_wait(seconds):

@@ -33,6 +33,7 @@ from staunch_features.checks.notes import (
     sample_cut_short,
     too_few_answers,
     vacuum_advice,
+    why_advice,
     window_advice,
 )
 from staunch_features.checks.row_security import refuse_hidden, secured_tables
@@ -99,6 +100,7 @@ async def check_view(  # noqa: PLR0913 - what `staunch view check` asks, by name
     with in_time(view, timeout_s, read_whole):
         sampled = await _run_sample(database, source, label, moment, limits)
         found = await _measured(database, source, sampled, limits)
+        whys = await why_advice(database, source, sampled.now, sampled.ids, timeout_s=timeout_s)
     if label is not None:
         with in_time(label, timeout_s, read_whole):
             found = replace(found, label=await _label(source, label, sampled, limits))
@@ -113,6 +115,7 @@ async def check_view(  # noqa: PLR0913 - what `staunch view check` asks, by name
             *(each.advice() for each in secured if not each.is_hidden),
             *as_utc,
             *found.advice,
+            *whys,
             *_advice(found, label, sampled, limits.until),
             *sample_cut_short(len(sampled.ids), sampled.drawn, budget_s),
         ),

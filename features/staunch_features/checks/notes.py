@@ -5,17 +5,24 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 
+import numpy as np
+
 from staunch_features.checks.data_span import Span
 from staunch_features.checks.execution import Scan
 from staunch_features.checks.findings import LabelCheck
 from staunch_features.checks.index_advice import BIG_TABLE_ROWS
 from staunch_features.checks.look_ahead import Probe
 from staunch_features.errors import ViewError
+from staunch_features.postgres.deadlines import Deadline
+from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.header import header_line
 from staunch_features.views.rules import ELIGIBLE_IS_NULL, FEWEST_ANSWERS, broken_promise
+from staunch_features.views.source import FeatureSource, read_whys
+from staunch_features.views.sql_text import line_of_column
 from staunch_features.views.types import FeatureBatch, Id
 
+_WHYS = 500  # ids of either kind whose `_why` is read: who writes one sees soon whether it speaks
 _WINDOW = re.compile(r"(\d+) (hour|day|week|month|year)s?")
 _SIDES = 3  # of a training: train, validation, test
 _SURE_ANSWERS = 30  # with so many it is 99 % sure that a fifth of the customers has two of them
@@ -89,6 +96,48 @@ def nobody_eligible(now: FeatureBatch, before: FeatureBatch) -> Iterator[str]:
         f"nobody is eligible{_as_of(now)}, so nobody would be scored, but {before.eligible.sum():,} are"
         f"{_as_of(before)}: if the rows end early, look at a moment when they still come, with --as-of"
     )
+
+
+async def why_advice(
+    database: Database, source: FeatureSource, batch: FeatureBatch, ids: list[Id], *, timeout_s: float
+) -> list[str]:
+    """Says of a view's `_why` that it tells nothing of who is not eligible, or something of who is.
+
+    Args:
+        database: The reader's connections.
+        source: Of the view.
+        batch: The rows of the ids.
+        ids: The ids.
+        timeout_s: How long the statement may take, in seconds.
+
+    Raises:
+        ViewError: It fails for one of the ids.
+    """
+    deadline = Deadline.after(timeout_s)
+    view, signature = source.view, await source.signature(deadline)
+    outside, inside = (
+        [ids[row] for row in np.flatnonzero(batch.found & side)[:_WHYS]]
+        for side in (~batch.eligible, batch.eligible)
+    )
+    if not signature.has_why or not outside + inside:
+        return []
+    whys = await read_whys(
+        database, view, signature, sorted({*outside, *inside}, key=str), batch.as_of, deadline=deadline
+    )
+    place = f"{view.file}:{line_of_column(view.statement, '_why')}"
+    # Neither is an error: a refusal goes out without it, and what is said of the others is never read.
+    notes = []
+    if outside and not any(whys.get(key) for key in outside):
+        notes.append(
+            f"{place}: _why is null for all of {len(outside):,} ids tried that are not eligible"
+            f"{_as_of(batch)}, so no caller reads why: let it say what _eligible asks for"
+        )
+    if spoken := sum(bool(whys.get(key)) for key in inside):
+        notes.append(
+            f"{place}: _why says something of {spoken:,} of {len(inside):,} ids tried that are eligible"
+            f"{_as_of(batch)}, which nobody reads: let it be null where _eligible is true"
+        )
+    return notes
 
 
 def label_errors(label: LabelText, check: LabelCheck, known: datetime) -> list[ViewError]:

@@ -5,9 +5,10 @@ import logging
 from pathlib import Path
 
 import pytest
+from tests.server.small_models import EPOCH, view_text
 
 import staunch
-from staunch import Conflict, ServerFault
+from staunch import Conflict, NotFound, PreconditionFailed, ServerFault
 
 CLIENT = Path(staunch.__file__).parent
 
@@ -51,13 +52,42 @@ async def test_a_moved_alias_tells_where_it_points_now(either, running, publish)
     assert caught.value.current_version == 0
 
 
-async def test_the_server_sends_every_key_that_the_client_reads(either, running, store):
+LEFT = "eligible = 'has an active account'\n\n[features]"
+WHY = ", CASE WHEN NOT people.active THEN 'closed' END AS _why\nFROM"
+
+
+async def test_who_is_not_eligible_has_a_why_and_a_moment_too_early_says_so(either, running, publish):
+    text = view_text().replace("\n[features]", LEFT, 1).replace("\nFROM", WHY, 1)
+    publish("left", text=text)
+    for method in ("predict", "explain"):
+        with pytest.raises(PreconditionFailed) as outside:
+            await either.call(method, 11, model="left")
+        assert (outside.value.eligible, outside.value.why) == ("has an active account", "closed")
+        with pytest.raises(NotFound) as early:
+            await either.call(method, 8, model="left", as_of=EPOCH)
+        assert early.value.known_now is True
+        with pytest.raises(NotFound) as nobody:
+            await either.call(method, 999, model="left", as_of=EPOCH)
+        assert nobody.value.known_now is False
+        with pytest.raises(NotFound) as unasked:
+            await either.call(method, 999, model="left")
+        assert unasked.value.known_now is None
+
+
+async def test_the_server_sends_every_key_that_the_client_reads(either, running, store, publish):
+    text = view_text().replace("\n[features]", LEFT, 1).replace("\nFROM", WHY, 1)
+    publish("left", text=text)
     sent: set[str] = set()
     with pytest.raises(Conflict) as moved:
         await either.call("set_alias", "churn", "champion", 1, expected_version=7)
+    with pytest.raises(PreconditionFailed) as outside:
+        await either.call("predict", 11, model="left")
+    with pytest.raises(NotFound) as early:
+        await either.call("predict", 8, model="left", as_of=EPOCH)
     (store.root / "churn" / ".aliases.json").mkdir()
     with pytest.raises(ServerFault) as incident:
         await either.call("set_alias", "churn", "champion", 1)
-    for error in (moved.value, incident.value):
+    for error in (moved.value, outside.value, early.value, incident.value):
         sent |= error.details.metadata.keys()
-    assert keys_read() == {"incident_id", "current_version"} == sent
+    assert keys_read() == {"incident_id", "current_version", "eligible", "why", "known_now"} & sent
+    assert keys_read() <= sent

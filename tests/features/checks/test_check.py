@@ -92,6 +92,37 @@ FROM unnest($1::bigint[]) u(id) JOIN clients_bigint c ON c.id = u.id"""
     assert error.line == 11
 
 
+WHY = """SELECT c.id, c.a, c.b, c.a <> 20 AS _eligible,
+  {why} AS _why
+FROM unnest($1::bigint[]) u(id) JOIN clients_bigint c ON c.id = u.id"""
+
+
+@pytest.mark.parametrize(
+    ("why", "notes"),
+    [
+        ("CASE WHEN c.a = 20 THEN 'left' END", []),
+        ("NULLIF('', '')", [r"null for all of 1 ids tried that are not eligible.*: let it say what"]),
+        ("'left'::text", [r"says something of 2 of 2 ids tried that are eligible.*: let it be null where"]),
+        ("CASE WHEN c.a <> 20 THEN 'x' END", ["null for all of 1 ids", "of 2 of 2 ids tried that are eli"]),
+    ],
+)
+async def test_a_why_that_tells_nothing_or_too_much_is_told(clients, why, notes):
+    view = clients.view(WHY.format(why=why), population="SELECT id FROM clients_bigint ORDER BY id")
+    found = await check_view(clients.database, view)
+    advice = [note for note in found.advice if "_why" in note]
+    assert len(advice) == len(notes)
+    for note, words in zip(advice, notes, strict=True):
+        assert re.match(rf"clients\.sql:10: _why {words}|clients\.sql:10: .*{words}", note)
+
+
+async def test_a_why_that_fails_is_an_error_on_its_line(clients):
+    view = clients.view(
+        WHY.format(why="(1 / (c.a::int - 20))::text"), population="SELECT id FROM clients_bigint"
+    )
+    with pytest.raises(ViewError, match="division by zero"):
+        await check_view(clients.database, view)
+
+
 async def test_a_population_of_whom_nobody_is_eligible_is_told(clients):
     view = clients.view(population="SELECT 2::bigint")
     found = await check_view(clients.database, view)
