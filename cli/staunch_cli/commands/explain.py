@@ -4,25 +4,29 @@ import json
 from argparse import ArgumentParser, ArgumentTypeError, _SubParsersAction
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from staunch_cli.printing import formatting
 from staunch_cli.printing.canvas import TextCanvas
 from staunch_cli.printing.explanation import explanation_json, picture
 from staunch_cli.printing.prediction import as_json, headline
+from staunch_cli.printing.words import words_in
 from staunch_cli.shared.arguments import Handler
-from staunch_cli.shared.call_arguments import CustomerArguments, ServerArguments, add_customer, add_server
+from staunch_cli.shared.call_arguments import (
+    CustomerArguments,
+    ServerArguments,
+    add_customer,
+    add_language,
+    add_server,
+)
 from staunch_cli.shared.client import ask, connected_client
-
-if TYPE_CHECKING:
-    from staunch import Client
 
 
 @dataclass(frozen=True)
 class ExplainArguments(CustomerArguments, ServerArguments):
-    """Whom to score where, and how many contributions to list, 0 for all."""
+    """Whom to score where, how many contributions to list, 0 for all, and in which language."""
 
     top: int
+    language: str
 
 
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
@@ -34,6 +38,7 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     parser.add_argument(
         "--top", type=_count, default=10, metavar="N", help="contributions to list, 0 for all (default: 10)"
     )
+    add_language(parser)
     add_server(parser)
     parser.set_defaults(handler=Handler(ExplainArguments, run))
 
@@ -50,22 +55,19 @@ def run(arguments: ExplainArguments) -> int:
                 model=arguments.model,
                 as_of=arguments.as_of,
                 max_contributions=arguments.top,
+                language=arguments.language,
             ),
         )
-        units = {} if arguments.json else _units(client, str(explanation.prediction.model))
     if arguments.json:
         print(
             json.dumps(as_json(customer, explanation.prediction, overrides) | explanation_json(explanation))
         )
     else:
-        print(formatting.facts(headline(customer, explanation.prediction, overrides)))
+        words = words_in(arguments.language or explanation.language)
+        print(formatting.facts(headline(customer, explanation.prediction, overrides, words)))
         print()
-        print(picture(explanation, units, TextCanvas()))
+        print(picture(explanation, words, TextCanvas()))
     return 0
-
-
-def _units(client: "Client", model: str) -> dict[str, str]:
-    return {feature.name: feature.unit for feature in client.get_model(model).features}
 
 
 def _count(text: str) -> int:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from staunch_cli.printing import formatting
 from staunch_cli.printing.json_results import alias_json, model_json, print_json
 from staunch_cli.shared.arguments import Handler, add_json
-from staunch_cli.shared.call_arguments import ServerArguments, add_server
+from staunch_cli.shared.call_arguments import ServerArguments, add_language, add_server
 from staunch_cli.shared.client import connected_client
 
 if TYPE_CHECKING:
-    from staunch import Metric, Model
+    from staunch import Feature, Metric, Model
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,10 @@ class ListArguments(ModelsArguments):
 
 @dataclass(frozen=True)
 class ShowArguments(ModelsArguments):
-    """The version to show; empty for the server's default."""
+    """The version to show, empty for the server's default, and the language of its features' texts."""
 
     model: str
+    language: str
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ def _add_show(actions: "_SubParsersAction[ArgumentParser]") -> None:
         default="",
         help='"churn", "churn@3" or "churn@champion" (default: the server\'s default model)',
     )
+    add_language(parser)
     parser.set_defaults(handler=Handler(ShowArguments, run_show))
 
 
@@ -183,8 +185,8 @@ def run_show(arguments: ShowArguments) -> int:
             f"\n{formatting.table(('metric', 'value', '95 % interval'), [_metric(m) for m in model.metrics])}"
         )
     if model.features:
-        rows = [(f.name, f.unit, f.description) for f in model.features]
-        print(f"\n{formatting.table(('feature', 'unit', 'description'), rows)}")
+        rows = [_feature(feature.in_language(arguments.language)) for feature in model.features]
+        print(f"\n{formatting.table(('title', 'feature', 'unit', 'description'), rows)}")
     return 0
 
 
@@ -251,6 +253,12 @@ def _version(text: str) -> int:
 
 def _threshold(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+def _feature(feature: "Feature") -> tuple[str, str, str, str]:
+    labels = ", ".join(f"{value:g} {label}" for value, label in feature.labels.items())
+    description = f"{feature.description} ({labels})" if labels else feature.description
+    return feature.title, feature.name, feature.unit, description
 
 
 def _metric(metric: "Metric") -> tuple[str, str, str]:

@@ -6,17 +6,25 @@ from dataclasses import dataclass
 from functools import partial
 
 from staunch_cli.printing import formatting
-from staunch_cli.printing.prediction import as_json, headline
+from staunch_cli.printing.prediction import as_json, headline, values_used
+from staunch_cli.printing.words import words_in
 from staunch_cli.shared.arguments import Handler
-from staunch_cli.shared.call_arguments import CustomerArguments, ServerArguments, add_customer, add_server
+from staunch_cli.shared.call_arguments import (
+    CustomerArguments,
+    ServerArguments,
+    add_customer,
+    add_language,
+    add_server,
+)
 from staunch_cli.shared.client import ask, connected_client
 
 
 @dataclass(frozen=True)
 class PredictArguments(CustomerArguments, ServerArguments):
-    """Whom to score where, and whether to show the feature values used."""
+    """Whom to score where, whether to show the feature values used, and in which language."""
 
     features: bool
+    language: str
 
 
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
@@ -26,6 +34,7 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     )
     add_customer(parser)
     parser.add_argument("--features", action="store_true", help="show the feature values used")
+    add_language(parser)
     add_server(parser)
     parser.set_defaults(handler=Handler(PredictArguments, run))
 
@@ -44,15 +53,14 @@ def run(arguments: PredictArguments) -> int:
                 include_features=arguments.features,
             ),
         )
+        model = client.get_model(prediction.model) if arguments.features and not arguments.json else None
     if arguments.json:
         print(json.dumps(as_json(customer, prediction, overrides)))
         return 0
-    print(formatting.facts(headline(customer, prediction, overrides)))
-    if prediction.features is not None:
+    words = words_in(arguments.language)
+    print(formatting.facts(headline(customer, prediction, overrides, words)))
+    if model is not None and prediction.features is not None:
+        features = [feature.in_language(arguments.language) for feature in model.features]
         print()
-        print(
-            formatting.facts(
-                [(name, formatting.number(value)) for name, value in prediction.features.items()]
-            )
-        )
+        print(formatting.columns(values_used(prediction.features, features, words)))
     return 0

@@ -1,70 +1,98 @@
 """An explanation as a picture of bars for people, and as JSON for programs."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import textwrap
+from typing import TYPE_CHECKING, NamedTuple
 
-from staunch_cli.printing import formatting
 from staunch_cli.printing.canvas import TextCanvas
+from staunch_cli.printing.words import Words
 
 if TYPE_CHECKING:
     from staunch import Explanation
 
-_NAME_WIDTH, _VALUE_WIDTH = 30, 22  # what is shown whole; with these, bars still fit into 80 columns
+_TITLE_WIDTH, _VALUE_WIDTH = 30, 22  # what is shown whole; with these, bars still fit into 80 columns
 _FIXED_WIDTH = 2 + 1 + 1 + 11 + 2 + 1  # margin, contribution, axis and the gaps between
+_BAR_WIDTH = 12  # a wider screen gives the rest to longer titles first
 
 
-def picture(explanation: "Explanation", units: Mapping[str, str], canvas: TextCanvas) -> str:
+class _Row(NamedTuple):
+    """What one line of the picture shows: a title in lines, a value, and a bar."""
+
+    title: str
+    value: str
+    part: float
+
+
+def picture(explanation: "Explanation", words: Words, canvas: TextCanvas) -> str:
     """Draws an explanation: a bar for each contribution and for the rest, then the sum.
 
     Args:
         explanation: The explanation.
-        units: The unit of each feature by name; a feature without one is a plain number.
+        words: What stands around its own titles, units and labels.
         canvas: What it is drawn on.
     """
-    rows = _rows(explanation, units)
-    name_width = min(max((len(name) for name, _, _ in rows), default=0), _NAME_WIDTH)
-    value_width = min(max((len(value) for _, value, _ in rows), default=5), _VALUE_WIDTH)
-    half = max(2, (canvas.width - _FIXED_WIDTH - name_width - value_width) // 2)
-    largest = max((abs(part) for _, _, part in rows), default=0.0) or 1.0
-    space = _output_space(explanation)
-    lines = [f"  {'':<{name_width}} {'':>{value_width}} {space:>11}  {'lowers':>{half}}|raises"]
-    for name, value, part in rows:
-        shown = f"  {_cut(name, name_width):<{name_width}} {_cut(value, value_width):>{value_width}}"
-        lines.append(f"{shown} {part:>+11.4f}  {canvas.bar(part / largest, half)}".rstrip())
+    rows = _rows(explanation, words)
+    value_width = min(max((len(row.value) for row in rows), default=5), _VALUE_WIDTH)
+    room = max(_TITLE_WIDTH, canvas.width - _FIXED_WIDTH - value_width - 2 * _BAR_WIDTH)
+    title_width = min(max((len(row.title) for row in rows), default=0), room)
+    half = max(2, (canvas.width - _FIXED_WIDTH - title_width - value_width) // 2)
+    largest = max((abs(row.part) for row in rows), default=0.0) or 1.0
+    space = _output_space(explanation, words)
+    lines = [f"  {'':<{title_width}} {'':>{value_width}} {space:>11}  {words.lowers:>{half}}|{words.raises}"]
+    for row in rows:
+        first, *rest = _wrapped(row.title, title_width)
+        shown = f"  {first:<{title_width}} {_cut(row.value, value_width):>{value_width}}"
+        bar = canvas.bar(row.part / largest, half)
+        lines.append(f"{shown} {words.written(f'{row.part:>+11.4f}')}  {bar}".rstrip())
+        lines += [f"    {line}" for line in rest]
     if any(part.overridden for part in explanation.contributions):
-        lines.append("  * set by you")
-    return "\n".join([*lines, "", f"  {_sum_line(explanation)}"])
+        lines.append(f"  * {words.set_by_you}")
+    return "\n".join([*lines, "", f"  {_sum_line(explanation, words)}"])
 
 
-def _rows(explanation: "Explanation", units: Mapping[str, str]) -> list[tuple[str, str, float]]:
-    """Gives name, value and part of each contribution, and of the rest."""
+def _rows(explanation: "Explanation", words: Words) -> list[_Row]:
+    """Gives title, value and part of each contribution, and of the rest."""
     rows = [
-        (
-            f"{part.feature}*" if part.overridden else part.feature,
-            formatting.quantity(part.value, units.get(part.feature, "")),
+        _Row(
+            f"{part.title or part.feature}*" if part.overridden else part.title or part.feature,
+            words.quantity(part.value, part.unit, part.value_label),
             part.contribution,
         )
         for part in explanation.contributions
     ]
     if explanation.remainder_count:
-        rows.append((f"{explanation.remainder_count} others", "", explanation.remainder))
+        others = words.others.format(count=explanation.remainder_count)
+        rows.append(_Row(others, "", explanation.remainder))
     return rows
+
+
+def _wrapped(title: str, width: int) -> list[str]:
+    """The lines of a title: a long one goes on below, two columns in; a word that is too long is cut."""
+    lines = textwrap.wrap(title, width, subsequent_indent="  ", break_long_words=False) or [""]
+    return [_cut(line, width) if place == 0 else line.strip() for place, line in enumerate(lines)]
 
 
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "~"
 
 
-def _output_space(explanation: "Explanation") -> str:
-    return explanation.output_space.replace("_", "-")
+def _output_space(explanation: "Explanation", words: Words) -> str:
+    return words.probability if explanation.output_space == "probability" else words.log_odds
 
 
-def _sum_line(explanation: "Explanation") -> str:
+def _sum_line(explanation: "Explanation", words: Words) -> str:
     base, output = explanation.base_value, explanation.output_value
-    if explanation.output_space == "probability":
-        return f"average {base:.4f} + features {output - base:.4f} = probability {output:.4f}"
-    made = f"average {base:.3f} + features {output - base:.3f} = {_output_space(explanation)} {output:.3f}"
-    return f"{made}, a probability of {explanation.prediction.probability:.1%}"
+    is_probability = explanation.output_space == "probability"
+    digits = 4 if is_probability else 3
+    base_text, features, output_text = (
+        words.written(f"{value:.{digits}f}") for value in (base, output - base, output)
+    )
+    made = words.sum_line.format(
+        base=base_text, features=features, space=_output_space(explanation, words), output=output_text
+    )
+    if is_probability:
+        return made
+    share = words.written(f"{100 * explanation.prediction.probability:.1f}")
+    return f"{made}, {words.a_probability_of.format(share=words.percent.format(share=share))}"
 
 
 def explanation_json(explanation: "Explanation") -> dict[str, object]:
@@ -72,12 +100,16 @@ def explanation_json(explanation: "Explanation") -> dict[str, object]:
     return {
         "output_space": str(explanation.output_space),
         "method": str(explanation.method),
+        "language": explanation.language,
         "base_value": explanation.base_value,
         "output_value": explanation.output_value,
         "contributions": [
             {
                 "feature": part.feature,
+                "title": part.title,
                 "value": part.value,
+                "value_label": part.value_label,
+                "unit": part.unit,
                 "contribution": part.contribution,
                 "overridden": part.overridden,
             }

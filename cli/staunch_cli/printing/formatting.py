@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from staunch_cli.printing.words import ENGLISH, Words
 
-def number(value: float | None) -> str:
+
+def number(value: float | None, words: Words = ENGLISH) -> str:
     """Writes a feature's value: six digits, "missing" for None."""
-    return "missing" if value is None else f"{value:.6g}"
+    return words.missing if value is None else words.written(f"{value:.6g}")
 
 
 def quantity(value: float | None, unit: str) -> str:
     """Writes a feature's value with its unit, short: four digits, or all those before the point."""
-    if value is None:
-        return "missing"
-    digits = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-    return f"{digits} {unit}".rstrip()
+    return ENGLISH.quantity(value, unit)
 
 
 def utc_time(moment: datetime | None) -> str:
@@ -31,8 +30,12 @@ def facts(rows: Sequence[tuple[str, str]]) -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Writes aligned columns below a header; the last column is not padded."""
-    lines = [header, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return columns([header, *rows])
+
+
+def columns(lines: Sequence[Sequence[str]]) -> str:
+    """Writes aligned columns; the last one is not padded."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines

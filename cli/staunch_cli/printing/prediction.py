@@ -1,29 +1,53 @@
 """A score as text for people and as JSON for programs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from staunch_cli.printing import formatting
+from staunch_cli.printing.words import ENGLISH, Words
 
 if TYPE_CHECKING:
-    from staunch import Prediction
+    from staunch import Feature, Prediction
 
 
 def headline(
-    customer: int | str, prediction: "Prediction", overrides: Mapping[str, float | None]
+    customer: int | str,
+    prediction: "Prediction",
+    overrides: Mapping[str, float | None],
+    words: Words = ENGLISH,
 ) -> list[tuple[str, str]]:
     """Gives the facts about one score, for people; what was set by hand is one of them."""
-    band = "" if prediction.risk_band == "unspecified" else f"  {prediction.risk_band} risk"
+    probability = words.written(f"{prediction.probability:.4f}")
+    replaced = [f"{name} = {formatting.number(value, words)}" for name, value in overrides.items()]
     return [
-        ("customer", str(customer)),
-        ("probability", f"{prediction.probability:.4f}{band}"),
-        ("model", str(prediction.model)),
-        ("as of", formatting.utc_time(prediction.as_of)),
-        (
-            "set by you",
-            ", ".join(f"{name} = {formatting.number(value)}" for name, value in overrides.items()),
-        ),
+        (words.customer, str(customer)),
+        (words.probability, f"{probability}  {words.bands.get(prediction.risk_band, '')}".rstrip()),
+        (words.model, str(prediction.model)),
+        (words.as_of, formatting.utc_time(prediction.as_of)),
+        (words.set_by_you, ", ".join(replaced)),
     ]
+
+
+def values_used(
+    values: Mapping[str, float | None], features: Iterable["Feature"], words: Words = ENGLISH
+) -> list[tuple[str, str, str]]:
+    """Gives title, value and name of the features used, in the model's order; then those it knows not.
+
+    Args:
+        values: The values by name.
+        features: What is known of them.
+        words: How numbers and what is missing are written.
+    """
+    known = {feature.name: feature for feature in features}
+    unknown = sorted(values.keys() - known.keys())
+    rows = [_value_used(feature, values[name], words) for name, feature in known.items() if name in values]
+    return rows + [(name, formatting.number(values[name], words), "") for name in unknown]
+
+
+def _value_used(feature: "Feature", value: float | None, words: Words) -> tuple[str, str, str]:
+    label = "" if value is None else feature.labels.get(value, "")
+    unit = "" if value is None else feature.unit
+    return feature.title, label or f"{formatting.number(value, words)} {unit}".rstrip(), feature.name
 
 
 def as_json(

@@ -91,6 +91,16 @@ def add_server(parser: ArgumentParser, *, default: str | None = None) -> None:
     )
 
 
+def add_language(parser: ArgumentParser) -> None:
+    """Adds the flag of the language in which features are named to people."""
+    parser.add_argument(
+        "--language",
+        default="",
+        metavar="CODE",
+        help='"fr" or "fr-CA": titles, units and labels in that language (default: the model\'s own)',
+    )
+
+
 def add_model(parser: ArgumentParser) -> None:
     """Adds the flags of ModelArguments."""
     parser.add_argument(

@@ -4,27 +4,27 @@ entity = "customer"
 population = "SELECT customer_id FROM telco.customers ORDER BY customer_id"
 
 [features]
-is_senior = { unit = "", description = "1 if the customer is 65 or older, else 0.", source = ["telco.customers.senior_citizen"], null = "never" }
-has_partner = { unit = "", description = "1 if the customer lives with a partner, else 0.", source = ["telco.customers.partner"], null = "never" }
-has_dependents = { unit = "", description = "1 if the customer lives with dependents, else 0.", source = ["telco.customers.dependents"], null = "never" }
-tenure = { unit = "months", description = "Months with the company.", source = ["telco.customers.tenure"], null = "never" }
-has_phone = { unit = "", description = "1 if the customer has a telephone line, else 0.", source = ["telco.customers.phone_service"], null = "never" }
-has_multiple_lines = { unit = "", description = "1 if there are several lines, 0 if there is one.", source = ["telco.customers.multiple_lines"], null = "no telephone line" }
-has_internet = { unit = "", description = "1 if the customer has internet, else 0.", source = ["telco.customers.internet_service"], null = "never" }
-has_fiber = { unit = "", description = "1 if the internet comes by fiber, 0 if by DSL.", source = ["telco.customers.internet_service"], null = "no internet" }
-has_security = { unit = "", description = "1 if the customer takes online security, else 0.", source = ["telco.customers.online_security"], null = "no internet" }
-has_backup = { unit = "", description = "1 if the customer takes online backup, else 0.", source = ["telco.customers.online_backup"], null = "no internet" }
-has_protection = { unit = "", description = "1 if the customer takes device protection, else 0.", source = ["telco.customers.device_protection"], null = "no internet" }
-has_support = { unit = "", description = "1 if the customer takes technical support, else 0.", source = ["telco.customers.tech_support"], null = "no internet" }
-streams_tv = { unit = "", description = "1 if the customer streams television, else 0.", source = ["telco.customers.streaming_tv"], null = "no internet" }
-streams_movies = { unit = "", description = "1 if the customer streams movies, else 0.", source = ["telco.customers.streaming_movies"], null = "no internet" }
-contract = { unit = "months", description = "Length of the contract: 1 if it runs from month to month, 12 or 24.", source = ["telco.customers.contract"], null = "a contract of another kind" }
-has_paperless_billing = { unit = "", description = "1 if bills come by electronic mail, else 0.", source = ["telco.customers.paperless_billing"], null = "never" }
-pays_automatically = { unit = "", description = "1 if the bank account or credit card is charged by itself, else 0.", source = ["telco.customers.payment_method"], null = "never" }
-pays_by_electronic_check = { unit = "", description = "1 if the customer pays by electronic check, else 0.", source = ["telco.customers.payment_method"], null = "never" }
-monthly_charges = { unit = "USD", description = "The last monthly bill.", source = ["telco.customers.monthly_charges"], null = "never" }
-total_charges = { unit = "USD", description = "All that was ever billed.", source = ["telco.customers.total_charges"], null = "not billed yet" }
-charge_rise = { unit = "USD", description = "The last monthly bill less the mean of all.", source = ["telco.customers.monthly_charges", "telco.customers.total_charges", "telco.customers.tenure"], null = "not billed yet" }
+is_senior = { title = "65 or older", description = "1 if the customer is 65 or older, else 0.", source = ["telco.customers.senior_citizen"], null = "never", labels = { 0 = "no", 1 = "yes" }, range = [0, 1] }
+has_partner = { title = "Lives with a partner", description = "1 if the customer lives with a partner, else 0.", source = ["telco.customers.partner"], null = "never", labels = { 0 = "no", 1 = "yes" }, range = [0, 1] }
+has_dependents = { title = "Has dependents", description = "1 if the customer lives with dependents, else 0.", source = ["telco.customers.dependents"], null = "never", labels = { 0 = "no", 1 = "yes" }, range = [0, 1] }
+tenure = { title = "Tenure", unit = "months", description = "Months with the company.", source = ["telco.customers.tenure"], null = "never", range = [0, inf] }
+has_phone = { title = "Telephone", description = "1 if the customer has a telephone line, else 0.", source = ["telco.customers.phone_service"], null = "never", labels = { 0 = "no", 1 = "yes" }, range = [0, 1] }
+has_multiple_lines = { title = "Several lines", description = "1 if there are several lines, 0 if there is one.", source = ["telco.customers.multiple_lines"], null = "no telephone line", labels = { 0 = "no", 1 = "yes" }, range = [0, 1] }
+has_internet = { title = "Internet", description = "1 if the customer has internet, else 0.", source = ["telco.customers.internet_service"], null = "never", labels = { 0 = "no", 1 = "yes" }, range = [0, 1] }
+has_fiber = { title = "Internet by", description = "1 if the internet comes by fiber, 0 if by DSL.", source = ["telco.customers.internet_service"], null = "no internet", labels = { 0 = "DSL", 1 = "fiber" }, range = [0, 1] }
+has_security = { title = "Online security", description = "1 if the customer takes online security, else 0.", source = ["telco.customers.online_security"], null = "no internet", labels = { 0 = "no", 1 = "yes" }, range = [0, 1] }
+has_backup = { title = "Online backup", description = "1 if the customer takes online backup, else 0.", source = ["telco.customers.online_backup"], null = "no internet", labels = { 0 = "no", 1 = "yes" }, range = [0, 1] }
+has_protection = { title = "Device protection", description = "1 if the customer takes device protection, else 0.", source = ["telco.customers.device_protection"], null = "no internet", labels = { 0 = "no", 1 = "yes" }, range = [0, 1] }
+has_support = { title = "Technical support", description = "1 if the customer takes technical support, else 0.", source = ["telco.customers.tech_support"], null = "no internet", labels = { 0 = "no", 1 = "yes" }, range = [0, 1] }
+streams_tv = { title = "Streams television", description = "1 if the customer streams television, else 0.", source = ["telco.customers.streaming_tv"], null = "no internet", labels = { 0 = "no", 1 = "yes" }, range = [0, 1] }
+streams_movies = { title = "Streams movies", description = "1 if the customer streams movies, else 0.", source = ["telco.customers.streaming_movies"], null = "no internet", labels = { 0 = "no", 1 = "yes" }, range = [0, 1] }
+contract = { title = "Contract", unit = "months", description = "Length of the contract: 1 if it runs from month to month, 12 or 24.", source = ["telco.customers.contract"], null = "a contract of another kind", labels = { 1 = "month to month", 12 = "one year", 24 = "two years" }, range = [1, 24] }
+has_paperless_billing = { title = "Paperless bills", description = "1 if bills come by electronic mail, else 0.", source = ["telco.customers.paperless_billing"], null = "never", labels = { 0 = "no", 1 = "yes" }, range = [0, 1] }
+pays_automatically = { title = "Pays automatically", description = "1 if the bank account or credit card is charged by itself, else 0.", source = ["telco.customers.payment_method"], null = "never", labels = { 0 = "no", 1 = "yes" }, range = [0, 1] }
+pays_by_electronic_check = { title = "Pays by electronic check", description = "1 if the customer pays by electronic check, else 0.", source = ["telco.customers.payment_method"], null = "never", labels = { 0 = "no", 1 = "yes" }, range = [0, 1] }
+monthly_charges = { title = "Monthly bill", unit = "USD", description = "The last monthly bill.", source = ["telco.customers.monthly_charges"], null = "never", range = [0, inf] }
+total_charges = { title = "Billed so far", unit = "USD", description = "All that was ever billed.", source = ["telco.customers.total_charges"], null = "not billed yet", range = [0, inf] }
+charge_rise = { title = "Rise of the bill", unit = "USD", description = "The last monthly bill less the mean of all.", source = ["telco.customers.monthly_charges", "telco.customers.total_charges", "telco.customers.tenure"], null = "not billed yet" }
 */
 SELECT
   c.customer_id,

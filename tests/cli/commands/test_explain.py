@@ -7,8 +7,8 @@ import pytest
 
 def test_explain_draws_a_bar_for_each_contribution(staunch):
     lines = staunch("explain", 42, "--set", "income=null").out.splitlines()
-    raises = next(line for line in lines if "tickets_open" in line)
-    lowers = next(line for line in lines if "income*" in line)
+    raises = next(line for line in lines if "Open tickets" in line)
+    lowers = next(line for line in lines if "Income*" in line)
     assert raises.split("│")[1].strip() == "█" * len(raises.split("│")[1])
     assert raises.index("│") == lowers.index("│")
     assert lowers.split("│")[0].endswith("█")
@@ -39,3 +39,18 @@ def test_explain_in_json_adds_up(staunch):
         + result["remainder"]
     )
     assert total == pytest.approx(result["output_value"])
+
+
+def test_explain_speaks_french_to_who_asks_for_it(staunch, service):
+    told = staunch("explain", 42, "--language", "fr-CA", "--set", "income=2.5").out
+    assert "probabilité    0,2500  risque moyen" in told
+    assert "fixé par vous  income = 2,5" in told
+    assert "Demandes en cours" in told
+    assert "Open tickets" not in told
+    assert service.seen[-1].language_code == "fr-CA"
+
+
+def test_explain_in_json_names_the_language(staunch):
+    result = json.loads(staunch("explain", 42, "--json", "--language", "fr").out)
+    assert result["language"] == "fr"
+    assert [part["title"] for part in result["contributions"]] == ["Demandes en cours", "Revenu"]

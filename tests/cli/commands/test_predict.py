@@ -93,3 +93,11 @@ def test_what_was_set_by_hand_is_always_shown(staunch, command):
 def test_nothing_is_said_of_setting_where_nothing_was_set(staunch, command):
     assert "set by you  " not in staunch(command, 42).out
     assert "overrides" not in json.loads(staunch(command, 42, "--json").out)
+
+
+def test_features_are_shown_by_their_titles_in_the_language_asked_for(staunch):
+    english = staunch("predict", 42, "--features").out.splitlines()
+    french = staunch("predict", 42, "--features", "--language", "fr").out.splitlines()
+    assert "Age     41 years  age" in english
+    assert "Âge     41 ans    age" in french
+    assert "probabilité  0,2500  risque moyen" in french
