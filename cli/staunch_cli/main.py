@@ -63,7 +63,7 @@ EXPECTED = frozenset(
         "staunch_model_store.errors.ModelStoreError",
         "staunch_server.settings.SettingsError",
         "staunch_server.process.supervisor.CannotServe",
-        "staunch_server.process.supervisor.PortTaken",
+        "staunch_server.process.ports.PortTaken",
         "staunch_training.errors.TrainingError",
     }
 )

@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from staunch_model_store.manifest import NAME
+from staunch_server.file_access import found, whose, why_unreadable
 from staunch_server.setting_names import (
     PREFIX,
     is_of_a_service,
@@ -230,9 +231,12 @@ def refuse_missing_store(settings: Settings) -> None:
     """
     _refuse_unreadable_folder("store", settings.store)
     _refuse_unreadable_folder("state_folder", settings.state_folder, may_be_missing=True)
-    if settings.state_folder.exists() and not os.access(settings.state_folder, os.W_OK):
+    folder = settings.state_folder
+    if folder.exists() and not os.access(folder, os.W_OK):
+        refused = PermissionError(errno.EACCES, "")
         raise SettingsError(
-            f"{PREFIX}STATE_FOLDER names {settings.state_folder}: expected a folder that can be written."
+            f"{PREFIX}STATE_FOLDER names {folder}: "
+            f"expected a folder that can be written, found {found(refused)}{whose(folder, refused)}."
         )
 
 
@@ -288,7 +292,7 @@ def _refuse_unreadable_config() -> None:
     named = bool(os.environ.get(_CONFIG))
     if not named and not os.path.lexists(_config()):
         return
-    if why := _why_unreadable(_config()):
+    if why := why_unreadable(_config()):
         where = f"{_CONFIG} names {_config()}" if named else f"{_config()} is here"
         raise SettingsError(f"{where}: expected a TOML file, found {why}.")
 
@@ -303,30 +307,13 @@ def _refuse_unreadable_folder(setting: str, folder: Path | None, *, may_be_missi
             return
         raise SettingsError(
             f"{PREFIX}{setting.upper()} names {folder}: "
-            f"expected a folder that can be read, found {_why(error)}."
+            f"expected a folder that can be read, found {found(error)}{whose(folder, error)}."
         ) from None
 
 
 def _refuse_unreadable_secret(file: Path) -> None:
-    if why := _why_unreadable(file):
+    if why := why_unreadable(file):
         raise SettingsError(f"{file}: expected a file that can be read, found {why}.")
-
-
-def _why_unreadable(file: Path) -> str:
-    """Why a file that is there by name has no text for us; empty if it has."""
-    try:
-        file.read_text("utf-8")
-    except UnicodeDecodeError:
-        return "what is no text"
-    except OSError as error:
-        is_link = isinstance(error, FileNotFoundError) and os.path.islink(file)
-        return "a link to none" if is_link else _why(error)
-    return ""
-
-
-def _why(error: OSError) -> str:
-    words = {errno.ENOENT: "none", errno.ENOTDIR: "a file", errno.EISDIR: "a folder"}
-    return words.get(error.errno or 0, f'"{os.strerror(error.errno or 0)}"')
 
 
 def _text(value: object) -> str:

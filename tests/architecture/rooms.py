@@ -54,8 +54,13 @@ _FEW: Mapping[str, set[str]] = {
     "staunch_server.events": {"staunch_server.errors", "staunch_server.types"},
     "staunch_server.metrics": {"staunch_server.events"},
     # Of the store only the pattern of a model's name, so that a setting and a folder agree on it.
+    "staunch_server.file_access": set(),
     "staunch_server.setting_names": set(),
-    "staunch_server.settings": {"staunch_model_store", "staunch_server.setting_names"},
+    "staunch_server.settings": {
+        "staunch_model_store",
+        "staunch_server.file_access",
+        "staunch_server.setting_names",
+    },
     "staunch_server.errors": {"staunch_features.errors", "staunch_model_store.errors"},
     "staunch_server.transport.seam": _SERVER_LEAVES,
     "staunch_server.transport": {"staunch_server.transport.seam"},

@@ -1,5 +1,6 @@
 """Where settings come from, which win, and what is refused."""
 
+import getpass
 import os
 import subprocess
 import sys
@@ -196,7 +197,13 @@ def test_what_may_not_be_read_is_said_to_be_so(tmp_path: Path, setting: str) -> 
     )
     closed.chmod(0o700)
     assert done.stdout.startswith(f"STAUNCH_{setting} names {value}: expected ")
-    assert done.stdout.endswith('found "Permission denied".\n')
+    owner, us = ("nobody", "daemon") if os.geteuid() == 0 else (getpass.getuser(),) * 2
+    assert 'found "Permission denied": ' in done.stdout
+    if owner == us:
+        assert f"{closed} is yours, and its mode does not let you; change it (chmod)" in done.stdout
+    else:
+        assert f"{closed} belongs to {owner}, and this runs as " in done.stdout
+    assert done.stdout.endswith(", or name another.\n")
 
 
 def test_a_secret_must_be_a_file_of_text(monkeypatch: Any, tmp_path: Path) -> None:

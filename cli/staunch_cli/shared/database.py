@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from staunch_cli.shared.errors import CommandError, system_message
+from staunch_server.file_access import whose
 from staunch_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ def _opened_lock(folder: Path) -> TextIO:
     except OSError as error:
         raise CommandError(
             f"expected {folder.absolute()} to be a state folder that can be written, got "
-            f"{system_message(error)}: run as the user it belongs to, or choose another with --state-folder "
-            "(STAUNCH_STATE_FOLDER)"
+            f"{system_message(error)}{whose(folder / 'lock', error) or ': choose another'} with "
+            "--state-folder (STAUNCH_STATE_FOLDER)"
         ) from error
 
 
@@ -137,7 +138,7 @@ def refuse_absent_database(settings: Settings) -> None:
     try:
         got = "" if _holds_postgres(folder) or _is_held(folder) else _what_is_at(folder)
     except OSError as error:
-        got = system_message(error)
+        got = f"{system_message(error)}{whose(folder, error)}"
     if got:
         raise CommandError(
             f"expected the database of a `staunch run` in the state folder {folder}, got {got}: "

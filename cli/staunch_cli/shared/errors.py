@@ -15,20 +15,23 @@ def cannot_write(path: Path, error: OSError) -> CommandError:
         path: The file as the user gave it, whatever name it is written under at first.
         error: What the system said.
     """
-    if path.parent.is_dir():
-        hint = "choose another place"
-    else:
-        hint = f"make the folder {path.parent}, or choose another place"
+    from staunch_server.file_access import whose
+
+    hint = whose(path if path.exists() else path.parent, error)
+    if not hint and not path.parent.is_dir():
+        hint = f": make the folder {path.parent}, or choose another place"
     return CommandError(
-        f"expected {path} to be a file that can be written, got {system_message(error)}: {hint}"
+        f"expected {path} to be a file that can be written, got {system_message(error)}"
+        f"{hint or ': choose another place'}"
     )
 
 
 def cannot_read(path: str, error: OSError) -> CommandError:
     """Says of a file that the user named why it cannot be read, and what to do."""
-    return CommandError(
-        f"expected {path} to be a file that can be read, got {system_message(error)}: name another"
-    )
+    from staunch_server.file_access import whose
+
+    hint = whose(Path(path), error) or ": name another"
+    return CommandError(f"expected {path} to be a file that can be read, got {system_message(error)}{hint}")
 
 
 def system_message(error: OSError) -> str:

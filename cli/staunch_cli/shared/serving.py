@@ -12,10 +12,11 @@ from staunch_cli.shared.database import DatabaseUrls, embedded_database, externa
 from staunch_features.errors import EmbeddedPostgresError, FeatureError
 from staunch_server.process.http import listen
 from staunch_server.process.output import unfailing_output
+from staunch_server.process.ports import PortTaken, cannot_bind, reserve
 from staunch_server.process.start import refuse_unstartable, until_answered, why_away
-from staunch_server.process.supervisor import PortTaken, Supervisor, reserve
+from staunch_server.process.supervisor import Supervisor
 from staunch_server.process.terminal import Terminal, closing_interrupts
-from staunch_server.settings import Settings, address
+from staunch_server.settings import Settings
 
 if TYPE_CHECKING:
     import socket
@@ -69,11 +70,8 @@ def _reserved_ports(settings: Settings) -> Iterator[tuple["socket.socket", "sock
         try:
             metrics = stack.enter_context(listen(settings.metrics_host, settings.metrics_port))
         except OSError as error:
-            reason = str(error.strerror).partition(" (while")[0]  # Python adds the address once more
-            errors.append(
-                f"cannot use {address(settings.metrics_host, settings.metrics_port)} for metrics ({reason}): "
-                "stop what runs there or choose another with --metrics-port"
-            )
+            host, port = settings.metrics_host, settings.metrics_port
+            errors.append(cannot_bind(host, port, error, "--metrics-port", " for metrics"))
         if errors:
             raise PortTaken("; ".join(errors))
         yield grpc, metrics

@@ -24,7 +24,7 @@ from staunch_server.process.http import serve_metrics
 from staunch_server.process.terminal import Terminal
 from staunch_server.process.worker_metrics import WorkerMetrics
 from staunch_server.setting_names import SUPERVISED
-from staunch_server.settings import Settings, address
+from staunch_server.settings import Settings
 
 KILL_GRACE_S = 10.0
 """By default, how long a worker may take to end beyond its drain before it is killed."""
@@ -39,42 +39,8 @@ ONE_STOP_S = 0.1
 """How soon after a signal to stop another is the same: `timeout`, or a shell, tells us and then our group."""
 
 
-class PortTaken(Exception):
-    """The address is in use; the message says which setting picks another."""
-
-
 class CannotServe(Exception):
     """What no worker gets over, found before one of them answered; the message is theirs."""
-
-
-def reserve(host: str, port: int, setting: str) -> socket.socket:
-    """Binds an address without listening, so that only our own workers can listen there.
-
-    After the bind the socket swaps SO_REUSEADDR for SO_REUSEPORT: a worker that asks for SO_REUSEPORT may
-    then listen beside it, and another supervisor, which does not, is refused even before a worker is up.
-
-    Args:
-        host: The address to bind.
-        port: The port; 0 takes a free one.
-        setting: The flag to name in the error.
-
-    Raises:
-        PortTaken: Something else holds the port, or the address is not ours.
-    """
-    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    held = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind((host, port))
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    except OSError as error:
-        held.close()
-        raise PortTaken(
-            f"cannot use {address(host, port)} ({os.strerror(error.errno or 0)}): "
-            f"stop what runs there or choose another with {setting}"
-        ) from error
-    return held
 
 
 class CannotStart(Exception):

@@ -30,10 +30,8 @@ from staunch_server.process.supervisor import (
     KILL_GRACE_S,
     ONE_STOP_S,
     CannotServe,
-    PortTaken,
     Supervisor,
     Worker,
-    reserve,
 )
 from staunch_server.settings import load_settings
 
@@ -583,10 +581,3 @@ async def test_it_holds_neither_grpc_nor_onnxruntime():
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
     held = json.loads((await process.communicate())[0])
     assert {"grpc", "onnxruntime", "sklearn", "xgboost"}.isdisjoint(held)
-
-
-def test_a_reserved_port_refuses_others_and_lets_our_workers_in():
-    with reserve("127.0.0.1", 0, "--port") as held:
-        port = held.getsockname()[1]
-        with pytest.raises(PortTaken, match=rf"cannot use 127\.0\.0\.1:{port}.*--port"):
-            reserve("127.0.0.1", port, "--port")
