@@ -323,6 +323,9 @@ class Model:
         metrics: The measures on held-out time.
         manifest_json: The manifest.json, byte for byte.
         language: The language of the features' texts; filled by `get_model` only.
+        eligible: Who is eligible, in words that follow "a customer who", as "has a live subscription"; empty
+            if everybody is. Filled by `get_model` only.
+        eligible_translations: The same words in the other languages that the view has.
     """
 
     reference: ModelReference
@@ -343,6 +346,8 @@ class Model:
     metrics: tuple[Metric, ...]
     manifest_json: bytes
     language: str = ""
+    eligible: str = ""
+    eligible_translations: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -251,7 +251,10 @@ def model(message: models_pb.Model) -> results.Model:
             for m in message.metrics
         ),
         manifest_json=message.manifest_json,
+        # Filled by get_model, as the three before.
         language=message.language_code,
+        eligible=message.eligible,
+        eligible_translations=dict(message.eligible_translations),
     )
 
 

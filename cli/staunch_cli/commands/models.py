@@ -236,6 +236,7 @@ def _facts(model: "Model") -> list[tuple[str, str]]:
         ("problem", _problem(model)),
         ("published", formatting.utc_time(model.create_time)),
         ("view", f"{model.view}, keyed by {model.id_type}"),
+        ("eligible is who", model.eligible),
         ("view digest", model.view_digest),
         ("features digest", model.features_digest),
         ("horizon", f"{model.horizon_days} days" if model.horizon_days else ""),

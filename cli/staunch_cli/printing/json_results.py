@@ -50,7 +50,7 @@ def model_json(model: "Model") -> dict[str, Any]:
     """Returns a version: the attributes of the client's `Model` that are filled."""
     facts = {field.name: getattr(model, field.name) for field in fields(model)}
     reference, manifest = facts.pop("reference"), facts.pop("manifest_json")
-    for name in ("features", "metrics"):
+    for name in ("features", "metrics", "language", "eligible", "eligible_translations"):
         if not manifest:  # only one version in full has these
             facts.pop(name)
     shown = {"model": str(reference), "model_digest": reference.digest} | facts

@@ -143,6 +143,8 @@ def model_in_full(version: int, view_digest: str, manifest: bytes, *, champion: 
         FeatureTexts(title="Âge", unit="ans", description="Âge en années révolues.")
     )
     found.language_code = "en"
+    found.eligible = "has a live subscription"
+    found.eligible_translations["fr"] = "a un abonnement actif"
     found.metrics.add(name="auc", value=0.84, lower=0.82, upper=0.86)
     found.metrics.add(name="rows", value=100)
     found.manifest_json = manifest

@@ -27,7 +27,7 @@ from staunch.v1 import feature_pb2 as staunch_dot_v1_dot_feature__pb2
 from staunch.v1 import prediction_service_pb2 as staunch_dot_v1_dot_prediction__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1estaunch/v1/model_service.proto\x12\nstaunch.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18staunch/v1/feature.proto\x1a#staunch/v1/prediction_service.proto\"\xd0\x04\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0f\n\x07\x61liases\x18\x04 \x03(\t\x12%\n\x05state\x18\x05 \x01(\x0e\x32\x16.staunch.v1.ModelState\x12\x14\n\x0cstate_reason\x18\x06 \x01(\t\x12\x15\n\rstate_message\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04view\x18\t \x01(\t\x12#\n\x07id_type\x18\n \x01(\x0e\x32\x12.staunch.v1.IdType\x12\x13\n\x0bview_digest\x18\x0b \x01(\t\x12\x17\n\x0f\x66\x65\x61tures_digest\x18\x0c \x01(\t\x12-\n\x0coutput_space\x18\r \x01(\x0e\x32\x17.staunch.v1.OutputSpace\x12\x14\n\x0chorizon_days\x18\x0e \x01(\x05\x12\x1d\n\x10medium_threshold\x18\x0f \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x0ehigh_threshold\x18\x10 \x01(\x01H\x01\x88\x01\x01\x12%\n\x08\x66\x65\x61tures\x18\x11 \x03(\x0b\x32\x13.staunch.v1.Feature\x12#\n\x07metrics\x18\x12 \x03(\x0b\x32\x12.staunch.v1.Metric\x12\x15\n\rmanifest_json\x18\x13 \x01(\x0c\x12\x15\n\rlanguage_code\x18\x14 \x01(\tB\x13\n\x11_medium_thresholdB\x11\n\x0f_high_threshold\"a\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x12\n\x05lower\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05upper\x18\x04 \x01(\x01H\x01\x88\x01\x01\x42\x08\n\x06_lowerB\x08\n\x06_upper\"H\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"P\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.staunch.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"4\n\x10GetModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.staunch.v1.Model\"s\n\x0fSetAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x1d\n\x10\x65xpected_version\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"N\n\x10SetAliasResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.staunch.v1.Model\x12\x18\n\x10previous_version\x18\x02 \x01(\x03\"\x15\n\x13ReloadModelsRequest\"9\n\x14ReloadModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.staunch.v1.Model*X\n\x06IdType\x12\x17\n\x13ID_TYPE_UNSPECIFIED\x10\x00\x12\x11\n\rID_TYPE_INT64\x10\x01\x12\x10\n\x0cID_TYPE_TEXT\x10\x02\x12\x10\n\x0cID_TYPE_UUID\x10\x03*\x8a\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12MODEL_STATE_STORED\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x15\n\x11MODEL_STATE_READY\x10\x03\x12\x17\n\x13MODEL_STATE_REFUSED\x10\x04\x32\xd0\x02\n\x0cModelService\x12P\n\nListModels\x12\x1d.staunch.v1.ListModelsRequest\x1a\x1e.staunch.v1.ListModelsResponse\"\x03\x90\x02\x01\x12J\n\x08GetModel\x12\x1b.staunch.v1.GetModelRequest\x1a\x1c.staunch.v1.GetModelResponse\"\x03\x90\x02\x01\x12J\n\x08SetAlias\x12\x1b.staunch.v1.SetAliasRequest\x1a\x1c.staunch.v1.SetAliasResponse\"\x03\x90\x02\x02\x12V\n\x0cReloadModels\x12\x1f.staunch.v1.ReloadModelsRequest\x1a .staunch.v1.ReloadModelsResponse\"\x03\x90\x02\x02\x42$\n\nstaunch.v1P\x01Z\x14staunch/v1;staunchv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1estaunch/v1/model_service.proto\x12\nstaunch.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18staunch/v1/feature.proto\x1a#staunch/v1/prediction_service.proto\"\xeb\x05\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0f\n\x07\x61liases\x18\x04 \x03(\t\x12%\n\x05state\x18\x05 \x01(\x0e\x32\x16.staunch.v1.ModelState\x12\x14\n\x0cstate_reason\x18\x06 \x01(\t\x12\x15\n\rstate_message\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04view\x18\t \x01(\t\x12#\n\x07id_type\x18\n \x01(\x0e\x32\x12.staunch.v1.IdType\x12\x13\n\x0bview_digest\x18\x0b \x01(\t\x12\x17\n\x0f\x66\x65\x61tures_digest\x18\x0c \x01(\t\x12-\n\x0coutput_space\x18\r \x01(\x0e\x32\x17.staunch.v1.OutputSpace\x12\x14\n\x0chorizon_days\x18\x0e \x01(\x05\x12\x1d\n\x10medium_threshold\x18\x0f \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x0ehigh_threshold\x18\x10 \x01(\x01H\x01\x88\x01\x01\x12%\n\x08\x66\x65\x61tures\x18\x11 \x03(\x0b\x32\x13.staunch.v1.Feature\x12#\n\x07metrics\x18\x12 \x03(\x0b\x32\x12.staunch.v1.Metric\x12\x15\n\rmanifest_json\x18\x13 \x01(\x0c\x12\x15\n\rlanguage_code\x18\x14 \x01(\t\x12\x10\n\x08\x65ligible\x18\x15 \x01(\t\x12J\n\x15\x65ligible_translations\x18\x16 \x03(\x0b\x32+.staunch.v1.Model.EligibleTranslationsEntry\x1a;\n\x19\x45ligibleTranslationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x13\n\x11_medium_thresholdB\x11\n\x0f_high_threshold\"a\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x12\n\x05lower\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05upper\x18\x04 \x01(\x01H\x01\x88\x01\x01\x42\x08\n\x06_lowerB\x08\n\x06_upper\"H\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"P\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.staunch.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"4\n\x10GetModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.staunch.v1.Model\"s\n\x0fSetAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x1d\n\x10\x65xpected_version\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"N\n\x10SetAliasResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.staunch.v1.Model\x12\x18\n\x10previous_version\x18\x02 \x01(\x03\"\x15\n\x13ReloadModelsRequest\"9\n\x14ReloadModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.staunch.v1.Model*X\n\x06IdType\x12\x17\n\x13ID_TYPE_UNSPECIFIED\x10\x00\x12\x11\n\rID_TYPE_INT64\x10\x01\x12\x10\n\x0cID_TYPE_TEXT\x10\x02\x12\x10\n\x0cID_TYPE_UUID\x10\x03*\x8a\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12MODEL_STATE_STORED\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x15\n\x11MODEL_STATE_READY\x10\x03\x12\x17\n\x13MODEL_STATE_REFUSED\x10\x04\x32\xd0\x02\n\x0cModelService\x12P\n\nListModels\x12\x1d.staunch.v1.ListModelsRequest\x1a\x1e.staunch.v1.ListModelsResponse\"\x03\x90\x02\x01\x12J\n\x08GetModel\x12\x1b.staunch.v1.GetModelRequest\x1a\x1c.staunch.v1.GetModelResponse\"\x03\x90\x02\x01\x12J\n\x08SetAlias\x12\x1b.staunch.v1.SetAliasRequest\x1a\x1c.staunch.v1.SetAliasResponse\"\x03\x90\x02\x02\x12V\n\x0cReloadModels\x12\x1f.staunch.v1.ReloadModelsRequest\x1a .staunch.v1.ReloadModelsResponse\"\x03\x90\x02\x02\x42$\n\nstaunch.v1P\x01Z\x14staunch/v1;staunchv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'staunch.v1.model_service_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\nstaunch.v1P\001Z\024staunch/v1;staunchv1'
+  _globals['_MODEL_ELIGIBLETRANSLATIONSENTRY']._loaded_options = None
+  _globals['_MODEL_ELIGIBLETRANSLATIONSENTRY']._serialized_options = b'8\001'
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\220\002\001'
   _globals['_MODELSERVICE'].methods_by_name['GetModel']._loaded_options = None
@@ -43,30 +45,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELSERVICE'].methods_by_name['SetAlias']._serialized_options = b'\220\002\002'
   _globals['_MODELSERVICE'].methods_by_name['ReloadModels']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['ReloadModels']._serialized_options = b'\220\002\002'
-  _globals['_IDTYPE']._serialized_start=1359
-  _globals['_IDTYPE']._serialized_end=1447
-  _globals['_MODELSTATE']._serialized_start=1450
-  _globals['_MODELSTATE']._serialized_end=1588
+  _globals['_IDTYPE']._serialized_start=1514
+  _globals['_IDTYPE']._serialized_end=1602
+  _globals['_MODELSTATE']._serialized_start=1605
+  _globals['_MODELSTATE']._serialized_end=1743
   _globals['_MODEL']._serialized_start=143
-  _globals['_MODEL']._serialized_end=735
-  _globals['_METRIC']._serialized_start=737
-  _globals['_METRIC']._serialized_end=834
-  _globals['_LISTMODELSREQUEST']._serialized_start=836
-  _globals['_LISTMODELSREQUEST']._serialized_end=908
-  _globals['_LISTMODELSRESPONSE']._serialized_start=910
-  _globals['_LISTMODELSRESPONSE']._serialized_end=990
-  _globals['_GETMODELREQUEST']._serialized_start=992
-  _globals['_GETMODELREQUEST']._serialized_end=1024
-  _globals['_GETMODELRESPONSE']._serialized_start=1026
-  _globals['_GETMODELRESPONSE']._serialized_end=1078
-  _globals['_SETALIASREQUEST']._serialized_start=1080
-  _globals['_SETALIASREQUEST']._serialized_end=1195
-  _globals['_SETALIASRESPONSE']._serialized_start=1197
-  _globals['_SETALIASRESPONSE']._serialized_end=1275
-  _globals['_RELOADMODELSREQUEST']._serialized_start=1277
-  _globals['_RELOADMODELSREQUEST']._serialized_end=1298
-  _globals['_RELOADMODELSRESPONSE']._serialized_start=1300
-  _globals['_RELOADMODELSRESPONSE']._serialized_end=1357
-  _globals['_MODELSERVICE']._serialized_start=1591
-  _globals['_MODELSERVICE']._serialized_end=1927
+  _globals['_MODEL']._serialized_end=890
+  _globals['_MODEL_ELIGIBLETRANSLATIONSENTRY']._serialized_start=791
+  _globals['_MODEL_ELIGIBLETRANSLATIONSENTRY']._serialized_end=850
+  _globals['_METRIC']._serialized_start=892
+  _globals['_METRIC']._serialized_end=989
+  _globals['_LISTMODELSREQUEST']._serialized_start=991
+  _globals['_LISTMODELSREQUEST']._serialized_end=1063
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1065
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1145
+  _globals['_GETMODELREQUEST']._serialized_start=1147
+  _globals['_GETMODELREQUEST']._serialized_end=1179
+  _globals['_GETMODELRESPONSE']._serialized_start=1181
+  _globals['_GETMODELRESPONSE']._serialized_end=1233
+  _globals['_SETALIASREQUEST']._serialized_start=1235
+  _globals['_SETALIASREQUEST']._serialized_end=1350
+  _globals['_SETALIASRESPONSE']._serialized_start=1352
+  _globals['_SETALIASRESPONSE']._serialized_end=1430
+  _globals['_RELOADMODELSREQUEST']._serialized_start=1432
+  _globals['_RELOADMODELSREQUEST']._serialized_end=1453
+  _globals['_RELOADMODELSRESPONSE']._serialized_start=1455
+  _globals['_RELOADMODELSRESPONSE']._serialized_end=1512
+  _globals['_MODELSERVICE']._serialized_start=1746
+  _globals['_MODELSERVICE']._serialized_end=2082
 # @@protoc_insertion_point(module_scope)

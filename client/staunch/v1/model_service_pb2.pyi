@@ -92,6 +92,26 @@ class Model(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class EligibleTranslationsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
@@ -112,6 +132,8 @@ class Model(_message.Message):
     METRICS_FIELD_NUMBER: _builtins.int
     MANIFEST_JSON_FIELD_NUMBER: _builtins.int
     LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
+    ELIGIBLE_FIELD_NUMBER: _builtins.int
+    ELIGIBLE_TRANSLATIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The model's name."""
     version: _builtins.int
@@ -144,6 +166,10 @@ class Model(_message.Message):
     """The manifest.json, byte for byte; GetModel only."""
     language_code: _builtins.str
     """The language that the features' texts are in, a BCP 47 tag in small letters; GetModel only."""
+    eligible: _builtins.str
+    """Who is eligible, in words that follow "a customer who", for example "has a live subscription"; empty if
+    everybody is; GetModel only.
+    """
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The aliases that point here, sorted."""
@@ -159,6 +185,10 @@ class Model(_message.Message):
     @_builtins.property
     def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___Metric]:
         """The measures on held-out time; GetModel only."""
+
+    @_builtins.property
+    def eligible_translations(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The same words in the other languages that the view has, by BCP 47 tag in small letters; GetModel only."""
 
     def __init__(
         self,
@@ -183,10 +213,12 @@ class Model(_message.Message):
         metrics: _abc.Iterable[Global___Metric] | None = ...,
         manifest_json: _builtins.bytes = ...,
         language_code: _builtins.str = ...,
+        eligible: _builtins.str = ...,
+        eligible_translations: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_high_threshold", b"_high_threshold", "_medium_threshold", b"_medium_threshold", "create_time", b"create_time", "high_threshold", b"high_threshold", "medium_threshold", b"medium_threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_high_threshold", b"_high_threshold", "_medium_threshold", b"_medium_threshold", "aliases", b"aliases", "create_time", b"create_time", "digest", b"digest", "features", b"features", "features_digest", b"features_digest", "high_threshold", b"high_threshold", "horizon_days", b"horizon_days", "id_type", b"id_type", "language_code", b"language_code", "manifest_json", b"manifest_json", "medium_threshold", b"medium_threshold", "metrics", b"metrics", "name", b"name", "output_space", b"output_space", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "version", b"version", "view", b"view", "view_digest", b"view_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_high_threshold", b"_high_threshold", "_medium_threshold", b"_medium_threshold", "aliases", b"aliases", "create_time", b"create_time", "digest", b"digest", "eligible", b"eligible", "eligible_translations", b"eligible_translations", "features", b"features", "features_digest", b"features_digest", "high_threshold", b"high_threshold", "horizon_days", b"horizon_days", "id_type", b"id_type", "language_code", b"language_code", "manifest_json", b"manifest_json", "medium_threshold", b"medium_threshold", "metrics", b"metrics", "name", b"name", "output_space", b"output_space", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "version", b"version", "view", b"view", "view_digest", b"view_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__high_threshold: _TypeAlias = _typing.Literal["high_threshold"]  # noqa: Y015
     _WhichOneofArgType__high_threshold: _TypeAlias = _typing.Literal["_high_threshold", b"_high_threshold"]  # noqa: Y015

@@ -137,7 +137,11 @@ class ModelServicer:
         version = Version(model.name, model.version)
         view = held.view.text if held else await asyncio.to_thread(self._view, version)
         model.features.extend(described(manifest.features, view))
-        model.language_code = view.language if view else ""
+        if view is not None:
+            model.language_code, model.eligible = view.language, view.eligible
+            for language, texts in view.translations.items():
+                if "eligible" in texts:
+                    model.eligible_translations[language] = texts["eligible"]
         model.metrics.extend(_metrics(manifest))
         model.manifest_json = raw
 

@@ -44,6 +44,25 @@ def damage(store: ModelStore, version: int, file: str = "model.onnx") -> None:
     path.write_bytes(content)
 
 
+async def test_a_version_says_who_is_eligible_loaded_or_not(publish: Publish, serve: Serve) -> None:
+    """In the words of the text that it carries, in each language; nothing of a view that asks for nothing."""
+    words = 'eligible = "has an account"\n"eligible.fr" = "a un compte"\n\n[features]'
+    texts = {
+        view_text().replace("\n[features]", words, 1): ("has an account", {"fr": "a un compte"}),
+        view_text(): ("is eligible", {}),
+        view_text().replace(", people.active AS _eligible", ""): ("", {}),
+    }
+    for number, text in enumerate(texts, 1):
+        publish(text=text, alias="champion" if number == 1 else None)
+    live = await serve()
+    for number, (words, others) in enumerate(texts.values(), 1):
+        model = await get(live, f"churn@{number}")
+        assert model.state == (mpb.MODEL_STATE_READY if number == 1 else mpb.MODEL_STATE_STORED)
+        assert (model.eligible, dict(model.eligible_translations)) == (words, others)
+    (listed, *_) = (await live.models.ListModels(mpb.ListModelsRequest())).models
+    assert listed.eligible == ""
+
+
 async def test_a_version_is_described_in_full(publish: Publish, serve: Serve) -> None:
     stored = publish()
     live = await serve()
