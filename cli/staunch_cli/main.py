@@ -12,6 +12,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 from typing import NamedTuple
 
 from staunch_cli.shared.arguments import CommandParser
@@ -143,7 +144,17 @@ def _message_for_user(error: Exception) -> str | None:
         return next((_missing_extra(module, extra) for extra in extras), None)
     if isinstance(error, OSError) and error.errno in _CANNOT_PRINT and error.filename is None:
         return f"cannot write what is printed: {os.strerror(error.errno)}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return _about_a_file(error)
     return str(error) if is_expected(error) else None
+
+
+def _about_a_file(error: OSError) -> str:
+    """What a user needs to know of a file that could not be used, whoever met it."""
+    from staunch_server.file_access import whose
+
+    file = error.filename if isinstance(error.filename, str) else os.fsdecode(error.filename)
+    return f'cannot use {file}: "{os.strerror(error.errno or 0)}"{whose(Path(file), error)}'
 
 
 _CANNOT_PRINT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)

@@ -27,5 +27,7 @@ def run(arguments: FailArguments) -> int:
         raise ZeroDivisionError
     if arguments.how == "KeyboardInterrupt":
         raise KeyboardInterrupt
+    if arguments.how.startswith("/"):
+        open(arguments.how).close()
     import_module(arguments.how)
     return 0

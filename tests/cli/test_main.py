@@ -85,6 +85,18 @@ def test_no_server_is_one_line_that_says_what_to_do(staunch):
     assert result.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("/nowhere/file", 'cannot use /nowhere/file: "No such file or directory"'),
+        ("/etc", 'cannot use /etc: "Is a directory"'),
+    ],
+)
+def test_a_file_that_nobody_met_with_words_is_named_in_ours(capsys, file, said):
+    assert fail(file) == 1
+    assert capsys.readouterr().err == f"staunch: {said}\n"
+
+
 def test_what_was_not_expected_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
         fail("ZeroDivisionError")

@@ -1,7 +1,9 @@
 """`staunch train`: fits a model for a view and publishes it."""
 
 import asyncio
+import errno
 import math
+import os
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
@@ -17,7 +19,7 @@ from staunch_cli.printing.progress import MARGIN, ProgressLine
 from staunch_cli.shared.arguments import Handler, add_json, day
 from staunch_cli.shared.caches import caches_in
 from staunch_cli.shared.database import DatabaseUrls, database
-from staunch_cli.shared.errors import CommandError
+from staunch_cli.shared.errors import CommandError, system_message
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
 from staunch_cli.shared.simulated_world import end_of_world
 from staunch_cli.shared.view_lookup import feature_folders, label_folders
@@ -159,6 +161,7 @@ def _seed(text: str) -> int:
 def run(arguments: TrainArguments) -> int:
     """Trains, publishes, and says what came of it."""
     settings = arguments.load_settings()
+    refuse_unwritable_store(settings.model_folder)
     with caches_in(settings.state_folder), database(settings) as urls:
         report = asyncio.run(_train(arguments, urls))
     if arguments.json:
@@ -166,6 +169,26 @@ def run(arguments: TrainArguments) -> int:
     else:
         print("\n".join(MARGIN + line for line in str(report).splitlines()))
     return 0
+
+
+def refuse_unwritable_store(store: Path) -> None:
+    """Refuses before a minute of work what would fail at its end.
+
+    Raises:
+        CommandError: The store is no folder that can be written, and none that can be made.
+    """
+    from staunch_server.file_access import whose
+
+    there = next(
+        folder for folder in (store.absolute(), *store.absolute().parents) if os.path.lexists(folder)
+    )
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return
+    error = OSError(errno.EACCES if there.is_dir() else errno.ENOTDIR, "")
+    raise CommandError(
+        f"expected {store.absolute()} to be a store that can be written, got {system_message(error)}"
+        f"{whose(there, error) or ': name another'} with --store (STAUNCH_STORE)"
+    )
 
 
 async def _train(arguments: TrainArguments, urls: DatabaseUrls) -> "TrainReport":

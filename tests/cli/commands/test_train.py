@@ -9,7 +9,7 @@ from tests.cli.conftest import WORLD_UNTIL
 from tests.harness.databases import in_own_loop
 
 import staunch_sql
-from staunch_cli.commands.train import TrainArguments, train_settings
+from staunch_cli.commands.train import TrainArguments, refuse_unwritable_store, train_settings
 from staunch_cli.main import command_parser
 from staunch_cli.shared.database import DatabaseUrls
 from staunch_cli.shared.errors import CommandError
@@ -94,6 +94,19 @@ async def test_without_a_world_rows_end_now_and_nobody_knows_the_ceiling(databas
 async def test_rows_end_with_the_world_only_for_a_view_or_label_that_reads_it(world, label, until):
     view, label = parse_view("hotel", _VIEW, "hotel.sql"), parse_label("hotel", label, "hotel.sql")
     assert (await train_settings(_arguments(), world, view, label)).until == until
+
+
+def test_a_store_that_cannot_be_written_is_refused_before_anything_is_read(staunch, tmp_path):
+    (tmp_path / "file").touch()
+    for store in (tmp_path / "file", tmp_path / "file" / "models"):
+        result = staunch("train", "--store", store, "--database-url", "postgresql://nobody@127.0.0.1:1/none")
+        assert result.code == 1
+        assert result.err == (
+            f'staunch: expected {store} to be a store that can be written, got "Not a directory": '
+            "name another with --store (STAUNCH_STORE)\n"
+        )
+    refuse_unwritable_store(tmp_path / "new" / "models")
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
