@@ -62,7 +62,10 @@ class Reason(enum.Enum):
     CHUNK_EMPTY = (Code.INVALID_ARGUMENT, "A chunk holds neither ids nor keys.")
     CHUNK_TOO_LARGE = (Code.INVALID_ARGUMENT, "A chunk holds more than 10,000 ids or keys.")
     MESSAGE_TOO_LARGE = (Code.INVALID_ARGUMENT, "A unary request is larger than 256 KiB.")
-    MODEL_CHANGED_IN_STREAM = (Code.INVALID_ARGUMENT, "A later message of a stream changes model or time.")
+    MODEL_CHANGED_IN_STREAM = (
+        Code.INVALID_ARGUMENT,
+        "A later message changes the stream's model, time or top_contributions.",
+    )
     MALFORMED_MESSAGE = (Code.INVALID_ARGUMENT, "The bytes are not the message that the method takes.")
     FIELD_INVALID = (Code.INVALID_ARGUMENT, "A field is outside what its comment allows.")
     CUSTOMER_NOT_FOUND = (Code.NOT_FOUND, "The view returns no row for the id.")

@@ -10,6 +10,7 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from staunch.v1 import feature_pb2 as _feature_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -329,8 +330,18 @@ class BatchPredictRequest(_message.Message):
     CUSTOMER_IDS_FIELD_NUMBER: _builtins.int
     CUSTOMER_KEYS_FIELD_NUMBER: _builtins.int
     AS_OF_TIME_FIELD_NUMBER: _builtins.int
+    TOP_CONTRIBUTIONS_FIELD_NUMBER: _builtins.int
+    LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """As in PredictRequest. Set on the first message and resolved once for the stream; later empty or equal."""
+    top_contributions: _builtins.int
+    """Asks why each row scored as it did: for so many of its largest contributions, 1 to 10; 0 asks for none. Set on
+    the first message and fixed once for the stream; later 0 or equal.
+    """
+    language_code: _builtins.str
+    """As in ExplainRequest, for the reasons. Set on the first message and fixed once for the stream; later empty or
+    equal.
+    """
     @_builtins.property
     def customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Customer ids, for views keyed by bigint. Duplicates are answered each."""
@@ -350,10 +361,12 @@ class BatchPredictRequest(_message.Message):
         customer_ids: _abc.Iterable[_builtins.int] | None = ...,
         customer_keys: _abc.Iterable[_builtins.str] | None = ...,
         as_of_time: _timestamp_pb2.Timestamp | None = ...,
+        top_contributions: _builtins.int = ...,
+        language_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "customer_ids", b"customer_ids", "customer_keys", b"customer_keys", "model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "customer_ids", b"customer_ids", "customer_keys", b"customer_keys", "language_code", b"language_code", "model", b"model", "top_contributions", b"top_contributions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -373,6 +386,8 @@ class BatchPredictResponse(_message.Message):
     ERRORS_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     AS_OF_TIME_FIELD_NUMBER: _builtins.int
+    EXPLANATIONS_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
     chunk_index: _builtins.int
     """Counts the requests of this stream from 0."""
     @_builtins.property
@@ -403,6 +418,16 @@ class BatchPredictResponse(_message.Message):
     def as_of_time(self) -> _timestamp_pb2.Timestamp:
         """The moment the features were read as of, the same for the whole stream; absent if the view has no time."""
 
+    @_builtins.property
+    def explanations(self) -> _containers.RepeatedCompositeFieldContainer[Global___RowExplanation]:
+        """Why each row scored as it did, an empty message where errors has the row; empty if the chunk failed or
+        top_contributions is 0.
+        """
+
+    @_builtins.property
+    def explanation(self) -> Global___BatchExplanation:
+        """What all explanations of the stream share; in its first answer only, and only with top_contributions."""
+
     def __init__(
         self,
         *,
@@ -414,14 +439,104 @@ class BatchPredictResponse(_message.Message):
         errors: _abc.Iterable[Global___BatchPredictError] | None = ...,
         model: Global___ModelReference | None = ...,
         as_of_time: _timestamp_pb2.Timestamp | None = ...,
+        explanations: _abc.Iterable[Global___RowExplanation] | None = ...,
+        explanation: Global___BatchExplanation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "explanation", b"explanation", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "chunk_index", b"chunk_index", "customer_ids", b"customer_ids", "customer_keys", b"customer_keys", "errors", b"errors", "model", b"model", "probabilities", b"probabilities", "risk_bands", b"risk_bands"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "chunk_index", b"chunk_index", "customer_ids", b"customer_ids", "customer_keys", b"customer_keys", "errors", b"errors", "explanation", b"explanation", "explanations", b"explanations", "model", b"model", "probabilities", b"probabilities", "risk_bands", b"risk_bands"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchPredictResponse: _TypeAlias = BatchPredictResponse  # noqa: Y015
+
+@_typing.final
+class BatchExplanation(_message.Message):
+    """What the explanations of a stream share."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTPUT_SPACE_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    BASE_VALUE_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
+    LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
+    output_space: Global___OutputSpace.ValueType
+    """The unit of base_value, and of contributions, remainder and output_value of each row."""
+    method: Global___ExplanationMethod.ValueType
+    """How the contributions are defined."""
+    base_value: _builtins.float
+    """The mean output over the training rows, by the covers of the trees."""
+    language_code: _builtins.str
+    """As in Explanation."""
+    @_builtins.property
+    def features(self) -> _containers.RepeatedCompositeFieldContainer[_feature_pb2.Feature]:
+        """The features of the version in its order, to which the rows point by index from 0: names, titles, units and
+        labels, all in language_code.
+        """
+
+    def __init__(
+        self,
+        *,
+        output_space: Global___OutputSpace.ValueType = ...,
+        method: Global___ExplanationMethod.ValueType = ...,
+        base_value: _builtins.float = ...,
+        features: _abc.Iterable[_feature_pb2.Feature] | None = ...,
+        language_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_value", b"base_value", "features", b"features", "language_code", b"language_code", "method", b"method", "output_space", b"output_space"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchExplanation: _TypeAlias = BatchExplanation  # noqa: Y015
+
+@_typing.final
+class RowExplanation(_message.Message):
+    """Splits the output of one row: base_value + contributions + remainder = output_value, within 1e-9."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEATURES_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    CONTRIBUTIONS_FIELD_NUMBER: _builtins.int
+    REMAINDER_FIELD_NUMBER: _builtins.int
+    OUTPUT_VALUE_FIELD_NUMBER: _builtins.int
+    remainder: _builtins.float
+    """The sum of the contributions not listed."""
+    output_value: _builtins.float
+    """The model's own output, read from the model and not from the sum."""
+    @_builtins.property
+    def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The features with the largest absolute contributions, the largest first, ties by name: indices into the
+        features of BatchExplanation.
+        """
+
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The values used, of these features and in this order; NaN is null."""
+
+    @_builtins.property
+    def contributions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The contributions, of these features and in this order."""
+
+    def __init__(
+        self,
+        *,
+        features: _abc.Iterable[_builtins.int] | None = ...,
+        values: _abc.Iterable[_builtins.float] | None = ...,
+        contributions: _abc.Iterable[_builtins.float] | None = ...,
+        remainder: _builtins.float = ...,
+        output_value: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contributions", b"contributions", "features", b"features", "output_value", b"output_value", "remainder", b"remainder", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RowExplanation: _TypeAlias = RowExplanation  # noqa: Y015
 
 @_typing.final
 class BatchPredictError(_message.Message):

@@ -15,7 +15,7 @@ from staunch_features.views.rules import row_hint
 from staunch_features.views.types import FeatureBatch
 from staunch_model_store.errors import ModelRefused
 from staunch_model_store.manifest import FEATURES_SQL
-from staunch_model_store.model import Explanation, LoadedModel, Scores
+from staunch_model_store.model import Explanation, Largest, LoadedModel, Scores
 from staunch_model_store.store import StoredVersion
 from staunch_server.deadlines import Deadline
 from staunch_server.metrics import ModelMetrics
@@ -114,6 +114,19 @@ class Served:
         explanation = await asyncio.to_thread(self._model.explain, values[None])
         self._metrics.explain_seconds.observe(time.monotonic() - started)
         return explanation
+
+    def largest(self, values: Floats, outputs: Floats, count: int) -> Largest:
+        """Finds the largest contributions of scored rows, in the calling thread.
+
+        Args:
+            values: Float64 (n, features), the rows.
+            outputs: Float64 (n,), their margins.
+            count: How many of each row.
+        """
+        started = time.monotonic()
+        found = self._model.explain_scored(values, outputs).largest(count, self.manifest.feature_names)
+        self._metrics.explain_seconds.observe(time.monotonic() - started)
+        return found
 
     def count(self, scored: int, failed: int) -> None:
         """Counts rows by what became of them."""

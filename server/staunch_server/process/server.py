@@ -19,6 +19,7 @@ from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore, StoredVersion
 from staunch_server.events import Events
 from staunch_server.metrics import Metrics
+from staunch_server.models.reasons import Explainers
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import MakeServed, Served, view_of
 from staunch_server.models.view_health import CheckedView, Databases
@@ -40,6 +41,7 @@ MODEL_SERVICE: str = model_service_pb2.DESCRIPTOR.services_by_name["ModelService
 
 _FLUSH_S = 0.5  # what the library needs to send the last answers; watchers of the health stay until its end
 _SAMPLE_S = 1.0
+_EXPLAINING_THREADS = 1  # of streams, in each process: those for more cores are more processes
 _LOG = logging.getLogger("staunch.worker")
 
 
@@ -53,6 +55,7 @@ class Server:
         why_not: Looks a second time at who was refused, on a connection of its own.
         registry: The models.
         guard: Before every call.
+        explainers: What explains the rows of streams.
         transport: Carries the calls.
         port: Where gRPC is served, once started.
         on_trouble: Is told once a second, and when it changes, why no version answers; "" while one does.
@@ -90,7 +93,8 @@ class Server:
             default_deadline_s=settings.default_deadline_s,
             stream_idle_s=settings.stream_idle_s,
         )
-        services = _services(self.guard, self.registry, settings)
+        self.explainers = Explainers(_EXPLAINING_THREADS)
+        services = _services(self.guard, self.registry, self.explainers, settings)
         self.transport = _transport(settings, services, shared_port=shared_port)
 
     async def start(self) -> None:
@@ -143,7 +147,8 @@ class Server:
         await self.transport.stop(_FLUSH_S)
 
     async def close(self) -> None:
-        """Closes the pools."""
+        """Ends the threads that explain and closes the pools."""
+        self.explainers.close()
         await self.why_not.close()
         await self.databases.interactive.close()
         await self.databases.batch.close()
@@ -251,9 +256,9 @@ def _database(settings: Settings, *, size: int) -> Database:
     return Database(url.get_secret_value(), size=size)
 
 
-def _services(guard: Guard, registry: Registry, settings: Settings) -> list[Service]:
+def _services(guard: Guard, registry: Registry, explainers: Explainers, settings: Settings) -> list[Service]:
     batch = BatchPredictServicer(
-        registry, connections=settings.batch_connections, timeout_s=settings.batch_timeout_s
+        registry, explainers, connections=settings.batch_connections, timeout_s=settings.batch_timeout_s
     )
     models = ModelServicer(registry, announce=signal_supervisor)
     prediction_pb, model_pb = prediction_service_pb2, model_service_pb2

@@ -11,16 +11,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from staunch.v1.prediction_service_pb2 import BatchPredictError, BatchPredictRequest, BatchPredictResponse
+from staunch.v1.prediction_service_pb2 import (
+    BatchPredictError,
+    BatchPredictRequest,
+    BatchPredictResponse,
+    RowExplanation,
+)
 from staunch_features.errors import DatabaseUnavailable, FeatureError
 from staunch_features.views.types import FeatureBatch
 from staunch_model_store.errors import ModelStoreError
+from staunch_model_store.model import not_adding_up
 from staunch_server.deadlines import Deadline
 from staunch_server.errors import Reason, Refusal, Violation, clip, refusal_of
+from staunch_server.models.reasons import Explainers
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
+from staunch_server.services import row_explanations
 from staunch_server.services.answer import reference, risk_band, timestamp
 from staunch_server.services.request import customer, id_type_mismatch, moment, utc
+from staunch_server.services.row_explanations import ScoredRows, Wanted
 from staunch_server.transport.seam import Call
 from staunch_server.types import Id, Stages, timed
 
@@ -43,18 +52,22 @@ class _Stream:
     """What the first message fixed for the whole stream.
 
     Attributes:
+        first: Which message that was.
         served: The version that answers.
         as_of: The moment, UTC.
         model: The first message's model, as it was written.
         asked: The first message's time, or None.
+        wanted: What reasons of each row.
         deadline: The caller's, or None.
         stages: What the steps of all chunks took together.
     """
 
+    first: int
     served: Served
     as_of: datetime
     model: str
     asked: datetime | None
+    wanted: Wanted
     deadline: Deadline | None
     stages: Stages
 
@@ -64,12 +77,16 @@ class BatchPredictServicer:
 
     Args:
         registry: The versions that answer.
+        explainers: What explains their rows.
         connections: How many chunks are read from the database at once, over all streams.
         timeout_s: Seconds that the query of a chunk may take.
     """
 
-    def __init__(self, registry: Registry, *, connections: int, timeout_s: float) -> None:
+    def __init__(
+        self, registry: Registry, explainers: Explainers, *, connections: int, timeout_s: float
+    ) -> None:
         self._registry = registry
+        self._explainers = explainers
         # Waiting for a turn is no fault of the database, so it happens here and not in the pool.
         self._turns = asyncio.Semaphore(connections)
         self._timeout_s = timeout_s
@@ -115,18 +132,27 @@ class BatchPredictServicer:
                 if message is None:
                     return
                 if stream is None and not isinstance(message, Refusal):
-                    stream = await self._open(message, call)
+                    stream = await self._open(index, message, call)
                 answers.put_nowait(asyncio.create_task(self._answer(stream, index, message)))
         finally:
             answers.put_nowait(None)
 
-    async def _open(self, message: BatchPredictRequest, call: Call) -> _Stream:
+    async def _open(self, index: int, message: BatchPredictRequest, call: Call) -> _Stream:
         served = await self._registry.resolve(message.model, call.deadline or Deadline.after(self._timeout_s))
         call.model = served.name
         given = message.HasField("as_of_time")
         as_of = moment(served, message.as_of_time) if given else None
         asked = utc(message.as_of_time) if given else None
-        return _Stream(served, as_of or datetime.now(UTC), message.model, asked, call.deadline, call.stages)
+        return _Stream(
+            first=index,
+            served=served,
+            as_of=as_of or datetime.now(UTC),
+            model=message.model,
+            asked=asked,
+            wanted=row_explanations.wanted(served, message),
+            deadline=call.deadline,
+            stages=call.stages,
+        )
 
     async def _answer(
         self, stream: _Stream | None, index: int, message: BatchPredictRequest | Refusal
@@ -144,11 +170,10 @@ class BatchPredictServicer:
             refusal = refusal_of(error)
             if refusal is None:
                 raise
+            response.ClearField("explanations")
             response.errors.append(_error(refusal.reason, message=refusal.message))
         if stream is not None:  # Only malformed messages come before there is one.
-            response.model.CopyFrom(reference(stream.served))
-            if stream.served.manifest.uses_as_of:
-                response.as_of_time.CopyFrom(timestamp(stream.as_of))
+            _address(response, stream)
         return response
 
     async def _fill(
@@ -161,19 +186,48 @@ class BatchPredictServicer:
         errors = {
             int(place): _error(Reason.CUSTOMER_ID_INVALID, int(place)) for place in np.flatnonzero(~valid)
         }
+        if stream.wanted.count:  # whoever gets no reasons keeps an empty place among them
+            response.explanations.extend([RowExplanation()] * len(raw))
         if ids:
             batch = await self._fetch(stream, ids)
             places = np.flatnonzero(valid)
             scored = batch.eligible.copy()
             scored[list(batch.problems)] = False
             with timed(stream.stages, "onnx"):
-                probabilities[places[scored]] = (await served.score(batch.values[scored])).probabilities
+                scores = await served.score(batch.values[scored])
+            probabilities[places[scored]] = scores.probabilities
             errors |= _row_errors(served, batch, places)
+            if stream.wanted.count:
+                rows = ScoredRows(places[scored], batch.values[scored], scores.margins)
+                errors |= await self._explain(response, stream, rows)
+                probabilities[list(errors)] = np.nan
         served.count(scored=len(raw) - len(errors), failed=len(errors))
         answers = probabilities.tolist()
         response.probabilities.extend(answers)
         response.risk_bands.extend(risk_band(served, probability) for probability in answers)
         response.errors.extend(errors[place] for place in sorted(errors))
+
+    async def _explain(
+        self, response: BatchPredictResponse, stream: _Stream, rows: ScoredRows
+    ) -> dict[int, BatchPredictError]:
+        """Explains scored rows in their places; gives the errors of those that do not add up."""
+        slices = self._explainers.explain(
+            stream.served, rows.values, rows.outputs, stream.wanted.count, stream.deadline
+        )
+        with timed(stream.stages, "explain"):
+            missed = await row_explanations.write(response.explanations, slices, rows)
+        if missed:  # one line a chunk: it is the explainer that is wrong, and not the row
+            first = not_adding_up(next(iter(missed.values())))
+            _LOG.error(
+                "%s: %d rows of a chunk are not explained, the first since %s",
+                stream.served.name,
+                len(missed),
+                first,
+            )
+        return {
+            place: _error(Reason.MODEL_REFUSED, place, clip(str(not_adding_up(error)), ROW_MESSAGE_BYTES))
+            for place, error in missed.items()
+        }
 
     async def _fetch(self, stream: _Stream, ids: Sequence[Id]) -> FeatureBatch:
         with timed(stream.stages, "queue"):
@@ -196,6 +250,15 @@ class BatchPredictServicer:
             raise DatabaseUnavailable(message) from error
 
 
+def _address(response: BatchPredictResponse, stream: _Stream) -> None:
+    """Says what answered, and on the first answer what all explanations share."""
+    response.model.CopyFrom(reference(stream.served))
+    if stream.served.manifest.uses_as_of:
+        response.as_of_time.CopyFrom(timestamp(stream.as_of))
+    if stream.wanted.count and response.chunk_index == stream.first:
+        response.explanation.CopyFrom(row_explanations.shared(stream.served, stream.wanted.words))
+
+
 def _refuse_change(stream: _Stream, message: BatchPredictRequest) -> None:
     """Refuses a chunk that wants another version or moment than its stream began with."""
     served = stream.served
@@ -205,6 +268,7 @@ def _refuse_change(stream: _Stream, message: BatchPredictRequest) -> None:
     if message.HasField("as_of_time") and utc(message.as_of_time) not in (stream.asked, stream.as_of):
         text = f"Expected as_of_time {stream.as_of.isoformat()} or none; begin a new stream for another."
         raise Refusal(Reason.MODEL_CHANGED_IN_STREAM, text, [Violation("as_of_time", "differs")])
+    row_explanations.refuse_change(stream.wanted, message)
 
 
 def _subjects(served: Served, message: BatchPredictRequest) -> Sequence[Id]:

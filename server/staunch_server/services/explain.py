@@ -50,10 +50,15 @@ class ExplainServicer:
         )
 
 
-def _refuse_unexplainable(served: Served, request: ExplainRequest) -> None:
+def refuse_without_explainer(served: Served) -> None:
+    """Raises EXPLAINER_MISSING if a version cannot explain."""
     if not served.has_explainer:
         message = f"Expected a version with an explainer, got {served.name}, which was published without one."
         raise Refusal(Reason.EXPLAINER_MISSING, message, resource=Resource("model", served.name))
+
+
+def _refuse_unexplainable(served: Served, request: ExplainRequest) -> None:
+    refuse_without_explainer(served)
     if request.max_contributions < 0:
         message = f"Expected max_contributions of 0 (all) or more, got {request.max_contributions}."
         raise Refusal(Reason.FIELD_INVALID, message, [Violation("max_contributions", "is below 0")])

@@ -297,7 +297,8 @@ async def test_no_more_than_two_chunks_are_in_flight_before_an_answer_is_taken(
             taken.append(i)
             yield ids_of(i)
 
-    predictor = BatchPredictServicer(live.server.registry, connections=2, timeout_s=5)
+    server = live.server
+    predictor = BatchPredictServicer(server.registry, server.explainers, connections=2, timeout_s=5)
     answers = predictor.batch_predict(requests(), Call("BatchPredict", [], "", None))
     first = await anext(answers)
     await asyncio.sleep(0.05)
