@@ -28,6 +28,9 @@ GOLDEN_NPZ = "golden.npz"
 IdType = Literal["int64", "text", "uuid"]
 OutputSpace = Literal["LOG_ODDS", "PROBABILITY"]
 
+# Fields that a manifest may lack, since those that were written before them do; each has a default.
+_LATER = frozenset({"id_column"})
+
 _FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PRIMITIVES: Mapping[type, str] = {
@@ -167,6 +170,7 @@ class Manifest:
         label: The label text's name.
         id_type: The type of the view's ids.
         uses_as_of: Whether the view reads an as-of time.
+        id_column: How the view calls its key; empty in a version that was published before this was told.
         features: The inputs, in the model's order.
         features_digest: "sha256:" digest of the ordered names and types, as the view's signature gives it.
         create_time: When the version was made, UTC.
@@ -203,6 +207,7 @@ class Manifest:
     calibration: Calibration | None
     golden_tolerance: GoldenTolerance
     files: Mapping[str, FileEntry]
+    id_column: str = ""
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -305,10 +310,10 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
 
 def _decode_object(kind: Any, value: Any, where: str) -> Any:
     hints = get_type_hints(kind)
-    if not isinstance(value, dict) or set(value) != set(hints):
+    if not isinstance(value, dict) or not hints.keys() - _LATER <= value.keys() <= hints.keys():
         got = sorted(value) if isinstance(value, dict) else repr(value)
         raise _refusal(where, f"the fields {sorted(hints)}", f"{got}")
-    return kind(**{name: _decode(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})
+    return kind(**{name: _decode(hints[name], each, f"{where}.{name}") for name, each in value.items()})
 
 
 def _decode_list(kind: Any, value: Any, where: str) -> Any:

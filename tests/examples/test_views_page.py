@@ -79,6 +79,15 @@ def test_everyone_eligible_gets_a_score(walked: Any) -> None:
     assert {row["model"] for row in rows} == {"gym@1"}
 
 
+def test_a_file_of_ids_may_name_its_column_as_the_view_calls_the_key(walked: Any) -> None:
+    """By the manifest that training wrote: the column is not the first, and of no other known name."""
+    said = walked.run(
+        r"printf 'note,member_id\nnobody,9\n' > ids.csv; "
+        "staunch score --model gym --ids ids.csv --out one.csv"
+    )
+    assert re.match(r"one\.csv: 1 customers scored by gym@\d as of", said)
+
+
 def test_the_server_that_ran_before_there_was_a_model_says_how_to_get_one(walked: Any) -> None:
     log = (walked.folder / "serve.log").read_text()
     assert "no model yet: publish one with `staunch train`" in log

@@ -43,6 +43,12 @@ def test_a_manifest_without_thresholds_and_calibration_is_read_back_too() -> Non
     assert Manifest.parse(plain.dump()) == plain
 
 
+def test_a_manifest_that_was_written_before_it_named_the_key_is_read() -> None:
+    assert Manifest.parse(edited("id_column", ...)).id_column == ""
+    told = replace(WRITTEN, id_column="member_id")
+    assert Manifest.parse(told.dump()) == told
+
+
 def test_the_same_manifest_gives_the_same_bytes() -> None:
     assert WRITTEN.dump() == replace(WRITTEN).dump() == Manifest.parse(WRITTEN.dump()).dump()
 

@@ -98,6 +98,7 @@ def test_the_manifest_tells_how_the_model_was_made(shop: Any, trained: Trained) 
         ("test", 2),
     ]
     assert (manifest.horizon_days, manifest.training.seed, manifest.uses_as_of) == (60, 42, True)
+    assert manifest.id_column == "id"
     assert {"scikit-learn", "xgboost", "shap"} <= set(manifest.training.library_versions)
     assert manifest.thresholds is not None
     assert manifest.thresholds.costs["customer_value_cad"] == 600

@@ -111,6 +111,7 @@ def _manifest(release: Release, trees: TreeEnsemble, version: int) -> written.Ma
         label=release.label.name,
         id_type=cast(written.IdType, signature.id_type),
         uses_as_of=signature.uses_as_of,
+        id_column=signature.id_column,
         features=tuple(
             written.Feature(
                 name=column.name, nullable=column.nullable, unit=column.unit, description=column.description

@@ -105,4 +105,4 @@ FRENCH = Words(
 
 def words_in(language: str) -> Words:
     """Returns the words for a language tag; English for every language that we do not speak."""
-    return FRENCH if language.lower().partition("-")[0] == "fr" else ENGLISH
+    return FRENCH if language.lower().replace("_", "-").partition("-")[0] == "fr" else ENGLISH

@@ -13,9 +13,11 @@ from staunch.v1.prediction_service_pb2 import (
     RISK_BAND_MEDIUM,
     RISK_BAND_UNSPECIFIED,
     ModelReference,
+    OutputSpace,
     PredictResponse,
     RiskBand,
 )
+from staunch_model_store.manifest import Manifest
 from staunch_server.models.served import Served
 from staunch_server.types import Floats
 
@@ -62,6 +64,11 @@ def risk_band(served: Served, probability: float) -> RiskBand.ValueType:
 def reference(served: Served) -> ModelReference:
     """Returns how answers name the version that computed them."""
     return ModelReference(name=served.version.name, version=served.version.number, digest=served.digest)
+
+
+def output_space(manifest: Manifest) -> OutputSpace.ValueType:
+    """Returns the space that a version's contributions add up in, as the contract has it."""
+    return OutputSpace.Value(f"OUTPUT_SPACE_{manifest.output_space}")
 
 
 def timestamp(when: datetime) -> Timestamp:

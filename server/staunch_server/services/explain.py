@@ -6,13 +6,12 @@ from staunch.v1.prediction_service_pb2 import (
     ExplainResponse,
     Explanation,
     FeatureContribution,
-    OutputSpace,
 )
 from staunch_model_store import model
 from staunch_server.errors import Reason, Refusal, Resource, Violation
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
-from staunch_server.services.answer import Answer, respond, set_value
+from staunch_server.services.answer import Answer, output_space, respond, set_value
 from staunch_server.services.features import Spoken, spoken
 from staunch_server.services.predict import score
 from staunch_server.transport.seam import Call
@@ -75,7 +74,7 @@ def _explanation(
         raise ArithmeticError(f"{served.name}: the contributions miss the output by {error:g}")
     listed = zip(largest.features[0].tolist(), largest.contributions[0].tolist(), strict=True)
     return Explanation(
-        output_space=OutputSpace.Value(f"OUTPUT_SPACE_{served.manifest.output_space}"),
+        output_space=output_space(served.manifest),
         method=EXPLANATION_METHOD_TREE_PATH_DEPENDENT,
         base_value=explained.base_value,
         output_value=float(explained.outputs[0]),

@@ -19,7 +19,6 @@ from staunch.v1.model_service_pb2 import (
     SetAliasRequest,
     SetAliasResponse,
 )
-from staunch.v1.prediction_service_pb2 import OutputSpace
 from staunch_features.errors import ViewError
 from staunch_features.views.file import FeatureView
 from staunch_model_store.errors import AliasMoved, ModelRefused, ModelStoreError
@@ -27,7 +26,7 @@ from staunch_model_store.manifest import EXPLAINER_ONNX, NAME, Manifest
 from staunch_server.errors import Reason, Refusal, Resource, Violation
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served, view_of
-from staunch_server.services.answer import timestamp
+from staunch_server.services.answer import output_space, timestamp
 from staunch_server.services.features import described
 from staunch_server.transport.seam import Call
 from staunch_server.types import Version
@@ -167,7 +166,7 @@ def _describe(model: Model, raw: bytes) -> None:
     model.view_digest = _DIGEST + manifest.view_sha256
     model.features_digest = manifest.features_digest
     if EXPLAINER_ONNX in manifest.files:
-        model.output_space = OutputSpace.Value(f"OUTPUT_SPACE_{manifest.output_space}")
+        model.output_space = output_space(manifest)
     model.horizon_days = manifest.horizon_days
     if manifest.thresholds is not None:
         model.medium_threshold, model.high_threshold = manifest.thresholds.medium, manifest.thresholds.high

@@ -11,12 +11,12 @@ from staunch.v1.prediction_service_pb2 import (
     EXPLANATION_METHOD_TREE_PATH_DEPENDENT,
     BatchExplanation,
     BatchPredictRequest,
-    OutputSpace,
     RowExplanation,
 )
 from staunch_server.errors import Reason, Refusal, Violation, clip
 from staunch_server.models.reasons import Reasons
 from staunch_server.models.served import Served
+from staunch_server.services.answer import output_space
 from staunch_server.services.explain import refuse_without_explainer
 from staunch_server.services.features import Spoken, spoken
 from staunch_server.types import Floats
@@ -90,7 +90,7 @@ def refuse_change(first: Wanted, message: BatchPredictRequest) -> None:
 def shared(served: Served, words: Spoken) -> BatchExplanation:
     """Returns what the explanations of all rows that a version answers have in common."""
     return BatchExplanation(
-        output_space=OutputSpace.Value(f"OUTPUT_SPACE_{served.manifest.output_space}"),
+        output_space=output_space(served.manifest),
         method=EXPLANATION_METHOD_TREE_PATH_DEPENDENT,
         base_value=served.manifest.base_value,
         features=words.features,

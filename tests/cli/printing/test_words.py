@@ -9,7 +9,15 @@ from staunch_cli.printing.words import ENGLISH, FRENCH, words_in
 
 @pytest.mark.parametrize(
     ("language", "words"),
-    [("", ENGLISH), ("en-CA", ENGLISH), ("de", ENGLISH), ("fr", FRENCH), ("FR-ca", FRENCH), ("fro", ENGLISH)],
+    [
+        ("", ENGLISH),
+        ("en-CA", ENGLISH),
+        ("de", ENGLISH),
+        ("fr", FRENCH),
+        ("FR-ca", FRENCH),
+        ("fr_CA", FRENCH),
+        ("fro", ENGLISH),
+    ],
 )
 def test_the_language_decides_the_words(language, words):
     assert words_in(language) is words
