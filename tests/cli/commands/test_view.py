@@ -17,6 +17,7 @@ CREATE TABLE cdnow.purchases AS
 SELECT n % 300 + 1::bigint AS customer_id, n % 50 + 1.5 AS dollars,
        date '1997-01-01' + (n * 7919 + n / 300 * n % 300) % 545 AS bought_on
 FROM generate_series(1, 20000) AS n;
+ANALYZE cdnow.purchases; -- else autovacuum may, between two commands that tell of about how many rows
 GRANT USAGE ON SCHEMA cdnow TO staunch_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA cdnow TO staunch_reader;
 """
