@@ -11,6 +11,9 @@ from tests.harness.databases import execute
 from staunch_cli.main import main
 from staunch_features.postgres.connection import connect
 
+# Whole checks and trainings of a big table, some seconds each.
+pytestmark = pytest.mark.walk
+
 _TABLES = """
 CREATE SCHEMA cdnow;
 CREATE TABLE cdnow.purchases AS
