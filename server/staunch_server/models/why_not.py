@@ -140,14 +140,18 @@ class WhyNot:
         return taken
 
     async def _read(self, taken: Sequence[_Waiter]) -> Mapping[Id, str] | None:
-        """Reads for them all in the time of the last of them; None if that fails, which is logged once."""
-        first, latest = taken[0], max((w.deadline for w in taken), key=lambda deadline: deadline.at)
+        """Reads for them all; None if that fails or is late, which is logged once.
+
+        However long they have waited, the read has all of its time: else a queue would look like a failure.
+        """
+        first, until = taken[0], Deadline.after(self._time_s)
         ids = sorted({waiter.id for waiter in taken}, key=str)
         try:
-            async with latest.timeout():
-                rows = await first.read(self._database, ids, first.as_of or datetime.now(UTC), latest)
-        except Exception as error:
-            failure = f"{type(error).__name__}: {error}"
+            async with until.timeout():
+                rows = await first.read(self._database, ids, first.as_of or datetime.now(UTC), until)
+        except Exception as error:  # whatever it is, the refusals stand without it
+            late = f"no answer for {self._time_s:g} s" if isinstance(error, TimeoutError) else str(error)
+            failure = f"{type(error).__name__}: {late}"
             if failure != self._last_failure:
                 _LOG.warning("refusals go out without a why for %g s: %s", FAILURE_REST_S, failure)
             self._last_failure = failure

@@ -154,6 +154,26 @@ async def test_after_a_failure_nobody_waits_for_a_while_and_the_log_says_so_once
     assert await ask(asks, view, 4) == SecondLook(is_known=True, why="why 4")
 
 
+async def test_who_waited_long_leaves_the_next_read_all_of_its_time(
+    view: View, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(why_not, "REST", 0)
+    asks = WhyNot(Database(NOWHERE, size=1), time_s=5)
+    first = ask(asks, view, 2)
+    await settle()
+    slow = View()
+    second = ask(asks, slow, 4, seconds=0.8)  # it may wait half of that
+    await asyncio.sleep(0.2)
+    view.gate.set()
+    assert await first == SecondLook(is_known=True, why="why 2")
+    assert await second is None
+    slow.gate.set()
+    assert await ask(asks, view, 6) == SecondLook(is_known=True, why="why 6")
+    assert slow.reads == [([4], PAST)]
+    assert not caplog.records
+    await asks.close()
+
+
 async def test_a_caller_who_leaves_takes_nothing_from_the_others(asks: WhyNot, view: View) -> None:
     first, second = ask(asks, view, 2), ask(asks, view, 4)
     await settle()
