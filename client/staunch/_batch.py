@@ -275,9 +275,12 @@ class Batch:
             raise _breach("an answer that does not fit its request")
         model, as_of = self._answered_by
         probabilities, bands = response.probabilities, response.risk_bands
+        flagged = frozenset(response.flagged_rows)
         rows: list[Row] = [
-            Score(customer, probability, wire.risk_band(band), model, as_of, self._request_id)
-            for customer, probability, band in zip(chunk.ids, probabilities, bands, strict=True)
+            Score(customer, probability, wire.risk_band(band), model, as_of, self._request_id, row in flagged)
+            for row, (customer, probability, band) in enumerate(
+                zip(chunk.ids, probabilities, bands, strict=True)
+            )
         ]
         for error in response.errors:
             rows[error.index] = self._row_error(chunk.ids[error.index], error)

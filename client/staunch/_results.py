@@ -1,6 +1,6 @@
 """What calls return: frozen values in plain Python types; times are aware datetimes in UTC."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -97,6 +97,47 @@ class ModelReference:
         return f"{self.name}@{self.version}"
 
 
+class FeatureWarningKind(StrEnum):
+    """What is wrong with a value that a score was computed from."""
+
+    UNSPECIFIED = "unspecified"
+    """A kind that this client does not know yet."""
+    OUTSIDE_LEARNED = "outside_learned"
+    """The rows that the model learned from had no such value."""
+    IMPOSSIBLE = "impossible"
+    """The view says that there is no such value."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureWarning:
+    """A value that the model did not learn from; `str()` says it in a sentence.
+
+    Attributes:
+        feature: The feature's name.
+        title: What people call it, for example "Tenure".
+        kind: What is wrong with the value.
+        value: The value used, None where missing.
+        value_label: What the value stands for, "ON" for 8; empty where it has no label.
+        minimum: The least value of the range that it lies outside; None without such a bound.
+        maximum: The greatest value of that range; None without such a bound.
+    """
+
+    feature: str
+    title: str
+    kind: FeatureWarningKind
+    value: float | None
+    value_label: str
+    minimum: float | None
+    maximum: float | None
+
+    def __str__(self) -> str:
+        value = "missing" if self.value is None else self.value_label or f"{self.value:g}"
+        verdict = "impossible" if self.kind == "impossible" else "new to the model"
+        bounds = (("at least", self.minimum), ("at most", self.maximum))
+        known = ", ".join(f"{words} {bound:g}" for words, bound in bounds if bound is not None)
+        return f"{self.title} {value}: {verdict}" + (f" ({known})" if known else "")
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """One score.
@@ -109,6 +150,7 @@ class Prediction:
             view knows no time.
         features: The values used by name, None where missing; None unless asked for.
         request_id: The id under which the server knows the call; no part of what is compared.
+        warnings: The values that the model did not learn from: the score is to be doubted.
     """
 
     probability: float
@@ -117,6 +159,7 @@ class Prediction:
     as_of: datetime | None
     features: dict[str, float | None] | None
     request_id: str = field(default="", compare=False)
+    warnings: tuple[FeatureWarning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +232,7 @@ class Score:
             knows no time.
         request_id: The id under which the server knows the batch, the same for all of it; no part of what is
             compared.
+        has_warnings: Whether values are none that the model learned from: `predict` says which.
     """
 
     customer: int | str
@@ -197,6 +241,7 @@ class Score:
     model: ModelReference
     as_of: datetime | None
     request_id: str = field(default="", compare=False)
+    has_warnings: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +263,7 @@ class RowError:
     request_id: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureTexts:
     """What a view says of a feature in one language.
 
@@ -237,50 +282,37 @@ class FeatureTexts:
     labels: dict[float, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Feature:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature(FeatureTexts):
     """One column of a feature view; its texts are in the view's own language, `Model.language`.
 
     Attributes:
         name: As in SQL.
         type: The type of the value.
         nullable: True if the value can be missing.
-        unit: For example "CAD" or "days"; empty for a plain number.
-        description: What it means, in one sentence.
-        title: What people call it, for example "Province".
-        labels: What coded values stand for, 8 to "ON"; empty where the value is a quantity.
-        null_meaning: What a missing value means; empty if none is ever missing.
         possible: The least and the greatest value that there can be; None where there is no bound.
+        learned: The least and the greatest value that the model learned from; None if it does not tell.
+        learned_null: Whether it learned from rows where the value was missing; None if it does not tell.
+        learned_values: Of a feature with labels, the values that it learned from, in ascending order.
         translations: The texts in the view's other languages, by BCP 47 tag in small letters.
     """
 
     name: str
     type: FeatureType
     nullable: bool
-    unit: str
-    description: str
-    title: str = ""
-    labels: dict[float, str] = field(default_factory=dict)
-    null_meaning: str = ""
-    possible: tuple[float | None, float | None] = (None, None)
-    translations: dict[str, FeatureTexts] = field(default_factory=dict)
+    possible: tuple[float | None, float | None]
+    learned: tuple[float | None, float | None]
+    learned_null: bool | None
+    learned_values: tuple[float, ...]
+    translations: dict[str, FeatureTexts]
 
     def in_language(self, language: str) -> "Feature":
         """Returns it with its texts in a language: for "fr-CA" those of "fr" serve; itself if none does."""
         tag = language.lower().replace("_", "-")
         while tag and tag not in self.translations:
             tag = tag.rpartition("-")[0]
-        if not tag:
-            return self
-        texts = self.translations[tag]
-        return replace(
-            self,
-            title=texts.title,
-            unit=texts.unit,
-            description=texts.description,
-            null_meaning=texts.null_meaning,
-            labels=texts.labels,
-        )
+        texts = self.translations.get(tag, self)
+        return replace(self, **{each.name: getattr(texts, each.name) for each in fields(FeatureTexts)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,6 +189,21 @@ def prediction(message: predictions_pb.PredictResponse, request_id: str = "") ->
         as_of=moment(message, "as_of_time"),
         features=_plain_values(message.features) if message.features else None,
         request_id=request_id,
+        warnings=tuple(map(_warning, message.warnings)),
+    )
+
+
+def _warning(message: feature_pb.FeatureWarning) -> results.FeatureWarning:
+    return results.FeatureWarning(
+        feature=message.feature,
+        title=message.title or message.feature,
+        kind=_enum(
+            results.FeatureWarningKind, feature_pb.FeatureWarningKind, "FEATURE_WARNING_KIND_", message.kind
+        ),
+        value=_optional(message, "value"),
+        value_label=message.value_label,
+        minimum=_optional(message, "minimum"),
+        maximum=_optional(message, "maximum"),
     )
 
 
@@ -270,9 +285,16 @@ def feature(message: feature_pb.Feature) -> results.Feature:
         labels=_labels(message.labels),
         null_meaning=message.null_meaning,
         possible=(_optional(message, "minimum"), _optional(message, "maximum")),
+        learned=(_optional(message, "learned_minimum"), _optional(message, "learned_maximum")),
+        learned_null=message.learned_null if message.HasField("learned_null") else None,
+        learned_values=tuple(message.learned_values),
         translations={
             language: results.FeatureTexts(
-                texts.title, texts.unit, texts.description, texts.null_meaning, _labels(texts.labels)
+                title=texts.title,
+                unit=texts.unit,
+                description=texts.description,
+                null_meaning=texts.null_meaning,
+                labels=_labels(texts.labels),
             )
             for language, texts in message.translations.items()
         },

@@ -5,7 +5,7 @@ import math
 import re
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -28,9 +28,6 @@ GOLDEN_NPZ = "golden.npz"
 IdType = Literal["int64", "text", "uuid"]
 OutputSpace = Literal["LOG_ODDS", "PROBABILITY"]
 
-# Fields that a manifest may lack, since those that were written before them do; each has a default.
-_LATER = frozenset({"id_column"})
-
 _FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PRIMITIVES: Mapping[type, str] = {
@@ -39,6 +36,23 @@ _PRIMITIVES: Mapping[type, str] = {
     int: "a whole number of at most 63 bits",
     float: "a finite number",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedValues:
+    """What the model saw of a feature in the rows that it learned from.
+
+    Attributes:
+        minimum: The least value; None if all were missing.
+        maximum: The greatest value; None if all were missing.
+        null: Whether it was missing in some.
+        values: Of a feature whose values have labels, those that it had, in ascending order; else empty.
+    """
+
+    minimum: float | None
+    maximum: float | None
+    null: bool
+    values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +65,7 @@ class Feature:
         nullable: Whether the value may be missing (NaN).
         unit: For example "CAD" or "days"; empty for a plain number.
         description: What it means, in one sentence.
+        learned: What the model saw of it; None in a version that was published before this was told.
     """
 
     name: str
@@ -58,6 +73,7 @@ class Feature:
     nullable: bool
     unit: str
     description: str
+    learned: LearnedValues | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,24 +275,28 @@ def _no_constant(text: str) -> float:
 
 def _check(manifest: Manifest) -> None:
     """Refuses what the types alone do not: names, digests and the files that every version has."""
+    tight = f"numbers from 0 to {MAX_GOLDEN_TOLERANCE}"
     rules: tuple[tuple[str, bool, str], ...] = (
         ("name", NAME.fullmatch(manifest.name) is not None, NAME.pattern),
         ("version", manifest.version >= 1, "1 or more"),
         ("features", 0 < len(manifest.features) == len(set(manifest.feature_names)), "distinct names"),
+        ("features", all(_is_ordered(f.learned) for f in manifest.features if f.learned), "values in order"),
         ("create_time", manifest.create_time.tzinfo is not None, "a time with its offset"),
         ("files", set(manifest.files) >= {FEATURES_SQL, MODEL_ONNX, GOLDEN_NPZ}, "text, model, golden rows"),
         ("files", all(_FILE_NAME.fullmatch(name) for name in manifest.files), _FILE_NAME.pattern),
         ("files", all(_SHA256.fullmatch(entry.sha256) for entry in manifest.files.values()), _SHA256.pattern),
         ("thresholds", _in_order(manifest.thresholds), "0 <= medium <= high <= 1"),
-        (
-            "golden_tolerance",
-            _is_tight(manifest.golden_tolerance),
-            f"numbers from 0 to {MAX_GOLDEN_TOLERANCE}",
-        ),
+        ("golden_tolerance", _is_tight(manifest.golden_tolerance), tight),
     )
     for where, holds, expected in rules:
         if not holds:
             raise _refusal(where, expected, repr(getattr(manifest, where))[:200])
+
+
+def _is_ordered(learned: LearnedValues) -> bool:
+    """Tells whether it can have been seen: both ends or none, and the least first."""
+    ends = [end for end in (learned.minimum, learned.maximum) if end is not None]
+    return len(ends) != 1 and ends == sorted(ends) and list(learned.values) == sorted(set(learned.values))
 
 
 def _in_order(thresholds: Thresholds | None) -> bool:
@@ -309,8 +329,10 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
 
 
 def _decode_object(kind: Any, value: Any, where: str) -> Any:
+    """Reads a record; a field with a default may be absent: older releases wrote manifests without it."""
     hints = get_type_hints(kind)
-    if not isinstance(value, dict) or not hints.keys() - _LATER <= value.keys() <= hints.keys():
+    needed = {field.name for field in fields(kind) if field.default is MISSING}
+    if not isinstance(value, dict) or not needed <= value.keys() <= hints.keys():
         got = sorted(value) if isinstance(value, dict) else repr(value)
         raise _refusal(where, f"the fields {sorted(hints)}", f"{got}")
     return kind(**{name: _decode(hints[name], each, f"{where}.{name}") for name, each in value.items()})

@@ -59,6 +59,18 @@ class Alias(NamedTuple):
         return f"{self.name}@{self.alias}"
 
 
+class Flag(NamedTuple):
+    """A value that a model is asked about and did not learn from.
+
+    Attributes:
+        column: Of the feature.
+        is_impossible: Whether the view says that there is no such value; else it is only new to the model.
+    """
+
+    column: int
+    is_impossible: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """What became of one caller's customer.
@@ -70,6 +82,7 @@ class Row:
         as_of: The moment it was read as of, UTC.
         values: Float64 (features,), overrides applied, NaN is null.
         probability: 0 to 1; NaN if not scored.
+        flags: The values that the model did not learn from; empty if not scored.
     """
 
     found: bool
@@ -78,6 +91,7 @@ class Row:
     as_of: datetime
     values: Floats
     probability: float = float("nan")
+    flags: tuple[Flag, ...] = ()
 
 
 class RiskBand(enum.IntEnum):

@@ -63,7 +63,7 @@ def test_a_word_too_many_is_answered_by_the_commands_own_usage(staunch, words):
 
 
 def test_a_score_and_its_reasons_have_the_keys_of_the_page(staunch):
-    score = json.loads(staunch("predict", 42, "--set", "age=3", "--features", "--json").out)
+    score = json.loads(staunch("predict", 42, "--set", "age=-3", "--features", "--json").out)
     assert list(score) == KEYS["predict"]
     reasons = json.loads(staunch("explain", 42, "--json").out)
     assert list(reasons) == KEYS["predict"][:6] + KEYS["explain"][1:]

@@ -62,6 +62,7 @@ def test_a_moment_keeps_its_microseconds_both_ways():
         ("ModelState", "ModelState", "MODEL_STATE_"),
         ("IdType", "IdType", "ID_TYPE_"),
         ("FeatureType", "FeatureType", "FEATURE_TYPE_"),
+        ("FeatureWarningKind", "FeatureWarningKind", "FEATURE_WARNING_KIND_"),
     ],
 )
 def test_every_value_of_every_enum_of_the_contract_has_its_twin(wrapper, kind, prefix):

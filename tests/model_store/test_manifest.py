@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.model_store.model_examples import a_manifest, booster, forest
 
 from staunch_model_store.errors import ModelRefused
-from staunch_model_store.manifest import MAX_GOLDEN_TOLERANCE, FileEntry, Manifest, Thresholds
+from staunch_model_store.manifest import MAX_GOLDEN_TOLERANCE, FileEntry, LearnedValues, Manifest, Thresholds
 
 FILES = {
     name: FileEntry(sha256=f"{number}" * 64, size_bytes=number)
@@ -47,6 +47,40 @@ def test_a_manifest_that_was_written_before_it_named_the_key_is_read() -> None:
     assert Manifest.parse(edited("id_column", ...)).id_column == ""
     told = replace(WRITTEN, id_column="member_id")
     assert Manifest.parse(told.dump()) == told
+
+
+def test_a_manifest_that_was_written_before_it_told_what_was_learned_is_read() -> None:
+    content = json.loads(WRITTEN.dump())
+    for feature in content["features"]:
+        del feature["learned"]
+    assert Manifest.parse(json.dumps(content).encode()) == WRITTEN
+
+
+def test_what_was_learned_is_read_back() -> None:
+    learned = LearnedValues(minimum=-0.1, maximum=13.0, null=True, values=(1.0, 13.0))
+    told = replace(WRITTEN, features=(replace(WRITTEN.features[0], learned=learned), *WRITTEN.features[1:]))
+    assert Manifest.parse(told.dump()).features[0].learned == learned
+    nothing = LearnedValues(minimum=None, maximum=None, null=True)
+    told = replace(WRITTEN, features=(replace(WRITTEN.features[0], learned=nothing), *WRITTEN.features[1:]))
+    assert Manifest.parse(told.dump()) == told
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"minimum": 2.0, "maximum": 1.0},
+        {"minimum": None},
+        {"values": [2.0, 1.0]},
+        {"values": [1.0, 1.0]},
+        {"null": None},
+        {"more": 1},
+    ],
+)
+def test_what_cannot_have_been_learned_is_refused(wrong: dict[str, Any]) -> None:
+    content = json.loads(WRITTEN.dump())
+    content["features"][0]["learned"] = {"minimum": 0.0, "maximum": 1.0, "null": False, "values": []} | wrong
+    with pytest.raises(ModelRefused, match=r"manifest\.json: .*features"):
+        Manifest.parse(json.dumps(content).encode())
 
 
 def test_the_same_manifest_gives_the_same_bytes() -> None:

@@ -71,7 +71,7 @@ entity = "customer"
 population = "SELECT key FROM shop.flat ORDER BY key"
 [features]
 income = { unit = "CAD", description = "Income.", null = "not told" }
-visits = { unit = "visits", description = "Visits.", null = "never" }
+visits = { unit = "visits", description = "Visits.", null = "never", labels = { 0 = "none" } }
 noise = { description = "Nothing.", null = "not told" }
 */
 SELECT f.key, f.income, f.visits, f.noise FROM shop.flat f JOIN unnest($1::text[]) AS u (key) ON f.key = u.key

@@ -13,6 +13,7 @@ from staunch_training.dataset import Dataset, ExtractSettings, extract
 from staunch_training.learners import Learned, LearnerName, fit
 from staunch_training.publish import Release, publish
 from staunch_training.selection import Candidate
+from staunch_training.types import Floats
 
 CASES: tuple[tuple[LearnerName, FittedCalibration], ...] = (
     ("random_forest", FittedCalibration("PROBABILITY")),
@@ -62,6 +63,7 @@ async def test_a_published_version_answers_as_the_native_library_and_shap(
     sums = explained.base_value + explained.contributions.sum(axis=1)
     np.testing.assert_allclose(sums, scores.margins, atol=1e-9)
     _says_its_space(model.manifest, calibration)
+    _says_what_it_learned_from(model.manifest, rows.values)
 
 
 def _says_its_space(manifest: Manifest, calibration: FittedCalibration) -> None:
@@ -71,3 +73,13 @@ def _says_its_space(manifest: Manifest, calibration: FittedCalibration) -> None:
     else:
         assert manifest.calibration is not None
         assert (manifest.calibration.a, manifest.calibration.b) == (calibration.a, calibration.b)
+
+
+def _says_what_it_learned_from(manifest: Manifest, values: Floats) -> None:
+    """Tells of each feature of the rows that were fitted, and of no others."""
+    for place, feature in enumerate(manifest.features):
+        some = values[:, place][~np.isnan(values[:, place])]
+        assert feature.learned is not None
+        assert (feature.learned.minimum, feature.learned.maximum) == (some.min(), some.max())
+        assert feature.learned.null == (len(some) < len(values))
+        assert feature.learned.values == (tuple(np.unique(some)) if feature.name == "visits" else ())

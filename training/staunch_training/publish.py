@@ -28,6 +28,9 @@ LABEL_SQL = "label.sql"
 # What is asked of contributions, in output space: they are computed in float64 by shap and by us.
 _CONTRIBUTION_TOLERANCE = 1e-6
 
+# A feature with labels and more values than these is a quantity of which some values have names.
+_MOST_CODES = 1000
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Release:
@@ -112,12 +115,7 @@ def _manifest(release: Release, trees: TreeEnsemble, version: int) -> written.Ma
         id_type=cast(written.IdType, signature.id_type),
         uses_as_of=signature.uses_as_of,
         id_column=signature.id_column,
-        features=tuple(
-            written.Feature(
-                name=column.name, nullable=column.nullable, unit=column.unit, description=column.description
-            )
-            for column in signature.features
-        ),
+        features=_features(release),
         features_digest=signature.features_digest,
         create_time=datetime.now(UTC),
         horizon_days=release.label.horizon_days,
@@ -131,6 +129,34 @@ def _manifest(release: Release, trees: TreeEnsemble, version: int) -> written.Ma
         calibration=written.Calibration(a=calibration.a, b=calibration.b) if calibrated else None,
         golden_tolerance=_tolerance(release.candidate),
         files={},
+    )
+
+
+def _features(release: Release) -> tuple[written.Feature, ...]:
+    learned_from = release.dataset.sides["train"].values
+    return tuple(
+        written.Feature(
+            name=column.name,
+            nullable=column.nullable,
+            unit=column.unit,
+            description=column.description,
+            learned=_learned(
+                learned_from[:, place], is_coded=bool(release.view.features[column.name].labels)
+            ),
+        )
+        for place, column in enumerate(release.dataset.signature.features)
+    )
+
+
+def _learned(values: Floats, *, is_coded: bool) -> written.LearnedValues:
+    """What the model sees of a feature, float64 (rows,), when it learns."""
+    some = values[~np.isnan(values)]
+    codes = np.unique(some).tolist() if is_coded else []
+    return written.LearnedValues(
+        minimum=float(some.min()) if len(some) else None,
+        maximum=float(some.max()) if len(some) else None,
+        null=len(some) < len(values),
+        values=tuple(codes) if len(codes) <= _MOST_CODES else (),
     )
 
 

@@ -128,6 +128,7 @@ class Tally:
 
     Attributes:
         scored: How many have a score.
+        flagged: How many of them have values that the model did not learn from.
         outside: How many candidates are not in the population.
         failed: How many have none, by reason.
         last_score: Any score, for the model and the moment.
@@ -137,6 +138,7 @@ class Tally:
     """
 
     scored: int = 0
+    flagged: int = 0
     outside: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     last_score: "Score | None" = None
@@ -158,12 +160,13 @@ class Tally:
             "model": str(self.last_score.model) if self.last_score else None,
             "as_of": self.last_score.as_of if self.last_score else None,
             "scored": self.scored,
+            "flagged": self.flagged,
             "not_eligible": self.outside,
             "failed": self.failed,
         }
 
     def summary(self, out: Path, as_of: datetime | None) -> str:
-        """Says it in a line or three; `as_of` is the moment that was asked for."""
+        """Says it in a few lines; `as_of` is the moment that was asked for."""
         by = f" by {self.last_score.model}" if self.last_score else ""
         when = (
             f" as of {formatting.utc_time(self.last_score.as_of)}"
@@ -172,6 +175,12 @@ class Tally:
         )
         name = "standard output" if out == STANDARD_OUTPUT else out
         lines = [f"{name}: {self.scored:,} customers scored{by}{when}"]
+        # First what came of those with a score, then of those without.
+        if self.flagged:
+            lines.append(
+                f"{self.flagged:,} of them have values that the model never learned from; "
+                "`staunch predict` says which"
+            )
         if self.outside and self.scored:
             lines.append(f"{self.outside:,} candidates were not eligible then")
         elif self.outside:
@@ -255,6 +264,7 @@ def _write(
     if not isinstance(row, RowError):
         scores.add(row)
         tally.scored += 1
+        tally.flagged += row.has_warnings
         tally.last_score = row
     elif population and row.reason in NOT_IN_POPULATION:
         tally.outside += 1

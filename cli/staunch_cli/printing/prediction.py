@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from staunch_cli.printing import formatting
+from staunch_cli.printing.json_results import plain
 from staunch_cli.printing.words import ENGLISH, Words
 
 if TYPE_CHECKING:
-    from staunch import Feature, Prediction
+    from staunch import Feature, FeatureWarning, Prediction
 
 
 def headline(
@@ -25,7 +26,17 @@ def headline(
         (words.model, str(prediction.model)),
         (words.as_of, formatting.utc_time(prediction.as_of)),
         (words.set_by_you, ", ".join(replaced)),
+        *((words.warning, _warning(each, words)) for each in prediction.warnings),
     ]
+
+
+def _warning(warning: "FeatureWarning", words: Words) -> str:
+    """Says what is wrong with a value, and between which ones it should lie."""
+    value = warning.value_label or formatting.number(warning.value, words)
+    verdict = words.verdicts.get(warning.kind, words.verdicts["outside_learned"])
+    bounds = ((words.at_least, warning.minimum), (words.at_most, warning.maximum))
+    known = [f"{word} {formatting.number(bound, words)}" for word, bound in bounds if bound is not None]
+    return f"{warning.title} {value}: {verdict}" + (f" ({', '.join(known)})" if known else "")
 
 
 def values_used(
@@ -64,4 +75,6 @@ def as_json(
     }
     if overrides:
         facts["overrides"] = dict(overrides)
+    if prediction.warnings:
+        facts["warnings"] = [plain(warning) for warning in prediction.warnings]
     return facts if prediction.features is None else {**facts, "features": prediction.features}

@@ -16,6 +16,10 @@ class Words:
         model: Which version answered.
         as_of: The moment it was asked as of.
         set_by_you: What the caller replaced.
+        warning: Heads what is said of a value that the model did not learn from.
+        verdicts: What is wrong with such a value, by its kind.
+        at_least: The lower bound of what it should be.
+        at_most: The upper bound.
         lowers: Heads the bars to the left.
         raises: Heads the bars to the right.
         others: What is not listed, by `count`.
@@ -34,6 +38,10 @@ class Words:
     model: str
     as_of: str
     set_by_you: str
+    warning: str
+    verdicts: Mapping[str, str]
+    at_least: str
+    at_most: str
     lowers: str
     raises: str
     others: str
@@ -72,6 +80,10 @@ ENGLISH = Words(
     model="model",
     as_of="as of",
     set_by_you="set by you",
+    warning="warning",
+    verdicts=MappingProxyType({"impossible": "impossible", "outside_learned": "new to the model"}),
+    at_least="at least",
+    at_most="at most",
     lowers="lowers",
     raises="raises",
     others="{count} others",
@@ -90,6 +102,10 @@ FRENCH = Words(
     model="modèle",
     as_of="en date du",
     set_by_you="fixé par vous",
+    warning="avertissement",
+    verdicts=MappingProxyType({"impossible": "impossible", "outside_learned": "inconnu du modèle"}),
+    at_least="au moins",
+    at_most="au plus",
     lowers="diminue",
     raises="augmente",
     others="{count} autres",

@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from staunch.v1 import model_service_pb2 as models_pb
 from staunch.v1 import prediction_service_pb2 as pb
-from staunch.v1.feature_pb2 import FEATURE_TYPE_NUMBER, FeatureTexts
+from staunch.v1.feature_pb2 import FEATURE_TYPE_NUMBER, FEATURE_WARNING_KIND_IMPOSSIBLE, FeatureTexts
 
 NOW = Timestamp(seconds=1_700_000_000, nanos=123_456_000)
 """The moment of every answer that asks for none."""
@@ -36,7 +36,10 @@ def risk_band(probability: float) -> pb.RiskBand.ValueType:
 def prediction(
     request: pb.PredictRequest | pb.ExplainRequest, version: int = 3, probability: float = 0.25
 ) -> pb.PredictResponse:
-    """Returns a score, as of the moment asked for; with the features given, or those of everybody."""
+    """Returns a score, as of the moment asked for; with the features given, or those of everybody.
+
+    An age below 0 is impossible, and the answer says so.
+    """
     given = request.WhichOneof("subject") == "features"
     answer = pb.PredictResponse(
         probability=probability,
@@ -44,6 +47,11 @@ def prediction(
         model=reference(version),
         as_of_time=None if given else moment(request),
     )
+    age = request.overrides["age"].number_value if "age" in request.overrides else 0
+    if age < 0:
+        answer.warnings.add(
+            feature="age", title="Age", kind=FEATURE_WARNING_KIND_IMPOSSIBLE, value=age, minimum=0
+        )
     if request.include_features:
         values = {
             name: Value(null_value=NULL_VALUE) if value is None else Value(number_value=value)

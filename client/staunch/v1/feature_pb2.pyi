@@ -19,6 +19,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _FeatureWarningKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FeatureWarningKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeatureWarningKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FEATURE_WARNING_KIND_UNSPECIFIED: _FeatureWarningKind.ValueType  # 0
+    """Never sent."""
+    FEATURE_WARNING_KIND_OUTSIDE_LEARNED: _FeatureWarningKind.ValueType  # 1
+    """The rows that the model learned from had no such value: beyond their least or greatest, a code that none had,
+    or null where none was null.
+    """
+    FEATURE_WARNING_KIND_IMPOSSIBLE: _FeatureWarningKind.ValueType  # 2
+    """The view says that there is no such value."""
+
+class FeatureWarningKind(_FeatureWarningKind, metaclass=_FeatureWarningKindEnumTypeWrapper):
+    """What is wrong with a value."""
+
+FEATURE_WARNING_KIND_UNSPECIFIED: FeatureWarningKind.ValueType  # 0
+"""Never sent."""
+FEATURE_WARNING_KIND_OUTSIDE_LEARNED: FeatureWarningKind.ValueType  # 1
+"""The rows that the model learned from had no such value: beyond their least or greatest, a code that none had,
+or null where none was null.
+"""
+FEATURE_WARNING_KIND_IMPOSSIBLE: FeatureWarningKind.ValueType  # 2
+"""The view says that there is no such value."""
+Global___FeatureWarningKind: _TypeAlias = FeatureWarningKind  # noqa: Y015
+
 class _FeatureType:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -115,7 +143,7 @@ class Feature(_message.Message):
 
     @_builtins.property
     def learned_values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Of a feature with labels, the values that the model learned from, in ascending order."""
+        """Of a feature with labels, the values that the model learned from, in ascending order; GetModel only."""
 
     @_builtins.property
     def translations(self) -> _containers.MessageMap[_builtins.str, Global___FeatureTexts]:
@@ -232,3 +260,62 @@ class FeatureTexts(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FeatureTexts: _TypeAlias = FeatureTexts  # noqa: Y015
+
+@_typing.final
+class FeatureWarning(_message.Message):
+    """Says that a value is none that the model learned from. The score is given all the same."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEATURE_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    MINIMUM_FIELD_NUMBER: _builtins.int
+    MAXIMUM_FIELD_NUMBER: _builtins.int
+    VALUE_LABEL_FIELD_NUMBER: _builtins.int
+    feature: _builtins.str
+    """The feature's name."""
+    title: _builtins.str
+    """What people call it, for example "Tenure"."""
+    kind: Global___FeatureWarningKind.ValueType
+    """What is wrong with the value."""
+    value: _builtins.float
+    """The value used; absent if it is null."""
+    minimum: _builtins.float
+    """The least value of the range that it lies outside: what can be, or what the model learned from; absent
+    without such a bound, of a null and of a code between others.
+    """
+    maximum: _builtins.float
+    """The greatest value of that range; absent as minimum."""
+    value_label: _builtins.str
+    """What the value stands for, for example "ON"; empty where the view has no label for it."""
+    def __init__(
+        self,
+        *,
+        feature: _builtins.str = ...,
+        title: _builtins.str = ...,
+        kind: Global___FeatureWarningKind.ValueType = ...,
+        value: _builtins.float | None = ...,
+        minimum: _builtins.float | None = ...,
+        maximum: _builtins.float | None = ...,
+        value_label: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "_value", b"_value", "maximum", b"maximum", "minimum", b"minimum", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "_value", b"_value", "feature", b"feature", "kind", b"kind", "maximum", b"maximum", "minimum", b"minimum", "title", b"title", "value", b"value", "value_label", b"value_label"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__maximum: _TypeAlias = _typing.Literal["maximum"]  # noqa: Y015
+    _WhichOneofArgType__maximum: _TypeAlias = _typing.Literal["_maximum", b"_maximum"]  # noqa: Y015
+    _WhichOneofReturnType__minimum: _TypeAlias = _typing.Literal["minimum"]  # noqa: Y015
+    _WhichOneofArgType__minimum: _TypeAlias = _typing.Literal["_minimum", b"_minimum"]  # noqa: Y015
+    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__maximum) -> _WhichOneofReturnType__maximum | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__minimum) -> _WhichOneofReturnType__minimum | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+
+Global___FeatureWarning: _TypeAlias = FeatureWarning  # noqa: Y015

@@ -283,6 +283,7 @@ class PredictResponse(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     AS_OF_TIME_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     probability: _builtins.float
     """The calibrated probability of the label, 0 to 1."""
     risk_band: Global___RiskBand.ValueType
@@ -301,6 +302,10 @@ class PredictResponse(_message.Message):
     def features(self) -> _containers.MessageMap[_builtins.str, _struct_pb2.Value]:
         """Holds the values used, numbers and nulls, overrides applied; only if include_features was set."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_feature_pb2.FeatureWarning]:
+        """The values that the model did not learn from; the score is to be doubted."""
+
     def __init__(
         self,
         *,
@@ -309,10 +314,11 @@ class PredictResponse(_message.Message):
         model: Global___ModelReference | None = ...,
         as_of_time: _timestamp_pb2.Timestamp | None = ...,
         features: _abc.Mapping[_builtins.str, _struct_pb2.Value] | None = ...,
+        warnings: _abc.Iterable[_feature_pb2.FeatureWarning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "model", b"model", "outcome", b"outcome", "probability", b"probability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "features", b"features", "model", b"model", "outcome", b"outcome", "probability", b"probability", "risk_band", b"risk_band"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "features", b"features", "model", b"model", "outcome", b"outcome", "probability", b"probability", "risk_band", b"risk_band", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["probability"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
@@ -388,6 +394,7 @@ class BatchPredictResponse(_message.Message):
     AS_OF_TIME_FIELD_NUMBER: _builtins.int
     EXPLANATIONS_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
+    FLAGGED_ROWS_FIELD_NUMBER: _builtins.int
     chunk_index: _builtins.int
     """Counts the requests of this stream from 0."""
     @_builtins.property
@@ -428,6 +435,10 @@ class BatchPredictResponse(_message.Message):
     def explanation(self) -> Global___BatchExplanation:
         """What all explanations of the stream share; in its first answer only, and only with top_contributions."""
 
+    @_builtins.property
+    def flagged_rows(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The rows with a score that Predict would answer with warnings, by index in ascending order."""
+
     def __init__(
         self,
         *,
@@ -441,10 +452,11 @@ class BatchPredictResponse(_message.Message):
         as_of_time: _timestamp_pb2.Timestamp | None = ...,
         explanations: _abc.Iterable[Global___RowExplanation] | None = ...,
         explanation: Global___BatchExplanation | None = ...,
+        flagged_rows: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "explanation", b"explanation", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "chunk_index", b"chunk_index", "customer_ids", b"customer_ids", "customer_keys", b"customer_keys", "errors", b"errors", "explanation", b"explanation", "explanations", b"explanations", "model", b"model", "probabilities", b"probabilities", "risk_bands", b"risk_bands"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "chunk_index", b"chunk_index", "customer_ids", b"customer_ids", "customer_keys", b"customer_keys", "errors", b"errors", "explanation", b"explanation", "explanations", b"explanations", "flagged_rows", b"flagged_rows", "model", b"model", "probabilities", b"probabilities", "risk_bands", b"risk_bands"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,7 +6,7 @@ built: one query in flight and at most 32 rows a batch serve most calls a second
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -16,7 +16,7 @@ from staunch_features.views.types import FeatureBatch
 from staunch_model_store.model import Scores
 from staunch_server.deadlines import Deadline
 from staunch_server.metrics import ModelMetrics
-from staunch_server.types import Floats, Id, Overrides, Row, Stages
+from staunch_server.types import Flag, Floats, Id, Overrides, Row, Stages
 
 SILENCE_S = 0.1
 """After so many seconds without an answer it is the database that is late, and not the caller's deadline that
@@ -27,6 +27,13 @@ Read = Callable[[Sequence[Id], datetime, Deadline], Awaitable[FeatureBatch]]
 
 Score = Callable[[Floats], Awaitable[Scores]]
 """Scores float64 (n, features)."""
+
+Flags = Callable[[Floats], Mapping[int, tuple[Flag, ...]]]
+"""Finds the values of float64 (n, features) that the model did not learn from: row to flags."""
+
+
+def _no_flags(_: Floats) -> Mapping[int, tuple[Flag, ...]]:
+    return {}
 
 
 @dataclass(slots=True, eq=False)
@@ -65,14 +72,23 @@ class Coalescer:
         score: Runs the model.
         metrics: The version's metrics.
         max_rows: Most callers in a batch.
+        flags: Flags the rows that are scored.
         timeout_s: Seconds that a query may take, and that a caller without a deadline waits.
     """
 
     def __init__(
-        self, read: Read, score: Score, metrics: ModelMetrics, *, max_rows: int, timeout_s: float
+        self,
+        read: Read,
+        score: Score,
+        metrics: ModelMetrics,
+        *,
+        max_rows: int,
+        timeout_s: float,
+        flags: Flags = _no_flags,
     ) -> None:
         self._read = read
         self._score = score
+        self._flags = flags
         self._metrics = metrics
         self._max_rows = max_rows
         self._timeout_s = timeout_s
@@ -206,9 +222,12 @@ class Coalescer:
             started = time.monotonic()
             probabilities = (await self._score(values)).probabilities.tolist()
             onnx_s = time.monotonic() - started
-            for (waiter, _), row, probability in zip(scored, values, probabilities, strict=True):
+            flags = self._flags(values)
+            for at, ((waiter, _), row, probability) in enumerate(
+                zip(scored, values, probabilities, strict=True)
+            ):
                 waiter.stages["onnx"] = onnx_s
-                _give(waiter, Row(True, True, "", as_of, row, probability))
+                _give(waiter, Row(True, True, "", as_of, row, probability, flags.get(at, ())))
         for waiter, place in asked:
             found, eligible = bool(rows.found[place]), bool(rows.eligible[place])
             _give(waiter, Row(found, eligible, rows.problems.get(place, ""), as_of, rows.values[place]))

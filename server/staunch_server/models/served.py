@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from staunch_features.errors import ViewError
 from staunch_features.views.file import FeatureView, parse_view
@@ -20,6 +21,7 @@ from staunch_model_store.store import StoredVersion
 from staunch_server.deadlines import Deadline
 from staunch_server.metrics import ModelMetrics
 from staunch_server.models.coalescer import Coalescer
+from staunch_server.models.limits import Limits
 from staunch_server.models.view_health import CheckedView
 from staunch_server.types import Floats, Id, RiskBand, Version
 
@@ -51,6 +53,7 @@ class Served:
         manifest_bytes: Its manifest.json, byte for byte.
         columns: Feature name to column.
         view: Its feature view in the database.
+        limits: What its features' values may be.
         coalescer: Joins calls of one customer.
     """
 
@@ -75,8 +78,15 @@ class Served:
         self._model = model
         self._metrics = metrics
         self.view = view
+        # Made here, since what it compares with is the same for every batch.
+        self.limits = Limits(self.manifest.features, view.text)
         self.coalescer = Coalescer(
-            view.read, self.score, metrics, max_rows=max_batch_rows, timeout_s=query_timeout_s
+            view.read,
+            self.score,
+            metrics,
+            max_rows=max_batch_rows,
+            timeout_s=query_timeout_s,
+            flags=self.limits.flags,
         )
 
     @property
@@ -107,6 +117,16 @@ class Served:
             np.concatenate([part.margins for part in parts]),
             np.concatenate([part.probabilities for part in parts]),
         )
+
+    async def flagged(self, values: Floats) -> NDArray[np.bool_]:
+        """Finds the rows, float64 (n, features), with values that the model did not learn from: bool (n,)."""
+        if len(values) <= _INLINE_ROWS:
+            return self._flagged(values)
+        return await asyncio.to_thread(self._flagged, values)
+
+    def _flagged(self, values: Floats) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = np.logical_or.reduce(self.limits.beyond(values), axis=1)
+        return found
 
     async def explain(self, values: Floats) -> Explanation:
         """Explains one row, float64 (features,), in a thread: it takes some hundred times a prediction."""

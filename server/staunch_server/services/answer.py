@@ -19,7 +19,8 @@ from staunch.v1.prediction_service_pb2 import (
 )
 from staunch_model_store.manifest import Manifest
 from staunch_server.models.served import Served
-from staunch_server.types import Floats
+from staunch_server.services.features import warnings
+from staunch_server.types import Flag, Floats
 
 # By the number of `types.RiskBand`.
 _BANDS = (RISK_BAND_UNSPECIFIED, RISK_BAND_LOW, RISK_BAND_MEDIUM, RISK_BAND_HIGH)
@@ -35,15 +36,24 @@ class Answer:
         values: Float64 (features,), overrides applied, NaN is null.
         probability: 0 to 1.
         as_of: The moment the values were read as of; None if the request gave them or the view has no time.
+        flags: The values that the model did not learn from.
     """
 
     values: Floats
     probability: float
     as_of: datetime | None
+    flags: tuple[Flag, ...] = ()
 
 
-def respond(served: Served, answered: Answer, *, include: bool) -> PredictResponse:
-    """Returns the message of a score; include adds the values it was computed from."""
+def respond(served: Served, answered: Answer, *, include: bool, language_code: str = "") -> PredictResponse:
+    """Returns the message of a score.
+
+    Args:
+        served: The version that answered.
+        answered: The score.
+        include: Whether to add the values it was computed from.
+        language_code: The language of warnings; empty is the view's own.
+    """
     response = PredictResponse(
         probability=answered.probability,
         risk_band=risk_band(served, answered.probability),
@@ -53,6 +63,8 @@ def respond(served: Served, answered: Answer, *, include: bool) -> PredictRespon
     if include:
         for name, value in zip(served.columns, answered.values.tolist(), strict=True):
             set_value(response.features[name], value)  # reading a key of a proto map makes it
+    if answered.flags:
+        response.warnings.extend(warnings(served, answered.flags, answered.values, language_code))
     return response
 
 

@@ -194,13 +194,16 @@ class BatchPredictServicer:
             scored = batch.eligible.copy()
             scored[list(batch.problems)] = False
             with timed(stream.stages, "onnx"):
-                scores = await served.score(batch.values[scored])
+                values = batch.values[scored]
+                scores = await served.score(values)
             probabilities[places[scored]] = scores.probabilities
+            flagged = places[scored][await served.flagged(values)].tolist()
             errors |= _row_errors(served, batch, places)
             if stream.wanted.count:
-                rows = ScoredRows(places[scored], batch.values[scored], scores.margins)
+                rows = ScoredRows(places[scored], values, scores.margins)
                 errors |= await self._explain(response, stream, rows)
                 probabilities[list(errors)] = np.nan
+            response.flagged_rows.extend(place for place in flagged if place not in errors)
         served.count(scored=len(raw) - len(errors), failed=len(errors))
         answers = probabilities.tolist()
         response.probabilities.extend(answers)

@@ -44,7 +44,9 @@ class ExplainServicer:
             with timed(call.stages, "explain"):
                 explained = await served.explain(answered.values)
         return ExplainResponse(
-            prediction=respond(served, answered, include=request.include_features),
+            prediction=respond(
+                served, answered, include=request.include_features, language_code=words.language
+            ),
             explanation=_explanation(served, words, answered, explained, request),
         )
 

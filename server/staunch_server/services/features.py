@@ -4,15 +4,25 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
-from staunch.v1.feature_pb2 import FEATURE_TYPE_NUMBER, Feature, FeatureLabel, FeatureTexts
+from staunch.v1.feature_pb2 import (
+    FEATURE_TYPE_NUMBER,
+    FEATURE_WARNING_KIND_IMPOSSIBLE,
+    FEATURE_WARNING_KIND_OUTSIDE_LEARNED,
+    Feature,
+    FeatureLabel,
+    FeatureTexts,
+    FeatureWarning,
+)
 from staunch.v1.prediction_service_pb2 import FeatureContribution
 from staunch_features.views.feature_doc import MISSING, NEVER, FeatureDoc, find_language, spelled_out
 from staunch_features.views.file import FeatureView
 from staunch_model_store import manifest
 from staunch_server.errors import Reason, Refusal, Violation, clip
 from staunch_server.models.served import Served
+from staunch_server.types import Flag, Floats
 
 MOST_TAG_LETTERS = 35
 """The longest language tag that is read, as long as BCP 47 asks for at least."""
@@ -62,6 +72,40 @@ def spoken(served: Served, language_code: str) -> Spoken:
     return made[language]
 
 
+def warnings(
+    served: Served, flags: Sequence[Flag], values: Floats, language_code: str
+) -> list[FeatureWarning]:
+    """Returns what answers say of values that a model did not learn from.
+
+    Args:
+        served: The version.
+        flags: Which values, and what is wrong with them.
+        values: Float64 (features,), NaN is null.
+        language_code: As in `spoken`.
+
+    Raises:
+        Refusal: As `spoken`.
+    """
+    words = spoken(served, language_code)
+    return [_warning(served, words, flag, float(values[flag.column])) for flag in flags]
+
+
+def _warning(served: Served, words: Spoken, flag: Flag, value: float) -> FeatureWarning:
+    feature = words.features[flag.column]
+    low, high = served.limits.range_of(flag)
+    is_beyond = value < low or value > high  # else it is null, or a code between others
+    impossible = FEATURE_WARNING_KIND_IMPOSSIBLE
+    return FeatureWarning(
+        feature=feature.name,
+        title=feature.title,
+        kind=impossible if flag.is_impossible else FEATURE_WARNING_KIND_OUTSIDE_LEARNED,
+        value=None if math.isnan(value) else value,
+        value_label=words.labels[flag.column].get(value, ""),
+        minimum=low if is_beyond and math.isfinite(low) else None,
+        maximum=high if is_beyond and math.isfinite(high) else None,
+    )
+
+
 def described(features: Sequence[manifest.Feature], view: FeatureView | None) -> list[Feature]:
     """Returns a version's features with their texts in all languages.
 
@@ -73,6 +117,8 @@ def described(features: Sequence[manifest.Feature], view: FeatureView | None) ->
     for feature in features:
         doc = _doc(feature, view)
         message = _feature(feature, doc)
+        if feature.learned is not None:
+            message.learned_values.extend(feature.learned.values)
         for language in doc.translations:
             message.translations[language].CopyFrom(_texts(doc.in_language(language)))
         messages.append(message)
@@ -115,7 +161,16 @@ def _feature(feature: manifest.Feature, doc: FeatureDoc) -> Feature:
         null_meaning=texts.null_meaning,
         minimum=low if math.isfinite(low) else None,
         maximum=high if math.isfinite(high) else None,
+        **({} if feature.learned is None else _learned(feature.learned)),
     )
+
+
+def _learned(learned: manifest.LearnedValues) -> dict[str, Any]:
+    return {
+        "learned_minimum": learned.minimum,
+        "learned_maximum": learned.maximum,
+        "learned_null": learned.null,
+    }
 
 
 def _texts(doc: FeatureDoc) -> FeatureTexts:

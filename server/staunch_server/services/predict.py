@@ -43,9 +43,11 @@ async def score(served: Served, request: PredictRequest | ExplainRequest, call: 
         with timed(call.stages, "onnx"):
             scores = await served.score(values[None])
         served.count(scored=1, failed=0)
-        return Answer(values, float(scores.probabilities[0]), None)
+        flags = served.limits.flags(values[None]).get(0, ())
+        return Answer(values, float(scores.probabilities[0]), None, flags)
     asked = live(served, request)
     row = await served.coalescer.row(asked.id, asked.as_of, asked.overrides, call.answer_by(), call.stages)
     if not (row.found and row.eligible) or row.problem:
         await refuse_unscored(served, asked, row, call)
-    return Answer(row.values, row.probability, row.as_of if served.manifest.uses_as_of else None)
+    as_of = row.as_of if served.manifest.uses_as_of else None
+    return Answer(row.values, row.probability, as_of, row.flags)
