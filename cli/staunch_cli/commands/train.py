@@ -4,6 +4,7 @@ import asyncio
 import errno
 import math
 import os
+import signal
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
 from staunch_cli.printing.json_results import print_json, training_json
@@ -162,6 +164,8 @@ def run(arguments: TrainArguments) -> int:
     """Trains, publishes, and says what came of it."""
     settings = arguments.load_settings()
     refuse_unwritable_store(settings.model_folder)
+    # Else Ctrl-C would wait for the fit that is under way.
+    signal.signal(signal.SIGINT, _interrupt)
     with caches_in(settings.state_folder), database(settings) as urls:
         report = asyncio.run(_train(arguments, urls))
     if arguments.json:
@@ -169,6 +173,10 @@ def run(arguments: TrainArguments) -> int:
     else:
         print("\n".join(MARGIN + line for line in str(report).splitlines()))
     return 0
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def refuse_unwritable_store(store: Path) -> None:

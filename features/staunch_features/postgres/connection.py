@@ -1,5 +1,7 @@
 """Connections to PostgreSQL: how each one is set up, and what its failures mean."""
 
+import os
+import re
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -58,6 +60,12 @@ _REFUSALS: Mapping[str, str] = MappingProxyType(
 
 FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """All that a connection raises when something is wrong with it or with what was asked."""
+
+_OF_THE_DRIVER = (
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.ConnectionDoesNotExistError,  # a PostgresError, though no server says so
+)
 
 
 def unavailable(error: BaseException) -> bool:
@@ -160,7 +168,30 @@ def outages_of(url: str) -> Iterator[None]:
     except FAILURES as error:
         if not unavailable(error):
             raise
-        raise DatabaseUnavailable(f"{place(url)} went away or cannot serve now: {error}") from error
+        raise DatabaseUnavailable(f"{place(url)} went away or cannot serve now: {in_words(error)}") from error
+
+
+def in_words(error: BaseException) -> str:
+    """Returns what happened in the words of the server or of the system, and in none of a library's.
+
+    Args:
+        error: What a connection raised when it could not be made, or ended.
+    """
+    text = " ".join(str(error).split())  # it may have lines of detail
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno) if error.errno > 0 else error.strerror or text
+    if isinstance(error, OSError):  # of several addresses
+        return _CONNECT_FAILED.sub(lambda failed: f"{failed[2]}: {os.strerror(int(failed[1]))}", text)
+    if isinstance(error, _OF_THE_DRIVER):
+        # Behind a colon stands what the server said last.
+        of_server = text.partition("middle of operation: ")[2]
+        return of_server or "the connection broke"
+    return text
+
+
+_CONNECT_FAILED = re.compile(
+    r"(?:Multiple exceptions: )?\[Errno (\d+)\] Connect call failed \('([^']*)'[^)]*\)"
+)
 
 
 def _check_version(connection: Connection, url: str, minimum_major: int) -> None:
@@ -175,7 +206,7 @@ def _check_version(connection: Connection, url: str, minimum_major: int) -> None
 
 def _not_connected(url: str, error: BaseException) -> DatabaseUnavailable:
     """What is wrong when no connection came about, and what to do."""
-    where, words = place(url), " ".join(str(error).split())  # it may have lines of detail
+    where, words = place(url), in_words(error)
     if hint := _REFUSALS.get(str(getattr(error, "sqlstate", ""))):
         return DatabaseRefused(f"{where} refuses us: {words}; {hint}")
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import traceback
 
 import asyncpg
@@ -11,7 +12,14 @@ from tests.harness.processes import frozen
 from tests.harness.waiting import until
 
 from staunch_features.errors import DatabaseRefused, DatabaseTooOld, DatabaseUnavailable
-from staunch_features.postgres.connection import MINIMUM_MAJOR, SETTLE_S, connect, opened, unavailable
+from staunch_features.postgres.connection import (
+    MINIMUM_MAJOR,
+    SETTLE_S,
+    connect,
+    in_words,
+    opened,
+    unavailable,
+)
 from staunch_local.postgres.cluster import SUPERUSER
 from staunch_local.postgres.server import EmbeddedPostgres
 
@@ -243,5 +251,47 @@ async def test_a_database_that_dies_during_long_work_is_unavailable_and_no_trace
                 await watcher.execute("SELECT pg_terminate_backend($1)", backend)
             await connection.execute("SELECT 42")
 
-    with pytest.raises(DatabaseUnavailable, match="went away"):
+    with pytest.raises(DatabaseUnavailable, match="went away") as caught:
         await work()
+    assert "middle of operation" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 1)"), "Connection refused"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (
+            OSError(
+                "Multiple exceptions: [Errno 111] Connect call failed ('::1', 1, 0, 0), "
+                "[Errno 111] Connect call failed ('127.0.0.1', 1)"
+            ),
+            "::1: Connection refused, 127.0.0.1: Connection refused",
+        ),
+        (
+            asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
+            "the connection broke",
+        ),
+        (
+            asyncpg.ConnectionDoesNotExistError(
+                "connection was closed in the middle of operation: terminating connection"
+            ),
+            "terminating connection",
+        ),
+        (asyncpg.InterfaceError("connection is closed"), "the connection broke"),
+        (
+            asyncpg.CannotConnectNowError("the database system\nis starting up"),
+            "the database system is starting up",
+        ),
+    ],
+)
+def test_what_ended_a_connection_is_said_in_no_librarys_words(error: Exception, words: str) -> None:
+    assert in_words(error) == words
+
+
+async def test_a_database_that_never_was_is_told_without_a_librarys_words() -> None:
+    with pytest.raises(
+        DatabaseUnavailable, match=r"127\.0\.0\.1:1/none: Connection refused; see that"
+    ) as caught:
+        await connect("postgresql://nobody@127.0.0.1:1/none")
+    assert "Errno" not in str(caught.value)
