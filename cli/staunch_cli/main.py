@@ -8,10 +8,9 @@ import contextlib
 import errno
 import os
 import sys
-from argparse import ArgumentParser
+from argparse import SUPPRESS, Action, ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,14 +86,17 @@ def main(words: Sequence[str] | None = None, commands: Mapping[str, Command] = C
         words: What was typed after `staunch`; None for the words of this process.
         commands: The sub-commands by name.
     """
-    from staunch_server.process.output import hold_standard_streams, unfailing_output
-    from staunch_server.setting_names import is_supervised
+    try:
+        from staunch_server.process.output import hold_standard_streams, unfailing_output
+        from staunch_server.setting_names import is_supervised
 
-    hold_standard_streams()
-    words = sys.argv[1:] if words is None else words
-    # A step of `staunch run` does its work whether or not somebody reads what it prints.
-    with unfailing_output() if is_supervised(os.environ) else contextlib.nullcontext():
-        return _guarded(lambda: _flushed(_run(words, commands)))
+        hold_standard_streams()
+        words = sys.argv[1:] if words is None else words
+        # A step of `staunch run` does its work whether or not somebody reads what it prints.
+        with unfailing_output() if is_supervised(os.environ) else contextlib.nullcontext():
+            return _guarded(lambda: _flushed(_run(words, commands)))
+    except KeyboardInterrupt:  # before or after what is guarded
+        return INTERRUPTED
 
 
 def _run(words: Sequence[str], commands: Mapping[str, Command]) -> int:
@@ -171,10 +173,26 @@ def is_expected(error: BaseException) -> bool:
     return bool(names & EXPECTED) or (isinstance(error, OSError) and error.filename is not None)
 
 
+_VERSION = "print the version and end"
+
+
+class _PrintVersion(Action):
+    """Prints our version; what knows it takes a tenth of a second to import, so only whoever asks pays."""
+
+    def __call__(
+        self, parser: ArgumentParser, namespace: Namespace, values: object, option_string: str | None = None
+    ) -> None:
+        """Prints it and ends."""
+        from importlib.metadata import version
+
+        print(f"staunch {version('staunch-server')}")
+        parser.exit()
+
+
 def command_parser(chosen: str, commands: Mapping[str, Command] = COMMANDS) -> ArgumentParser:
     """Builds the tree; only the chosen branch is imported and complete."""
     parser = CommandParser(prog="staunch", description="Churn scores by customer id, with exact reasons.")
-    parser.add_argument("--version", action="version", version=f"staunch {version('staunch-server')}")
+    parser.add_argument("--version", action=_PrintVersion, nargs=0, default=SUPPRESS, help=_VERSION)
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, command in commands.items():
         if name == chosen:
