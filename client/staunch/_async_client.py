@@ -65,7 +65,7 @@ class AsyncClient:
     ) -> None:
         self._settings = ClientSettings(timeout_s, metadata, retry, token, compression)
         self._connection = connection(grpc.aio, target, credentials, options, channel)
-        self._lifetime = Lifetime(is_async=True)
+        self._lifetime = Lifetime(is_async=True, channel=channel)
 
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
@@ -270,6 +270,9 @@ class AsyncClient:
                     failure = from_rpc_error(error)
                     tries.failed(failure)
                     log.retrying(failure)
+                except grpc.aio.UsageError as error:
+                    self._lifetime.check_channel(error)
+                    raise
                 except asyncio.CancelledError:
                     self._lifetime.check_cancelled()
                     raise
@@ -287,4 +290,8 @@ class AsyncClient:
 
     async def _stream(self, sent: Sent, left_s: Callable[[], float | None]) -> AsyncStream:
         how = await self._how(sent, left_s)
-        return AsyncStream(self._method("BatchPredict"), **how)
+        try:
+            return AsyncStream(self._method("BatchPredict"), **how)
+        except grpc.aio.UsageError as error:
+            self._lifetime.check_channel(error)
+            raise

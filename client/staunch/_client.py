@@ -376,8 +376,8 @@ class Client:
                     failure = from_rpc_error(error)
                     tries.failed(failure)
                     log.retrying(failure)
-                except ValueError:
-                    self._lifetime.check_open()  # closed by another thread after we asked
+                except ValueError as error:
+                    self._lifetime.check_channel(error)  # by another thread, or by whoever gave it
                     raise
                 while (wait := tries.wait_s()) > 0:
                     time.sleep(wait)
@@ -394,6 +394,6 @@ class Client:
     def _stream(self, sent: Sent, left_s: Callable[[], float | None]) -> Stream:
         try:
             return Stream(self._method("BatchPredict"), **self._how(sent, left_s))
-        except ValueError:
-            self._lifetime.check_open()  # closed by another thread after we asked
+        except ValueError as error:
+            self._lifetime.check_channel(error)
             raise

@@ -87,7 +87,10 @@ def target_of(target: str | Sequence[str] | None) -> str:
         ValueError: It names no server, or several in a way that gRPC cannot take.
     """
     if target is None:
-        target = os.environ.get("STAUNCH_SERVER") or USUAL_SERVER
+        try:
+            return target_of(os.environ.get("STAUNCH_SERVER") or USUAL_SERVER)
+        except ValueError as error:
+            raise ValueError(f"STAUNCH_SERVER: {error}") from None
     if isinstance(target, str):
         if scheme := next((scheme for scheme in _SCHEMES if target.startswith(scheme)), ""):
             _check_uri(target, scheme)
@@ -131,7 +134,10 @@ def _address(address: object) -> str:
     address = address.strip()
     found = _HOST_AND_PORT.fullmatch(address)
     if not found or not _is_host(found["host"]):
-        raise ValueError(f'expected "host:port", got {address!r}')
+        form = '"host:port"'
+        if address.count(":") > 1:
+            form += ", an IPv6 address in brackets as in [::1]:50051"
+        raise ValueError(f"expected {form}, got {address!r}")
     if not 1 <= int(found["port"]) <= _LAST_PORT:
         raise ValueError(f"expected a port of 1 to {_LAST_PORT}, got {address!r}")
     return address

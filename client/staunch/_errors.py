@@ -156,7 +156,10 @@ class ServerFault(StaunchError):
 
 
 class ClientClosed(StaunchError, ValueError):
-    """The client was closed, before the call or while it was under way; a ValueError, as of a closed file."""
+    """The client was closed, or the channel that it was given, before the call or while it was under way.
+
+    It is a ValueError too, as that of a closed file.
+    """
 
     def __init__(
         self,

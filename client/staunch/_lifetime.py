@@ -3,7 +3,13 @@
 import asyncio
 import os
 
+import grpc
+import grpc.aio
+
 from staunch._errors import ClientClosed, ForkedProcess, WrongEventLoop
+
+CHANNEL_CLOSED = "the channel that this client was given is closed; make both anew"
+"""What is said of a channel of the caller's own."""
 
 _TRUE = {"1", "true", "yes"}
 
@@ -58,10 +64,14 @@ class Lifetime:
 
     Args:
         is_async: Whether the client calls from one event loop, the first that asks.
+        channel: Of `grpc.aio`, and the caller's own, who may close it.
     """
 
-    def __init__(self, *, is_async: bool, process: Process = _PROCESS) -> None:
+    def __init__(
+        self, *, is_async: bool, channel: grpc.aio.Channel | None = None, process: Process = _PROCESS
+    ) -> None:
         self._is_async = is_async
+        self._channel = channel
         self._process = process
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started = False
@@ -93,17 +103,32 @@ class Lifetime:
         if self.closed:
             raise ClientClosed
 
-    def check_cancelled(self) -> None:
-        """Tells a call that closing the client took back from one whose task was cancelled.
-
-        Grpc.aio raises CancelledError for both; one that nobody asked for would end the task in silence.
+    def check_channel(self, error: Exception) -> None:
+        """Tells what gRPC raises of a closed channel from its other errors, which stay the caller's.
 
         Raises:
-            ClientClosed: The client was closed, and the running task was not cancelled.
+            ClientClosed: The client was closed, or the channel that it was given.
+        """
+        self.check_open()
+        text = str(error).lower()
+        if "closed" in text and "channel" in text:
+            raise ClientClosed(message=CHANNEL_CLOSED) from error
+
+    def check_cancelled(self) -> None:
+        """Tells a call that closing the client or its channel took back from one whose task was cancelled.
+
+        Grpc.aio raises CancelledError for all; one that nobody asked for would end the task in silence.
+
+        Raises:
+            ClientClosed: The client was closed, or the channel that it was given, and the running task was
+                not cancelled.
         """
         task = asyncio.current_task()
-        if task is not None and not task.cancelling():
-            self.check_open()
+        if task is None or task.cancelling():
+            return
+        self.check_open()
+        if self._channel is not None and self._channel.get_state() is grpc.ChannelConnectivity.SHUTDOWN:
+            raise ClientClosed(message=CHANNEL_CLOSED)
 
     def _check_loop(self) -> None:
         running = _running_loop()

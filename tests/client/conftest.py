@@ -3,12 +3,16 @@
 - `server` and its `service`: the real guard over a scripted service, and beside it the shipped fake, which is
   held to the same tests;
 - `toy`: the fake, made to fail as networks do;
-- `either`, `either_with`: each client in turn, connected to `server`; `connect`: to any.
+- `either`, `either_with`: each client in turn, connected to `server`; `connect`: to any;
+- `own_channel`: one to `server` that the caller made.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
+from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 from tests.client.harness.either import Connect, EitherClient
 from tests.client.harness.faked import FakedServer, FakedService
@@ -57,6 +61,17 @@ async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Connect]:
     yield made
     for client in made.made:
         await client.close()
+
+
+@pytest.fixture
+async def own_channel(connect: Connect, server: Server) -> AsyncIterator[Any]:
+    """A channel that the caller made, of the kind that the client takes."""
+    library = grpc if connect.kind is Client else grpc.aio
+    channel: Any = library.insecure_channel(server.target)
+    yield channel
+    closing = channel.close()
+    if closing is not None:
+        await closing
 
 
 @pytest.fixture

@@ -65,6 +65,22 @@ def test_a_target_that_names_no_server_is_refused(either_kind: type, wrong: Any)
         either_kind(wrong)
 
 
+@pytest.mark.parametrize("wrong", ["::1:50051", "2001:db8::1", ["10.0.0.1:1", "fe80::1:2"]])
+def test_an_ipv6_address_without_brackets_is_refused_with_the_form_that_serves(
+    either_kind: type, wrong: Any
+) -> None:
+    with pytest.raises(ValueError, match=r"an IPv6 address in brackets as in \[::1\]:50051, got"):
+        either_kind(wrong)
+
+
+def test_a_wrong_target_of_the_environment_is_refused_by_the_variables_name(
+    monkeypatch: pytest.MonkeyPatch, either_kind: type
+) -> None:
+    monkeypatch.setenv("STAUNCH_SERVER", "scores.example")
+    with pytest.raises(ValueError, match='STAUNCH_SERVER: expected "host:port", got'):
+        either_kind()
+
+
 @pytest.mark.parametrize("wrong", [1, [1], [b"a:1"], b"a:1", bytearray(b"a:1"), [None]])
 def test_a_target_of_a_wrong_type_is_refused(either_kind: type, wrong: Any) -> None:
     with pytest.raises(TypeError, match='expected "host:port"'):
@@ -185,17 +201,6 @@ async def test_options_reach_the_channel(connect: Connect, server: ScriptedServe
 async def test_a_client_says_who_it_is(connect: Connect, server: ScriptedServer) -> None:
     await connect(server.target).call("predict", 42)
     assert str(server.service.metadata[0]["user-agent"]).startswith("staunch-client/")
-
-
-@pytest.fixture
-async def own_channel(connect: Connect, server: ScriptedServer) -> Any:
-    """A channel that the caller made, of the kind that the client takes."""
-    library = grpc if connect.kind is Client else grpc.aio
-    channel = library.insecure_channel(server.target)
-    yield channel
-    closed = channel.close()
-    if connect.kind is AsyncClient:
-        await closed
 
 
 async def test_a_channel_of_the_callers_own_is_used_and_stays_open(

@@ -132,6 +132,49 @@ async def test_a_batch_that_waits_for_an_answer_says_so(either: EitherClient, se
         await asyncio.wait_for(batch, 10)
 
 
+async def closed(channel: Any) -> None:
+    closing = channel.close()
+    if closing is not None:
+        await closing
+
+
+async def test_a_client_of_a_channel_that_its_maker_closed_says_so_whatever_is_called(
+    connect: Connect, own_channel: Any
+) -> None:
+    client = connect(channel=own_channel)
+    await client.call("predict", 42)
+    await closed(own_channel)
+    for method, arguments in CALLS.items():
+        with pytest.raises(ClientClosed, match="the channel that this client was given is closed; make both"):
+            await client.call(method, *arguments)
+    with pytest.raises(ClientClosed, match="the channel that this client was given"):
+        await client.rows([1])
+
+
+@pytest.mark.parametrize("is_batch", [False, True])
+async def test_a_call_whose_channel_is_closed_under_way_says_so(
+    connect: Connect, own_channel: Any, service: Scripted, is_batch: bool
+) -> None:
+    """Grpc.aio raises CancelledError, which would end the task without a word."""
+    came = asyncio.Event()
+
+    async def wait(*_: Any) -> None:
+        came.set()
+        await asyncio.sleep(60)
+
+    client = connect(channel=own_channel)
+    if is_batch:
+        service.on_chunk = wait
+        call = asyncio.ensure_future(client.rows([1]))
+    else:
+        service.script.append(wait)
+        call = asyncio.ensure_future(client.call("predict", 42))
+    await asyncio.wait_for(came.wait(), 10)
+    await closed(own_channel)
+    with pytest.raises(ClientClosed, match="the channel that this client was given"):
+        await asyncio.wait_for(call, 10)
+
+
 async def test_a_batch_begun_after_closing_says_so(server: ScriptedServer) -> None:
     client = Client(server.target)
     rows = client.batch_predict([1])
