@@ -9,13 +9,13 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import grpc
-from google.protobuf import descriptor_pool
 from google.protobuf.message import DecodeError
 from grpc import aio
 from grpc_health.v1 import health, health_pb2
-from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 
 from staunch_server.deadlines import Deadline
+from staunch_server.transport import reflection
 from staunch_server.transport.seam import (
     MAX_MESSAGE_BYTES,
     USUAL_LIMITS,
@@ -72,8 +72,7 @@ class AioTransport:
         self._handlers = {**_service_handlers(services), **_health_handlers(self._health)}
         if reflects:
             names = [service.name for service in services]
-            names += [health.SERVICE_NAME, reflection.SERVICE_NAME]
-            self._handlers |= _reflection_handlers(names)
+            self._handlers |= _reflection_handlers([*names, health.SERVICE_NAME])
         self._server: aio.Server | None = None
 
     async def start(self) -> int:
@@ -211,7 +210,7 @@ def _health_handlers(servicer: health.aio.HealthServicer) -> Handlers:
 
 
 def _reflection_handlers(names: Sequence[str]) -> Handlers:
-    servicer = reflection.aio.ReflectionServicer(names, pool=_MethodsToo())
+    servicer = reflection.servicer(names)
 
     async def info(raw: AsyncIterator[bytes], context: Context) -> AsyncGenerator[Any, None]:
         async def requests() -> AsyncGenerator[Any, None]:
@@ -222,29 +221,8 @@ def _reflection_handlers(names: Sequence[str]) -> Handlers:
             yield response
 
     encode = reflection_pb2.ServerReflectionResponse.SerializeToString
-    path = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
-    return {path: grpc.stream_stream_rpc_method_handler(info, None, encode)}
-
-
-class _MethodsToo:
-    """The default descriptor pool, which finds methods by name as well: ghz asks for them.
-
-    The reflection protocol says that it must; protobuf's own pool knows messages, enums and services only.
-    """
-
-    def __init__(self) -> None:
-        self._pool: Any = descriptor_pool.Default()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pool, name)
-
-    def FindFileContainingSymbol(self, symbol: str) -> Any:  # noqa: N802 - the name of the pool's method
-        """The descriptor of the file that declares the symbol. Raises KeyError if none does."""
-        try:
-            return self._pool.FindFileContainingSymbol(symbol)
-        except KeyError:
-            service, _, method = symbol.rpartition(".")
-            return self._pool.FindServiceByName(service).methods_by_name[method].containing_service.file
+    handler: Any = grpc.stream_stream_rpc_method_handler(info, None, encode)
+    return dict.fromkeys(reflection.METHODS, handler)
 
 
 async def _parsed(message_type: Any, raw: bytes, context: Context) -> Any:

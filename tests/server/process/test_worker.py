@@ -142,8 +142,11 @@ async def call_everything(channel: aio.Channel) -> None:
     check = channel.unary_unary("/grpc.health.v1.Health/Check")
     assert health_pb2.HealthCheckResponse.FromString(await check(b"")).status == 1
     listing = reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
-    reflecting = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
-    assert len([one async for one in reflecting(iter([listing]))]) == 1
+    for version in ("v1", "v1alpha"):
+        reflecting = channel.stream_stream(
+            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
+        )
+        assert len([one async for one in reflecting(iter([listing]))]) == 1
 
 
 def get(url: str) -> str:

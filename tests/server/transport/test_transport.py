@@ -8,10 +8,8 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import descriptor_pb2
 from grpc import aio
 from grpc_health.v1 import health_pb2
-from grpc_reflection.v1alpha import reflection_pb2
 from tests.harness.processes import frozen
 from tests.harness.waiting import until
 from tests.server.harness.shell import StartShell
@@ -78,51 +76,6 @@ async def test_watchers_hear_of_every_change_and_of_our_leaving(shell: StartShel
 async def test_malformed_bytes_to_health_are_an_invalid_argument(shell: StartShell, method: str) -> None:
     call = (await shell()).channel.unary_unary(method)(b"\x0a\xff")
     assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
-
-
-async def reflect(channel: aio.Channel, *requests: bytes) -> list[Any]:
-    method = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
-    call = method(iter(requests))
-    return [reflection_pb2.ServerReflectionResponse.FromString(one) async for one in call]
-
-
-async def test_reflection_lists_the_services_and_gives_whole_descriptors(shell: StartShell) -> None:
-    server = await shell(reflects=True)
-    listing = reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
-    symbol = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE).SerializeToString()
-    listed, described = await reflect(server.channel, listing, symbol)
-    names = {service.name for service in listed.list_services_response.service}
-    assert names == {SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
-    files = {
-        descriptor_pb2.FileDescriptorProto.FromString(one).name
-        for one in described.file_descriptor_response.file_descriptor_proto
-    }
-    assert {"staunch/v1/prediction_service.proto", "google/protobuf/timestamp.proto"} <= files
-
-
-async def test_reflection_finds_a_method_by_name_as_ghz_asks_for_it(shell: StartShell) -> None:
-    server = await shell(reflects=True)
-    names = [f"{SERVICE}.Predict", f"{SERVICE}.Nope", "nothing.at.all", ""]
-    asked = [reflection_pb2.ServerReflectionRequest(file_containing_symbol=name) for name in names]
-    found, *missing = await reflect(server.channel, *(request.SerializeToString() for request in asked))
-    assert any(b"PredictionService" in file for file in found.file_descriptor_response.file_descriptor_proto)
-    assert all(answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0] for answer in missing)
-
-
-async def test_reflection_finds_a_file_by_name(shell: StartShell) -> None:
-    server = await shell(reflects=True)
-    asked = reflection_pb2.ServerReflectionRequest(file_by_filename="staunch/v1/prediction_service.proto")
-    (found,) = await reflect(server.channel, asked.SerializeToString())
-    assert any(b"PredictionService" in file for file in found.file_descriptor_response.file_descriptor_proto)
-
-
-async def test_reflection_is_absent_unless_asked_for_and_survives_malformed_bytes(shell: StartShell) -> None:
-    with pytest.raises(aio.AioRpcError) as caught:
-        await reflect((await shell()).channel, b"")
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-    with pytest.raises(aio.AioRpcError) as caught:
-        await reflect((await shell(reflects=True)).channel, b"\x0a\xff")
-    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_a_used_port_is_refused_unless_sharing_is_asked_for(shell: StartShell) -> None:
