@@ -112,9 +112,11 @@ class VersionStatus:
         reason: The ErrorInfo reason of a refused version, else empty.
         message: What is wrong with it and how to mend it, else empty.
         digest: Of the manifest in memory, `sha256:` and hex; empty if it is not loaded.
+        let_go: Whether nothing has needed the version since: this is what was seen of it last.
     """
 
     state: Literal["STORED", "LOADING", "READY", "REFUSED"] = "STORED"
     reason: str = ""
     message: str = ""
     digest: str = ""
+    let_go: bool = False

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 
 from staunch_features.errors import DatabaseUnavailable, FeatureError, ViewError
@@ -337,10 +338,14 @@ class Registry:
             raise Refusal(Reason.MODEL_NOT_READY, message, resource=resource(version)) from error
 
     def _settle(self) -> None:
-        """Lets go of the versions that neither an alias nor a request needs."""
+        """Lets go of the versions that neither an alias nor a request needs, loaded or refused."""
         named = {record.version for record in self._records.values() if record.named}
         for version in answers.unneeded(self._loaded(), self._targets, named, self._aliases):
             self._records[version].let_go()
+        kept = answers.pointed_at(self._targets)
+        for record in self._records.values():
+            if isinstance(record.state, Refused) and record.version not in kept:
+                record.let_go()
         for record in [each for each in self._records.values() if each.is_forgettable]:
             del self._records[record.version]
         self._announce()
@@ -361,7 +366,8 @@ class Registry:
         return {version: one for version, one in served.items() if one is not None}
 
     def _statuses(self) -> dict[Version, VersionStatus]:
-        return {version: record.status() for version, record in self._records.items()}
+        # Whether a version is needed is none of its state as GetModel gives it.
+        return {version: replace(record.status(), let_go=False) for version, record in self._records.items()}
 
 
 def _read_and_prove(store: ModelStore, version: Version) -> tuple[StoredVersion, LoadedModel]:

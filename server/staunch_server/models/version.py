@@ -18,10 +18,11 @@ class Stored:
     """On the disk and not in memory.
 
     Attributes:
-        error: Why its view failed when it was let go, if it did; it is tried again when it is asked for.
+        error: Why it was refused, or its view failed, when it was let go, if so; it is tried again when it is
+            asked for.
     """
 
-    error: ViewError | None = None
+    error: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ FOLLOWERS: Mapping[type[State], tuple[type[State], ...]] = MappingProxyType(
         Loading: (Ready, Failing, Refused, Stored, Loading),
         Ready: (Failing, Loading, Stored),
         Failing: (Ready, Failing, Loading, Stored),
-        Refused: (Loading,),
+        Refused: (Loading, Stored),
     }
 )
 """Which state may follow which; `Record` draws it."""
@@ -93,7 +94,8 @@ class Record:
           │               │                  new files: Loading    │
           ├── disk away ──┤                                        │
           │               ▼                                        │
-          │            Refused ── the store is read again ──▶ Loading
+          │            Refused ── nothing needs it ────────────────┤
+          │                       the store is read again: Loading │
           └────────────────────────────────────────────────────────┘
 
     A load that fails while an older load of the same number answers leaves that one answering.
@@ -141,11 +143,11 @@ class Record:
         return True
 
     def let_go(self) -> None:
-        """Leaves memory; what its view said last is remembered, since it may still be so."""
+        """Leaves memory; what was wrong with it is remembered, since it may still be so."""
         if isinstance(self._state, Loading):  # only the older load goes: somebody waits for this one
             self.become(Loading(self._state.task))
         else:
-            self.become(Stored(self._state.error if isinstance(self._state, Failing) else None))
+            self.become(Stored(self._state.error if isinstance(self._state, Failing | Refused) else None))
 
     @property
     def served(self) -> Served | None:
@@ -169,8 +171,10 @@ class Record:
             return VersionStatus("READY", digest=state.served.digest)
         if isinstance(state, Failing):
             return _refused(state.error, state.served.digest)
-        return VersionStatus() if state.error is None else _refused(state.error)
+        if state.error is None:
+            return VersionStatus()
+        return _refused(state.error, let_go=isinstance(state, Stored))
 
 
-def _refused(error: Exception, digest: str = "") -> VersionStatus:
-    return VersionStatus("REFUSED", Reason.MODEL_REFUSED.name, str(error), digest)
+def _refused(error: Exception, digest: str = "", *, let_go: bool = False) -> VersionStatus:
+    return VersionStatus("REFUSED", Reason.MODEL_REFUSED.name, str(error), digest, let_go)

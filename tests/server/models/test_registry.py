@@ -24,6 +24,7 @@ from staunch_server.deadlines import Deadline
 from staunch_server.events import Events
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
+from staunch_server.process.present import MODEL_INFO, Present
 from staunch_server.types import Version
 
 MISFIT = view_text().replace("people.b,", "people.b AS c,")
@@ -164,6 +165,30 @@ async def test_a_reload_of_one_alias_moved_shows_what_was_refused_before_with_it
     told = await get(live, "churn@2")
     assert (told.state, told.state_reason) == (mpb.MODEL_STATE_REFUSED, "MODEL_REFUSED")
     assert "model.onnx" in told.state_message
+
+
+@pytest.mark.parametrize("fault", ["files", "view"])
+async def test_a_refused_version_that_was_rolled_away_is_no_metric_any_more(
+    publish: Publish, serve: Serve, store: ModelStore, fault: str
+) -> None:
+    publish()
+    live = await serve(store_poll_s=3600)
+    publish(text={"files": None, "view": MISFIT}[fault])
+    if fault == "files":
+        damage(store, 2)
+
+    def shown() -> dict[str, str]:
+        families = Present(live.server.metrics.registry).collect()
+        infos = [sample.labels for each in families for sample in each.samples if each.name == MODEL_INFO]
+        return {labels["version"]: labels["state"] for labels in infos}
+
+    for _ in range(2):  # it stays so while the alias points at it
+        await reload(live)
+        assert shown() == {"1": "READY", "2": "REFUSED"}
+    store.set_alias("churn", "champion", 1)
+    await reload(live)
+    assert shown() == {"1": "READY"}
+    assert (await get(live, "churn@2")).state == mpb.MODEL_STATE_REFUSED
 
 
 async def test_a_refused_version_that_left_the_store_is_forgotten(

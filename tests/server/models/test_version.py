@@ -150,7 +150,7 @@ async def test_a_version_that_is_let_go_remembers_what_its_view_said(
     record.become(Failing(served, ERROR))
     record.let_go()
     assert record.state == Stored(ERROR)
-    assert record.status() == VersionStatus("REFUSED", "MODEL_REFUSED", str(ERROR))
+    assert record.status() == VersionStatus("REFUSED", "MODEL_REFUSED", str(ERROR), let_go=True)
     assert not record.is_forgettable
     record.become(Loading(task))
     record.become(Ready(served))
