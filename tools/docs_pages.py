@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic_core import PydanticUndefined
 
@@ -20,6 +20,9 @@ from staunch_features.views.feature_doc import MISSING, NEVER, FeatureDoc
 from staunch_features.views.file import FeatureView, load_view
 from staunch_server.errors import DOMAIN, Reason
 from staunch_server.metrics import Metrics
+from staunch_server.process.present import GONE_S
+from staunch_server.process.process_metrics import ProcessMetrics
+from staunch_server.process.supervisor import SupervisorMetrics
 from staunch_server.setting_names import PREFIX
 from staunch_server.settings import Settings
 
@@ -49,15 +52,18 @@ _METRICS = f"""# Metrics
 
 `/metrics` on port 9464 gives all workers together, in Prometheus' text format. Labels: `method` is the full
 name of the RPC, `code` a gRPC status code, `reason` an ErrorInfo reason ([errors](errors.md)), `model` a
-version such as `churn@3`. A histogram `x` is three series, `x_bucket`, `x_sum` and `x_count`.
+version such as `churn@3`, `worker` the number of a process from 0, or `supervisor`. A histogram `x` is three
+series, `x_bucket`, `x_sum` and `x_count`. Who asks for OpenMetrics gets that, and no format has `_created`.
 
-The supervisor adds two of its own: `staunch_workers_ready` (gauge, workers that answer) and
-`staunch_worker_restarts_total` (counter, workers started again). Counters and histograms go on when a worker
-dies and is started again; they begin anew with the server, and those of one worker when a file of it in
-`metrics/` of the state folder is damaged: the server says so and renames the file.
+Counters and histograms go on when a worker dies and is started again, and only its `process_*` begin anew;
+they begin anew with the server, and those of one worker when a file of it in `metrics/` of the state folder
+is damaged: the server says so and renames the file. A version that nothing needs any more is no longer in
+`staunch_model_info`, and after {GONE_S:g} s without a count it is in no metric; if it is needed again, its
+counts go on. `process_*` are read from /proc, which only Linux has.
 
 What to look at first: the rate of `staunch_calls_total` by `code`, the 99th percentile of
-`staunch_call_seconds`, and `staunch_sql_seconds` against it, since the database is most of a call.
+`staunch_call_seconds{{code="OK"}}`, and `staunch_sql_seconds` against it, since the database is most of a
+call. [alerts.yml](alerts.yml) has rules to begin with.
 
 `grpc.health.v1` is SERVING once a model is verified: its files are those that were published and compute
 the answers of the training. `/healthz` is 200 while every worker is up and a version answers in each; else
@@ -68,7 +74,7 @@ Neither tells of the database, which all servers share, so that turning away fro
   `staunch_pool_connection_failures_total` tells one that is away from one that refuses us, as after its
   password was changed.
 - A view may fail because its tables do not fit it, from the start or since they were changed. Its calls end
-  as FAILED_PRECONDITION with `reason="MODEL_REFUSED"`, and `staunch_model_info{{state="REFUSED"}} == 1`:
+  as FAILED_PRECONDITION with `reason="MODEL_REFUSED"`, and `staunch_model_info{{state="REFUSED"}}` is 1:
   alert on that too. GetModel says what is wrong and how to mend it. The other views are served. A view that
   fails is tried again with each call and every STAUNCH_STORE_POLL_S seconds, so it answers again by itself
   when its tables are mended; one that nobody calls is run every 10 s, to find out.
@@ -135,9 +141,21 @@ def settings_page() -> str:
 
 def metrics_page() -> str:
     """The page of every metric with its type and labels."""
-    metrics = Metrics(CollectorRegistry())
-    own = [metric for metric in vars(metrics).values() if isinstance(metric, MetricWrapperBase)]
-    return _METRICS + _table(("metric", "type", "labels", "what it is"), map(_metric, own))
+    lines = [_metric(family, labels) for family, labels in metric_families()]
+    return _METRICS + _table(("metric", "type", "labels", "what it is"), lines)
+
+
+def metric_families() -> list[tuple[Metric, Sequence[str]]]:
+    """Every family of a scrape, without series, and its labels."""
+    makers = (Metrics(CollectorRegistry()), SupervisorMetrics(CollectorRegistry()))
+    counted = [
+        each for maker in makers for each in vars(maker).values() if isinstance(each, MetricWrapperBase)
+    ]
+    read = ProcessMetrics(dict).collect()
+    return [
+        *((family, each._labelnames) for each in counted for family in each.describe()),
+        *((family, ("worker",)) for family in read),
+    ]
 
 
 def errors_page() -> str:
@@ -211,11 +229,9 @@ def _setting(name: str) -> Sequence[str]:
     return f"`{PREFIX}{name.upper()}`", value, field.description or ""
 
 
-def _metric(metric: MetricWrapperBase) -> Sequence[str]:
-    (family,) = metric.describe()
+def _metric(family: Metric, labels: Iterable[str]) -> Sequence[str]:
     name = family.name + ("_total" if family.type == "counter" else "")
-    labels = ", ".join(f"`{label}`" for label in metric._labelnames)
-    return f"`{name}`", family.type, labels, family.documentation
+    return f"`{name}`", family.type, ", ".join(f"`{label}`" for label in labels), family.documentation
 
 
 def _reason(reason: Reason) -> Sequence[str]:

@@ -7,11 +7,13 @@ over the living workers. Info metrics do not work there, hence the gauges that a
 
 import platform
 from dataclasses import dataclass
+from itertools import product
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from staunch_features.errors import DatabaseRefused, DatabaseTooOld, DatabaseUrlInvalid, FeatureError
+from staunch_server.errors import Code, Reason
 from staunch_server.events import CallEnded, LoadEnded, VersionChanged
 from staunch_server.types import NoService
 
@@ -61,6 +63,10 @@ BATCH_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 512, 1_000, 2_500, 5_000, 10_000)
 """Buckets of batch sizes, in rows."""
 
 
+POOLS = ("interactive", "batch")
+"""The pools of connections to the database."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelMetrics:
     """The children of one model version: how long each step took, how many rows, what became of them."""
@@ -84,8 +90,7 @@ class Metrics:
         self._define_calls(registry)
         self._define_steps(registry)
         self._define_state(registry)
-        self._calls: dict[tuple[str, str, str], Counter] = {}
-        self._seconds: dict[tuple[str, str], Histogram] = {}
+        self._ends: dict[tuple[str, Code, Reason | None, str], tuple[Counter, Histogram]] = {}
         self._models: dict[str, ModelMetrics] = {}
 
     def _define_calls(self, registry: CollectorRegistry) -> None:
@@ -97,8 +102,9 @@ class Metrics:
         )
         self.call_seconds = Histogram(
             "staunch_call_seconds",
-            "Seconds from the message's arrival to its answer; for streams to the end of the stream.",
-            ("method", "model"),
+            "Seconds from the message's arrival to its answer, by status code; for streams to the end of the "
+            "stream.",
+            ("method", "code", "model"),
             buckets=CALL_SECONDS,
             registry=registry,
         )
@@ -167,10 +173,12 @@ class Metrics:
             ("pool", "cause"),
             registry=registry,
         )
+        for pool, cause in product(POOLS, ("refused", "too_old", "away")):  # 0, so that the first is a rise
+            self.connection_failures.labels(pool, cause)
         self.model_info = Gauge(
             "staunch_model_info",
-            "1 for each version in its present state (LOADING, READY; REFUSED also while its view fails), "
-            "0 for states it left.",
+            "1 for each version that an alias or a request needs, in its present state: LOADING, READY, or "
+            "REFUSED, also while its view fails. A state that it left is not shown.",
             ("model", "version", "digest", "state"),
             multiprocess_mode="livemax",
             registry=registry,
@@ -215,22 +223,25 @@ class Metrics:
 
     def call_ended(self, event: CallEnded) -> None:
         """Counts a call that ended and how long it took."""
-        code, model = event.code.name, event.model
-        reason = "" if event.refusal is None else event.refusal.reason.name
-        key = (event.method, code + reason, model)
-        counter = self._calls.get(key)
-        if counter is None:
-            counter = self._calls[key] = self.calls.labels(event.method, code, reason, model)
+        reason = None if event.refusal is None else event.refusal.reason
+        key = (event.method, event.code, reason, event.model)
+        children = self._ends.get(key)
+        if children is None:
+            children = self._ends[key] = self._children_of_ends(*key)
+        counter, seconds = children
         counter.inc()
-        histogram = self._seconds.get((event.method, model))
-        if histogram is None:
-            histogram = self._seconds[event.method, model] = self.call_seconds.labels(event.method, model)
-        histogram.observe(event.seconds)
+        seconds.observe(event.seconds)
+
+    def _children_of_ends(
+        self, method: str, code: Code, reason: Reason | None, model: str
+    ) -> tuple[Counter, Histogram]:
+        counter = self.calls.labels(method, code.name, "" if reason is None else reason.name, model)
+        return counter, self.call_seconds.labels(method, code.name, model)
 
     def version_changed(self, event: VersionChanged) -> None:
-        """Shows a version's present state: 1 for it, 0 for the one that it left."""
+        """Shows a version's present state; the one it left is 0, and no page has it (`process.present`)."""
         for status, value in ((event.before, 0), (event.after, 1)):
-            if status.state != "STORED":  # what is only stored is no news of this process
+            if status.state != "STORED" and not status.let_go:  # else it is no news of this process
                 name, number = event.version
                 self.model_info.labels(name, str(number), status.digest, status.state).set(value)
 

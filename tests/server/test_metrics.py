@@ -14,6 +14,7 @@ from staunch_features.errors import (
 from staunch_server.errors import Code, Reason, Refusal
 from staunch_server.events import CallEnded, LoadEnded, VersionChanged
 from staunch_server.metrics import Metrics
+from staunch_server.process.present import Present
 from staunch_server.types import Version, VersionStatus
 
 PREDICT = "/staunch.v1.PredictionService/Predict"
@@ -48,10 +49,12 @@ def test_a_call_is_counted_by_code_reason_and_model(metrics: Metrics) -> None:
     assert calls(metrics, "CANCELLED", model="") == 1
 
 
-def test_the_time_of_a_call_is_observed_by_model_whatever_became_of_it(metrics: Metrics) -> None:
-    metrics.call_ended(ended(Code.OK, 0.25))
-    metrics.call_ended(ended(Code.UNAVAILABLE, 0.5, reason=Reason.DRAINING))
-    labels = {"method": PREDICT, "model": "churn@3"}
+def test_the_time_of_a_call_is_observed_by_code_and_model_whatever_became_of_it(metrics: Metrics) -> None:
+    metrics.call_ended(ended(Code.UNAVAILABLE, 0.25, reason=Reason.DRAINING))
+    metrics.call_ended(ended(Code.UNAVAILABLE, 0.5, reason=Reason.OVERLOADED))
+    metrics.call_ended(ended(Code.OK, 7))
+    labels = {"method": PREDICT, "code": "UNAVAILABLE", "model": "churn@3"}
+    assert value(metrics, "staunch_call_seconds_sum", **labels | {"code": "OK"}) == 7
     assert value(metrics, "staunch_call_seconds_count", **labels) == 2
     assert value(metrics, "staunch_call_seconds_sum", **labels) == 0.75
     # A bucket holds what is at its limit.
@@ -80,12 +83,14 @@ def test_connections_that_fail_are_counted_by_pool_and_cause(metrics: Metrics) -
         metrics.connection_failed("batch", error)
         assert value(metrics, "staunch_pool_connection_failures_total", **labels) == before + 1
         labels["pool"] = "interactive"
-        assert value(metrics, "staunch_pool_connection_failures_total", **labels) is None
+        assert value(metrics, "staunch_pool_connection_failures_total", **labels) == 0
 
 
 def info(metrics: Metrics, state: str, digest: str = "") -> float | None:
     labels = {"model": "churn", "version": "3", "digest": digest, "state": state}
-    return value(metrics, "staunch_model_info", **labels)
+    page = CollectorRegistry()
+    page.register(Present(metrics.registry))
+    return page.get_sample_value("staunch_model_info", labels)
 
 
 def test_a_version_shows_the_state_it_has_and_not_the_one_it_left(metrics: Metrics) -> None:
@@ -94,9 +99,9 @@ def test_a_version_shows_the_state_it_has_and_not_the_one_it_left(metrics: Metri
     metrics.version_changed(VersionChanged(CHURN, stored, loading))
     assert (info(metrics, "STORED"), info(metrics, "LOADING"), info(metrics, "READY")) == (None, 1, None)
     metrics.version_changed(VersionChanged(CHURN, loading, ready))
-    assert (info(metrics, "LOADING"), info(metrics, "READY", "sha256:1")) == (0, 1)
+    assert (info(metrics, "LOADING"), info(metrics, "READY", "sha256:1")) == (None, 1)
     metrics.version_changed(VersionChanged(CHURN, ready, stored))
-    assert (info(metrics, "STORED"), info(metrics, "READY", "sha256:1")) == (None, 0)
+    assert (info(metrics, "STORED"), info(metrics, "READY", "sha256:1")) == (None, None)
 
 
 def test_loads_are_counted_by_outcome(metrics: Metrics) -> None:

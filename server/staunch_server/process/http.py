@@ -1,20 +1,34 @@
 """Serves /metrics and /healthz over HTTP on a thread of its own."""
 
 import contextlib
+import gzip
 import logging
+import re
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
+from typing import Any
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CollectorRegistry, disable_created_metrics
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
 
 _LOG = logging.getLogger("staunch.metrics")
 
-Registries = Callable[[], Iterable[CollectorRegistry]]
-"""Gives the registries whose metrics one scrape holds."""
+_TEXT = "text/plain; charset=utf-8"
+_OPENMETRICS = "application/openmetrics-text"
+_WEIGHT = re.compile(r"q\s*=\s*[01](\.[0-9]{0,3})?")
+_METHODS = ("GET", "HEAD")
+_LARGEST_BODY_BYTES = 1 << 16  # of a request that should have none
+_GZIP_LEVEL = 4  # a tenth of the size in 2 ms; more effort gains little
+
+Page = Callable[[str], tuple[HTTPStatus, str, bytes]]
+"""Makes what a path answers to whoever accepts these types: status, content type and body."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -26,20 +40,28 @@ def listen(host: str, port: int) -> socket.socket:
 @contextlib.contextmanager
 def serve_metrics(
     listening: socket.socket,
-    registries: Registries,
+    collectors: Sequence[Collector],
     why_not_serving: Callable[[], str],
 ) -> Iterator[None]:
-    """Answers GET /metrics in Prometheus' text format and GET /healthz with 200 or 503, while the block runs.
+    """Answers GET and HEAD of /metrics, as text or OpenMetrics, and of /healthz, while the block runs.
+
+    From then on no metric of this process has a `_created` series: a gauge beside each counter and histogram
+    that says no more than when the process was started.
 
     Args:
         listening: A listening socket; closed at the end.
-        registries: Gives the registries of one scrape.
+        collectors: What one scrape holds, in this order; registries are such. No two have a family in common.
         why_not_serving: Gives the reason of a 503 in words; empty if all is well.
     """
-    host, port = listening.getsockname()[:2]
-    server = _Server((host, port), _handler(registries, why_not_serving), bind_and_activate=False)
-    server.socket.close()
-    server.socket = listening
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    scrape = CollectorRegistry(auto_describe=False)
+    for collector in collectors:
+        scrape.register(collector)
+    pages: Mapping[str, Page] = {
+        "/metrics": lambda accepted: _metrics(scrape, accepted),
+        "/healthz": lambda _: _health(why_not_serving()),
+    }
+    server = _Server(listening, pages)
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
     try:
@@ -50,8 +72,30 @@ def serve_metrics(
         server.server_close()
 
 
+def _metrics(scrape: CollectorRegistry, accepted: str) -> tuple[HTTPStatus, str, bytes]:
+    # The library's own choice repeats any version that it is asked for, and fails at one that is no number.
+    weights = _weights(accepted)
+    if weights.get(_OPENMETRICS, 0) > weights.get("text/plain", 0):
+        body: bytes = openmetrics.generate_latest(scrape)  # type: ignore[no-untyped-call]
+        return HTTPStatus.OK, openmetrics.CONTENT_TYPE_LATEST, body
+    return HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(scrape)
+
+
+def _health(why_not_serving: str) -> tuple[HTTPStatus, str, bytes]:
+    why = " ".join(why_not_serving.split())  # a line, whatever a library said of a file
+    if why:
+        return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, f"not serving: {why}\n".encode()
+    return HTTPStatus.OK, _TEXT, b"ok\n"
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+    def __init__(self, listening: socket.socket, pages: Mapping[str, Page]) -> None:
+        super().__init__(listening.getsockname()[:2], _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        self.pages = pages
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Logs what a request failed of; the library prints a traceback, and would end with it."""
@@ -60,31 +104,81 @@ class _Server(ThreadingHTTPServer):
         _LOG.log(level, "a request of %s failed", client_address, exc_info=True)
 
 
-def _handler(registries: Registries, why_not_serving: Callable[[], str]) -> type[BaseHTTPRequestHandler]:
-    # The server makes a handler for each connection and hands it nothing of ours: what it serves is enclosed.
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 10
+class _Handler(BaseHTTPRequestHandler):
+    """One request; each has a connection of its own."""
 
-        def do_GET(self) -> None:
-            path = self.path.split("?")[0]
-            if path == "/metrics":
-                body = b"".join(generate_latest(registry) for registry in registries())
-                self._answer(200, CONTENT_TYPE_LATEST, body)
-            elif path == "/healthz":
-                why = " ".join(why_not_serving().split())  # a line, whatever a library said of a file
-                text = f"not serving: {why}" if why else "ok"
-                self._answer(503 if why else 200, "text/plain; charset=utf-8", f"{text}\n".encode())
-            else:
-                self._answer(404, "text/plain", b"try /metrics or /healthz\n")
+    server: _Server
+    timeout = 10
 
-        def _answer(self, code: int, content_type: str, body: bytes) -> None:
-            self.send_response(code)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
+    def __getattr__(self, name: str) -> Any:
+        """Finds `do_GET` and its like for every method there is: `_serve` says which are allowed."""
+        if name.startswith("do_"):
+            return self._serve
+        raise AttributeError(name)
+
+    def _serve(self) -> None:
+        self._pass_over_body()
+        pages = self.server.pages
+        page = pages.get(self.path.split("?")[0])
+        if page is None:
+            self._answer(HTTPStatus.NOT_FOUND, _TEXT, f"try {' or '.join(pages)}\n".encode())
+        elif self.command not in _METHODS:
+            body = f"expected {' or '.join(_METHODS)}, got {self.command[:20]!a}\n".encode()
+            self._answer(HTTPStatus.METHOD_NOT_ALLOWED, _TEXT, body, {"Allow": ", ".join(_METHODS)})
+        else:
+            self._answer_packed(*page(self._header("Accept")))
+
+    def _pass_over_body(self) -> None:
+        """Reads what came with the request: unread when we close, it may cost the caller the answer."""
+        length = self.headers.get("Content-Length", "")
+        if length.isascii() and length.isdigit():
+            self.rfile.read(min(int(length), _LARGEST_BODY_BYTES))
+
+    def _header(self, name: str) -> str:
+        """Returns a header's value; one that came in several lines means the same with commas between."""
+        return ", ".join(self.headers.get_all(name, []))
+
+    def _answer_packed(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
+        headers = {"Vary": "Accept, Accept-Encoding"}
+        if _weights(self._header("Accept-Encoding")).get("gzip", 0) > 0:
+            body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
+            headers["Content-Encoding"] = "gzip"
+        self._answer(status, content_type, body, headers)
+
+    def _answer(
+        self,
+        status: HTTPStatus,
+        content_type: str,
+        body: bytes,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.send_response(status)
+        lengths = {"Content-Type": content_type, "Content-Length": str(len(body))}
+        for name, value in {**lengths, **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Says nothing: a scrape each few seconds is no news."""
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answers what is no HTTP with a line; the library's own is a page of HTML."""
+        status = HTTPStatus(code)
+        self.request_version = "HTTP/1.0"  # with a head in any case: what asks is none of the days before
+        self._answer(status, _TEXT, f"{status.phrase.lower()}\n".encode())
 
-    return Handler
+    def version_string(self) -> str:
+        """Names us in the header `Server`, without the versions that the library would tell."""
+        return "staunch"
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing: a scrape each few seconds is no news."""
+
+
+def _weights(accepted: str) -> dict[str, float]:
+    """Returns what the value of an `Accept` or `Accept-Encoding` names, and how much it is wished for."""
+    found = {}
+    for each in accepted.lower().split(","):
+        name, *parameters = (word.strip() for word in each.split(";"))
+        weight = next((word for word in parameters if _WEIGHT.fullmatch(word)), "q=1")
+        found[name] = float(weight.partition("=")[2])
+    return found

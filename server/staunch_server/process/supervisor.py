@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from staunch_features.errors import ending
 from staunch_server.process.back_off import BackOff
 from staunch_server.process.http import serve_metrics
+from staunch_server.process.present import Present
+from staunch_server.process.process_metrics import SUPERVISOR, ProcessMetrics
 from staunch_server.process.terminal import Terminal
 from staunch_server.process.worker_metrics import WorkerMetrics
 from staunch_server.setting_names import SUPERVISED
@@ -37,6 +39,15 @@ HANG_UP_S = 1.0
 
 ONE_STOP_S = 0.1
 """How soon after a signal to stop another is the same: `timeout`, or a shell, tells us and then our group."""
+
+
+class SupervisorMetrics:
+    """What a supervisor counts itself, registered in `registry`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.workers = Gauge("staunch_workers", "Workers that there are to be.", registry=registry)
+        self.ready = Gauge("staunch_workers_ready", "Workers that answer.", registry=registry)
+        self.restarts = Counter("staunch_worker_restarts", "Workers started again.", registry=registry)
 
 
 class CannotServe(Exception):
@@ -195,11 +206,11 @@ class Supervisor:
         self._signalled_s = -ONE_STOP_S
         self._failure: Exception | None = None
         self._own = CollectorRegistry()
-        self._restarts = Counter("staunch_worker_restarts", "Workers started again.", registry=self._own)
-        ready = Gauge("staunch_workers_ready", "Workers that answer.", registry=self._own)
-        ready.set_function(lambda: sum(worker.ready.is_set() for worker in self._workers))
-        self._theirs = CollectorRegistry()
-        self._theirs.register(self._metrics)
+        self._counts = SupervisorMetrics(self._own)
+        self._counts.workers.set(settings.workers)
+        self._counts.ready.set_function(lambda: sum(worker.ready.is_set() for worker in self._workers))
+        # What one scrape holds: what we count, what the kernel says, what the workers left in their folder.
+        self._collectors = (self._own, ProcessMetrics(self._process_ids), Present(self._metrics))
 
     @property
     def serves(self) -> dict[str, str]:
@@ -221,10 +232,6 @@ class Supervisor:
         if not self._stopping.is_set():
             self._end_workers(signal.SIGTERM)
 
-    def registries(self) -> Iterable[CollectorRegistry]:
-        """The registries of one scrape: ours, and what the workers left in their folder."""
-        return self._own, self._theirs
-
     async def run(self, metrics: socket.socket, on_ready: Callable[["Supervisor"], Awaitable[None]]) -> None:
         """Serves until SIGINT, SIGTERM or the terminal's end, then drains the workers.
 
@@ -238,7 +245,7 @@ class Supervisor:
         """
         self._metrics.clear()
         self._handle_signals()
-        with serve_metrics(metrics, self.registries, self.why_not_serving):
+        with serve_metrics(metrics, self._collectors, self.why_not_serving):
             keeping = [asyncio.create_task(self._keep(worker)) for worker in self._workers]
             announcing = asyncio.create_task(self._announce(on_ready))
             await self._stopping.wait()
@@ -289,6 +296,15 @@ class Supervisor:
         with contextlib.suppress(Exception):  # Telling never decides about doing.
             self._print(line)
 
+    def _process_ids(self) -> dict[str, int]:
+        processes = {str(worker.number): worker.process for worker in self._workers}
+        living = {
+            number: process.pid
+            for number, process in processes.items()
+            if process is not None and process.returncode is None
+        }
+        return {SUPERVISOR: os.getpid(), **living}
+
     async def _announce(self, on_ready: Callable[["Supervisor"], Awaitable[None]]) -> None:
         for worker in self._workers:
             await worker.ready.wait()
@@ -311,7 +327,7 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             pause_s = back_off.after(time.monotonic() - started)
-            self._restarts.inc()
+            self._counts.restarts.inc()
             why = f" ({worker.error})" if worker.error else ""
             self._report(f"worker {worker.number} {ended}{why}; starting it again in {pause_s:.1f} s")
             with contextlib.suppress(TimeoutError):  # a pause that a stop cuts short

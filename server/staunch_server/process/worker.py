@@ -19,6 +19,8 @@ from staunch_features.errors import FeatureError
 from staunch_server.models.registry import Registry
 from staunch_server.process.http import listen, serve_metrics
 from staunch_server.process.output import unfailing_output
+from staunch_server.process.present import Present
+from staunch_server.process.process_metrics import ProcessMetrics
 from staunch_server.process.server import Server, logged, serving
 from staunch_server.process.start import refuse_unstartable, until_answered, why_away
 from staunch_server.process.worker_metrics import write_as
@@ -72,7 +74,8 @@ async def _serve(settings: Settings, pipe: "_Pipe") -> None:
         server = await stack.enter_async_context(serving(settings, collector, shared_port=supervised))
         _handle_signals(stopping, server.registry, supervised=supervised)
         if listening is not None:
-            stack.enter_context(serve_metrics(listening, lambda: [collector], server.why_not_serving))
+            collectors = (Present(collector), ProcessMetrics(lambda: {"0": os.getpid()}))
+            stack.enter_context(serve_metrics(listening, collectors, server.why_not_serving))
         _report_ready(server, pipe)
         server.on_trouble = pipe.trouble
         pipe.trouble(server.why_not_serving())

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -15,10 +16,13 @@ from pathlib import Path
 
 import pytest
 from grpc import StatusCode, aio
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families
 from tests.harness.databases import TestDatabase
 from tests.harness.processes import frozen
 from tests.harness.waiting import until
 from tests.server.harness.running import Locked, Publish
+from tools.docs_pages import metric_families
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
@@ -65,9 +69,10 @@ class Supervised:
             )
             return answer.model.version
 
-    def scrape(self) -> str:
+    def scrape(self, accept: str = "*/*") -> str:
         """What /metrics says."""
-        return urllib.request.urlopen(self.metrics, timeout=5).read().decode()
+        request = urllib.request.Request(self.metrics, headers={"Accept": accept})
+        return urllib.request.urlopen(request, timeout=5).read().decode()
 
     def workers(self) -> list[int]:
         """The process ids of the workers."""
@@ -155,6 +160,27 @@ async def test_one_page_of_metrics_counts_the_calls_of_all_workers(supervised: S
 
     await _soon(all_counted)
     assert "staunch_workers_ready 2.0" in supervised.scrape()
+
+
+async def test_the_page_is_what_prometheus_reads_in_both_formats_and_says_all_that_is_documented(
+    supervised: Supervised,
+):
+    await supervised.version()
+    text, openmetrics = supervised.scrape(), supervised.scrape(accept="application/openmetrics-text")
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    documented = {family.name for family, _ in metric_families()}
+    assert families.keys() == documented
+    assert {family.name for family in openmetrics_families(openmetrics)} == documented
+    assert "_created" not in text + openmetrics
+    running = {sample.labels["worker"]: sample.value for sample in families["process_open_fds"].samples}
+    assert running.keys() == {"supervisor", "0", "1"}
+    assert min(running.values()) > 3
+    if shutil.which("promtool"):
+        promtool = await asyncio.create_subprocess_exec(
+            "promtool", "check", "metrics", stdin=asyncio.subprocess.PIPE
+        )
+        await promtool.communicate(text.encode())
+        assert promtool.returncode == 0
 
 
 async def test_a_killed_worker_is_started_again_while_the_other_answers(supervised: Supervised):

@@ -267,7 +267,7 @@ async def test_without_a_deadline_of_the_callers_ours_counts_in_full(shell: Star
 async def test_a_quick_call_is_measured_as_one(shell: StartShell) -> None:
     server = await shell()
     await server.predict()
-    labels = {"method": "/staunch.v1.PredictionService/Predict", "model": ""}
+    labels = {"method": "/staunch.v1.PredictionService/Predict", "code": "OK", "model": ""}
     took_s = server.metrics.registry.get_sample_value("staunch_call_seconds_sum", labels)
     assert took_s is not None
     assert 0 < took_s < 0.5
@@ -460,7 +460,8 @@ async def test_calls_are_counted_by_method_code_reason_and_model(shell: StartShe
     ]:
         labels = {"method": method, "code": code, "reason": reason, "model": model}
         assert values("staunch_calls_total", labels) == 1
-    assert values("staunch_call_seconds_count", {"method": method, "model": "churn@3"}) == 2
+        del labels["reason"]
+        assert values("staunch_call_seconds_count", labels) == 1
 
 
 async def test_a_call_given_up_is_counted_as_cancelled(shell: StartShell) -> None:
