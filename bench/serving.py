@@ -68,7 +68,9 @@ async def batch(channel: grpc.aio.Channel, ids: list[int], chunk: int) -> tuple[
     requests = (messages.BatchPredictRequest(customer_ids=each) for each in chunks)
     started, scored = time.perf_counter(), 0
     async for answer in PredictionServiceStub(channel).BatchPredict(requests):
-        scored += len(answer.probabilities) - len(answer.errors)
+        if answer.HasField("chunk_error"):
+            raise SystemExit(f"a chunk failed: {answer.chunk_error}")
+        scored += len(answer.probabilities) - len(answer.row_errors)
     return time.perf_counter() - started, scored
 
 
@@ -148,7 +150,7 @@ async def eligible(channel: grpc.aio.Channel, customers: int) -> list[int]:
     """The ids from 1 to `customers` that can be scored."""
     request = messages.BatchPredictRequest(customer_ids=range(1, min(customers, 10_000) + 1))
     async for answer in PredictionServiceStub(channel).BatchPredict(iter([request])):
-        failed = {error.index for error in answer.errors}
+        failed = {error.index for error in answer.row_errors}
         return [one for index, one in enumerate(answer.customer_ids) if index not in failed]
     raise SystemExit("no answer to a BatchPredict")
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from staunch._client import Client
     from staunch._errors import (
         AccessDenied,
+        BatchIncomplete,
         ClientClosed,
         Conflict,
         DeadlineExceeded,
@@ -62,6 +63,7 @@ __all__ = [
     "AccessDenied",
     "AliasMove",
     "AsyncClient",
+    "BatchIncomplete",
     "Client",
     "ClientClosed",
     "Conflict",

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
-from contextlib import aclosing
 from datetime import datetime
 from functools import cached_property, partial
 from types import TracebackType
@@ -17,7 +16,7 @@ from staunch._arguments import Metadata, ModelName
 from staunch._batch import Row
 from staunch._connection import ChannelOptions, connection
 from staunch._errors import DeadlineExceeded, StaunchError, Unavailable, from_rpc_error, request_id_of
-from staunch._frames import Frame, Frames
+from staunch._frames import Frame, Frames, async_only, async_scored
 from staunch._lifetime import Lifetime
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryLog, RetryPolicy
@@ -172,10 +171,9 @@ class AsyncClient:
         self, frame: Frame, column: str = "customer_id", **how: Unpack[BatchArguments]
     ) -> Frame:
         """Scores the ids in a column of a frame; see `Client.batch_predict_frame`."""
-        async with aclosing(self.batch_predict_frames([frame], column, **how)) as scored:
-            return await anext(scored)
+        return await async_only(self.batch_predict_frames([frame], column, **how))
 
-    async def batch_predict_frames(
+    def batch_predict_frames(
         self,
         frames: Iterable[Frame] | AsyncIterable[Frame],
         column: str = "customer_id",
@@ -183,12 +181,7 @@ class AsyncClient:
     ) -> AsyncGenerator[Frame, None]:
         """Scores frames one after the other; see `Client.batch_predict_frames`."""
         scoring = Frames[Frame](column)
-        async with aclosing(self.batch_predict(scoring.ids_async(frames), **how)) as rows:
-            async for row in rows:
-                for scored in scoring.take(row):
-                    yield scored
-        for scored in scoring.rest():
-            yield scored
+        return async_scored(scoring, self.batch_predict(scoring.ids_async(frames), **how))
 
     async def list_models(
         self, name: str = "", *, timeout_s: float | None = None, metadata: Metadata | None = None

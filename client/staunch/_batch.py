@@ -19,12 +19,11 @@ from staunch import _arguments as arguments
 from staunch import _wire as wire
 from staunch._arguments import INT32, LONGEST_S, ModelName
 from staunch._errors import (
+    BatchIncomplete,
     DeadlineExceeded,
-    ErrorDetails,
     ServerFault,
     StaunchError,
     Unavailable,
-    make_error,
     status_code,
 )
 from staunch._results import ModelReference, RowError, Score
@@ -36,7 +35,7 @@ Row = Score | RowError
 MOST_ROWS = 10_000  # of a chunk, by the contract
 GOODBYE_S = 1.0  # how long a finished batch waits for the server to say so too
 
-# A chunk that failed so says nothing about the next one: its rows fail and the batch goes on.
+# A chunk that failed so says nothing about the next one: its rows fail, the batch goes on; its end says so.
 _OF_ONE_CHUNK = {StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.DATA_LOSS, StatusCode.DEADLINE_EXCEEDED}
 
 
@@ -112,6 +111,9 @@ class Batch:
         self._failures = 0
         self._failure: StaunchError | None = None
         self._waiting_since: float | None = None
+        self._failed_chunks = 0
+        self._failed_rows = 0
+        self._failed_by: StaunchError | None = None
 
     @property
     def wants_ids(self) -> bool:
@@ -206,13 +208,26 @@ class Batch:
         chunk = self._travelling.popleft()
         self._next_index += 1
         self._pin(response)
-        failure = next((error for error in response.errors if not error.HasField("index")), None)
-        if failure is not None:
-            wait = self._chunk_failed(chunk, failure)
+        if response.HasField("chunk_error"):
+            wait = self._chunk_failed(chunk, response.chunk_error)
         else:
             chunk.rows = self._rows(chunk, response)
             wait = self._progress()
         return self._due(), wait
+
+    def end(self) -> None:
+        """Ends a batch of which every row has been given out.
+
+        Raises:
+            BatchIncomplete: Chunks failed as a whole.
+        """
+        if (first := self._failed_by) is not None:
+            chunks = "a chunk" if self._failed_chunks == 1 else f"{self._failed_chunks:,} chunks"
+            message = (
+                f"{self._failed_rows:,} of {self._taken:,} customers have no score, since {chunks} of the "
+                f"batch failed as a whole; ask again for them. The first failed so: {first.message}"
+            )
+            raise BatchIncomplete(first.code, message, first.details, failed_rows=self._failed_rows)
 
     def broken(self, by: StreamBroken) -> float:
         """Takes the end of a stream; gives the seconds to wait before opening the next.
@@ -246,13 +261,18 @@ class Batch:
         self._log.answered()
         return 0.0
 
-    def _chunk_failed(self, chunk: _Chunk, failure: pb.BatchPredictError) -> float:
-        code = status_code(failure.code)
-        if code in _OF_ONE_CHUNK:
-            chunk.rows = [self._row_error(c, failure) for c in chunk.ids]
+    def _chunk_failed(self, chunk: _Chunk, failure: pb.BatchPredictChunkError) -> float:
+        error = wire.chunk_error(failure, self._request_id)
+        if error.code in _OF_ONE_CHUNK:
+            chunk.rows = [
+                RowError(customer, error.code, error.reason, error.message, self._request_id)
+                for customer in chunk.ids
+            ]
+            self._failed_chunks += 1
+            self._failed_rows += len(chunk.ids)
+            self._failed_by = self._failed_by or error
             return self._progress()
-        error = make_error(code, failure.message, self._details(failure))
-        if code not in TRIED_AGAIN:
+        if error.code not in TRIED_AGAIN:
             raise error
         self._to_send.append(chunk)
         return self._pause(error)
@@ -282,15 +302,12 @@ class Batch:
                 zip(chunk.ids, probabilities, bands, strict=True)
             )
         ]
-        for error in response.errors:
-            rows[error.index] = self._row_error(chunk.ids[error.index], error)
+        for error in response.row_errors:
+            code = status_code(error.code)
+            rows[error.index] = RowError(
+                chunk.ids[error.index], code, error.reason, error.message, self._request_id
+            )
         return rows
-
-    def _row_error(self, customer: int | str, error: pb.BatchPredictError) -> RowError:
-        return RowError(customer, status_code(error.code), error.reason, error.message, self._request_id)
-
-    def _details(self, failure: pb.BatchPredictError) -> ErrorDetails:
-        return ErrorDetails(reason=failure.reason, request_id=self._request_id)
 
     def _due(self) -> list[Row]:
         due: list[Row] = []
@@ -313,7 +330,7 @@ def _same_rows(request: pb.BatchPredictRequest, response: pb.BatchPredictRespons
         request.customer_ids == response.customer_ids
         and request.customer_keys == response.customer_keys
         and len(response.probabilities) == len(response.risk_bands) == count
-        and all(0 <= error.index < count for error in response.errors)
+        and all(0 <= error.index < count for error in response.row_errors)
     )
 
 

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -17,7 +16,7 @@ from staunch._arguments import Metadata, ModelName
 from staunch._batch import Row
 from staunch._connection import ChannelOptions, connection
 from staunch._errors import DeadlineExceeded, StaunchError, Unavailable, from_rpc_error, request_id_of
-from staunch._frames import Frame, Frames
+from staunch._frames import Frame, Frames, only, scored
 from staunch._lifetime import Lifetime
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryLog, RetryPolicy
@@ -205,6 +204,7 @@ class Client:
             metadata: As in `predict`.
 
         Raises:
+            BatchIncomplete: After the last row: chunks failed as a whole, and their rows are RowErrors.
             StaunchError: The batch cannot go on; what was yielded before stands.
             TypeError: An argument or an id has a wrong type, or ids of two kinds are mixed.
             ValueError: As in `predict`, or a size is out of range.
@@ -236,12 +236,12 @@ class Client:
             how: `model`, `as_of`, `chunk_size`, `chunks_held`, `timeout_s`, `metadata`; see `batch_predict`.
 
         Raises:
+            BatchIncomplete: Chunks failed as a whole; its `scored` is the frame, complete but for them.
             StaunchError: As in `batch_predict`.
             TypeError: It is no such frame, or ids are floats or of another wrong type.
             ValueError: There is no such column, or an id is missing.
         """
-        with closing(self.batch_predict_frames([frame], column, **how)) as scored:
-            return next(scored)
+        return only(self.batch_predict_frames([frame], column, **how))
 
     def batch_predict_frames(
         self, frames: Iterable[Frame], column: str = "customer_id", **how: Unpack[BatchArguments]
@@ -252,10 +252,7 @@ class Client:
         scored and those that the ids under way are of, so a file may be larger than the memory.
         """
         scoring = Frames[Frame](column)
-        with closing(self.batch_predict(scoring.ids(frames), **how)) as rows:
-            for row in rows:
-                yield from scoring.take(row)
-        yield from scoring.rest()
+        return scored(scoring, self.batch_predict(scoring.ids(frames), **how))
 
     def list_models(
         self, name: str = "", *, timeout_s: float | None = None, metadata: Metadata | None = None

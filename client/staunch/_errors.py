@@ -9,6 +9,7 @@
     ├── AccessDenied             bring other credentials
     ├── Unavailable              try again later; the client already has
     ├── DeadlineExceeded         give it more time, or ask for less
+    ├── BatchIncomplete          ask again for the customers of the chunks that failed, and for no others
     ├── ServerFault              report it, with the incident id: nothing you can mend
     └── ClientClosed             make a new client: this one was closed, before the call or during it
 
@@ -18,6 +19,7 @@ is. A client used where it cannot work raises `WrongEventLoop` or `ForkedProcess
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -87,7 +89,7 @@ class StaunchError(Exception):
     def __str__(self) -> str:
         return f"{self.reason or self.code.name}: {self.message}"
 
-    def __reduce__(self) -> tuple[type["StaunchError"], tuple[StatusCode, str, ErrorDetails]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.code, self.message, self.details)
 
 
@@ -144,6 +146,33 @@ class Unavailable(StaunchError):
 
 class DeadlineExceeded(StaunchError):
     """No answer came in time."""
+
+
+class BatchIncomplete(StaunchError):
+    """Chunks of a batch failed as a whole. It comes after the last row; each of their rows was a RowError.
+
+    `code`, `reason` and `details` are those of the first chunk that failed.
+
+    Attributes:
+        failed_rows: How many customers have no score for it.
+        scored: What `batch_predict_frame` would have returned, complete but for these; None elsewhere.
+    """
+
+    def __init__(
+        self,
+        code: StatusCode,
+        message: str,
+        details: ErrorDetails | None = None,
+        *,
+        failed_rows: int = 0,
+        scored: Any = None,
+    ) -> None:
+        super().__init__(code, message, details)
+        self.failed_rows = failed_rows
+        self.scored = scored
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return *super().__reduce__(), {"failed_rows": self.failed_rows, "scored": self.scored}
 
 
 class ServerFault(StaunchError):

@@ -3,9 +3,11 @@
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator, Sequence
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from staunch._errors import BatchIncomplete
 from staunch._results import RowError, Score
 from staunch._wire import CustomerId, plain_id
 
@@ -108,6 +110,72 @@ class Frames(Generic[Frame]):
         scored = _pandas_scored if _is_pandas(part.frame) else _arrow_scored
         made: Frame = scored(part.frame, self._column, part.rows)
         return made
+
+
+def scored(
+    scoring: Frames[Frame], rows: Generator[Score | RowError, None, None]
+) -> Generator[Frame, None, None]:
+    """Yields the frames of a batch as their rows come.
+
+    Raises:
+        BatchIncomplete: After the last frame: chunks failed as a whole.
+    """
+    incomplete = None
+    with closing(rows):
+        try:
+            for row in rows:
+                yield from scoring.take(row)
+        except BatchIncomplete as error:  # every row has come, and so has every frame but empty ones
+            incomplete = error
+    yield from scoring.rest()
+    if incomplete is not None:
+        raise incomplete
+
+
+async def async_scored(
+    scoring: Frames[Frame], rows: AsyncGenerator[Score | RowError, None]
+) -> AsyncGenerator[Frame, None]:
+    """Yields the frames of a batch as `scored` does."""
+    incomplete = None
+    async with aclosing(rows):
+        try:
+            async for row in rows:
+                for frame in scoring.take(row):
+                    yield frame
+        except BatchIncomplete as error:
+            incomplete = error
+    for frame in scoring.rest():
+        yield frame
+    if incomplete is not None:
+        raise incomplete
+
+
+def only(frames: Generator[Frame, None, None]) -> Frame:
+    """Gives the one frame of a batch.
+
+    Raises:
+        BatchIncomplete: Chunks failed as a whole; it holds the frame.
+    """
+    with closing(frames):
+        frame = next(frames)
+        try:
+            next(frames, None)
+        except BatchIncomplete as error:
+            error.scored = frame
+            raise
+        return frame
+
+
+async def async_only(frames: AsyncGenerator[Frame, None]) -> Frame:
+    """Gives the one frame of a batch as `only` does."""
+    async with aclosing(frames):
+        frame = await anext(frames)
+        try:
+            await anext(frames, None)
+        except BatchIncomplete as error:
+            error.scored = frame
+            raise
+        return frame
 
 
 def _loaded(frame: object, library: str, *kinds: str) -> bool:

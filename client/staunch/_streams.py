@@ -145,20 +145,25 @@ def run(
         customers: The ids.
         open_stream: Opens a stream, told what gives the seconds that are left, None for any.
         lifetime: Says when the client was closed.
+
+    Raises:
+        BatchIncomplete: After the last row: chunks failed as a whole.
+        StaunchError: The batch cannot go on.
     """
     _fill(batch, customers)
+    wait = 0.0
     while not batch.finished:
+        time.sleep(wait)
         stream = open_stream(batch.time_left_s)
         try:
             for rows in _converse(batch, customers, stream):
                 yield from rows
-            return
         except StreamBroken as broken:
             lifetime.check_open()
             wait = batch.broken(broken)
         finally:
             stream.close()
-        time.sleep(wait)
+    batch.end()
 
 
 def _fill(batch: Batch, customers: Iterator[CustomerId]) -> None:
@@ -186,13 +191,14 @@ async def async_run(
 ) -> AsyncGenerator[Row, None]:
     """Runs a batch to its end as `run` does."""
     await _async_fill(batch, customers)
+    wait = 0.0
     while not batch.finished:
+        await asyncio.sleep(wait)
         stream = await open_stream(batch.time_left_s)
         try:
             async for rows in _async_converse(batch, customers, stream):
                 for row in rows:
                     yield row
-            return
         except StreamBroken as broken:
             lifetime.check_open()
             wait = batch.broken(broken)
@@ -201,7 +207,7 @@ async def async_run(
             raise
         finally:
             stream.close()
-        await asyncio.sleep(wait)
+    batch.end()
 
 
 async def iterate(

@@ -12,7 +12,7 @@ from grpc import StatusCode
 
 from staunch import _arguments as arguments
 from staunch import _results as results
-from staunch._errors import ServerFault
+from staunch._errors import ErrorDetails, FieldViolation, ServerFault, StaunchError, make_error, status_code
 from staunch.v1 import feature_pb2 as feature_pb
 from staunch.v1 import model_service_pb2 as models_pb
 from staunch.v1 import prediction_service_pb2 as predictions_pb
@@ -241,6 +241,21 @@ def _contribution(message: predictions_pb.FeatureContribution) -> results.Contri
         unit=message.unit,
         value_label=message.value_label,
     )
+
+
+def chunk_error(message: predictions_pb.BatchPredictChunkError, request_id: str) -> StaunchError:
+    """Reads why a chunk failed, as the error that a unary call with the same failure raises."""
+    wait = message.retry_delay.ToTimedelta().total_seconds() if message.HasField("retry_delay") else None
+    details = ErrorDetails(
+        reason=message.reason,
+        metadata=dict(message.metadata),
+        violations=tuple(FieldViolation(v.field, v.description) for v in message.field_violations),
+        resource_type=message.resource_type,
+        resource_name=message.resource_name,
+        retry_after_s=wait,
+        request_id=request_id,
+    )
+    return make_error(status_code(message.code), message.message, details)
 
 
 def model(message: models_pb.Model) -> results.Model:

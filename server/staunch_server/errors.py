@@ -6,7 +6,7 @@ either into a `google.rpc.Status` with exactly one `ErrorInfo`. No gRPC in here.
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
@@ -141,11 +141,37 @@ def status(refusal: Refusal) -> status_pb2.Status:
 
     Texts are cut so that the whole stays below the limit at which gRPC drops it.
     """
+    cut = shortened(refusal)
     return status_pb2.Status(
-        code=refusal.code,
-        message=clip(refusal.message, _MESSAGE_BYTES),
-        details=[_packed(detail) for detail in _details(refusal)],
+        code=cut.code, message=cut.message, details=[_packed(detail) for detail in _details(cut)]
     )
+
+
+def shortened(refusal: Refusal) -> Refusal:
+    """Returns a refusal as callers get it: its texts cut, and violations above 20 counted in the last one."""
+    listed = [
+        Violation(clip(one.field, _TEXT_BYTES), clip(one.description, _TEXT_BYTES))
+        for one in refusal.violations[:MAX_VIOLATIONS]
+    ]
+    if (more := len(refusal.violations) - MAX_VIOLATIONS) > 0:
+        listed[-1] = replace(listed[-1], description=f"{listed[-1].description} (and {more} more fields)")
+    found = refusal.resource
+    return Refusal(
+        refusal.reason,
+        clip(refusal.message, _MESSAGE_BYTES),
+        listed,
+        None if found is None else Resource(found.type, clip(found.name, _TEXT_BYTES)),
+        {key: clip(value, _TEXT_BYTES) for key, value in refusal.metadata.items()},
+    )
+
+
+def retry_delay(reason: Reason) -> duration_pb2.Duration | None:
+    """Returns how long a caller should wait before another try; None if that would not help."""
+    if reason.retry_after_s is None:
+        return None
+    delay = duration_pb2.Duration()
+    delay.FromMilliseconds(round(reason.retry_after_s * 1000))
+    return delay
 
 
 def clip(text: str, limit_bytes: int) -> str:
@@ -157,34 +183,19 @@ def clip(text: str, limit_bytes: int) -> str:
 
 
 def _details(refusal: Refusal) -> list[Message]:
-    metadata = {key: clip(value, _TEXT_BYTES) for key, value in refusal.metadata.items()}
     details: list[Message] = [
-        error_details_pb2.ErrorInfo(reason=refusal.reason.name, domain=DOMAIN, metadata=metadata)
+        error_details_pb2.ErrorInfo(reason=refusal.reason.name, domain=DOMAIN, metadata=refusal.metadata)
     ]
     if refusal.violations:
-        details.append(_bad_request(refusal.violations))
+        violation = error_details_pb2.BadRequest.FieldViolation
+        listed = [violation(field=one.field, description=one.description) for one in refusal.violations]
+        details.append(error_details_pb2.BadRequest(field_violations=listed))
     if refusal.resource is not None:
-        kind, name = refusal.resource.type, clip(refusal.resource.name, _TEXT_BYTES)
+        kind, name = refusal.resource.type, refusal.resource.name
         details.append(error_details_pb2.ResourceInfo(resource_type=kind, resource_name=name))
-    if refusal.reason.retry_after_s is not None:
-        delay = duration_pb2.Duration()
-        delay.FromMilliseconds(round(refusal.reason.retry_after_s * 1000))
+    if (delay := retry_delay(refusal.reason)) is not None:
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     return details
-
-
-def _bad_request(violations: Sequence[Violation]) -> Message:
-    listed = [
-        error_details_pb2.BadRequest.FieldViolation(
-            field=clip(violation.field, _TEXT_BYTES), description=clip(violation.description, _TEXT_BYTES)
-        )
-        for violation in violations[:MAX_VIOLATIONS]
-    ]
-    more = len(violations) - MAX_VIOLATIONS
-    if more > 0:
-        listed[-1].description += f" (and {more} more fields)"
-    request: Message = error_details_pb2.BadRequest(field_violations=listed)
-    return request
 
 
 def _packed(detail: Message) -> any_pb2.Any:

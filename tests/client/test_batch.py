@@ -4,15 +4,18 @@ import asyncio
 import math
 import time
 from contextlib import aclosing, closing
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import pandas
 import pytest
 from grpc import StatusCode
 from tests.client.harness import answers
-from tests.client.harness.answers import failed_chunk
+from tests.client.harness.answers import chunk_of, failed_chunk
 
 from staunch import (
     AsyncClient,
+    BatchIncomplete,
     Client,
     DeadlineExceeded,
     InvalidRequest,
@@ -24,7 +27,7 @@ from staunch import (
     ServerFault,
     Unavailable,
 )
-from staunch_server.errors import Reason, Refusal
+from staunch_server.errors import Reason, Refusal, Resource, Violation
 
 QUICK = RetryPolicy(first_wait_s=0.01, longest_wait_s=0.02, patience_s=5)
 IMPATIENT = RetryPolicy(first_wait_s=0.01, longest_wait_s=0.02, patience_s=0.3)
@@ -150,9 +153,78 @@ async def test_a_chunk_that_failed_for_itself_fails_its_rows_and_no_others(eithe
     service.on_chunk = lambda _stream, index, request: (
         failed_chunk(request, 13, "INTERNAL") if index == 1 else None
     )
-    rows = await either.rows(range(1, 41), chunk_size=10)
+    rows, _error = await either.rows_and_error(range(1, 41), chunk_size=10)
     assert [row.reason for row in rows[10:20]] == ["INTERNAL"] * 10
     assert flat(rows[20:]) == [expected(customer) for customer in range(21, 41)]
+    assert service.ended_well == 1
+
+
+@pytest.mark.parametrize("code", [StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.DEADLINE_EXCEEDED])
+@pytest.mark.parametrize("chunks", [{0}, {3}, {1, 2}, {0, 1, 2, 3}])
+async def test_nobody_overlooks_chunks_that_failed(either, service, code, chunks):
+    """Every customer is there, and the end of the batch says how many have no score for a chunk's sake."""
+    service.on_chunk = lambda _stream, index, request: (
+        failed_chunk(request, code.value[0], f"R{index}") if index in chunks else None
+    )
+    rows, error = await either.rows_and_error(range(1, 39), chunk_size=10)
+    assert [row.customer for row in rows] == list(range(1, 39))
+    failed = [row for row in rows if isinstance(row, RowError) and row.code is code]
+    assert len(failed) == error.failed_rows == sum(8 if chunk == 3 else 10 for chunk in chunks)
+    assert {(row.reason, row.message) for row in failed} == {(f"R{chunk}", "as told") for chunk in chunks}
+    assert isinstance(error, BatchIncomplete)
+    assert (error.code, error.reason) == (code, f"R{min(chunks)}")
+    assert f"{error.failed_rows} of 38 customers have no score" in str(error)
+
+
+async def test_a_chunk_that_ends_the_batch_says_all_that_a_calls_error_says(either, service):
+    """Held to the same refusal of Predict."""
+    violation, resource = Violation("customer_ids", "is empty"), Resource("model", "churn@3")
+    refusal = Refusal(Reason.MODEL_REFUSED, "as told", [violation], resource, {"model": "churn@3"})
+    service.script.append(refusal)
+    with pytest.raises(PreconditionFailed) as caught:
+        await either.call("predict", 42)
+    service.on_chunk = lambda _stream, index, request: chunk_of(refusal, request) if index else None
+    rows, error = await either.rows_and_error(range(1, 41), chunk_size=10)
+    assert flat(rows) == [expected(customer) for customer in range(1, 11)]
+    called = caught.value
+    assert (type(error), error.code, error.message) == (type(called), called.code, called.message)
+    assert replace(error.details, request_id="") == replace(called.details, request_id="")
+
+
+async def test_a_chunk_that_may_be_sent_again_is_so_after_the_time_that_it_asks_for(either_with, service):
+    times = []
+
+    def away(_stream, index, request):
+        times.append(time.monotonic())
+        return None if index else chunk_of(Refusal(Reason.DATABASE_UNAVAILABLE, "as told"), request)
+
+    service.on_chunk = away
+    assert flat(await either_with(retry=QUICK).rows([1])) == [expected(1)]
+    assert times[1] - times[0] >= Reason.DATABASE_UNAVAILABLE.retry_after_s
+
+
+async def test_a_frame_whose_chunks_failed_is_in_the_error(either, service):
+    service.on_chunk = lambda _stream, index, request: (
+        failed_chunk(request, 13, "INTERNAL") if index == 1 else None
+    )
+    frame = pandas.DataFrame({"customer_id": range(1, 6)})
+    with pytest.raises(BatchIncomplete) as caught:
+        await either.call("batch_predict_frame", frame, chunk_size=2)
+    scored = caught.value.scored
+    assert scored["customer_id"].tolist() == [1, 2, 3, 4, 5]
+    assert scored["error"].tolist() == [pandas.NA, pandas.NA, "INTERNAL", "INTERNAL", pandas.NA]
+    assert caught.value.failed_rows == 2
+
+
+async def test_all_frames_come_before_the_error_empty_ones_at_the_end_too(either, service):
+    service.on_chunk = lambda _stream, _index, request: failed_chunk(request, 13, "INTERNAL")
+    seen = []
+    frames = [
+        pandas.DataFrame({"customer_id": pandas.Series(ids, dtype="int64")}) for ids in ([1, 2], [3], [])
+    ]
+    with pytest.raises(BatchIncomplete):
+        await either.frames(frames, seen=lambda frame: seen.append(len(frame)))
+    assert seen == [2, 1, 0]
 
 
 @pytest.mark.parametrize(("code", "error"), [(3, InvalidRequest), (5, NotFound), (9, PreconditionFailed)])

@@ -142,7 +142,7 @@ def test_an_error_of_a_row_beyond_the_chunk_breaks_the_contract():
     batch = made(POLICY, [0.0])
     (request,) = batch.requests()
     response = answer(request, 0, "answer")
-    response.errors.add(index=1, code=5, reason="CUSTOMER_NOT_FOUND")
+    response.row_errors.add(index=1, code=5, reason="CUSTOMER_NOT_FOUND")
     with pytest.raises(ServerFault, match="does not fit its request"):
         batch.accept(response)
 
@@ -199,7 +199,8 @@ def answer(request: pb.BatchPredictRequest, index: int, event: str) -> pb.BatchP
         made.probabilities.extend(customer / 100 for customer in request.customer_ids)
         made.risk_bands.extend([pb.RISK_BAND_LOW] * len(request.customer_ids))
     else:
-        made.errors.add(code={"away": 14, "cancelled": 1}.get(event, 13), reason="R")
+        made.chunk_error.code = {"away": 14, "cancelled": 1}.get(event, 13)
+        made.chunk_error.reason = "R"
     return made
 
 

@@ -1,6 +1,7 @@
 """How failures reach the caller."""
 
 import copy
+import pickle
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -10,6 +11,7 @@ from tests.client.harness.toy import failing
 
 import staunch
 from staunch import (
+    BatchIncomplete,
     Conflict,
     ErrorDetails,
     FieldViolation,
@@ -142,3 +144,10 @@ def test_errors_survive_copying():
 def test_the_tree_in_the_docstring_is_the_tree_in_the_code():
     for error in StaunchError.__subclasses__():
         assert f"── {error.__name__} " in (_errors.__doc__ or "")
+
+
+def test_an_incomplete_batch_survives_pickling_with_what_it_holds():
+    made = BatchIncomplete(StatusCode.INTERNAL, "as told", failed_rows=7, scored=[1])
+    again = pickle.loads(pickle.dumps(made))
+    assert (type(again), again.failed_rows, again.scored) == (BatchIncomplete, 7, [1])
+    assert (again.code, again.message, str(again)) == (made.code, made.message, "INTERNAL: as told")

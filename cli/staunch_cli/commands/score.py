@@ -35,7 +35,7 @@ from staunch_cli.shared.id_columns import IdColumns, whole_number
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
 
 if TYPE_CHECKING:
-    from staunch import AsyncClient, Model, RowError, Score
+    from staunch import AsyncClient, BatchIncomplete, Model, RowError, Score
 
 NOT_IN_POPULATION = {"CUSTOMER_NOT_ELIGIBLE", "CUSTOMER_NOT_FOUND"}
 """Why a candidate of a view's population has no score without anything being wrong."""
@@ -111,7 +111,7 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
 
 
 def run(arguments: ScoreArguments) -> int:
-    """Scores and says how many; 1 if somebody was to be scored and nobody was."""
+    """Scores and says how many; 1 if chunks failed as a whole, or nobody was scored who was to be."""
     tally = asyncio.run(_score(arguments))
     # What goes to standard output is either the scores or what is said of them.
     with redirect_stdout(sys.stderr) if arguments.out == STANDARD_OUTPUT else nullcontext():
@@ -119,6 +119,11 @@ def run(arguments: ScoreArguments) -> int:
             print_json(tally.facts(arguments.out))
         else:
             print(tally.summary(arguments.out, arguments.as_of))
+    if tally.incomplete is not None:
+        print(f"staunch: {tally.incomplete}", file=sys.stderr)
+        if place := errors_path(arguments.out):
+            print(f"staunch: for them: --ids {place} and another --out", file=sys.stderr)
+        return 1
     return 0 if tally.scored or not (tally.failed or tally.outside) else 1
 
 
@@ -135,6 +140,7 @@ class Tally:
         uses_as_of: Whether the view takes an as-of time.
         first: The first id where it may as well be a header that is not known; None if it may not.
         first_not_found: Whether no customer is called so.
+        incomplete: What the batch says of chunks that failed as a whole, whose rows are among those failed.
     """
 
     scored: int = 0
@@ -145,6 +151,7 @@ class Tally:
     uses_as_of: bool = True
     first: str | None = None
     first_not_found: bool = False
+    incomplete: "BatchIncomplete | None" = None
 
     @property
     def done(self) -> int:
@@ -163,6 +170,7 @@ class Tally:
             "flagged": self.flagged,
             "not_eligible": self.outside,
             "failed": self.failed,
+            "incomplete": str(self.incomplete) if self.incomplete else None,
         }
 
     def summary(self, out: Path, as_of: datetime | None) -> str:
@@ -220,6 +228,8 @@ async def _score(arguments: ScoreArguments) -> Tally:
 
 async def _score_with(client: "AsyncClient", model: "Model", arguments: ScoreArguments) -> Tally:
     """Pulls ids, streams them and writes what comes back."""
+    from staunch import BatchIncomplete
+
     with ExitStack() as stack:
         numeric_ids, for_excel = model.id_type == "int64", arguments.excel_safe
         scores = stack.enter_context(open_scores(arguments.out, numeric_ids=numeric_ids, for_excel=for_excel))
@@ -244,11 +254,14 @@ async def _score_with(client: "AsyncClient", model: "Model", arguments: ScoreArg
             customers, model=str(model.reference), as_of=arguments.as_of, chunk_size=arguments.chunk_rows
         )
         show_done(0)
-        async with aclosing(batch) as rows:
-            async for row in rows:
-                _write(row, scores, errors, tally, population=not arguments.ids)
-                if tally.done % arguments.chunk_rows == 0:
-                    show_done(tally.done)
+        try:
+            async with aclosing(batch) as rows:
+                async for row in rows:
+                    _write(row, scores, errors, tally, population=not arguments.ids)
+                    if tally.done % arguments.chunk_rows == 0:
+                        show_done(tally.done)
+        except BatchIncomplete as error:  # every row has come by then: what has a score is kept
+            tally.incomplete = error
         show_done(tally.done)
         # The scores last: while they are not there, the run has not ended.
         errors.commit()

@@ -10,6 +10,8 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 
+from staunch.v1 import prediction_service_pb2 as pb
+
 # A test holds this table against the server's own.
 REASONS: Mapping[str, tuple[StatusCode, float | None]] = {
     "SUBJECT_MISSING": (StatusCode.INVALID_ARGUMENT, None),
@@ -100,6 +102,15 @@ class Failure(Exception):
             packed.Pack(detail)
             status.details.append(packed)
         self._status = status.SerializeToString()
+        self._chunk_error = _chunk_error(status)
+
+    def of_chunk(self, request: pb.BatchPredictRequest) -> pb.BatchPredictResponse:
+        """Returns the answer to a chunk that fails with this as a whole."""
+        return pb.BatchPredictResponse(
+            customer_ids=request.customer_ids,
+            customer_keys=request.customer_keys,
+            chunk_error=self._chunk_error,
+        )
 
     def end(self, context: grpc.ServicerContext, request_id: str) -> None:
         """Ends a call with this failure; the library does so by an exception of its own."""
@@ -107,6 +118,27 @@ class Failure(Exception):
             (("x-request-id", request_id), ("grpc-status-details-bin", self._status))
         )
         context.abort(self.code, self.message)
+
+
+def _chunk_error(status: status_pb2.Status) -> pb.BatchPredictChunkError:
+    """Says of a chunk what a status says of a call."""
+    error = pb.BatchPredictChunkError(code=status.code, message=status.message)
+    info = error_details_pb2.ErrorInfo()
+    bad = error_details_pb2.BadRequest()
+    resource = error_details_pb2.ResourceInfo()
+    retry = error_details_pb2.RetryInfo()
+    for detail in status.details:
+        detail.Unpack(info)
+        detail.Unpack(bad)
+        detail.Unpack(resource)
+        if detail.Unpack(retry):
+            error.retry_delay.CopyFrom(retry.retry_delay)
+    error.reason = info.reason
+    error.metadata.update(info.metadata)
+    for one in bad.field_violations:
+        error.field_violations.add(field=one.field, description=one.description)
+    error.resource_type, error.resource_name = resource.resource_type, resource.resource_name
+    return error
 
 
 def _details(

@@ -34,7 +34,9 @@ _PREDICTION, _MODELS, _HEALTH = (
 Behaviour = Exception | Callable[[Any, grpc.ServicerContext], Any]
 """What a call ends with: an exception that is raised, or what gives the answer in place of the usual one."""
 
-OnChunk = Callable[[int, int, pb.BatchPredictRequest, grpc.ServicerContext], pb.BatchPredictResponse | None]
+OnChunk = Callable[
+    [int, int, pb.BatchPredictRequest, grpc.ServicerContext], pb.BatchPredictResponse | Failure | None
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ class FakeServer:
         streams: The chunks of each batch that came.
         on_stream: Asked for each stream with its number and context; True ends it at once, without an answer.
         on_chunk: Asked for each chunk with the stream's number, its own, the request and the context; what it
-            gives is the answer, None leaves it to the fake.
+            gives is the answer, a `Failure` fails the chunk as a whole, None leaves it to the fake. What it
+            raises ends the stream.
         on_end: Asked before a stream ends well.
     """
 
@@ -206,6 +209,8 @@ class FakeServer:
                 first = self.streams[stream][0]
                 self._delay()
                 answer = self.on_chunk(stream, index, request, context) or self._chunk(request)
+                if isinstance(answer, Failure):
+                    answer = answer.of_chunk(request)
                 yield answers.addressed(answer, index, self._version(first.model), answers.moment(first))
             self.on_end()
 
@@ -246,7 +251,7 @@ class FakeServer:
             else:
                 answer.probabilities.append(float("nan"))
                 answer.risk_bands.append(pb.RISK_BAND_UNSPECIFIED)
-                answer.errors.add(
+                answer.row_errors.add(
                     index=index, code=found.code.value[0], reason=found.reason, message=found.message
                 )
         return answer

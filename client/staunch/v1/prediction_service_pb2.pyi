@@ -5,6 +5,7 @@ Scores customers from their rows in PostgreSQL and explains the scores."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -380,7 +381,9 @@ Global___BatchPredictRequest: _TypeAlias = BatchPredictRequest  # noqa: Y015
 
 @_typing.final
 class BatchPredictResponse(_message.Message):
-    """The answer to one chunk. Row i of every list belongs to row i of the request."""
+    """The answer to one chunk: scores, or chunk_error, which says why none of its rows has one. Row i of customer_ids,
+    customer_keys, probabilities and risk_bands belongs to row i of the request.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -389,14 +392,15 @@ class BatchPredictResponse(_message.Message):
     CUSTOMER_KEYS_FIELD_NUMBER: _builtins.int
     PROBABILITIES_FIELD_NUMBER: _builtins.int
     RISK_BANDS_FIELD_NUMBER: _builtins.int
-    ERRORS_FIELD_NUMBER: _builtins.int
+    ROW_ERRORS_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     AS_OF_TIME_FIELD_NUMBER: _builtins.int
+    CHUNK_ERROR_FIELD_NUMBER: _builtins.int
     EXPLANATIONS_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
     FLAGGED_ROWS_FIELD_NUMBER: _builtins.int
     chunk_index: _builtins.int
-    """Counts the requests of this stream from 0."""
+    """Counts the requests of this stream from 0; always set."""
     @_builtins.property
     def customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Repeats the ids of the request."""
@@ -407,15 +411,15 @@ class BatchPredictResponse(_message.Message):
 
     @_builtins.property
     def probabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Probabilities, NaN where errors has the row; empty if the chunk failed."""
+        """Probabilities, NaN where row_errors has the row; empty if chunk_error is set."""
 
     @_builtins.property
     def risk_bands(self) -> _containers.RepeatedScalarFieldContainer[Global___RiskBand.ValueType]:
-        """Bands, unspecified where errors has the row; empty if the chunk failed."""
+        """Bands, unspecified where row_errors has the row; empty if chunk_error is set."""
 
     @_builtins.property
-    def errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchPredictError]:
-        """The failed rows by index, or one entry without index if the chunk failed."""
+    def row_errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchPredictRowError]:
+        """The rows that have no score, by index in ascending order; empty if chunk_error is set."""
 
     @_builtins.property
     def model(self) -> Global___ModelReference:
@@ -426,9 +430,13 @@ class BatchPredictResponse(_message.Message):
         """The moment the features were read as of, the same for the whole stream; absent if the view has no time."""
 
     @_builtins.property
+    def chunk_error(self) -> Global___BatchPredictChunkError:
+        """Set if the chunk failed as a whole: none of its rows has a score, and later chunks are answered all the same."""
+
+    @_builtins.property
     def explanations(self) -> _containers.RepeatedCompositeFieldContainer[Global___RowExplanation]:
-        """Why each row scored as it did, an empty message where errors has the row; empty if the chunk failed or
-        top_contributions is 0.
+        """Why each row scored as it did, an empty message where row_errors has the row; empty if chunk_error is set
+        or top_contributions is 0.
         """
 
     @_builtins.property
@@ -442,23 +450,26 @@ class BatchPredictResponse(_message.Message):
     def __init__(
         self,
         *,
-        chunk_index: _builtins.int = ...,
+        chunk_index: _builtins.int | None = ...,
         customer_ids: _abc.Iterable[_builtins.int] | None = ...,
         customer_keys: _abc.Iterable[_builtins.str] | None = ...,
         probabilities: _abc.Iterable[_builtins.float] | None = ...,
         risk_bands: _abc.Iterable[Global___RiskBand.ValueType] | None = ...,
-        errors: _abc.Iterable[Global___BatchPredictError] | None = ...,
+        row_errors: _abc.Iterable[Global___BatchPredictRowError] | None = ...,
         model: Global___ModelReference | None = ...,
         as_of_time: _timestamp_pb2.Timestamp | None = ...,
+        chunk_error: Global___BatchPredictChunkError | None = ...,
         explanations: _abc.Iterable[Global___RowExplanation] | None = ...,
         explanation: Global___BatchExplanation | None = ...,
         flagged_rows: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "explanation", b"explanation", "model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_chunk_index", b"_chunk_index", "as_of_time", b"as_of_time", "chunk_error", b"chunk_error", "chunk_index", b"chunk_index", "explanation", b"explanation", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "chunk_index", b"chunk_index", "customer_ids", b"customer_ids", "customer_keys", b"customer_keys", "errors", b"errors", "explanation", b"explanation", "explanations", b"explanations", "flagged_rows", b"flagged_rows", "model", b"model", "probabilities", b"probabilities", "risk_bands", b"risk_bands"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chunk_index", b"_chunk_index", "as_of_time", b"as_of_time", "chunk_error", b"chunk_error", "chunk_index", b"chunk_index", "customer_ids", b"customer_ids", "customer_keys", b"customer_keys", "explanation", b"explanation", "explanations", b"explanations", "flagged_rows", b"flagged_rows", "model", b"model", "probabilities", b"probabilities", "risk_bands", b"risk_bands", "row_errors", b"row_errors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__chunk_index: _TypeAlias = _typing.Literal["chunk_index"]  # noqa: Y015
+    _WhichOneofArgType__chunk_index: _TypeAlias = _typing.Literal["_chunk_index", b"_chunk_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__chunk_index) -> _WhichOneofReturnType__chunk_index | None: ...
 
 Global___BatchPredictResponse: _TypeAlias = BatchPredictResponse  # noqa: Y015
 
@@ -551,8 +562,8 @@ class RowExplanation(_message.Message):
 Global___RowExplanation: _TypeAlias = RowExplanation  # noqa: Y015
 
 @_typing.final
-class BatchPredictError(_message.Message):
-    """Says why a row or a chunk has no score."""
+class BatchPredictRowError(_message.Message):
+    """Says why one row of a chunk has no score, where the others may have one."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -561,7 +572,7 @@ class BatchPredictError(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     index: _builtins.int
-    """The row's position in the chunk from 0; absent if the whole chunk failed."""
+    """The row's position in the chunk from 0; always set."""
     code: _builtins.int
     """The google.rpc.Code the same failure has in Predict."""
     reason: _builtins.str
@@ -584,7 +595,109 @@ class BatchPredictError(_message.Message):
     _WhichOneofArgType__index: _TypeAlias = _typing.Literal["_index", b"_index"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__index) -> _WhichOneofReturnType__index | None: ...
 
-Global___BatchPredictError: _TypeAlias = BatchPredictError  # noqa: Y015
+Global___BatchPredictRowError: _TypeAlias = BatchPredictRowError  # noqa: Y015
+
+@_typing.final
+class BatchPredictChunkError(_message.Message):
+    """Says why a whole chunk has no scores: everything that the status of a unary call with the same failure carries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    RETRY_DELAY_FIELD_NUMBER: _builtins.int
+    FIELD_VIOLATIONS_FIELD_NUMBER: _builtins.int
+    RESOURCE_TYPE_FIELD_NUMBER: _builtins.int
+    RESOURCE_NAME_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """The google.rpc.Code; UNAVAILABLE says that the chunk may be sent again, on this stream too."""
+    reason: _builtins.str
+    """The ErrorInfo reason, for example "DATABASE_UNAVAILABLE"."""
+    message: _builtins.str
+    """Says what is wrong and what to do."""
+    resource_type: _builtins.str
+    """The type of what is missing, refused or moved, for example "model"; empty if nothing is."""
+    resource_name: _builtins.str
+    """The name of what is missing, refused or moved, for example "churn@3"."""
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The ErrorInfo metadata: what changes from one error of the reason to the next, by the keys of docs/errors.md."""
+
+    @_builtins.property
+    def retry_delay(self) -> _duration_pb2.Duration:
+        """How long to wait before sending the chunk again; absent if that would not help."""
+
+    @_builtins.property
+    def field_violations(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldViolation]:
+        """The wrong fields of the chunk."""
+
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        retry_delay: _duration_pb2.Duration | None = ...,
+        field_violations: _abc.Iterable[Global___FieldViolation] | None = ...,
+        resource_type: _builtins.str = ...,
+        resource_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retry_delay", b"retry_delay"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "field_violations", b"field_violations", "message", b"message", "metadata", b"metadata", "reason", b"reason", "resource_name", b"resource_name", "resource_type", b"resource_type", "retry_delay", b"retry_delay"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchPredictChunkError: _TypeAlias = BatchPredictChunkError  # noqa: Y015
+
+@_typing.final
+class FieldViolation(_message.Message):
+    """One wrong field of a request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """The field's path, for example "customer_ids"."""
+    description: _builtins.str
+    """Says what was expected and what came."""
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        description: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "field", b"field"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FieldViolation: _TypeAlias = FieldViolation  # noqa: Y015
 
 @_typing.final
 class ExplainRequest(_message.Message):

@@ -66,7 +66,8 @@ class PredictionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BatchPredict(self, request_iterator, context):
-        """Scores a stream of chunks and answers each chunk once, in order.
+        """Scores a stream of chunks and answers each chunk once, in order. What fails in a chunk does not end the stream,
+        whose status stays OK: look at chunk_error and row_errors of every answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

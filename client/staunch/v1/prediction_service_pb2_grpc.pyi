@@ -38,7 +38,9 @@ class PredictionServiceStub:
     Predict: _grpc.UnaryUnaryMultiCallable[_prediction_service_pb2.PredictRequest, _prediction_service_pb2.PredictResponse]
     """Scores one customer."""
     BatchPredict: _grpc.StreamStreamMultiCallable[_prediction_service_pb2.BatchPredictRequest, _prediction_service_pb2.BatchPredictResponse]
-    """Scores a stream of chunks and answers each chunk once, in order."""
+    """Scores a stream of chunks and answers each chunk once, in order. What fails in a chunk does not end the stream,
+    whose status stays OK: look at chunk_error and row_errors of every answer.
+    """
     Explain: _grpc.UnaryUnaryMultiCallable[_prediction_service_pb2.ExplainRequest, _prediction_service_pb2.ExplainResponse]
     """Scores one customer and says exactly which features moved the score."""
 
@@ -52,7 +54,9 @@ class PredictionServiceAsyncStub(PredictionServiceStub):
     Predict: _aio.UnaryUnaryMultiCallable[_prediction_service_pb2.PredictRequest, _prediction_service_pb2.PredictResponse]  # type: ignore[assignment]
     """Scores one customer."""
     BatchPredict: _aio.StreamStreamMultiCallable[_prediction_service_pb2.BatchPredictRequest, _prediction_service_pb2.BatchPredictResponse]  # type: ignore[assignment]
-    """Scores a stream of chunks and answers each chunk once, in order."""
+    """Scores a stream of chunks and answers each chunk once, in order. What fails in a chunk does not end the stream,
+    whose status stays OK: look at chunk_error and row_errors of every answer.
+    """
     Explain: _aio.UnaryUnaryMultiCallable[_prediction_service_pb2.ExplainRequest, _prediction_service_pb2.ExplainResponse]  # type: ignore[assignment]
     """Scores one customer and says exactly which features moved the score."""
 
@@ -75,7 +79,9 @@ class PredictionServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_prediction_service_pb2.BatchPredictRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_prediction_service_pb2.BatchPredictResponse], _abc.AsyncIterator[_prediction_service_pb2.BatchPredictResponse]]:
-        """Scores a stream of chunks and answers each chunk once, in order."""
+        """Scores a stream of chunks and answers each chunk once, in order. What fails in a chunk does not end the stream,
+        whose status stays OK: look at chunk_error and row_errors of every answer.
+        """
 
     @_abc_1.abstractmethod
     def Explain(

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from staunch.v1.prediction_service_pb2 import (
-    BatchPredictError,
+    BatchPredictChunkError,
     BatchPredictRequest,
     BatchPredictResponse,
+    BatchPredictRowError,
+    FieldViolation,
     RowExplanation,
 )
 from staunch_features.errors import DatabaseUnavailable, FeatureError
@@ -22,7 +24,7 @@ from staunch_features.views.types import FeatureBatch
 from staunch_model_store.errors import ModelStoreError
 from staunch_model_store.model import not_adding_up
 from staunch_server.deadlines import Deadline
-from staunch_server.errors import Reason, Refusal, Violation, clip, refusal_of
+from staunch_server.errors import Reason, Refusal, Violation, clip, refusal_of, retry_delay, shortened
 from staunch_server.models.reasons import Explainers
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
@@ -157,7 +159,7 @@ class BatchPredictServicer:
     async def _answer(
         self, stream: _Stream | None, index: int, message: BatchPredictRequest | Refusal
     ) -> BatchPredictResponse:
-        """Answers one chunk, by one error without index if all of it failed."""
+        """Answers one chunk, by its chunk_error if all of it failed."""
         response = BatchPredictResponse(chunk_index=index)
         try:
             if isinstance(message, Refusal):
@@ -167,11 +169,8 @@ class BatchPredictServicer:
             if stream is not None:
                 await self._fill(response, stream, message)
         except (Refusal, FeatureError, ModelStoreError, TimeoutError) as error:
-            refusal = refusal_of(error)
-            if refusal is None:
-                raise
             response.ClearField("explanations")
-            response.errors.append(_error(refusal.reason, message=refusal.message))
+            _fail(response, stream, error)
         if stream is not None:  # Only malformed messages come before there is one.
             _address(response, stream)
         return response
@@ -184,7 +183,7 @@ class BatchPredictServicer:
         ids, valid = await asyncio.to_thread(_canonical, served.manifest.id_type, raw)
         probabilities = np.full(len(raw), np.nan)
         errors = {
-            int(place): _error(Reason.CUSTOMER_ID_INVALID, int(place)) for place in np.flatnonzero(~valid)
+            int(place): _row_error(int(place), Reason.CUSTOMER_ID_INVALID) for place in np.flatnonzero(~valid)
         }
         if stream.wanted.count:  # whoever gets no reasons keeps an empty place among them
             response.explanations.extend([RowExplanation()] * len(raw))
@@ -208,11 +207,11 @@ class BatchPredictServicer:
         answers = probabilities.tolist()
         response.probabilities.extend(answers)
         response.risk_bands.extend(risk_band(served, probability) for probability in answers)
-        response.errors.extend(errors[place] for place in sorted(errors))
+        response.row_errors.extend(errors[place] for place in sorted(errors))
 
     async def _explain(
         self, response: BatchPredictResponse, stream: _Stream, rows: ScoredRows
-    ) -> dict[int, BatchPredictError]:
+    ) -> dict[int, BatchPredictRowError]:
         """Explains scored rows in their places; gives the errors of those that do not add up."""
         slices = self._explainers.explain(
             stream.served, rows.values, rows.outputs, stream.wanted.count, stream.deadline
@@ -228,7 +227,7 @@ class BatchPredictServicer:
                 first,
             )
         return {
-            place: _error(Reason.MODEL_REFUSED, place, clip(str(not_adding_up(error)), ROW_MESSAGE_BYTES))
+            place: _row_error(place, Reason.MODEL_REFUSED, clip(str(not_adding_up(error)), ROW_MESSAGE_BYTES))
             for place, error in missed.items()
         }
 
@@ -309,22 +308,50 @@ def _canonical(id_type: str, raw: Sequence[Id]) -> tuple[list[Id], NDArray[np.bo
 
 def _row_errors(
     served: Served, batch: FeatureBatch, places: NDArray[np.intp]
-) -> dict[int, BatchPredictError]:
+) -> dict[int, BatchPredictRowError]:
     """Why rows have no score, by their place in the chunk; what is wrong with one alone is said in words."""
     reasons = {int(places[row]): Reason.CUSTOMER_NOT_ELIGIBLE for row in np.flatnonzero(~batch.eligible)}
     reasons |= {int(places[row]): Reason.CUSTOMER_NOT_FOUND for row in np.flatnonzero(~batch.found)}
-    errors = {place: _error(reason, place) for place, reason in reasons.items()}
+    errors = {place: _row_error(place, reason) for place, reason in reasons.items()}
     for row, problem in batch.problems.items():
         message, place = str(served.view_error(problem)), int(places[row])
-        errors[place] = _error(Reason.MODEL_REFUSED, place, clip(message, ROW_MESSAGE_BYTES))
+        errors[place] = _row_error(place, Reason.MODEL_REFUSED, clip(message, ROW_MESSAGE_BYTES))
     if batch.problems:  # one line a chunk: a broken feed makes ten thousand bad rows
         first = str(served.view_error(next(iter(batch.problems.values()))))
         _LOG.warning("%d rows of a chunk have no score, the first since %s", len(batch.problems), first)
     return errors
 
 
-def _error(reason: Reason, index: int | None = None, message: str = "") -> BatchPredictError:
-    return BatchPredictError(index=index, code=reason.code, reason=reason.name, message=message)
+def _fail(response: BatchPredictResponse, stream: _Stream | None, error: Exception) -> None:
+    """Answers a chunk by an error, and counts its rows as failed; raises one that nobody foresaw."""
+    refusal = refusal_of(error, stream.served.name if stream else "")
+    if refusal is None:
+        raise error
+    response.chunk_error.CopyFrom(chunk_error(refusal))
+    if stream is not None:
+        stream.served.count(scored=0, failed=len(response.customer_ids) + len(response.customer_keys))
+
+
+def _row_error(index: int, reason: Reason, message: str = "") -> BatchPredictRowError:
+    return BatchPredictRowError(index=index, code=reason.code, reason=reason.name, message=message)
+
+
+def chunk_error(refusal: Refusal) -> BatchPredictChunkError:
+    """Returns everything that the status of a unary call with this failure would carry."""
+    cut = shortened(refusal)
+    error = BatchPredictChunkError(
+        code=cut.code,
+        reason=cut.reason.name,
+        message=cut.message,
+        metadata=cut.metadata,
+        retry_delay=retry_delay(cut.reason),
+        field_violations=[
+            FieldViolation(field=one.field, description=one.description) for one in cut.violations
+        ],
+    )
+    if cut.resource is not None:
+        error.resource_type, error.resource_name = cut.resource.type, cut.resource.name
+    return error
 
 
 async def _cancel(task: asyncio.Task[Any] | None) -> None:

@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 from tests.cli.documented import documented
 from tests.client.harness import answers
-from tests.client.harness.answers import scored
+from tests.client.harness.answers import failed_chunk, scored
 from tests.harness.databases import execute
 from tests.server.small_models import small_files, small_manifest, small_trees
 
@@ -91,14 +91,14 @@ def test_rows_without_a_score_stand_in_a_second_file(staunch, ids, out, tmp_path
 
 def test_every_row_without_a_score_says_why_in_words(staunch, service, ids, out, tmp_path):
     """The server's own words where it has some, else what its reason means."""
-    worded = pb.BatchPredictError(
+    worded = pb.BatchPredictRowError(
         index=1, code=9, reason="MODEL_REFUSED", message="feature a is null; mend it"
     )
-    newer = pb.BatchPredictError(index=2, code=9, reason="OF_A_NEWER_SERVER")
+    newer = pb.BatchPredictRowError(index=2, code=9, reason="OF_A_NEWER_SERVER")
 
     def answer(_stream, _index, request):
         made = scored(request)
-        made.errors.extend([worded, newer])
+        made.row_errors.extend([worded, newer])
         return made
 
     service.on_chunk = answer
@@ -109,6 +109,30 @@ def test_every_row_without_a_score_says_why_in_words(staunch, service, ids, out,
         "2": "",
         "x": "expected a whole number",
     }
+
+
+def test_a_chunk_that_fails_as_a_whole_is_exit_code_1_and_loses_nobody(staunch, service, ids, out, tmp_path):
+    service.on_chunk = lambda _stream, index, request: (
+        failed_chunk(request, 13, "INTERNAL") if index == 1 else None
+    )
+    result = staunch("score", "--out", out, "--ids", ids(*range(1, 30)), "--chunk-rows", 10)
+    assert result.code == 1
+    scored, failed = rows_of(out), rows_of(tmp_path / "scores.errors.csv")
+    assert [int(row["customer"]) for row in scored] == [i for i in (*range(1, 11), *range(21, 30)) if i % 7]
+    assert [int(row["customer"]) for row in failed] == [7, *range(11, 21), 21, 28]
+    assert {(row["code"], row["reason"], row["message"]) for row in failed[1:11]} == {
+        ("INTERNAL", "INTERNAL", "as told")
+    }
+    assert "16 customers scored" in result.out
+    assert "13 have no score (10 INTERNAL, 3 CUSTOMER_NOT_FOUND)" in result.out
+    assert (
+        "staunch: INTERNAL: 10 of 29 customers have no score, since a chunk of the batch failed" in result.err
+    )
+    # What has no score can be asked again as the command says.
+    service.on_chunk = lambda *_: None
+    again = staunch("score", "--out", tmp_path / "again.csv", "--ids", tmp_path / "scores.errors.csv")
+    assert f"--ids {tmp_path / 'scores.errors.csv'} and another --out" in result.err
+    assert (again.code, len(rows_of(tmp_path / "again.csv"))) == (0, 9)  # of eleven to twenty, 14 is unknown
 
 
 @pytest.mark.parametrize(
@@ -277,7 +301,7 @@ def test_a_population_of_which_nobody_is_scored_says_why_and_is_exit_code_1(
     def nobody(_stream, _index, request):
         made = scored(request)
         for index in range(len(request.customer_ids)):
-            made.errors.add(index=index, code=9, reason="CUSTOMER_NOT_ELIGIBLE")
+            made.row_errors.add(index=index, code=9, reason="CUSTOMER_NOT_ELIGIBLE")
         return made
 
     service.view_digest, service.manifest, service.on_chunk = f"sha256:{SHIPPED.sha256}", manifest, nobody

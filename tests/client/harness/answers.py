@@ -9,6 +9,8 @@ from staunch.testing._answers import moment as moment
 from staunch.testing._answers import prediction as prediction
 from staunch.testing._answers import reference as reference
 from staunch.v1 import prediction_service_pb2 as pb
+from staunch_server.errors import Refusal
+from staunch_server.services.batch_predict import chunk_error
 
 
 def scored(request: pb.BatchPredictRequest) -> pb.BatchPredictResponse:
@@ -21,12 +23,19 @@ def scored(request: pb.BatchPredictRequest) -> pb.BatchPredictResponse:
         answer.risk_bands.append(pb.RISK_BAND_UNSPECIFIED if lost else pb.RISK_BAND_LOW)
         if lost:
             reason = "CUSTOMER_ID_INVALID" if customer < 1 else "CUSTOMER_NOT_FOUND"
-            answer.errors.add(index=index, code=3 if customer < 1 else 5, reason=reason)
+            answer.row_errors.add(index=index, code=3 if customer < 1 else 5, reason=reason)
+    return answer
+
+
+def chunk_of(refusal: Refusal, request: pb.BatchPredictRequest) -> pb.BatchPredictResponse:
+    """Fails a whole chunk as the server does."""
+    answer = pb.BatchPredictResponse(customer_ids=request.customer_ids, customer_keys=request.customer_keys)
+    answer.chunk_error.CopyFrom(chunk_error(refusal))
     return answer
 
 
 def failed_chunk(request: pb.BatchPredictRequest, code: int, reason: str) -> pb.BatchPredictResponse:
     """Fails a whole chunk."""
     answer = pb.BatchPredictResponse(customer_ids=request.customer_ids, customer_keys=request.customer_keys)
-    answer.errors.add(code=code, reason=reason, message="as told")
+    answer.chunk_error.code, answer.chunk_error.reason, answer.chunk_error.message = code, reason, "as told"
     return answer

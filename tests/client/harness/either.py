@@ -5,7 +5,9 @@ from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from staunch import AsyncClient, Client, RowError, Score
+import pytest
+
+from staunch import AsyncClient, Client, RowError, Score, StaunchError
 
 
 class EitherClient:
@@ -29,6 +31,23 @@ class EitherClient:
         source = pulled(customers) if isinstance(customers, AsyncIterable) else customers
         client = self.client
         return await asyncio.to_thread(lambda: list(client.batch_predict(source, **named)))
+
+    async def rows_and_error(
+        self, customers: Iterable[Any], **named: Any
+    ) -> tuple[list[Score | RowError], StaunchError]:
+        """Runs a batch to an end that must be an error; gives the rows before it too."""
+        client, rows = self.client, list[Score | RowError]()
+
+        async def collect() -> None:
+            if isinstance(client, Client):
+                await asyncio.to_thread(rows.extend, client.batch_predict(customers, **named))
+            else:
+                async for row in client.batch_predict(customers, **named):
+                    rows.append(row)
+
+        with pytest.raises(StaunchError) as caught:
+            await collect()
+        return rows, caught.value
 
     async def frames(self, frames: Any, *, seen: Callable[[Any], Any] = lambda one: one, **named: Any) -> Any:
         """Scores frames one after the other; lists what `seen` makes of each as it comes."""

@@ -9,6 +9,7 @@ from tests.client.harness.either import EitherClient
 
 from staunch import (
     AsyncClient,
+    BatchIncomplete,
     Client,
     InvalidRequest,
     NotFound,
@@ -71,6 +72,25 @@ async def test_a_customer_may_fail_in_every_method(fake, client):
     assert first.probability == 0.25
     assert isinstance(second, RowError)
     assert (second.reason, second.message) == ("CUSTOMER_NOT_ELIGIBLE", "left in May")
+
+
+async def test_a_chunk_may_fail_as_a_whole(fake, client):
+    away = Failure("DATABASE_UNAVAILABLE", metadata={"shard": "7"}, retry_after_s=0.01)
+    fake.on_chunk = lambda _stream, index, *_: None if index else away
+    assert [row.probability for row in await client.rows([1, 2])] == [0.25, 0.25]
+    assert len(fake.streams[0]) == 2
+    fake.on_chunk = lambda *_: Failure(
+        "MODEL_REFUSED", "table gone", violations={"model": "is ill"}, resource=("model", "churn@3")
+    )
+    with pytest.raises(PreconditionFailed, match="table gone") as caught:
+        await client.rows([1])
+    details = caught.value.details
+    assert (details.resource_type, details.resource_name) == ("model", "churn@3")
+    assert [one.field for one in details.violations] == ["model"]
+    fake.on_chunk = lambda *_: Failure("INTERNAL", metadata={"incident_id": "8f2c"})
+    with pytest.raises(BatchIncomplete) as incomplete:
+        await client.rows([1, 2])
+    assert (incomplete.value.failed_rows, incomplete.value.details.metadata) == (2, {"incident_id": "8f2c"})
 
 
 async def test_everybody_but_some_may_fail(fake, client):

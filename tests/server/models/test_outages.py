@@ -193,11 +193,15 @@ async def test_chunks_fail_as_unavailable_while_the_database_is_away_and_the_str
     assert len((await stream.read()).probabilities) == 1
     with fragile.frozen():
         await stream.write(chunk)
-        (error,) = (await stream.read()).errors
-        assert (error.HasField("index"), error.code, error.reason) == (False, 14, "DATABASE_UNAVAILABLE")
+        error = (await stream.read()).chunk_error
+        assert (error.code, error.reason, error.retry_delay.ToMilliseconds()) == (
+            14,
+            "DATABASE_UNAVAILABLE",
+            500,
+        )
     fragile.server.stop()
     await stream.write(chunk)
-    assert (await stream.read()).errors[0].code == 14
+    assert (await stream.read()).chunk_error.code == 14
     fragile.server.start()
     await stream.write(chunk)
     assert len((await stream.read()).probabilities) == 1

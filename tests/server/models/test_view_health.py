@@ -109,7 +109,9 @@ async def assert_broken_beside_a_sound_one(live: Running) -> None:
     assert "column people.b does not exist" in message
     assert shown(live, "churn") == {"REFUSED"}
     assert (await predict(live, "spend")).model.name == "spend"
-    assert not (await chunk(live, "spend")).errors
+    sound = await chunk(live, "spend")
+    assert not sound.HasField("chunk_error")
+    assert not sound.row_errors
     assert (await state(live, "spend@1"))[0] == mpb.MODEL_STATE_READY
     assert shown(live, "spend") == {"READY"}
 
@@ -134,7 +136,7 @@ async def test_a_view_that_breaks_under_the_server_leaves_the_others_serving_and
 
 async def test_a_stream_finds_a_broken_view_out_too(live: Running, changing: Changing) -> None:
     await changing(BREAK)
-    (error,) = (await chunk(live, "churn")).errors
+    error = (await chunk(live, "churn")).chunk_error
     assert error.reason == "MODEL_REFUSED"
     assert (await state(live, "churn@1"))[0] == mpb.MODEL_STATE_REFUSED
 
@@ -285,7 +287,9 @@ async def test_of_three_views_two_break_and_are_mended_and_state_and_metric_foll
     await changing("ALTER TABLE public.spend ALTER b TYPE text USING 'b' || b")
     await until(lambda: shown(three, "spend") == {"REFUSED"})  # though nobody calls it
     assert await states(three) == {"churn": ILL, "spend": ILL, "visits": WELL}
-    assert not (await chunk(three, "visits")).errors
+    sound = await chunk(three, "visits")
+    assert not sound.HasField("chunk_error")
+    assert not sound.row_errors
     assert 'relation "public.churn" does not exist' in (await state(three, "churn"))[2]
     assert "expected feature b as float8, got text" in (await state(three, "spend"))[2]
     await changing("CREATE TABLE public.churn AS TABLE public.people; GRANT SELECT ON public.churn TO PUBLIC")

@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import error_details_pb2
 from grpc import aio
 from tests.harness.waiting import until
 from tests.server.harness.errors import failure
@@ -25,8 +27,9 @@ from tests.server.small_models import (
 
 from staunch import AsyncClient, Score
 from staunch.v1 import prediction_service_pb2 as pb
-from staunch_server.errors import Refusal
-from staunch_server.services.batch_predict import ROW_MESSAGE_BYTES, BatchPredictServicer
+from staunch_server.errors import Refusal, status
+from staunch_server.services import batch_predict
+from staunch_server.services.batch_predict import ROW_MESSAGE_BYTES, BatchPredictServicer, chunk_error
 from staunch_server.transport.seam import Call
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -56,7 +59,13 @@ def expected(i: int, as_of: datetime) -> float:
 
 
 def errors(answer: pb.BatchPredictResponse) -> list[tuple[int | None, int, str]]:
-    return [(e.index if e.HasField("index") else None, e.code, e.reason) for e in answer.errors]
+    """Returns the rows' errors by index, or the chunk's, which has none."""
+    assert all(error.HasField("index") for error in answer.row_errors)
+    rows = [(e.index, e.code, e.reason) for e in answer.row_errors]
+    if not answer.HasField("chunk_error"):
+        return [*rows]
+    assert ([*rows], [*answer.probabilities], [*answer.risk_bands]) == ([], [], [])
+    return [(None, answer.chunk_error.code, answer.chunk_error.reason)]
 
 
 async def test_each_chunk_is_answered_once_in_order(
@@ -71,7 +80,7 @@ async def test_each_chunk_is_answered_once_in_order(
     for answer in answers:
         want = [expected(i, as_of) for i in answer.customer_ids]
         assert list(answer.probabilities) == pytest.approx(want, abs=1e-15)
-        assert not answer.errors
+        assert errors(answer) == []
 
 
 async def test_one_version_and_one_moment_answer_a_whole_stream(publish: Publish, serve: Serve) -> None:
@@ -118,7 +127,7 @@ async def test_duplicates_are_answered_each_and_bad_rows_fail_only_themselves(
         (5, 3, "CUSTOMER_ID_INVALID"),
         (7, 5, "CUSTOMER_NOT_FOUND"),
     ]
-    assert {error.message for error in answer.errors} == {""}  # The reason says it all.
+    assert {error.message for error in answer.row_errors} == {""}  # The reason says it all.
     for place, i in enumerate(answer.customer_ids):
         if place in (0, 2, 6):
             assert answer.probabilities[place] == pytest.approx(expected(i, as_of), abs=1e-15)
@@ -142,7 +151,7 @@ async def test_a_full_chunk_is_answered(publish: Publish, serve: Serve) -> None:
     (answer,) = await ask(live, ids_of(*ids))
     assert list(answer.customer_ids) == ids
     assert len(answer.probabilities) == len(answer.risk_bands) == 10_000
-    assert {e.index % 200 + 1 for e in answer.errors} == {i for i in range(1, 201) if i % 11 == 0}
+    assert {e.index % 200 + 1 for e in answer.row_errors} == {i for i in range(1, 201) if i % 11 == 0}
 
 
 CHUNK_ERRORS = {
@@ -157,7 +166,7 @@ CHUNK_ERRORS = {
 }
 
 
-async def test_a_wrong_chunk_gets_one_error_without_index_and_the_stream_goes_on(
+async def test_a_wrong_chunk_gets_its_error_and_the_stream_goes_on(
     publish: Publish, serve: Serve, transport_name: str
 ) -> None:
     publish()
@@ -166,12 +175,50 @@ async def test_a_wrong_chunk_gets_one_error_without_index_and_the_stream_goes_on
     assert [answer.chunk_index for answer in answers] == list(range(len(CHUNK_ERRORS) + 2))
     for answer, (case, (_, reason)) in zip(answers[1:-1], CHUNK_ERRORS.items(), strict=True):
         assert (case, errors(answer)) == (case, [(None, 3, reason)])
-        assert answer.errors[0].message
+        assert answer.chunk_error.message
         assert not answer.probabilities
         assert answer.model.version == 1
     assert len(answers[-1].probabilities) == 1
+    # All eight chunks are counted as failed rows, whatever was wrong with them.
+    rows = live.server.metrics.registry.get_sample_value
+    ids = sum(len(chunk.customer_ids) + len(chunk.customer_keys) for chunk, _ in CHUNK_ERRORS.values())
+    assert rows("staunch_rows_total", {"model": "churn@1", "outcome": "failed"}) == ids
     keys = answers[1 + list(CHUNK_ERRORS).index("keys for ids")]
-    assert keys.errors[0].message.endswith("got customer_keys; use customer_ids.")
+    assert keys.chunk_error.message.endswith("got customer_keys; use customer_ids.")
+
+
+@pytest.mark.parametrize("case", CHUNK_ERRORS)
+async def test_a_chunk_error_says_all_that_the_status_of_a_call_would(
+    publish: Publish, serve: Serve, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    refused: list[Refusal] = []
+    monkeypatch.setattr(batch_predict, "chunk_error", lambda one: refused.append(one) or chunk_error(one))
+    publish()
+    live = await serve()
+    _, answer = await ask(live, ids_of(1), CHUNK_ERRORS[case][0])
+    error, (refusal,) = answer.chunk_error, refused
+    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    told = status(refusal)
+    for detail in told.details:
+        detail.Unpack(info)
+        detail.Unpack(bad)
+    assert (error.code, error.message, error.reason) == (told.code, told.message, info.reason)
+    assert dict(error.metadata) == dict(info.metadata)
+    violations = [(one.field, one.description) for one in error.field_violations]
+    assert violations == [(one.field, one.description) for one in bad.field_violations]
+    assert violations or case == "no moment at all"
+
+
+async def test_json_shows_the_place_of_a_chunk_and_of_a_row_when_it_is_the_first(
+    publish: Publish, serve: Serve
+) -> None:
+    publish()
+    live = await serve()
+    (answer,) = await ask(live, ids_of(0, 8))
+    told = json_format.MessageToDict(answer)
+    assert told["chunkIndex"] == 0
+    assert [error["index"] for error in told["rowErrors"]] == [0]
+    assert "chunkError" not in told
 
 
 async def test_malformed_chunks_are_answered_in_their_place_even_first(
@@ -232,7 +279,7 @@ async def test_a_row_that_the_view_says_it_never_gives_fails_alone(publish: Publ
     live = await serve()
     (answer,) = await ask(live, ids_of(7, 8, 9))
     assert errors(answer) == [(1, 9, "MODEL_REFUSED")]
-    assert "feature a is null, but the view says it never is; mend" in answer.errors[0].message
+    assert "feature a is null, but the view says it never is; mend" in answer.row_errors[0].message
     assert [math.isnan(p) for p in answer.probabilities] == [False, True, False]
 
 
@@ -243,7 +290,7 @@ async def test_the_bad_rows_of_a_chunk_are_one_line_of_the_log(
     live = await serve()
     with caplog.at_level(logging.WARNING, logger="staunch.batch"):
         (answer,) = await ask(live, ids_of(7, 8, 9))
-    assert len(answer.errors) == 3
+    assert len(answer.row_errors) == 3
     (line,) = [record.getMessage() for record in caplog.records if record.name == "staunch.batch"]
     assert line.startswith("3 rows of a chunk have no score, the first since churn@1/features.sql")
 
@@ -253,7 +300,7 @@ async def test_rows_whose_data_the_sql_fails_on_fail_alone(publish: Publish, ser
     live = await serve()
     (answer,) = await ask(live, ids_of(*[i for i in range(1, 201) if i % 11]))
     assert errors(answer) == [(51, 9, "MODEL_REFUSED")]
-    assert "division by zero" in answer.errors[0].message
+    assert "division by zero" in answer.row_errors[0].message
     assert answer.customer_ids[51] == 57
 
 
@@ -264,8 +311,8 @@ async def test_a_chunk_whose_rows_all_fail_stays_below_what_clients_receive(
     publish(text=view_text().replace("people.a, people.b", "NULL::float8 AS a, people.b"))
     live = await serve()
     (answer,) = await ask(live, ids_of(*[8] * 10_000))
-    assert len(answer.errors) == 10_000
-    assert answer.ByteSize() + 10_000 * (ROW_MESSAGE_BYTES - len(answer.errors[0].message) + 66) < 4 << 20
+    assert len(answer.row_errors) == 10_000
+    assert answer.ByteSize() + 10_000 * (ROW_MESSAGE_BYTES - len(answer.row_errors[0].message) + 66) < 4 << 20
 
 
 async def test_an_id_with_two_rows_fails_alone(publish: Publish, serve: Serve) -> None:
@@ -282,7 +329,7 @@ async def test_a_view_that_fails_for_everybody_fails_the_chunk_soon(publish: Pub
     live = await serve()
     (answer,) = await ask(live, ids_of(*range(1, 201)))
     assert errors(answer) == [(None, 9, "MODEL_REFUSED")]
-    assert "division by zero" in answer.errors[0].message
+    assert "division by zero" in answer.chunk_error.message
 
 
 async def test_no_more_than_two_chunks_are_in_flight_before_an_answer_is_taken(
@@ -395,7 +442,7 @@ async def test_a_row_has_the_outcome_that_predict_gives_it(publish: Publish, ser
         *(live.prediction.Predict(pb.PredictRequest(customer_id=i, as_of_time=at)) for i in ids),
         return_exceptions=True,
     )
-    failed = {e.index: e.code for e in answer.errors}
+    failed = {e.index: e.code for e in answer.row_errors}
     for place, single in enumerate(singles):
         if isinstance(single, aio.AioRpcError):
             assert failed[place] == single.code().value[0]

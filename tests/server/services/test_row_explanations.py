@@ -62,7 +62,7 @@ async def test_the_reasons_of_every_row_add_up(publish: Publish, serve: Serve) -
     publish()
     live = await serve()
     answer = await explained(live, *range(1, 201), top=2)
-    failed = {error.index for error in answer.errors}
+    failed = {error.index for error in answer.row_errors}
     for place, row in enumerate(answer.explanations):
         if place in failed:
             assert row == pb.RowExplanation()
@@ -155,7 +155,7 @@ async def test_a_stream_has_one_number_of_reasons_and_one_language(publish: Publ
     )
     assert [len(answer.explanations) for answer in answers] == [1, 0, 0, 0, 1]
     assert [errors(answer) for answer in answers[1:4]] == [[(None, 3, "MODEL_CHANGED_IN_STREAM")]] * 3
-    assert answers[1].errors[0].message == (
+    assert answers[1].chunk_error.message == (
         "Expected top_contributions 2 or none, got 3; begin a new stream for it."
     )
     later = await ask(live, ids_of(8), ids_of(8, top_contributions=1))
@@ -205,7 +205,7 @@ async def test_a_row_that_does_not_add_up_fails_alone(
     answer = await explained(live, *ids, top=3, as_of_time=at)
     wrong = [place for place, i in enumerate(ids) if i < 50]
     assert errors(answer) == [(place, 9, "MODEL_REFUSED") for place in wrong]
-    assert "right sums of contributions within 1e-09, got 0.5 off" in answer.errors[0].message
+    assert "right sums of contributions within 1e-09, got 0.5 off" in answer.row_errors[0].message
     for place, row in enumerate(answer.explanations):
         assert bool(row.features) is (place not in wrong)
         assert np.isnan(answer.probabilities[place]) == (place in wrong)
@@ -213,7 +213,7 @@ async def test_a_row_that_does_not_add_up_fails_alone(
     assert any(
         f"churn@1: {len(wrong)} rows of a chunk are not explained" in r.message for r in caplog.records
     )
-    assert not (await explained(live, *ids, top=0, as_of_time=at)).errors  # the scores are right
+    assert errors(await explained(live, *ids, top=0, as_of_time=at)) == []  # the scores are right
 
 
 async def test_a_chunk_whose_time_ends_while_it_is_explained_says_so_and_has_no_half_of_them(
@@ -267,7 +267,7 @@ async def test_the_largest_answer_stays_below_what_clients_receive() -> None:
     assert await write(scored.explanations, slices(), rows) == {}
     message, reason = "é" * (ROW_MESSAGE_BYTES // 2), "CUSTOMER_NOT_ELIGIBLE"
     for place in range(count):
-        failed.errors.add(index=place, code=9, reason=reason, message=message)
+        failed.row_errors.add(index=place, code=9, reason=reason, message=message)
     label = FeatureLabel(value=8, label="x" * 20)
     feature = Feature(name="x" * 63, title="x" * 63, unit="CAD", description="x" * 100, labels=[label] * 3)
     shared = pb.BatchExplanation(features=[feature] * columns)

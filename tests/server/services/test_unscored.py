@@ -176,5 +176,8 @@ async def test_a_batch_is_never_asked_why(
     live = await serve()
     asked = pb.BatchPredictRequest(customer_ids=[8, 11, 999], as_of_time=stamp(NOON))
     answers = await read_all(live.prediction.BatchPredict(iter([asked])))
-    assert [error.reason for error in answers[0].errors] == ["CUSTOMER_NOT_ELIGIBLE", "CUSTOMER_NOT_FOUND"]
+    assert [error.reason for error in answers[0].row_errors] == [
+        "CUSTOMER_NOT_ELIGIBLE",
+        "CUSTOMER_NOT_FOUND",
+    ]
     assert not [record for record in caplog.records if "without a why" in record.message]
