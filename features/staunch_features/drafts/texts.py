@@ -13,6 +13,8 @@ from staunch_features.drafts.names import comment, plain_name, toml, unused_name
 HORIZON_DAYS = 30
 """The outcome window of a dated label until somebody sets another."""
 
+_ELIGIBLE = "has no {} yet"  # in words that follow "a customer who"
+
 _CAST_ALONE = re.compile(r't\.(?:"(?:[^"]|"")+"|\w+)(?:::\w+)?')
 _DATED_RULE = (
     "What has no time of its own is as the table holds it now: training on a past moment sees a value that "
@@ -50,6 +52,7 @@ def view_text(draft: Draft) -> str:
         f"description = {toml(relation.comment or f'A row of {relation.sql}.')}",
         f"entity = {toml(_singular(relation.name))}",
         f"population = {toml(_population(draft))}",
+        *_eligible(draft),
         *_rules(draft),
         *_time_columns(draft),
         "",
@@ -104,6 +107,11 @@ def _named(features: Sequence[Feature], key_name: str) -> Iterator[tuple[str, Fe
 def _singular(name: str) -> str:
     words = words_of(name).lower()
     return words[:-1] if words.endswith("s") and not words.endswith("ss") else words
+
+
+def _eligible(draft: Draft) -> Iterator[str]:
+    if draft.clock.time is not None:
+        yield f"eligible = {toml(_ELIGIBLE.format(' '.join(draft.answer.column.name.split())))}"
 
 
 def _rules(draft: Draft) -> Iterator[str]:

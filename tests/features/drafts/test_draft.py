@@ -241,6 +241,7 @@ async def test_a_time_makes_a_view_as_of_a_moment(shop: Shop, kind: str) -> None
     assert list(view.features) == ["churned", "days_since_joined_at", "days_since_renewed", "kind"]
     assert view.features["days_since_joined_at"].null == "never"
     assert "as the table holds it now" in view.rules[0]
+    assert view.eligible == "has no left_on yet"
 
 
 @pytest.mark.parametrize(
