@@ -21,6 +21,11 @@ _SHELLS_BASE = 128  # a shell adds it to the number of the signal that killed it
 class FeatureError(Exception):
     """The root of all errors of this package."""
 
+    @property
+    def for_log(self) -> str:
+        """What a log may have of it: no id and no value of a customer."""
+        return str(self)
+
 
 class DatabaseUnavailable(FeatureError):
     """The database does not answer, refuses us or went away; it may be back later."""
@@ -58,15 +63,31 @@ class ViewError(FeatureError):
         line: The line in it, counted from 1, where known.
         message: What was expected and what came.
         hint: What to do about it.
+
+    Args:
+        file: As the attribute.
+        line: As the attribute.
+        message: As the attribute.
+        hint: As the attribute.
+        for_log: What a log may have in place of message and hint; the same where these hold nothing that was
+            read of customers.
     """
 
-    def __init__(self, file: str, line: int | None, message: str, hint: str) -> None:
+    def __init__(
+        self, file: str, line: int | None, message: str, hint: str, *, for_log: str | None = None
+    ) -> None:
         place = file if line is None else f"{file}:{line}"
         super().__init__(f"{place}: {message}; {hint}")
         self.file = file
         self.line = line
         self.message = message
         self.hint = hint
+        self._for_log = f"{place}: {for_log or f'{message}; {hint}'}"
+
+    @property
+    def for_log(self) -> str:
+        """What a log may have of it: no id and no value of a customer."""
+        return self._for_log
 
 
 class RowsNotUnique(ViewError):
@@ -75,6 +96,23 @@ class RowsNotUnique(ViewError):
 
 class RowNotAsked(ViewError):
     """A feature view gave a row for an id that was not asked for, as one that ignores case does."""
+
+
+def log_text(error: BaseException) -> str:
+    """Returns what a log may have of an exception: its words if its class answers for them, else its name.
+
+    Nobody knows what others wrote into theirs: `KeyError: 42` names a customer, and the database's own words
+    quote rows. Classes of ours say by `for_log` what is fit to be kept; what the system says of files and
+    addresses is.
+    """
+    kind = type(error).__name__
+    text = getattr(error, "for_log", None)
+    if text is None and isinstance(error, OSError | ImportError):
+        text = str(error)
+    if text:
+        return str(text)
+    sqlstate = getattr(error, "sqlstate", None)
+    return f"{kind} (SQLSTATE {sqlstate})" if sqlstate else kind
 
 
 def ending(code: int) -> str:

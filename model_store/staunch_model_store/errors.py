@@ -11,12 +11,26 @@ ModelStoreError
 class ModelStoreError(Exception):
     """Is the parent of all errors of this room; its text says what is wrong and what to do."""
 
+    @property
+    def for_log(self) -> str:
+        """What a log may have of it: all but what callers wrote, since a store knows no customer."""
+        return str(self)
 
-class NameInvalid(ModelStoreError):
+
+class _OfCallers(ModelStoreError):
+    """An error whose text quotes what somebody asked for, which may be anything."""
+
+    @property
+    def for_log(self) -> str:
+        """What kind of error it is."""
+        return type(self).__name__
+
+
+class NameInvalid(_OfCallers):
     """A name of a model or an alias does not match `[a-z][a-z0-9_-]{0,62}`, or a version is no number."""
 
 
-class ModelNotFound(ModelStoreError):
+class ModelNotFound(_OfCallers):
     """The store holds no such model, version or alias."""
 
 
@@ -24,7 +38,7 @@ class ModelRefused(ModelStoreError):
     """A stored version failed verification; it must never answer."""
 
 
-class AliasMoved(ModelStoreError):
+class AliasMoved(_OfCallers):
     """An alias points elsewhere than the caller expected; nothing was changed.
 
     Attributes:

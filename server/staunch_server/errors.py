@@ -131,6 +131,11 @@ class Refusal(Exception):
         return f"{self.reason.name}: {self.message}"
 
     @property
+    def for_log(self) -> str:
+        """What a log may have of it: what the reason means; the message names customers."""
+        return f"{self.reason.name}: {self.reason.meaning}"
+
+    @property
     def code(self) -> Code:
         """The status code of the reason."""
         return self.reason.code

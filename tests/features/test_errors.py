@@ -2,7 +2,7 @@
 
 import pytest
 
-from staunch_features.errors import ending
+from staunch_features.errors import DatabaseUnavailable, ViewError, ending, log_text
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,27 @@ from staunch_features.errors import ending
 )
 def test_an_exit_code_is_told_in_words(code: int, says: str) -> None:
     assert ending(code) == says
+
+
+class _OfTheDatabase(Exception):
+    sqlstate = "23505"
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (DatabaseUnavailable("the database is away"), "the database is away"),
+        (ViewError("a.sql", 3, "got 42", "mend it", for_log="got another"), "a.sql:3: got another"),
+        (ViewError("a.sql", None, "no column b", "mend it"), "a.sql: no column b; mend it"),
+        (FileNotFoundError(2, "No such file", "a.txt"), "[Errno 2] No such file: 'a.txt'"),
+        (ModuleNotFoundError("No module named 'faker'"), "No module named 'faker'"),
+        (_OfTheDatabase("Key (customer_id)=(42)"), "_OfTheDatabase (SQLSTATE 23505)"),
+        (KeyError(42), "KeyError"),
+        (ValueError("tenure is 42"), "ValueError"),
+        (ConnectionResetError(), "ConnectionResetError"),
+    ],
+)
+def test_a_log_has_the_words_of_an_error_only_where_its_class_answers_for_them(
+    error: Exception, text: str
+) -> None:
+    assert log_text(error) == text

@@ -162,7 +162,7 @@ class _Extraction:
         for chunk in _chunks(ids):
             batch = await self._source.fetch(chunk, moment, deadline=Deadline.after(timeout_s))
             for broken in broken_promises(self._source.view, batch, chunk):
-                raise BadFeatureValue(str(broken))
+                raise BadFeatureValue(str(broken)) from broken
             kept += [chunk[row] for row in np.flatnonzero(batch.eligible)]
             values.append(batch.values[batch.eligible])
         return SideRows(

@@ -12,6 +12,11 @@ from collections.abc import Mapping
 class TrainingError(Exception):
     """A training that cannot go on; the message says what was expected, what came and what to do."""
 
+    @property
+    def for_log(self) -> str:
+        """What a log may have of it: no id and no value of a customer."""
+        return str(self)
+
 
 class NotEnoughRows(TrainingError):
     """A side of the split has no rows, or knows one answer only."""
@@ -19,6 +24,11 @@ class NotEnoughRows(TrainingError):
 
 class BadFeatureValue(TrainingError):
     """A feature is infinite or beyond float32 somewhere, or null where the view says it never is."""
+
+    @property
+    def for_log(self) -> str:
+        """What its cause, which knows the row, leaves for a log."""
+        return str(getattr(self.__cause__, "for_log", type(self).__name__))
 
 
 class LeakFound(TrainingError):

@@ -134,11 +134,13 @@ def check_population(view: FeatureView, id_type: str, ids: Iterable[Id], twice: 
 
 
 def _population_error(view: FeatureView, got: str, hint: str) -> ViewError:
+    expected = "expected the population to list each id once"
     return ViewError(
         file=view.file,
         line=header_line(view.text, "population"),
-        message=f"expected the population to list each id once, got {got}",
+        message=f"{expected}, got {got}",
         hint=hint,
+        for_log=f"{expected}, as calls ask for them, got one more than once, or another",
     )
 
 
@@ -176,12 +178,31 @@ def broken_promise(view: FeatureView, problem: str, about: str) -> ViewError:
     line = line_of_column(view.statement, "_eligible") if problem == ELIGIBLE_IS_NULL else None
     if named := _PROBLEM.fullmatch(problem):
         line = header_line(view.text, f"features.{named['name']}")
-    return ViewError(file=view.file, line=line, message=f"{problem}{about}", hint=row_hint(problem))
+    return ViewError(
+        file=view.file,
+        line=line,
+        message=f"{problem}{about}",
+        hint=row_hint(problem),
+        for_log=problem_for_log(problem),
+    )
 
 
 def row_hint(problem: str) -> str:
     """Returns what mends a row's problem in the view; nothing for what the database said."""
     return next((hint for kind, hint in _HINTS.items() if problem.endswith(kind)), "")
+
+
+def problem_for_log(problem: str) -> str:
+    """Returns what a log may have of a row's problem: which feature, and neither the value nor the row.
+
+    Args:
+        problem: As `broken_promise` takes it.
+    """
+    if named := _PROBLEM.fullmatch(problem):
+        kind = next(kind for kind in (_NULL, _INFINITE, _TOO_LARGE) if problem.endswith(kind))
+        words = f"is too large{kind}" if kind == _TOO_LARGE else kind
+        return f"feature {named['name']} {words}"
+    return problem if problem == ELIGIBLE_IS_NULL else "the database refuses to read the row"
 
 
 def _least(ids: Iterable[Id]) -> Id:

@@ -202,6 +202,7 @@ def _groups_that_fit(label: LabelText) -> Iterator[None]:
             line=line_of_column(label.statement, "_group"),
             message=f"expected _group to be a text or a number, got what cannot be read: {error}",
             hint="cast it: (...)::text AS _group",
+            for_log="expected _group to be a text or a number, got what cannot be read",
         ) from error
 
 
@@ -288,6 +289,7 @@ def _row_of_each_id(
             line=None,
             message=f"expected one row for each id, got more than one for {twice!r}",
             hint="join one-to-many tables inside a LATERAL or sub-query that aggregates them",
+            for_log="expected one row for each id, got more than one for some",
         )
     if unasked := rows.keys() - set(ids):
         raise RowNotAsked(
@@ -296,6 +298,7 @@ def _row_of_each_id(
             message=f"expected rows for the ids in $1 only, got one for {next(iter(unasked))!r}",
             hint=f"begin with unnest($1::{SQL_TYPES[signature.id_type]}[]) and join the rest to it"
             + ("; a key is compared byte for byte" if signature.id_type == "text" else ""),
+            for_log="expected rows for the ids in $1 only, got one for another",
         )
     return [rows.get(key, -1) for key in ids]
 
@@ -317,6 +320,7 @@ def _labels(label: LabelText, ids: Sequence[Id], rows: Sequence[asyncpg.Record])
             line=None,
             message=f"expected one row for each id, got more than one for {_first_duplicate(rows)!r}",
             hint="aggregate before joining",
+            for_log="expected one row for each id, got more than one for some; aggregate before joining",
         )
     return LabelBatch(
         known=np.array([key in found for key in ids], dtype=np.bool_),

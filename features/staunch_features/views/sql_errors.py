@@ -68,6 +68,7 @@ _BY_MESSAGE = (
 )
 _CANNOT_CAST = re.compile("^cannot cast type (?P<source>.+) to (?P<target>.+)$")
 _MESSAGE_LENGTH = 200
+_QUOTE_NO_ROW = ("0A", "25", "42", "54")  # they speak of the text alone; the others may quote values of rows
 
 
 @contextmanager
@@ -84,11 +85,16 @@ def view_errors(text: FeatureView | LabelText, sql: str) -> Iterator[None]:
         code = str(error.sqlstate or "")
         if not code.startswith(_FAULTS_OF_THE_TEXT):
             raise
+        words = str(error.args[0])
+        known = f"; {_HINTS[code]}" if code in _HINTS else ""
         raise ViewError(
             file=text.file,
             line=_line_of_error(text, sql, error),
-            message=f"the database refuses it: {_first_line(str(error.args[0]))}",
-            hint=_hint_of_words(str(error.args[0])) or _hint(text, sql, code, getattr(error, "hint", None)),
+            message=f"the database refuses it: {_first_line(words)}",
+            hint=_hint_of_words(words) or _hint(text, sql, code, getattr(error, "hint", None)),
+            for_log=None
+            if code.startswith(_QUOTE_NO_ROW)
+            else f"the database refuses it: SQLSTATE {code}{known}",
         ) from error
 
 

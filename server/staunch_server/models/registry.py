@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
-from staunch_features.errors import DatabaseUnavailable, FeatureError, ViewError
+from staunch_features.errors import DatabaseUnavailable, FeatureError, ViewError, log_text
 from staunch_model_store.errors import ModelRefused, ModelStoreError
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore, StoredVersion, parse_reference
@@ -217,14 +217,16 @@ class Registry:
         """Loads and checks a version; what is wrong with one is logged, and no concern of the others."""
         try:
             await self._verified(version, manifest)
-        except (ModelStoreError, ViewError) as error:
+        except ViewError as error:
+            self._problems.report(str(version), f"refused: {error.for_log}")
+        except ModelStoreError as error:  # its words are about the store: no caller named this version
             self._problems.report(str(version), f"refused: {error}")
         except FeatureError as error:  # The database is away, or not one we can use yet.
             self._unfinished = True
-            self._problems.report(str(version), f"its view could not be checked yet: {error}")
+            self._problems.report(str(version), f"its view could not be checked yet: {error.for_log}")
         except Exception as error:  # A disk's bad moment, or a mistake of ours: the others are served.
             self._unfinished = True
-            self._problems.report(str(version), f"could not be loaded yet: {error!r}")
+            self._problems.report(str(version), f"could not be loaded yet: {log_text(error)}")
         else:
             self._problems.solved(str(version))
 
@@ -276,7 +278,7 @@ class Registry:
         if record is None or not record.view_ran(served, error):
             return
         if error is not None:
-            self._problems.report(str(record.version), f"refused: {error}")
+            self._problems.report(str(record.version), f"refused: {error.for_log}")
         else:
             self._problems.solved(str(record.version))
             self._unfinished = True  # An alias that points here may be waiting for it.

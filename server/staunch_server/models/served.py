@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from staunch_features.errors import ViewError
 from staunch_features.views.file import FeatureView, parse_view
-from staunch_features.views.rules import row_hint
+from staunch_features.views.rules import problem_for_log, row_hint
 from staunch_features.views.types import FeatureBatch
 from staunch_model_store.errors import ModelRefused
 from staunch_model_store.manifest import FEATURES_SQL
@@ -162,10 +162,21 @@ class Served:
             return RiskBand.UNSPECIFIED
         return _BANDS[bisect_right(self._edges, probability)]
 
-    def view_error(self, message: str) -> ViewError:
-        """Returns the error of a view that gave a row which it says it never gives, or failed on one."""
-        hint = ": ".join(filter(None, ("mend the data, or the view and train again", row_hint(message))))
-        return ViewError(file=view_file(self.version), line=None, message=message, hint=hint)
+    def view_error(self, problem: str, about: str = "") -> ViewError:
+        """Returns the error of a view that gave a row which it says it never gives, or failed on one.
+
+        Args:
+            problem: As the row has it.
+            about: Which row, and a blank; the log does not have it.
+        """
+        hint = ": ".join(filter(None, ("mend the data, or the view and train again", row_hint(problem))))
+        return ViewError(
+            file=view_file(self.version),
+            line=None,
+            message=about + problem,
+            hint=hint,
+            for_log=problem_for_log(problem),
+        )
 
     def _run(self, values: Floats) -> Scores:
         started = time.monotonic()

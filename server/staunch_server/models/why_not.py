@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import NamedTuple
 
+from staunch_features.errors import log_text
 from staunch_features.postgres.pool import Database
 from staunch_server.deadlines import Deadline
 from staunch_server.types import Id
@@ -150,8 +151,9 @@ class WhyNot:
             async with until.timeout():
                 rows = await first.read(self._database, ids, first.as_of or datetime.now(UTC), until)
         except Exception as error:  # whatever it is, the refusals stand without it
-            late = f"no answer for {self._time_s:g} s" if isinstance(error, TimeoutError) else str(error)
-            failure = f"{type(error).__name__}: {late}"
+            late, kind = isinstance(error, TimeoutError), type(error).__name__
+            words = f"no answer for {self._time_s:g} s" if late else log_text(error)
+            failure = words if words.startswith(kind) else f"{kind}: {words}"
             if failure != self._last_failure:
                 _LOG.warning("refusals go out without a why for %g s: %s", FAILURE_REST_S, failure)
             self._last_failure = failure

@@ -317,7 +317,7 @@ def _row_errors(
         message, place = str(served.view_error(problem)), int(places[row])
         errors[place] = _row_error(place, Reason.MODEL_REFUSED, clip(message, ROW_MESSAGE_BYTES))
     if batch.problems:  # one line a chunk: a broken feed makes ten thousand bad rows
-        first = str(served.view_error(next(iter(batch.problems.values()))))
+        first = served.view_error(next(iter(batch.problems.values()))).for_log
         _LOG.warning("%d rows of a chunk have no score, the first since %s", len(batch.problems), first)
     return errors
 

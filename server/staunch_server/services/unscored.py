@@ -22,7 +22,7 @@ async def refuse_unscored(served: Served, asked: Live, row: Row, call: Call) -> 
     if not row.found:
         raise await _not_found(served, asked, row, call)
     if row.problem:
-        raise served.view_error(f"for {asked.id} {_when(served, row)}, {row.problem}")
+        raise served.view_error(row.problem, f"for {asked.id} {_when(served, row)}, ")
     raise await _not_eligible(served, asked, row, call)
 
 

@@ -14,6 +14,7 @@ from staunch_features.views.rules import (
     broken_promise,
     canonical_id,
     check_population,
+    problem_for_log,
     refuse_nulls,
     row_hint,
     value_problem,
@@ -126,3 +127,24 @@ def test_a_row_that_does_not_say_whether_it_belongs_is_shown_where_it_should():
 
 def test_what_the_database_said_of_a_row_has_no_hint_of_ours():
     assert row_hint("the database refuses it: division by zero") == ""
+
+
+def test_a_log_hears_of_a_problem_which_feature_it_is_and_neither_the_value_nor_the_databases_words() -> None:
+    problems = {
+        value_problem("spend", float("nan")): "feature spend is null, but the view says it never is",
+        value_problem("spend", float("-inf")): "feature spend is infinite",
+        value_problem(
+            "spend", 7.6543e38
+        ): "feature spend is too large, and no learner takes more than 3.4e+38",
+        ELIGIBLE_IS_NULL: ELIGIBLE_IS_NULL,
+        'the database refuses it: invalid input syntax: "42"': "the database refuses to read the row",
+    }
+    assert {problem: problem_for_log(problem) for problem in problems} == problems
+
+
+def test_a_population_that_is_refused_leaves_its_ids_out_of_the_log() -> None:
+    for ids in ([424242, 424242], [-424242]):
+        with pytest.raises(ViewError, match="424242") as refused:
+            check_population(VIEW, "int64", ids)
+        assert "424242" not in refused.value.for_log
+        assert "expected the population to list each id once" in refused.value.for_log
