@@ -87,16 +87,40 @@ def main(words: Sequence[str] | None = None, commands: Mapping[str, Command] = C
         commands: The sub-commands by name.
     """
     try:
-        from staunch_server.process.output import hold_standard_streams, unfailing_output
-        from staunch_server.setting_names import is_supervised
+        from staunch_server.process.output import hold_standard_streams
 
         hold_standard_streams()
         words = sys.argv[1:] if words is None else words
-        # A step of `staunch run` does its work whether or not somebody reads what it prints.
-        with unfailing_output() if is_supervised(os.environ) else contextlib.nullcontext():
-            return _guarded(lambda: _flushed(_run(words, commands)))
+        log_format = _log_format(words)
+        with _outputs(log_format):
+            return _guarded(lambda: _flushed(_run(words, commands)), log_format)
     except KeyboardInterrupt:  # before or after what is guarded
         return INTERRUPTED
+
+
+def _log_format(words: Sequence[str]) -> str:
+    """The format of the lines that a server and its steps print; empty for other commands."""
+    from staunch_server.setting_names import is_supervised
+
+    if not is_supervised(os.environ) and words[:1] not in (["run"], ["serve"]):
+        return ""
+    from staunch_server.telemetry.log_format import asked_log_format
+
+    return asked_log_format(words)
+
+
+def _outputs(log_format: str) -> contextlib.AbstractContextManager[None]:
+    """What a command prints by: lines of one format, and what never fails in a step of `staunch run`.
+
+    A step does its work whether or not somebody reads what it prints.
+    """
+    from staunch_server.setting_names import is_supervised
+
+    if log_format == "json" or is_supervised(os.environ):
+        from staunch_server.process.one_format import outputs
+
+        return outputs(log_format)
+    return contextlib.nullcontext()
 
 
 def _run(words: Sequence[str], commands: Mapping[str, Command]) -> int:
@@ -113,9 +137,9 @@ def _flushed(code: int) -> int:
     return code
 
 
-def _guarded(work: Callable[[], int]) -> int:
+def _guarded(work: Callable[[], int], log_format: str) -> int:
     """Does the work of a command, and says what went wrong as a user needs it."""
-    from staunch_server.process.output import let_go_of
+    from staunch_server.process.output import let_go_of, say_failure
 
     try:
         return work()
@@ -127,8 +151,7 @@ def _guarded(work: Callable[[], int]) -> int:
         line = _message_for_user(error)
         if line is None:
             raise
-        with contextlib.suppress(OSError):
-            print(f"staunch: {line}", file=sys.stderr)
+        say_failure(error, line, log_format)
         return 1
     finally:  # or the interpreter would meet at its end what could not be written, and change the exit code
         for stream in (sys.stdout, sys.stderr):

@@ -31,21 +31,46 @@ from staunch_server.setting_names import (
     passed_over,
 )
 
+AccessLog = Literal["off", "errors", "all"]
+"""Which calls have a line of their own in the log: none, those without an answer, or answered ones too."""
+
 
 class SettingsError(ValueError):
     """A setting has a value that it cannot have; the text is one line for each."""
 
 
-class Settings(BaseSettings):
+class Sourced(BaseSettings):
+    """What is read from the sources that settings have."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Orders the sources: the first that has a value wins."""
+        if isinstance(env_settings, EnvSettingsSource):
+            variables = env_settings.env_vars
+            env_settings.env_vars = {n: v for n, v in variables.items() if not is_of_a_service(n, v)}
+        if is_supervised(os.environ):  # all is in there; and files may change or go while a server runs
+            return init_settings, env_settings
+        secrets = SecretsSettingsSource(settings_cls, secrets_dir=os.environ.get(_SECRETS))
+        return init_settings, env_settings, secrets, TomlConfigSettingsSource(settings_cls, _config())
+
+
+class Settings(Sourced):
     """Every setting of the server and of `staunch run`, with unit and default; read once at the start.
 
     STAUNCH_CONFIG names a TOML file (default: staunch.toml here, if any) whose keys are the field names.
     A file named staunch_database_url in the folder STAUNCH_SECRETS sets that field, and so on.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, allow_inf_nan=False
-    )
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     database_url: SecretStr | None = Field(
         None, description="Your PostgreSQL (15 or newer), as its owner; unset, `staunch run` brings one."
@@ -133,6 +158,15 @@ class Settings(BaseSettings):
         30.0, ge=0, le=3600, description="Seconds that calls in progress get to end when stopping."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What is logged.")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="json makes every line that is printed one JSON object; text is for people."
+    )
+    access_log: AccessLog = Field(
+        "off", description="A log line a call: for none, for those without an answer, or for answers too."
+    )
+    access_log_share: float = Field(
+        1.0, ge=0, le=1, description="Share of the answered calls that get a line when access_log is all."
+    )
 
     simulate: bool = Field(False, description="Writes simulated rows into an external database too.")
     simulation_customers: int | None = Field(
@@ -150,24 +184,6 @@ class Settings(BaseSettings):
         if value == "":  # it would be taken for the folder of now, and comes of `--store "$UNSET"`
             raise ValueError("expected a folder; leave it out for the default")
         return value
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Orders the sources: the first that has a value wins."""
-        if isinstance(env_settings, EnvSettingsSource):
-            variables = env_settings.env_vars
-            env_settings.env_vars = {n: v for n, v in variables.items() if not is_of_a_service(n, v)}
-        if is_supervised(os.environ):  # all is in there; and files may change or go while a server runs
-            return init_settings, env_settings
-        secrets = SecretsSettingsSource(settings_cls, secrets_dir=os.environ.get(_SECRETS))
-        return init_settings, env_settings, secrets, TomlConfigSettingsSource(settings_cls, _config())
 
     @property
     def model_folder(self) -> Path:

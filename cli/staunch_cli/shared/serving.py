@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ from staunch_server.process.start import refuse_unstartable, until_answered, why
 from staunch_server.process.supervisor import Supervisor
 from staunch_server.process.terminal import Terminal, closing_interrupts
 from staunch_server.settings import Settings
+from staunch_server.telemetry.logs import logs, loop_failed
 
 if TYPE_CHECKING:
     import socket
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from staunch_local.postgres.server import EmbeddedPostgres
 
 _POSTGRES_CHECK_INTERVAL_S = 1.0  # how soon a dead embedded PostgreSQL is noticed
+
+_LOG = logging.getLogger("staunch.supervisor")
+_DATABASE_LOG = logging.getLogger("staunch.database")
 
 Prepare = Callable[[Settings, DatabaseUrls], None]
 """Makes what a server needs, once the database is there and before the workers start."""
@@ -37,7 +42,11 @@ def serve_until_stopped(settings: Settings, prepare: Prepare | None = None) -> i
     """
     terminal = Terminal()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with unfailing_output(), closing_interrupts(terminal):
+    with (
+        unfailing_output(),
+        logs(settings.log_format, settings.log_level),
+        closing_interrupts(terminal),
+    ):
         _serve(settings, prepare, terminal)
         print_step("stopped", "nothing is left running")
     return 0
@@ -114,27 +123,31 @@ async def _supervise(
     from staunch_cli.printing.server_summary import server_summary
 
     started = time.monotonic()
+    asyncio.get_running_loop().set_exception_handler(loop_failed)
 
     async def announce(supervisor: Supervisor) -> None:
-        examples = await _examples(settings, supervisor.serves, urls.reader)
         # Not before the workers answer, so that every call that the summary shows works at once.
         print_step("server", f"ready in {time.monotonic() - started:.1f} s\n")
-        print(
-            server_summary(
-                settings,
-                metrics.getsockname()[1],
-                supervisor.serves,
-                examples,
-                embedded=urls.embedded,
-                has_models=holds_models(settings),
-            ),
-            flush=True,
+        port = metrics.getsockname()[1]
+        if settings.log_format == "json":  # for a program; whoever reads the rest of it reads the docs
+            where = f"{settings.host}:{settings.port}, metrics on port {port}"
+            _LOG.info("serving %s on %s", ", ".join(supervisor.serves) or "no model yet", where)
+            return
+        examples = await _examples(settings, supervisor.serves, urls.reader)
+        summary = server_summary(
+            settings,
+            port,
+            supervisor.serves,
+            examples,
+            embedded=urls.embedded,
+            has_models=holds_models(settings),
         )
+        print(summary, flush=True)
 
     supervisor = Supervisor(
         settings,
         settings.state_folder / "metrics",
-        lambda line: print_step("server", line),
+        _report,
         terminal=terminal,
     )
     # Beside the workers: our own database is kept alive, another's is asked until it has answered once.
@@ -158,10 +171,15 @@ async def _examples(settings: Settings, serves: Mapping[str, str], reader_url: s
     return await find_examples(settings, *shown, reader_url) if shown else NO_EXAMPLES
 
 
+def _report(line: str) -> None:
+    """Logs what a supervisor tells: that it stops as it was told to, or that something is wrong."""
+    _LOG.log(logging.INFO if line.startswith("stopping") else logging.WARNING, "%s", line)
+
+
 async def _fail_if_refused(supervisor: Supervisor, url: str) -> None:
     """Ends the server if a database that has been away since the start refuses us once it is there."""
     try:
-        await until_answered(url, lambda line: print_step("database", line))
+        await until_answered(url, _DATABASE_LOG.warning)
     except FeatureError as error:
         supervisor.fail(error)
 
@@ -178,6 +196,6 @@ async def _restart_if_gone(postgres: "EmbeddedPostgres") -> None:
         try:
             postgres.start()
         except (EmbeddedPostgresError, OSError) as error:
-            print_step("database", f"PostgreSQL is gone and cannot be started, which is tried again: {error}")
+            _DATABASE_LOG.error("PostgreSQL is gone and cannot be started, which is tried again: %s", error)
         else:
-            print_step("database", "PostgreSQL was gone and was started again")
+            _DATABASE_LOG.warning("PostgreSQL was gone and was started again")

@@ -6,6 +6,7 @@ or they stay and read no more, so that a write would wait for ever. None of it m
 
 import contextlib
 import io
+import logging
 import os
 import queue
 import select
@@ -21,6 +22,8 @@ CLOSE_S = 1.0
 """How long the end of the output waits for a reader that is slow."""
 
 _MOST_WAITING = 1000  # pieces of text; those beyond are lost, as is what a full disk does not take
+
+_LOG = logging.getLogger("staunch")
 
 
 class Output(io.TextIOBase):
@@ -102,6 +105,21 @@ def unfailing_output() -> Iterator[None]:
         finally:
             for output in outputs:
                 output.flush(CLOSE_S)
+
+
+def say_failure(error: Exception, words: str, log_format: str) -> None:
+    """Says in one line what ends this process.
+
+    Args:
+        error: What ends it.
+        words: What a person needs to know of it.
+        log_format: "json" for a line of the log, which has what a log may have of the error.
+    """
+    if log_format == "json":
+        _LOG.error("%s", getattr(error, "for_log", words))
+        return
+    with contextlib.suppress(OSError):
+        print(f"staunch: {words}", file=sys.stderr)
 
 
 def hold_standard_streams() -> None:

@@ -71,7 +71,8 @@ class Server:
         self.port = 0
         # From the inside out: each part is handed those it stands on, and what faces the network comes last.
         self.metrics = Metrics(collector)
-        self.events = observed_by(self.metrics)
+        log = CallLog(settings.access_log, settings.access_log_share)
+        self.events = observed_by(self.metrics, log)
         self.metrics.set_build(version("staunch-server"), settings.transport)
         self.databases = _databases(settings)
         self.databases.interactive.on_failure = partial(self.metrics.connection_failed, "interactive")
@@ -211,9 +212,9 @@ def signal_supervisor() -> None:
         os.kill(os.getppid(), signal.SIGHUP)
 
 
-def observed_by(metrics: Metrics) -> Events:
+def observed_by(metrics: Metrics, log: CallLog) -> Events:
     """Returns the events of a process with all who listen to them."""
-    events, log = Events(), CallLog()
+    events = Events()
     events.call_ended.subscribe(metrics.call_ended)
     events.call_ended.subscribe(log.call_ended)
     events.version_changed.subscribe(metrics.version_changed)

@@ -18,7 +18,8 @@ from prometheus_client import CollectorRegistry
 from staunch_features.errors import FeatureError
 from staunch_server.models.registry import Registry
 from staunch_server.process.http import listen, serve_metrics
-from staunch_server.process.output import unfailing_output
+from staunch_server.process.one_format import outputs
+from staunch_server.process.output import say_failure
 from staunch_server.process.present import Present
 from staunch_server.process.process_metrics import ProcessMetrics
 from staunch_server.process.server import Server, logged, serving
@@ -26,6 +27,9 @@ from staunch_server.process.start import refuse_unstartable, until_answered, why
 from staunch_server.process.worker_metrics import write_as
 from staunch_server.setting_names import is_supervised
 from staunch_server.settings import Settings, SettingsError, load_settings
+from staunch_server.telemetry.log_format import asked_log_format
+from staunch_server.telemetry.logs import logs, loop_failed
+from staunch_server.telemetry.repeats import flush_repeats
 
 _LOG = logging.getLogger("staunch.worker")
 
@@ -36,31 +40,33 @@ def main() -> int:
     """Serves until SIGTERM; returns the exit code."""
     if is_supervised(os.environ):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can be heeded: it would end us
-    with unfailing_output():
-        return _main()
+    log_format = asked_log_format()
+    with outputs(log_format):
+        return _main(log_format)
 
 
-def _main() -> int:
+def _main(log_format: str) -> int:
     pipe = _Pipe()
     try:
         settings = load_settings()
         if not is_supervised(os.environ):  # else our supervisor has seen to it, before it had a port
             refuse_unstartable(settings)
-        logging.basicConfig(
-            level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-        )
-        with asyncio.Runner(loop_factory=_new_loop()) as runner:
+        with (
+            logs(settings.log_format, settings.log_level),
+            asyncio.Runner(loop_factory=_new_loop()) as runner,
+        ):
             runner.run(_serve(settings, pipe))
     except (SettingsError, FeatureError, OSError) as error:
         if is_supervised(os.environ) and not isinstance(error, OSError):
             pipe.say("error", str(error))
         else:
-            print(f"staunch: {error}", file=sys.stderr)
+            say_failure(error, str(error), log_format)
         return 1
     return 0
 
 
 async def _serve(settings: Settings, pipe: "_Pipe") -> None:
+    asyncio.get_running_loop().set_exception_handler(loop_failed)
     supervised = is_supervised(os.environ)
     if "STAUNCH_WORKER" in os.environ:  # before the first metric is made
         write_as(int(os.environ["STAUNCH_WORKER"]))
@@ -112,6 +118,8 @@ def _handle_signals(stopping: asyncio.Event, registry: Registry, *, supervised: 
     def stop() -> None:
         # Told twice by whoever signals all processes at once (systemd, a group): our supervisor passes it on.
         if stopping.is_set() and not supervised:
+            flush_repeats()
+            sys.stderr.flush()
             os._exit(1)  # The second signal is immediate: no drain, no clean-up.
         stopping.set()
 

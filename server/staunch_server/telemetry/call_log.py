@@ -1,59 +1,123 @@
-"""The log of calls that got no answer."""
+"""What the log says of calls: nothing of whom they asked about, and no value."""
 
 import logging
+import random
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from staunch_server.errors import Code, Reason, Refusal
+from staunch_features.errors import log_text
+from staunch_server.errors import Code
 from staunch_server.events import CallEnded
+from staunch_server.settings import AccessLog
+from staunch_server.telemetry.repeats import EVERY_S, Repeats
 
-LOG_EVERY_S = 1.0
+LOG_EVERY_S = EVERY_S
 """An outage refuses thousands of calls a second: each reason is logged once in this many seconds."""
 
-_LOG = logging.getLogger("staunch.calls")
+_CALLS = logging.getLogger("staunch.calls")
+_ACCESS = logging.getLogger("staunch.access")
 
-# What an operator can do something about; the rest is the caller's own mistake.
-_OPERATORS_CODES = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED)
+# What an operator can do something about; the rest is the caller's own mistake, or leave.
+_OPERATORS_CODES = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.INTERNAL)
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 
 class CallLog:
-    """Logs refused calls: callers' mistakes as DEBUG, what an operator can mend as WARNING, bugs as ERROR.
+    """Logs calls without an answer, counted or each, and answered ones if that is asked for.
+
+    What an operator can mend is a WARNING, a bug an ERROR, the rest INFO. A line says what a reason means,
+    and never what the caller was told: that names the customer.
 
     Args:
+        access_log: Whether each call has a line of its own: none, those without an answer, or answered ones
+            too. With none, refusals are counted by method, reason and version.
+        answered_share: Of the answered calls that may have a line, how many get one: 0 is none, 1 is all.
         clock: Tells the seconds that have passed.
+        chance: Gives numbers from 0 to below 1.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._last_logged: dict[Reason, float] = {}
+    def __init__(
+        self,
+        access_log: AccessLog = "off",
+        answered_share: float = 1.0,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._repeats = Repeats(self._log_refusal, every_s=LOG_EVERY_S, clock=clock)
+        self._each = access_log != "off"
+        self._answered_share = answered_share if access_log == "all" else 0.0
+        self._chance = chance
+        if self._each:
+            _ACCESS.setLevel(logging.INFO)  # who asked for it gets it, whatever else is logged
 
     def call_ended(self, event: CallEnded) -> None:
-        """Logs the call if it was refused."""
-        refusal = event.refusal
-        if refusal is None:
-            return
+        """Logs the call, if it is one of those that have a line."""
         if event.error is not None:
-            self._log_incident(event, refusal)
-        elif refusal.code not in _OPERATORS_CODES:
-            _LOG.debug("%s request %s: %s", event.method, event.request_id, refusal)
-        elif self._is_due(refusal.reason):
-            cause = f" ({refusal.__cause__!r})" if refusal.__cause__ else ""
-            _LOG.warning("%s request %s: %s%s", event.method, event.request_id, refusal, cause)
+            _log_incident(event)
+        if self._each:
+            if event.code is not Code.OK or self._chance() < self._answered_share:
+                _log(
+                    _ACCESS, event, f"{event.method.rpartition('/')[2]} {event.code.name}{_why(event, ': ')}"
+                )
+        elif event.refusal is not None and event.error is None:
+            count = self._repeats.take((event.method, event.refusal.reason, event.model), event)
+            if count is not None:
+                self._log_refusal(event, count)
 
-    def _is_due(self, reason: Reason) -> bool:
-        now = self._clock()
-        if now - self._last_logged.get(reason, -LOG_EVERY_S) < LOG_EVERY_S:
-            return False
-        self._last_logged[reason] = now
-        return True
+    def _log_refusal(self, event: CallEnded, count: int) -> None:
+        """Logs a call, and how many others as it were refused since the last that was logged."""
+        if count:
+            _log(_CALLS, event, f"{_why(event)} (and {count} more)", repeated=count)
+        else:
+            _log(_CALLS, event, _why(event))
 
-    def _log_incident(self, event: CallEnded, refusal: Refusal) -> None:
-        """Logs what nobody foresaw under the id that the caller was given, and learned nothing else of."""
-        _LOG.error(
-            "incident %s: %s request %s %s",
-            refusal.metadata.get("incident_id", ""),
-            event.method,
-            event.request_id,
-            dict(event.metadata).get("traceparent", ""),
-            exc_info=event.error,
-        )
+
+def call_fields(event: CallEnded) -> dict[str, Any]:
+    """Returns the fields of a call's line; `lines.FIELDS` says what each is."""
+    fields: dict[str, Any] = {
+        "method": event.method,
+        "code": event.code.name,
+        "reason": event.refusal.reason.name if event.refusal else "",
+        "request_id": event.request_id,
+        "trace_id": trace_id(event.metadata),
+        "model": event.model,
+    }
+    fields = {name: value for name, value in fields.items() if value}
+    seconds = {"total": event.seconds, **event.stages}
+    fields["ms"] = {name: round(1000 * each, 3) for name, each in seconds.items()}
+    return fields
+
+
+def trace_id(metadata: Sequence[tuple[str, str | bytes]]) -> str:
+    """Returns the id, 32 hex digits, in the W3C traceparent that a caller sent; empty if it sent none."""
+    sent = next((value for name, value in metadata if name == "traceparent"), "")
+    found = _TRACEPARENT.fullmatch(sent) if isinstance(sent, str) else None
+    return found[1] if found else ""
+
+
+def _log(log: logging.Logger, event: CallEnded, message: str, **more: Any) -> None:
+    level = logging.WARNING if event.code in _OPERATORS_CODES else logging.INFO
+    if log.isEnabledFor(level):
+        log.log(level, "%s", message, extra={"fields": call_fields(event) | more, "counted": True})
+
+
+def _log_incident(event: CallEnded) -> None:
+    """Logs what nobody foresaw under the id that the caller was given, and learned nothing else of."""
+    incident = event.refusal.metadata.get("incident_id", "") if event.refusal else ""
+    fields = call_fields(event) | {"incident_id": incident}
+    extra = {"fields": fields, "counted": True}
+    words = (incident, event.method, event.request_id)
+    _CALLS.error("incident %s: %s request %s", *words, exc_info=event.error, extra=extra)
+
+
+def _why(event: CallEnded, before: str = "") -> str:
+    """Why a call was refused, and what that came from; empty if it was not."""
+    refusal = event.refusal
+    if refusal is None:
+        return ""
+    cause = f" ({log_text(refusal.__cause__)})" if refusal.__cause__ else ""
+    return f"{before}{refusal.for_log}{cause}"

@@ -1,5 +1,6 @@
 """`staunch serve`: serves what the store holds, and makes nothing."""
 
+import json
 import signal
 
 import pytest
@@ -20,3 +21,34 @@ def test_on_an_empty_store_and_database_it_serves_no_model_and_makes_nothing(sta
     assert serve.process.wait(30) == 0
     assert serve.output.rstrip().endswith("stopped   nothing is left running")
     execute(empty.owner_url, "CREATE SCHEMA staunch")  # fails if there is one
+
+
+@pytest.mark.walk
+def test_in_json_a_whole_life_is_one_object_a_line(start, database_factory):
+    empty = database_factory(template="template1")
+    serve = start(
+        "serve",
+        STAUNCH_DATABASE_URL=empty.owner_url,
+        STAUNCH_DATABASE_READER_URL=empty.reader_url,
+        STAUNCH_LOG_FORMAT="json",
+        STAUNCH_WORKERS="2",
+    )
+    serve.wait_for('"staunch.supervisor", "message": "serving no model yet on 127')
+    serve.kill_eldest("staunch_server.process.worker")
+    serve.wait_for("was killed by SIGKILL")
+    serve.process.send_signal(signal.SIGTERM)
+    assert serve.process.wait(30) == 0
+    lines = [json.loads(line) for line in serve.output.splitlines()]
+    assert {"staunch.output", "staunch.worker", "staunch.supervisor"} <= {line["logger"] for line in lines}
+    (killed,) = [line for line in lines if "SIGKILL" in line["message"]]
+    assert killed["level"] == "WARNING"
+    assert lines[-1]["message"] == "stopped nothing is left running"
+
+
+@pytest.mark.walk
+def test_in_json_what_ends_the_start_is_one_object_too(start):
+    for more in ({"STAUNCH_PORT": "none"}, {"STAUNCH_STORE": "/none"}, {"STAUNCH_PROT": "1"}):
+        serve = start("serve", STAUNCH_LOG_FORMAT="json", **more)
+        assert serve.process.wait(30) == 1
+        (line,) = [json.loads(line) for line in serve.output.splitlines()]
+        assert (line["level"], line["logger"]) == ("ERROR", "staunch")

@@ -140,8 +140,8 @@ def test_a_database_that_is_away_at_first_ends_nothing_until_it_comes_and_refuse
         assert wrong.process.wait(60) == 1
         assert "staunch: the database at" in wrong.output
         assert "password authentication failed" in wrong.output
-        well.wait_for("database +cannot connect to .*; it is asked again until it answers")
-        well.wait_for("database +the database answers now")
+        well.wait_for("staunch.database: cannot connect to .*; it is asked again until it answers")
+        well.wait_for("staunch.database: the database answers now")
         assert well.process.poll() is None
         # It had answered: a password that is changed under a running server ends nothing.
         execute(postgres.url_for("postgres", SUPERUSER), f"ALTER ROLE {role} PASSWORD 'rotated'")

@@ -13,6 +13,7 @@ from staunch.v1 import prediction_service_pb2 as pb
 from staunch_server.errors import Refusal
 from staunch_server.metrics import Metrics
 from staunch_server.process.server import observed_by
+from staunch_server.telemetry.call_log import CallLog
 from staunch_server.transport.aio import AioTransport
 from staunch_server.transport.guard import Guard, StreamHandler, UnaryHandler
 from staunch_server.transport.native import NativeTransport
@@ -85,7 +86,7 @@ class StartShell:
         """Starts the guard around two handlers on a free port of loopback; `limits` are the guard's."""
         metrics = Metrics(CollectorRegistry())
         usual = {"max_calls": 64, "max_streams": 8, "default_deadline_s": 5.0, "stream_idle_s": 60.0}
-        guard = Guard(observed_by(metrics), **(usual | limits))
+        guard = Guard(observed_by(metrics, CallLog()), **(usual | limits))
         service = Service(
             SERVICE,
             unary={"Predict": guard.unary(pb.PredictRequest, predict, keeps_deadline=keeps_deadline)},

@@ -1,15 +1,21 @@
-"""What the log says of calls that got no answer, and how often."""
+"""What the log says of calls: which have a line, of which level, and what is in it."""
 
+import dataclasses
 import logging
+from typing import Any
 
 import pytest
 from tests.harness.clock import Clock
 
 from staunch_server.errors import Code, Reason, Refusal
 from staunch_server.events import CallEnded
-from staunch_server.telemetry.call_log import LOG_EVERY_S, CallLog
+from staunch_server.telemetry.call_log import LOG_EVERY_S, CallLog, call_fields, trace_id
+from staunch_server.telemetry.repeats import flush_repeats
 
 METHOD = "/staunch.v1.PredictionService/Predict"
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+ANSWERED = CallEnded(METHOD, "r1", "churn@1", Code.OK, 0.1)
+LEFT = CallEnded(METHOD, "r3", "churn@1", Code.CANCELLED, 0.1)
 
 
 @pytest.fixture
@@ -19,15 +25,18 @@ def clock() -> Clock:
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.DEBUG, logger="staunch.calls")
+    caplog.set_level(logging.INFO, logger="staunch")
     return caplog
 
 
 def ended(reason: Reason, error: Exception | None = None, **metadata: str) -> CallEnded:
-    refusal = Refusal(reason, "No.", metadata=metadata)
-    return CallEnded(
-        METHOD, "r1", "churn@1", refusal.code, 0.1, refusal, error, metadata=[("traceparent", "00-trace")]
-    )
+    refusal = Refusal(reason, "No, 42.", metadata=metadata)
+    trace = [("traceparent", f"00-{TRACE}-00f067aa0ba902b7-01"), ("customer", "42")]
+    return CallEnded(METHOD, "r1", "churn@1", refusal.code, 0.1, refusal, error, metadata=trace)
+
+
+def fields(lines: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    return [record.__dict__["fields"] for record in lines.records]
 
 
 def levels(lines: pytest.LogCaptureFixture) -> list[str]:
@@ -35,21 +44,23 @@ def levels(lines: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_an_answer_is_no_news(lines: pytest.LogCaptureFixture) -> None:
-    CallLog().call_ended(CallEnded(METHOD, "r1", "churn@1", Code.OK, 0.1))
-    CallLog().call_ended(CallEnded(METHOD, "r1", "", Code.CANCELLED, 0.1))
+    CallLog().call_ended(ANSWERED)
+    CallLog().call_ended(LEFT)
     assert levels(lines) == []
 
 
-def test_a_callers_mistake_is_for_debugging_only(lines: pytest.LogCaptureFixture) -> None:
-    CallLog().call_ended(ended(Reason.CUSTOMER_NOT_FOUND))
-    assert levels(lines) == ["DEBUG"]
-    assert "request r1: CUSTOMER_NOT_FOUND: No." in lines.text
+def test_a_callers_mistake_is_seen_and_not_what_the_caller_was_told(lines: pytest.LogCaptureFixture) -> None:
+    CallLog().call_ended(ended(Reason.CUSTOMER_NOT_FOUND, customer_id="42"))
+    assert levels(lines) == ["INFO"]
+    assert lines.messages == ["CUSTOMER_NOT_FOUND: The view returns no row for the id."]
+    assert fields(lines)[0]["request_id"] == "r1"
+    assert "42" not in str({**fields(lines)[0], "trace_id": ""})
 
 
 def test_an_outage_is_logged_once_a_second_for_each_reason(
     lines: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
-    log = CallLog(clock)
+    log = CallLog(clock=clock)
     for _ in range(1000):
         log.call_ended(ended(Reason.DATABASE_UNAVAILABLE))
     log.call_ended(ended(Reason.DEADLINE_EXCEEDED))
@@ -70,6 +81,16 @@ def test_the_cause_of_an_outage_is_for_the_operator(lines: pytest.LogCaptureFixt
     assert "10.0.0.7" in lines.text
 
 
+def test_the_words_of_a_cause_are_written_only_where_its_class_answers_for_them(
+    lines: pytest.LogCaptureFixture,
+) -> None:
+    event = ended(Reason.DATABASE_UNAVAILABLE)
+    assert event.refusal is not None
+    event.refusal.__cause__ = KeyError("customer 42")
+    CallLog().call_ended(event)
+    assert lines.messages == ["DATABASE_UNAVAILABLE: The database did not answer. (KeyError)"]
+
+
 def test_what_nobody_foresaw_is_logged_each_time_with_its_incident_and_traceback(
     lines: pytest.LogCaptureFixture,
 ) -> None:
@@ -77,5 +98,106 @@ def test_what_nobody_foresaw_is_logged_each_time_with_its_incident_and_traceback
     for number in range(3):
         log.call_ended(ended(Reason.INTERNAL, ZeroDivisionError("a bug"), incident_id=f"abc{number}"))
     assert levels(lines) == ["ERROR"] * 3
-    for text in ("incident abc2:", "request r1 00-trace", "ZeroDivisionError: a bug"):
+    for text in (f"incident abc2: {METHOD} request r1", "ZeroDivisionError: a bug"):
         assert text in lines.text
+    assert fields(lines)[2].items() >= {"incident_id": "abc2", "trace_id": TRACE}.items()
+
+
+def test_what_was_counted_is_told_when_its_second_ends(lines: pytest.LogCaptureFixture, clock: Clock) -> None:
+    log = CallLog(clock=clock)
+    for _ in range(71):
+        log.call_ended(ended(Reason.DATABASE_UNAVAILABLE))
+    clock.now_s += LOG_EVERY_S
+    log.call_ended(ended(Reason.DATABASE_UNAVAILABLE))
+    assert "repeated" not in fields(lines)[0]
+    assert fields(lines)[1]["repeated"] == 70
+    assert lines.messages[1] == f"{lines.messages[0]} (and 70 more)"
+
+
+def test_what_was_counted_is_told_when_the_process_ends(lines: pytest.LogCaptureFixture) -> None:
+    log = CallLog()
+    for _ in range(71):
+        log.call_ended(ended(Reason.CUSTOMER_NOT_FOUND))
+    flush_repeats()
+    flush_repeats()
+    assert [each.get("repeated", 0) for each in fields(lines)] == [0, 70]
+
+
+def test_calls_are_counted_by_method_reason_and_version(
+    lines: pytest.LogCaptureFixture, clock: Clock
+) -> None:
+    log = CallLog(clock=clock)
+    for model in ("churn@1", "churn@2", "churn@1"):
+        log.call_ended(dataclasses.replace(ended(Reason.OVERLOADED), model=model))
+    assert [each["model"] for each in fields(lines)] == ["churn@1", "churn@2"]
+
+
+def test_with_the_access_log_each_call_without_an_answer_has_a_line_and_none_is_counted(
+    lines: pytest.LogCaptureFixture,
+) -> None:
+    log = CallLog("errors")
+    for event in (ANSWERED, ended(Reason.CUSTOMER_NOT_FOUND), *[ended(Reason.OVERLOADED)] * 2, LEFT):
+        log.call_ended(event)
+    log.call_ended(ended(Reason.INTERNAL, ZeroDivisionError("a bug"), incident_id="abc"))
+    assert [(record.name, record.levelname, record.message[:20]) for record in lines.records] == [
+        ("staunch.access", "INFO", "Predict NOT_FOUND: C"),
+        *[("staunch.access", "WARNING", "Predict UNAVAILABLE:")] * 2,
+        ("staunch.access", "INFO", "Predict CANCELLED"),
+        ("staunch.calls", "ERROR", "incident abc: /staun"),
+        ("staunch.access", "WARNING", "Predict INTERNAL: IN"),
+    ]
+    assert lines.messages[0].endswith(" CUSTOMER_NOT_FOUND: The view returns no row for the id.")
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.1, 10), (0.25, 25), (1.0, 100)])
+def test_of_the_answers_a_share_has_a_line_and_of_the_others_all(
+    lines: pytest.LogCaptureFixture, share: float, count: int
+) -> None:
+    chances = iter(number / 100 for number in range(100))
+    log = CallLog("all", share, chance=lambda: next(chances))
+    for _ in range(100):
+        log.call_ended(ANSWERED)
+        log.call_ended(LEFT)
+    assert [each["code"] for each in fields(lines)].count("OK") == count
+    assert len(lines.records) == count + 100
+
+
+def test_who_asks_for_the_access_log_gets_it_at_every_level(lines: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("staunch").setLevel(logging.ERROR)
+    CallLog("all").call_ended(ANSWERED)
+    assert lines.messages == ["Predict OK"]
+
+
+def test_a_line_has_what_its_steps_took_in_milliseconds() -> None:
+    event = CallEnded("/M", "r1", "churn@1", Code.OK, 0.0123456, stages={"queue": 0.001, "sql": 0.0100004})
+    assert call_fields(event) == {
+        "method": "/M",
+        "code": "OK",
+        "request_id": "r1",
+        "model": "churn@1",
+        "ms": {"total": 12.346, "queue": 1.0, "sql": 10.0},
+    }
+
+
+def test_a_call_that_never_came_to_a_model_has_none() -> None:
+    found = call_fields(dataclasses.replace(ended(Reason.MODEL_NOT_FOUND), model=""))
+    assert (found["code"], found["reason"], found["trace_id"]) == ("NOT_FOUND", "MODEL_NOT_FOUND", TRACE)
+    assert "model" not in found
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "",
+        "42",
+        "x" * 8000,
+        b"42",
+        f"00-{TRACE}",
+        f"00-{'0' * 32}-00f067aa0ba902b7-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"00-{TRACE.upper()}-00f067aa0ba902b7-01",
+        f"00-{TRACE}-00f067aa0ba902b7-01\n",
+    ],
+)
+def test_what_is_no_traceparent_gives_no_trace(sent: str | bytes) -> None:
+    assert trace_id([("traceparent", sent)]) == ""

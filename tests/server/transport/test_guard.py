@@ -126,7 +126,8 @@ async def test_details_stay_small_enough_to_arrive_however_much_is_wrong(shell: 
 
 async def test_an_unforeseen_error_is_an_incident_that_tells_nothing(shell: StartShell, caplog: Any) -> None:
     server = await shell(predict=refusing(RuntimeError(SECRET)))
-    error = await server.failure(metadata=(("traceparent", "00-abc-def-01"),))
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    error = await server.failure(metadata=(("traceparent", f"00-{trace_id}-00f067aa0ba902b7-01"),))
     assert (error.code, error.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
     assert "hunter2" not in repr(error)
     assert "RuntimeError" not in repr(error)
@@ -134,7 +135,7 @@ async def test_an_unforeseen_error_is_an_incident_that_tells_nothing(shell: Star
     assert incident in error.message
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert incident in record.getMessage()
-    assert "00-abc-def-01" in record.getMessage()
+    assert record.__dict__["fields"]["trace_id"] == trace_id
 
 
 async def test_a_handler_that_answers_nonsense_is_an_incident(shell: StartShell) -> None:

@@ -1,0 +1,92 @@
+"""Lines that come again and again: the first goes out at once, the others are counted and told later."""
+
+import threading
+import time
+import weakref
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+EVERY_S = 1.0
+"""An outage repeats a line thousands of times a second: each goes out once in this many seconds."""
+
+_MOST_KEYS = 1000  # of lines that are told apart; those beyond go out, each of them
+
+_ALL: "weakref.WeakSet[Repeats[Any]]" = weakref.WeakSet()
+
+Line = TypeVar("Line")
+
+
+@dataclass(slots=True)
+class _Counted(Generic[Line]):
+    """Since when a line is counted, how often it came, and its last."""
+
+    since: float
+    line: Line
+    count: int = 0
+
+
+class Repeats(Generic[Line]):
+    """Counts the lines that are the same as one before them.
+
+    Args:
+        report: Called with the last of the lines that were counted and their number, at the end of their
+            interval or of the process; on a thread of its own.
+        every_s: How long the lines after one that went out are counted.
+        clock: Tells the seconds that have passed.
+    """
+
+    def __init__(
+        self,
+        report: Callable[[Line, int], None],
+        *,
+        every_s: float = EVERY_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._report = report
+        self._every_s = every_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seen: dict[Hashable, _Counted[Line]] = {}
+        self._timer: threading.Timer | None = None
+        _ALL.add(self)
+
+    def take(self, key: Hashable, line: Line) -> int | None:
+        """Takes a line: None if it is only counted, else how many were since the last and are told with it.
+
+        Args:
+            key: What makes two lines the same.
+            line: What is reported of it if it is the last that was counted.
+        """
+        with self._lock:
+            now, seen = self._clock(), self._seen.get(key)
+            if seen is None and len(self._seen) >= _MOST_KEYS:
+                return 0
+            if seen is None or now - seen.since >= self._every_s:
+                self._seen[key] = _Counted(now, line)
+                return 0 if seen is None else seen.count
+            seen.count, seen.line = seen.count + 1, line
+            if self._timer is None:
+                self._timer = threading.Timer(self._every_s, self.flush)
+                self._timer.daemon = True
+                self._timer.start()
+            return None
+
+    def flush(self) -> None:
+        """Reports all that was counted and not yet told."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            now = self._clock()
+            due = [(seen.line, seen.count) for seen in self._seen.values() if seen.count]
+            # What was counted just now begins anew; what did not come again is forgotten.
+            self._seen = {key: _Counted(now, seen.line) for key, seen in self._seen.items() if seen.count}
+        for line, count in due:
+            self._report(line, count)
+
+
+def flush_repeats() -> None:
+    """Reports what every `Repeats` of this process has counted, before the process ends."""
+    for each in list(_ALL):
+        each.flush()

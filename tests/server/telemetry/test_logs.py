@@ -1,0 +1,117 @@
+"""The log of a process: one form for all who log, warn or fail in it; what repeats is counted."""
+
+import asyncio
+import contextlib
+import gc
+import io
+import json
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from staunch_server.telemetry.logs import log_crash, logs, loop_failed
+
+
+class Written(io.StringIO):
+    """Standard error, read as lines of JSON."""
+
+    def lines(self) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in self.getvalue().splitlines()]
+        # Another test's calls may have been counted until now.
+        return [line for line in lines if line["logger"] != "staunch.calls"]
+
+
+@contextlib.contextmanager
+def logged() -> Iterator[Written]:
+    written = Written()
+    with contextlib.redirect_stderr(written), logs("json", "INFO"):
+        yield written
+
+
+def test_the_same_line_is_written_once_and_then_counted_to_the_end() -> None:
+    with logged() as written:
+        for _ in range(71):
+            logging.getLogger("other").warning("the disk is %s", "full")
+        logging.getLogger("other").warning("the disk is %s", "empty")
+    assert [line["message"] for line in written.lines()] == [
+        "the disk is full",
+        "the disk is empty",
+        "the disk is full (and 70 more)",
+    ]
+    assert [line.get("repeated") for line in written.lines()] == [None, None, 70]
+
+
+def test_lines_that_each_have_to_be_there_are_never_counted() -> None:
+    with logged() as written:
+        for _ in range(5):
+            logging.getLogger("staunch.access").info("Predict OK", extra={"counted": True})
+    assert len(written.lines()) == 5
+
+
+def test_warnings_threads_loops_and_finalizers_are_lines_of_the_log_without_words_of_theirs() -> None:
+    class Fragile:
+        def __del__(self) -> None:
+            raise ValueError("value 42")
+
+    def fail() -> None:
+        raise KeyError("customer 42")
+
+    async def forget() -> None:
+        asyncio.get_running_loop().set_exception_handler(loop_failed)
+        task = asyncio.get_running_loop().create_task(asyncio.to_thread(fail))
+        await asyncio.wait([task])
+        del task
+        gc.collect()
+
+    with logged() as written:
+        thread = threading.Thread(target=fail)
+        thread.start()
+        thread.join()
+        asyncio.run(forget())
+        Fragile()
+        gc.collect()
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("odd", UserWarning, stacklevel=1)
+        sys.excepthook(KeyError, KeyError("customer 42"), None)
+        log_crash(KeyError("customer 42"))
+    said = written.lines()
+    assert [line["logger"] for line in said] == [
+        "staunch",
+        "asyncio",
+        "staunch",
+        "py.warnings",
+        *["staunch"] * 2,
+    ]
+    assert "42" not in "".join(json.dumps({**line, "time": ""}) for line in said if "exception" not in line)
+    assert all("customer" not in line["exception"] for line in said if "exception" in line)
+    assert [line["level"] for line in said[-2:]] == ["CRITICAL"] * 2
+
+
+def test_afterwards_everything_is_as_it_was() -> None:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level, sys.excepthook, threading.excepthook, sys.unraisablehook
+    with contextlib.suppress(ValueError), logged():
+        raise ValueError
+    assert before == (root.handlers[:], root.level, sys.excepthook, threading.excepthook, sys.unraisablehook)
+
+
+@pytest.mark.parametrize("level", ["INFO", "WARNING"])
+def test_what_is_below_the_level_is_not_written(level: str) -> None:
+    written = Written()
+    with contextlib.redirect_stderr(written), logs("json", level):
+        logging.getLogger("staunch.x").info("small")
+        logging.getLogger("staunch.x").debug("smaller")
+    assert len(written.lines()) == (level == "INFO")
+
+
+def test_what_cannot_be_written_fails_nobody() -> None:
+    written = Written()
+    with contextlib.redirect_stderr(written), logs("text", "INFO"):
+        written.close()
+        logging.getLogger("staunch.x").info("nowhere")
