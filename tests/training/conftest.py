@@ -35,7 +35,7 @@ description = "A customer of the shop at a moment."
 entity = "customer"
 population = "SELECT id FROM shop.customers ORDER BY id"
 [features]
-tenure_days = {{ unit = "days", description = "Days since the customer joined.", null = "never" }}
+tenure_days = {{ title = "Customer for", unit = "days", description = "Days here.", null = "never" }}
 last_amount = {{ unit = "CAD", description = "The last purchase.", window = "45 days", null = "no purchase" }}
 mean_amount = {{ unit = "CAD", description = "The mean purchase.", null = "no purchase" }}
 {doc}

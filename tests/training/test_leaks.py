@@ -24,7 +24,7 @@ def _aucs() -> dict[str, float]:
 
 def test_a_planted_leak_is_caught_by_name_and_tenure_is_not() -> None:
     with pytest.raises(LeakFound, match="leak") as caught:
-        refuse_leaks(_aucs(), limit=0.90)
+        refuse_leaks(_aucs(), {}, limit=0.90)
     assert set(caught.value.features) == {"leak", "cancelled_days_ago"}
 
 
@@ -38,15 +38,21 @@ def test_a_leak_that_shows_only_in_its_nulls_is_caught() -> None:
 
 def test_an_allowed_leak_passes_and_others_do_not() -> None:
     with pytest.raises(LeakFound) as caught:
-        refuse_leaks(_aucs(), limit=0.90, allowed={"leak"})
+        refuse_leaks(_aucs(), {}, limit=0.90, allowed={"leak"})
     assert list(caught.value.features) == ["cancelled_days_ago"]
-    refuse_leaks(_aucs(), limit=0.90, allowed={"leak", "cancelled_days_ago"})
+    refuse_leaks(_aucs(), {}, limit=0.90, allowed={"leak", "cancelled_days_ago"})
 
 
 def test_the_limit_is_a_setting() -> None:
     with pytest.raises(LeakFound, match="tenure_days"):
-        refuse_leaks({"tenure_days": 0.75}, limit=0.75)
-    refuse_leaks({"tenure_days": 0.75}, limit=0.76)
+        refuse_leaks({"tenure_days": 0.75}, {}, limit=0.75)
+    refuse_leaks({"tenure_days": 0.75}, {}, limit=0.76)
+
+
+def test_a_leak_is_called_by_its_title_and_by_the_name_that_allows_it() -> None:
+    titles = {"tenure_days": "Tenure (tenure_days)"}
+    with pytest.raises(LeakFound, match=r"got Tenure \(tenure_days\), AUC 0.750; noise, AUC 0.740\. Such"):
+        refuse_leaks({"tenure_days": 0.75, "noise": 0.74}, titles, limit=0.7)
 
 
 def test_a_feature_without_a_value_tells_nothing() -> None:

@@ -306,6 +306,8 @@ def test_the_report_says_what_was_published_and_how_good_it_is(trained: Trained)
     parts = ("shop@1 published", "now champion", "picked", "test auc 0.", "prevalence: auc 0.5000")
     for part in (*parts, "rows, label true for"):
         assert part in text
+    strongest = text.partition("strongest features alone: ")[2]
+    assert re.search(r"\bCustomer for \(tenure_days\) 0\.\d", strongest)
 
 
 async def test_a_statement_that_takes_too_long_is_told_in_one_line(shop: Any, store: ModelStore) -> None:

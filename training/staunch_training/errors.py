@@ -40,19 +40,22 @@ class LeakFound(TrainingError):
 
     Args:
         features: As the attribute.
+        headings: How to call them; by its name what is not in it.
         limit: As the attribute.
         dated: Whether it was measured on later dates; a view without dates hears nothing of time.
     """
 
-    def __init__(self, features: Mapping[str, float], limit: float, *, dated: bool) -> None:
+    def __init__(
+        self, features: Mapping[str, float], headings: Mapping[str, str], limit: float, *, dated: bool
+    ) -> None:
         self.features = dict(features)
         self.limit = limit
-        named = ", ".join(f"{name} (AUC {auc:.3f})" for name, auc in self.features.items())
+        named = "; ".join(f"{headings.get(name, name)}, AUC {auc:.3f}" for name, auc in features.items())
         measured, otherwise = "AUC on other customers", ", if it was filled in once the answer was known"
         if dated:
             measured, otherwise = "out-of-time AUC", " or let it see only what was known at the as-of time"
         super().__init__(
-            f"expected every feature alone to reach an {measured} below {limit:.2f}, got {named}: "
-            f"such a feature usually knows the answer. Remove it from the view{otherwise}; if it is honest, "
+            f"expected every feature alone to reach an {measured} below {limit:.2f}, got {named}. "
+            f"Such a feature usually knows the answer. Remove it from the view{otherwise}; if it is honest, "
             "allow it by name (`--allow-leak NAME`) or raise the limit"
         )

@@ -6,7 +6,7 @@ tells (a cancellation date that only leavers have). An honest feature stays far 
 shipped view none reaches 0.70 alone.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from sklearn.tree import DecisionTreeClassifier
@@ -35,15 +35,28 @@ def feature_aucs(
 
 
 def refuse_leaks(
-    aucs: dict[str, float], *, limit: float, allowed: Collection[str] = (), dated: bool = True
+    aucs: Mapping[str, float],
+    headings: Mapping[str, str],
+    *,
+    limit: float,
+    allowed: Collection[str] = (),
+    dated: bool = True,
 ) -> None:
-    """Raises LeakFound naming every feature with an AUC of `limit` or more that is not `allowed`.
+    """Refuses features that know the answer alone.
 
-    `dated` says whether they were measured on later dates.
+    Args:
+        aucs: The AUC of each feature alone, by name.
+        headings: How to call them in the refusal; by its name what is not in it.
+        limit: The AUC from which a feature is refused.
+        allowed: The names of those that are not.
+        dated: Whether they were measured on later dates.
+
+    Raises:
+        LeakFound: Some features reach the limit.
     """
     leaks = {name: found for name, found in aucs.items() if found >= limit and name not in allowed}
     if leaks:
-        raise LeakFound(leaks, limit, dated=dated)
+        raise LeakFound(leaks, headings, limit, dated=dated)
 
 
 @adding_up_any_float32()

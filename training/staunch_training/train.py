@@ -20,6 +20,7 @@ from staunch_features.checks.row_security import refuse_hidden, secured_tables
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.postgres.progress import Progress
+from staunch_features.views.feature_doc import heading
 from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.signature import check_horizon
 from staunch_features.views.source import FeatureSource
@@ -95,6 +96,7 @@ class TrainReport:
         plan: The as-of dates of each side, None for a view without dates.
         validation_losses: Mean log loss on validation of each learner, the picked one first.
         feature_aucs: The AUC of each feature alone, out of time where there are dates; highest first.
+        view: What says how people call the features.
         seconds: How long it all took.
     """
 
@@ -103,13 +105,16 @@ class TrainReport:
     plan: DatePlan | None
     validation_losses: Mapping[str, float]
     feature_aucs: Mapping[str, float]
+    view: FeatureView
     seconds: float
 
     def __str__(self) -> str:
         manifest = self.stored.manifest
         moved = f"now {self.alias}" if self.alias else "no alias moved"
         losses = ", ".join(f"{name} {loss:.4f}" for name, loss in self.validation_losses.items())
-        strongest = dict(list(self.feature_aucs.items())[:3])
+        strongest = {
+            heading(name, self.view.features[name]): auc for name, auc in list(self.feature_aucs.items())[:3]
+        }
         lines = (
             f"{manifest.name}@{manifest.version} published in {self.seconds:.0f} s, {moved}",
             *map(_split_line, manifest.training.splits),
@@ -159,7 +164,7 @@ async def train(
     started = time.monotonic()
     settings.costs.thresholds()  # wrong costs should not show after a minute of work
     dataset = await _read(reader_url, view, label, settings, progress)
-    aucs = _check_leaks(dataset, settings, progress)
+    aucs = _check_leaks(view, dataset, settings, progress)
     learners = (settings.learner,) if settings.learner else LEARNERS
     candidates = fit_candidates(dataset, learners, seed=settings.seed, progress=progress)
     progress("measuring", 0.0)
@@ -183,6 +188,7 @@ async def train(
         plan=dataset.plan,
         validation_losses={each.learned.name: each.validation_loss for each in candidates},
         feature_aucs=aucs,
+        view=view,
         seconds=time.monotonic() - started,
     )
 
@@ -269,7 +275,9 @@ async def _plan(
     return plan, [*lines, *notes]
 
 
-def _check_leaks(dataset: Dataset, settings: TrainSettings, progress: Progress) -> dict[str, float]:
+def _check_leaks(
+    view: FeatureView, dataset: Dataset, settings: TrainSettings, progress: Progress
+) -> dict[str, float]:
     """Measures each feature alone, on the customers and dates of validation and test together."""
     progress("looking for leaks", 0.0)
     names = [column.name for column in dataset.signature.features]
@@ -282,7 +290,8 @@ def _check_leaks(dataset: Dataset, settings: TrainSettings, progress: Progress) 
         np.concatenate([validation.labels, test.labels]),
     )
     dated = dataset.plan is not None
-    refuse_leaks(aucs, limit=settings.leak_limit, allowed=settings.allow_leaks, dated=dated)
+    headings = {name: heading(name, view.features[name]) for name in names}
+    refuse_leaks(aucs, headings, limit=settings.leak_limit, allowed=settings.allow_leaks, dated=dated)
     return aucs
 
 

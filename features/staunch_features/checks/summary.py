@@ -12,7 +12,7 @@ from staunch_features.checks.notes import broken_promises
 from staunch_features.checks.sample import SAMPLE_IDS, draw
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
-from staunch_features.views.feature_doc import FeatureDoc, spelled_out
+from staunch_features.views.feature_doc import FeatureDoc, heading
 from staunch_features.views.file import ELIGIBLE, FeatureView, LabelText
 from staunch_features.views.source import FeatureSource
 from staunch_features.views.types import FeatureColumn
@@ -223,7 +223,7 @@ def _lines(feature: FeatureSummary) -> list[str]:
     null = f"null ({feature.nulls:.1%}): {doc.null}" if doc.nullable else "never null"
     read_from = f"from {sources(doc)}" if doc.source else ""
     lines = [
-        f"{_heading(feature.column.name, doc)}{unit}",
+        f"{heading(feature.column.name, doc)}{unit}",
         f"  {doc.description}",
         *textwrap.wrap(labels, _LINE, initial_indent="  ", subsequent_indent="  "),
         f"  {'; '.join(filter(None, (f'{read_from}{window}'.removeprefix(', '), null)))}",
@@ -237,11 +237,6 @@ def _lines(feature: FeatureSummary) -> list[str]:
         rows = " ".join(f"{size:,}" for size in feature.sizes)
         lines.append(f"  {bars(feature.trend)}  label {shares} of {rows} rows{nulls}")
     return lines
-
-
-def _heading(name: str, doc: FeatureDoc) -> str:
-    """The title with the name behind it; the name alone where nobody gave a title."""
-    return name if doc.title == spelled_out(name) else f"{doc.title} ({name})"
 
 
 def _figure(value: float) -> str:

@@ -236,3 +236,8 @@ def spelled_out(name: str) -> str:
     """What a feature is called where nobody names it: `visits_30d` is "Visits 30d"."""
     words = (name.replace("_", " ").strip() or name)[:MOST_TITLE_LETTERS]
     return f"{words[0].upper()}{words[1:]}"
+
+
+def heading(name: str, doc: FeatureDoc) -> str:
+    """Gives a feature's title with its name behind it; the name alone where nobody gave a title."""
+    return name if doc.title == spelled_out(name) else f"{doc.title} ({name})"
