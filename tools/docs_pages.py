@@ -70,7 +70,8 @@ the answers of the training. `/healthz` is 200 while every worker is up and a ve
 it is 503 and says why in one line. While no version answers, `staunch_not_serving` is 1 for the cause.
 Neither tells of the database, which all servers share, so that turning away from each would help nobody:
 
-- While the database is away, calls end as UNAVAILABLE with `reason="DATABASE_UNAVAILABLE"`: alert on that.
+- While the database is away, `staunch_database_up` is 0: alert on that. It is asked whether or not there are
+  calls, which end as UNAVAILABLE with `reason="DATABASE_UNAVAILABLE"` then.
   `staunch_pool_connection_failures_total` tells one that is away from one that refuses us, as after its
   password was changed.
 - A view may fail because its tables do not fit it, from the start or since they were changed. Its calls end

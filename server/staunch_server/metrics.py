@@ -63,8 +63,11 @@ BATCH_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 512, 1_000, 2_500, 5_000, 10_000)
 """Buckets of batch sizes, in rows."""
 
 
-POOLS = ("interactive", "batch")
-"""The pools of connections to the database."""
+POOLS = ("interactive", "batch", "beside")
+"""The pools of connections to the database: of single calls, of streams, and of what is asked beside them."""
+
+SECOND_LOOKS = ("answered", "failed", "late", "turned_away")
+"""What can become of a second look at a refused call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class Metrics:
         self.registry = registry
         self._define_calls(registry)
         self._define_steps(registry)
+        self._define_database(registry)
         self._define_state(registry)
         self._ends: dict[tuple[str, Code, Reason | None, str], tuple[Counter, Histogram]] = {}
         self._models: dict[str, ModelMetrics] = {}
@@ -150,11 +154,12 @@ class Metrics:
             registry=registry,
         )
 
-    def _define_state(self, registry: CollectorRegistry) -> None:
-        # Connections of workers add up. Versions and builds are the same in each: a sum would say nothing.
+    def _define_database(self, registry: CollectorRegistry) -> None:
+        # Connections of workers add up. What can be counted is 0 from the start, so that the first is a rise.
         self.connections_in_use = Gauge(
             "staunch_pool_connections_in_use",
-            "Database connections lent out, by pool: interactive or batch.",
+            "Database connections lent out, by pool: interactive, batch, or beside (second looks at "
+            "refused calls and the question whether the database is up).",
             ("pool",),
             multiprocess_mode="livesum",
             registry=registry,
@@ -166,6 +171,13 @@ class Metrics:
             multiprocess_mode="livesum",
             registry=registry,
         )
+        self.connection_wait_seconds = Histogram(
+            "staunch_pool_wait_seconds",
+            "Seconds that a query waited for a connection, also in vain; a new one is opened meanwhile.",
+            ("pool",),
+            buckets=STEP_SECONDS,
+            registry=registry,
+        )
         self.connection_failures = Counter(
             "staunch_pool_connection_failures",
             "Database connections that could not be opened, by pool and cause: refused (role, password, name "
@@ -173,8 +185,28 @@ class Metrics:
             ("pool", "cause"),
             registry=registry,
         )
-        for pool, cause in product(POOLS, ("refused", "too_old", "away")):  # 0, so that the first is a rise
+        for pool, cause in product(POOLS, ("refused", "too_old", "away")):
             self.connection_failures.labels(pool, cause)
+        self.database_up = Gauge(
+            "staunch_database_up",
+            "1 while the database answers us as this role, asked every 2 s, else 0; the least of workers.",
+            ("role",),  # without a label a worker that has not asked yet would say 0
+            multiprocess_mode="livemin",
+            registry=registry,
+        )
+        self.second_looks = Counter(
+            "staunch_second_looks",
+            "Second looks at refused calls, for why somebody is not eligible or whether they are known now, "
+            "by outcome: answered, failed, late, or turned_away, as too many waited or one has just failed. "
+            "The refusal goes out in any case.",
+            ("outcome",),
+            registry=registry,
+        )
+        for outcome in SECOND_LOOKS:
+            self.second_looks.labels(outcome)
+
+    def _define_state(self, registry: CollectorRegistry) -> None:
+        # Versions and builds are the same in each worker: a sum would say nothing.
         self.model_info = Gauge(
             "staunch_model_info",
             "1 for each version that an alias or a request needs, in its present state: LOADING, READY, or "
@@ -215,6 +247,14 @@ class Metrics:
         causes = ((DatabaseRefused, "refused"), (DatabaseUrlInvalid, "refused"), (DatabaseTooOld, "too_old"))
         cause = next((cause for kind, cause in causes if isinstance(error, kind)), "away")
         self.connection_failures.labels(pool, cause).inc()
+
+    def set_database_up(self, up: bool) -> None:
+        """Says whether the database answers us."""
+        self.database_up.labels("reader").set(up)
+
+    def second_look_ended(self, outcome: str) -> None:
+        """Counts a second look by what became of it, one of `SECOND_LOOKS`."""
+        self.second_looks.labels(outcome).inc()
 
     def set_not_serving(self, cause: NoService | None) -> None:
         """Says why no version answers; None while one does."""

@@ -103,7 +103,10 @@ class Settings(Sourced):
     workers: int = Field(1, ge=1, le=256, description="Serving processes.")
 
     interactive_connections: int = Field(
-        2, ge=1, le=100, description="Database connections of a worker for Predict and Explain."
+        2,
+        ge=1,
+        le=100,
+        description="Database connections of a worker for Predict and Explain; it has one more beside them.",
     )
     batch_connections: int = Field(
         2, ge=1, le=100, description="Database connections of a worker for BatchPredict."

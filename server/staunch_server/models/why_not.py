@@ -68,6 +68,9 @@ class WhyNot:
     Args:
         database: The reader's, of its own: what is asked here takes no connection from any call.
         time_s: Seconds that a caller waits at most, and a read takes.
+
+    Attributes:
+        on_end: Is told what became of each that was asked for, as `metrics.SECOND_LOOKS` has it.
     """
 
     def __init__(self, database: Database, time_s: float = TIME_S) -> None:
@@ -77,6 +80,7 @@ class WhyNot:
         self._working: asyncio.Task[None] | None = None
         self._closed_until = 0.0
         self._last_failure = ""
+        self.on_end: Callable[[str], None] = lambda _: None
 
     async def ask(
         self, read: ReadWhys, id_: Id, as_of: datetime | None, deadline: Deadline
@@ -94,6 +98,7 @@ class WhyNot:
         """
         own = deadline.keep(0.5).within(self._time_s)
         if len(self._queue) >= MOST_WAITING or time.monotonic() < self._closed_until or own.left() <= 0:
+            self.on_end("turned_away")
             return None
         waiter = _Waiter(read, id_, as_of, own, asyncio.get_running_loop().create_future())
         self._queue[waiter] = None
@@ -101,11 +106,14 @@ class WhyNot:
             self._working = asyncio.create_task(self._work())
         try:
             async with own.timeout():
-                return await waiter.found
+                found = await waiter.found
         except TimeoutError:
+            self.on_end("late")
             return None
         finally:
             self._queue.pop(waiter, None)
+        self.on_end("failed" if found is None else "answered")
+        return found
 
     async def close(self) -> None:
         """Ends what is under way, since nobody is left who waits for it, and closes the database."""

@@ -17,8 +17,9 @@ from staunch.v1 import model_service_pb2, prediction_service_pb2
 from staunch_features.postgres.pool import Database
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore, StoredVersion
+from staunch_server.deadlines import Deadline
 from staunch_server.events import Events
-from staunch_server.metrics import Metrics
+from staunch_server.metrics import POOLS, Metrics
 from staunch_server.models.reasons import Explainers
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import MakeServed, Served, view_of
@@ -41,6 +42,7 @@ MODEL_SERVICE: str = model_service_pb2.DESCRIPTOR.services_by_name["ModelService
 
 _FLUSH_S = 0.5  # what the library needs to send the last answers; watchers of the health stay until its end
 _SAMPLE_S = 1.0
+_DATABASE_S = 2.0  # between two questions whether the database is up, and the time of each
 _EXPLAINING_THREADS = 1  # of streams, in each process: those for more cores are more processes
 _LOG = logging.getLogger("staunch.worker")
 
@@ -75,9 +77,15 @@ class Server:
         self.events = observed_by(self.metrics, log)
         self.metrics.set_build(version("staunch-server"), settings.transport)
         self.databases = _databases(settings)
-        self.databases.interactive.on_failure = partial(self.metrics.connection_failed, "interactive")
-        self.databases.batch.on_failure = partial(self.metrics.connection_failed, "batch")
-        self.why_not = WhyNot(_database(settings, size=1))
+        self._beside = _database(settings, size=1)
+        self._pools = dict(
+            zip(POOLS, (self.databases.interactive, self.databases.batch, self._beside), strict=True)
+        )
+        for name, pool in self._pools.items():
+            pool.on_failure = partial(self.metrics.connection_failed, name)
+            pool.on_wait = self.metrics.connection_wait_seconds.labels(name).observe
+        self.why_not = WhyNot(self._beside)
+        self.why_not.on_end = self.metrics.second_look_ended
         self.registry = Registry(
             ModelStore(settings.model_folder),
             _served_maker(settings, self.databases, self.why_not, self.metrics),
@@ -118,19 +126,24 @@ class Server:
 
     async def sample(self) -> None:
         """Sets the gauges once a second, since setting them at each change costs every call; for ever."""
-        pools = {"interactive": self.databases.interactive, "batch": self.databases.batch}
-        for name, pool in pools.items():
+        for name, pool in self._pools.items():
             self.metrics.connections_max.labels(name).set(pool.size)
-        in_use = {name: self.metrics.connections_in_use.labels(name) for name in pools}
+        in_use = {name: self.metrics.connections_in_use.labels(name) for name in self._pools}
         calls = self.metrics.calls_in_progress.labels("unary")
         streams = self.metrics.calls_in_progress.labels("stream")
         while True:
-            for name, pool in pools.items():
+            for name, pool in self._pools.items():
                 in_use[name].set(pool.in_use)
             calls.set(self.guard.calls)
             streams.set(self.guard.streams)
             self._report_trouble()
             await asyncio.sleep(_SAMPLE_S)
+
+    async def watch_database(self) -> None:
+        """Says whether the database answers, whether or not there are calls; for ever."""
+        while True:
+            self.metrics.set_database_up(await self._beside.answers(Deadline.after(_DATABASE_S)))
+            await asyncio.sleep(_DATABASE_S)
 
     async def drain(self) -> None:
         """Stops without losing a call.
@@ -201,7 +214,7 @@ async def serving(
         stack.push_async_callback(server.drain)
         await server.start()
         watch = partial(server.registry.watch, settings.store_poll_s)
-        for work in (server.follow_registry, watch, server.sample):
+        for work in (server.follow_registry, watch, server.sample, server.watch_database):
             stack.push_async_callback(_cancelled, asyncio.create_task(_kept_up(work, again_s)))
         yield server
 

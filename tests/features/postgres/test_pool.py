@@ -54,6 +54,32 @@ async def test_an_owner_may_write_and_a_read_only_pool_may_not(server: EmbeddedP
     await pool.close()
 
 
+async def test_each_wait_for_a_connection_is_told_also_one_in_vain(pool: Database) -> None:
+    waits: list[float] = []
+    pool.on_wait = waits.append
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            await stack.enter_async_context(pool.connection(Deadline.after(5)))
+        assert len(waits) == 3
+        with pytest.raises(DatabaseUnavailable, match="busy"):
+            await _answer(pool, 0.1)
+        assert 0.1 <= waits[3] < 3
+        waiting = asyncio.create_task(_answer(pool))
+        await asyncio.sleep(0.1)
+    await waiting
+    assert 0.1 <= waits[4] < 3
+    await _answer(pool)
+    assert len(waits) == 6
+    assert waits[5] < 0.1  # one is idle
+
+
+async def test_it_says_whether_the_database_answers(pool: Database) -> None:
+    assert await pool.answers(Deadline.after(5))
+    nowhere = Database("postgresql://reader@127.0.0.1:1/nothing", size=1)
+    assert not await nowhere.answers(Deadline.after(5))
+    assert not await pool.answers(Deadline.after(0))
+
+
 async def test_nothing_connects_before_it_is_asked(server: EmbeddedPostgres, pool: Database) -> None:
     assert (pool.in_use, pool.size) == (0, 3)
     assert await count_connections(server) == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,10 @@ from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_features.postgres.connection import opened
 from staunch_local.postgres.cluster import READER, SUPERUSER
+from staunch_server.process import server
+
+BESIDE = 1
+"""The connection by which a server asks whether the database is up."""
 
 
 async def predict(live: Running, **options: Any) -> pb.PredictResponse:
@@ -67,7 +72,7 @@ async def test_a_stopped_database_is_unavailable_and_back_when_it_is_back(
     fragile.server.start()
     await recovered(live)
     assert live.server.databases.interactive.in_use == 0
-    assert await fragile.connections() <= live.server.databases.interactive.size
+    assert await fragile.connections() <= live.server.databases.interactive.size + BESIDE
 
 
 @pytest.mark.parametrize("timeout_s", [0.5, 1.5])
@@ -83,7 +88,7 @@ async def test_a_frozen_database_is_unavailable_before_each_callers_deadline(
     await recovered(live)
 
     async def none_left_over() -> bool:
-        return await fragile.connections() <= live.server.databases.interactive.size
+        return await fragile.connections() <= live.server.databases.interactive.size + BESIDE
 
     await until(none_left_over)
 
@@ -108,6 +113,25 @@ async def test_a_restart_costs_no_more_than_unavailable_calls(
     fragile.server.stop()
     fragile.server.start()
     await recovered(live)
+
+
+async def test_a_database_that_goes_and_comes_is_down_and_up_without_any_call(
+    serve: Serve, fragile: Fragile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_DATABASE_S", 0.1)
+    live = await serve(database_reader_url=fragile.url)
+    up = partial(live.server.metrics.registry.get_sample_value, "staunch_database_up", {"role": "reader"})
+    await until(lambda: up() == 1)
+    with fragile.frozen():
+        await until(lambda: up() == 0)
+    await until(lambda: up() == 1)
+    fragile.server.stop()
+    await until(lambda: up() == 0)
+    fragile.server.start()
+    await until(lambda: up() == 1)
+    failures = live.server.metrics.registry.get_sample_value
+    assert failures("staunch_pool_connection_failures_total", {"pool": "beside", "cause": "away"})
+    assert failures("staunch_pool_wait_seconds_count", {"pool": "beside"})
 
 
 async def test_a_password_that_is_changed_under_a_server_is_a_status_and_a_metric_and_heals(

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from tests.server.harness.served import NOWHERE
 from staunch_features.errors import DatabaseUnavailable
 from staunch_features.postgres.pool import Database
 from staunch_server.deadlines import Deadline
+from staunch_server.metrics import SECOND_LOOKS
 from staunch_server.models import why_not
 from staunch_server.models.why_not import MOST_IDS, MOST_WAITING, REST, SecondLook, WhyNot
 from staunch_server.types import Id
@@ -105,6 +107,30 @@ async def test_a_flood_is_read_in_small_parts_one_at_a_time_and_what_is_beyond_g
     assert sum(one is not None for one in found) == len(flood) - len(turned_away)
     assert max(len(ids) for ids, _ in view.reads) == MOST_IDS
     assert view.most == 1
+
+
+async def test_what_became_of_each_look_is_told(asks: WhyNot, view: View) -> None:
+    ends = Counter[str]()
+    asks.on_end = lambda outcome: ends.update([outcome])
+    flood = [ask(asks, view, 2 * i) for i in range(1, MOST_WAITING + 100)]
+    await settle()
+    turned_away = sum(one.done() for one in flood)
+    assert ends == {"turned_away": turned_away}
+    view.gate.set()
+    await asyncio.gather(*flood)
+    assert ends == {"turned_away": turned_away, "answered": len(flood) - turned_away}
+    view.gate.clear()
+    await ask(asks, view, 2, seconds=0.02)
+    assert ends["late"] == 1
+    view.fails = RuntimeError("odd")
+    failing = ask(asks, view, 2)
+    await settle()
+    view.gate.set()
+    await failing
+    assert ends["failed"] == 1
+    await ask(asks, view, 2)
+    assert ends["turned_away"] == turned_away + 1
+    assert set(ends) == set(SECOND_LOOKS)
 
 
 async def test_it_rests_in_proportion_to_its_reads(asks: WhyNot, view: View) -> None:
