@@ -16,7 +16,7 @@ from staunch.v1.feature_pb2 import (
     FeatureTexts,
     FeatureWarning,
 )
-from staunch.v1.prediction_service_pb2 import FeatureContribution
+from staunch.v1.prediction_service_pb2 import Explanation, FeatureContribution
 from staunch_features.views.feature_doc import MISSING, NEVER, FeatureDoc, find_language, spelled_out
 from staunch_features.views.file import FeatureView
 from staunch_model_store import manifest
@@ -37,13 +37,14 @@ class Spoken:
     Attributes:
         language: The language, a BCP 47 tag in small letters.
         features: Each as a message, without its other languages.
-        contributions: Each as a contribution that lacks what differs from call to call.
+        contributions: Each as the bytes of an explanation that lists it alone, without what differs from call
+            to call: explanations are parsed from several of them in a row.
         labels: What the values of each stand for; empty for a quantity.
     """
 
     language: str
     features: Sequence[Feature]
-    contributions: Sequence[FeatureContribution]
+    contributions: Sequence[bytes]
     labels: Sequence[Mapping[float, str]]
 
 
@@ -131,11 +132,15 @@ def _speak(features: Sequence[manifest.Feature], view: FeatureView) -> Spoken:
         language=view.language,
         features=[_feature(feature, doc) for feature, doc in zip(features, docs, strict=True)],
         contributions=[
-            FeatureContribution(feature=feature.name, title=doc.title, unit=doc.unit)
+            _alone(FeatureContribution(feature=feature.name, title=doc.title, unit=doc.unit))
             for feature, doc in zip(features, docs, strict=True)
         ],
         labels=[doc.labels for doc in docs],
     )
+
+
+def _alone(contribution: FeatureContribution) -> bytes:
+    return Explanation(contributions=[contribution]).SerializeToString()
 
 
 def _doc(feature: manifest.Feature, view: FeatureView | None) -> FeatureDoc:

@@ -121,6 +121,11 @@ def test_messages_are_made_once_a_version_and_language_and_go_with_it(make: Make
     assert features.spoken(served, "fr-CA") is features.spoken(served, "fr")
     assert features.spoken(served, "de") is features.spoken(served, "")
     assert isinstance(features.spoken(served, "").features[0], Feature)
+    constant = pb.Explanation.FromString(b"".join(features.spoken(served, "fr").contributions[:2]))
+    assert [(part.feature, part.title, part.unit) for part in constant.contributions] == [
+        ("a", "Montant", "$"),
+        ("b", "B", ""),
+    ]
     gone = weakref.ref(served)
     del served
     gc.collect()
