@@ -36,7 +36,8 @@ def _warning(warning: "FeatureWarning", words: Words) -> str:
     verdict = words.verdicts.get(warning.kind, words.verdicts["outside_learned"])
     bounds = ((words.at_least, warning.minimum), (words.at_most, warning.maximum))
     known = [f"{word} {formatting.number(bound, words)}" for word, bound in bounds if bound is not None]
-    return f"{warning.title} {value}: {verdict}" + (f" ({', '.join(known)})" if known else "")
+    warned = words.warned.format(title=warning.title, value=value, verdict=verdict)
+    return f"{warned} ({', '.join(known)})" if known else warned
 
 
 def values_used(

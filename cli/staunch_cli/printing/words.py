@@ -17,6 +17,7 @@ class Words:
         as_of: The moment it was asked as of.
         set_by_you: What the caller replaced.
         warning: Heads what is said of a value that the model did not learn from.
+        warned: That, by title, `value` and `verdict`.
         verdicts: What is wrong with such a value, by its kind.
         at_least: The lower bound of what it should be.
         at_most: The upper bound.
@@ -39,6 +40,7 @@ class Words:
     as_of: str
     set_by_you: str
     warning: str
+    warned: str
     verdicts: Mapping[str, str]
     at_least: str
     at_most: str
@@ -81,6 +83,7 @@ ENGLISH = Words(
     as_of="as of",
     set_by_you="set by you",
     warning="warning",
+    warned="{title} {value}: {verdict}",
     verdicts=MappingProxyType({"impossible": "impossible", "outside_learned": "new to the model"}),
     at_least="at least",
     at_most="at most",
@@ -103,6 +106,7 @@ FRENCH = Words(
     as_of="en date du",
     set_by_you="fixé par vous",
     warning="avertissement",
+    warned="{title} {value}\u00a0: {verdict}",
     verdicts=MappingProxyType({"impossible": "impossible", "outside_learned": "inconnu du modèle"}),
     at_least="au moins",
     at_most="au plus",
