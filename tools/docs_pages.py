@@ -18,7 +18,7 @@ import staunch_sql
 from staunch_features.checks.summary import sources, who_is_eligible
 from staunch_features.views.feature_doc import MISSING, NEVER, FeatureDoc
 from staunch_features.views.file import FeatureView, load_view
-from staunch_server.errors import DOMAIN, Reason
+from staunch_server.errors import DOMAIN, KEYS, Reason
 from staunch_server.metrics import Metrics
 from staunch_server.process.present import GONE_S
 from staunch_server.process.process_metrics import ProcessMetrics
@@ -130,8 +130,15 @@ try again in a `RetryInfo`. Errors of the rows and chunks of BatchPredict carry 
 the answer. What the gRPC library itself answers (an unknown method, a message above 1 MiB) carries no
 details. Trailing metadata holds `x-request-id`: the caller's, or one that we made; our log names it.
 
-The `metadata` of an ErrorInfo holds `incident_id` with INTERNAL, which our log names beside the error itself,
-and `current_version` with ALIAS_MOVED, where the alias points now.
+What a message tells beside its fixed words stands in the ErrorInfo's `metadata` as well, under the keys of
+its reason: programs read these and no messages. All values are strings, cut to 240 bytes, or to 80 beside a
+BadRequest; a key with "?" is there only where there is something to say. A BadRequest names fields by their
+path as in the protos, `model` or `overrides["tenure_days"]`: the key of a map as JSON writes a string, cut
+where it is longer than the name of a feature can be.
+"""
+
+_METADATA = """
+## The keys of metadata
 """
 
 
@@ -160,8 +167,10 @@ def metric_families() -> list[tuple[Metric, Sequence[str]]]:
 
 
 def errors_page() -> str:
-    """The page of every reason with its code."""
-    return _ERRORS + _table(("reason", "code", "when", "again after"), map(_reason, Reason))
+    """The page of every reason with its code, and of every key of its metadata."""
+    reasons = _table(("reason", "code", "when", "metadata", "again after"), map(_reason, Reason))
+    keys = [(f"`{key}`", meaning) for key, meaning in KEYS.items()]
+    return _ERRORS + reasons + _METADATA + _table(("key", "its value"), keys)
 
 
 def features_page(language: str = "en") -> str:
@@ -237,7 +246,8 @@ def _metric(family: Metric, labels: Iterable[str]) -> Sequence[str]:
 
 def _reason(reason: Reason) -> Sequence[str]:
     again = "" if reason.retry_after_s is None else f"{reason.retry_after_s:g} s"
-    return f"`{reason.name}`", reason.code.name, reason.meaning, again
+    keys = [f"`{key}`" for key in reason.keys] + [f"`{key}`?" for key in reason.keys_at_times]
+    return f"`{reason.name}`", reason.code.name, reason.meaning, ", ".join(keys), again
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -9,7 +9,15 @@ ModelStoreError
 
 
 class ModelStoreError(Exception):
-    """Is the parent of all errors of this room; its text says what is wrong and what to do."""
+    """Is the parent of all errors of this room; its text says what is wrong and what to do.
+
+    Attributes:
+        facts: What of the text changes from one error to the next, by name, for programs.
+    """
+
+    def __init__(self, message: str, **facts: str) -> None:
+        super().__init__(message)
+        self.facts = facts
 
     @property
     def for_log(self) -> str:
@@ -27,11 +35,17 @@ class _OfCallers(ModelStoreError):
 
 
 class NameInvalid(_OfCallers):
-    """A name of a model or an alias does not match `[a-z][a-z0-9_-]{0,62}`, or a version is no number."""
+    """A name of a model or an alias does not match `[a-z][a-z0-9_-]{0,62}`, or a version is no number.
+
+    Facts: `field`, `expected`, `got`.
+    """
 
 
 class ModelNotFound(_OfCallers):
-    """The store holds no such model, version or alias."""
+    """The store holds no such model, version or alias.
+
+    Facts: `model`, `available`.
+    """
 
 
 class ModelRefused(ModelStoreError):
@@ -41,10 +55,5 @@ class ModelRefused(ModelStoreError):
 class AliasMoved(_OfCallers):
     """An alias points elsewhere than the caller expected; nothing was changed.
 
-    Attributes:
-        current: The version the alias points at now, 0 for none.
+    Facts: `alias`, `expected_version`, `current_version`; 0 for none.
     """
-
-    def __init__(self, message: str, current: int) -> None:
-        super().__init__(message)
-        self.current = current

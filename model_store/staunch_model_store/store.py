@@ -83,7 +83,9 @@ def parse_reference(text: str) -> Reference:
         return Reference(name, None, rest)
     if NAME.fullmatch(name) and _is_version(rest):
         return Reference(name, int(rest), None)
-    raise NameInvalid(f'expected a model as "name", "name@version" or "name@alias", got {text[:80]!r}')
+    expected, got = '"name", "name@version" or "name@alias"', text[:80]
+    message = f"expected a model as {expected}, got {got!r}"
+    raise NameInvalid(message, field="model", expected=expected, got=got)
 
 
 class ModelStore:
@@ -187,8 +189,7 @@ class ModelStore:
             ModelNotFound: The store holds no such version.
             AliasMoved: The alias does not point at `expected`.
         """
-        if not NAME.fullmatch(alias):
-            raise NameInvalid(f"alias: expected {NAME.pattern}, got {alias[:80]!r}")
+        _refuse_name("alias", alias)
         self._version_folder(name, version)
         with self._locked(name) as folder:
             aliases = self.aliases(name)
@@ -196,7 +197,9 @@ class ModelStore:
             if expected is not None and expected != previous:
                 raise AliasMoved(
                     f"{name}@{alias}: expected version {expected}, got {previous}; look again, then repeat",
-                    previous,
+                    alias=f"{name}@{alias}",
+                    expected_version=str(expected),
+                    current_version=str(previous),
                 )
             _write_aliases(folder, aliases | {alias: version})
         return previous
@@ -220,8 +223,7 @@ class ModelStore:
             NameInvalid: Of the model.
             ModelRefused: Manifest and files are not a version, or the last number given cannot be read.
         """
-        if not NAME.fullmatch(name):
-            raise NameInvalid(f"model: expected {NAME.pattern}, got {name[:80]!r}")
+        _refuse_name("model", name)
         with self._locked(name) as folder:
             version = self._next_version(name)
             stored = _assemble(*build(version))
@@ -238,10 +240,9 @@ class ModelStore:
 
     def _not_found(self, reference: str, name: str, held: list[int]) -> ModelNotFound:
         known = [str(version) for version in held[:10]] + sorted(self.aliases(name)) if held else []
-        names = [f"{name}@{one}" for one in known] or self.names()[:10]
-        return ModelNotFound(
-            f"{reference[:80]}: expected a model of the store, which holds {', '.join(names) or 'none'}"
-        )
+        names = ", ".join([f"{name}@{one}" for one in known] or self.names()[:10])
+        message = f"{reference[:80]}: expected a model of the store, which holds {names or 'none'}"
+        return ModelNotFound(message, model=reference, available=names)
 
     def _next_version(self, name: str) -> int:
         """Counts on from the highest number known to have been given; older stores noted none."""
@@ -258,6 +259,13 @@ class ModelStore:
             for left_over in (folder / "versions").glob(f"{_UNFINISHED}*"):
                 shutil.rmtree(left_over)
             yield folder
+
+
+def _refuse_name(field: str, name: str) -> None:
+    if not NAME.fullmatch(name):
+        expected, got = NAME.pattern, name[:80]
+        message = f"{field}: expected {expected}, got {got!r}"
+        raise NameInvalid(message, field=field, expected=expected, got=got)
 
 
 def _is_version(text: str) -> bool:

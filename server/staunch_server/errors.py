@@ -5,6 +5,7 @@ either into a `google.rpc.Status` with exactly one `ErrorInfo`. No gRPC in here.
 """
 
 import enum
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,6 +24,11 @@ MAX_VIOLATIONS = 20
 
 _MESSAGE_BYTES = 600
 _TEXT_BYTES = 80
+_FIELD_BYTES = 96  # 'features.values["…"]' with the longest name of a feature
+_VALUE_BYTES = 240  # of metadata, where no violations share the room with it
+
+_NAME_BYTES = 63  # of a key in a path
+_QUOTED_BYTES = 10  # of one that needs escapes, which make it up to six times as long
 
 
 class Code(enum.IntEnum):
@@ -39,57 +45,178 @@ class Code(enum.IntEnum):
     UNAVAILABLE = 14
 
 
+KEYS: Mapping[str, str] = {
+    "ahead_s": "By how many seconds it is ahead of the server's clock.",
+    "alias": 'The alias, "churn@champion".',
+    "as_of_time": "The moment asked for or, where none was, the one answered for; ISO 8601.",
+    "available": "What the store holds instead, at most ten, by commas; empty if that is nothing.",
+    "count": "How many came: wrong features, or ids or keys of a chunk.",
+    "current_version": "The version that the alias points at now, 0 for none.",
+    "customer": "The id or key; where the view was asked for it, as the database writes it.",
+    "eligible": "Who is eligible, in the words of the view.",
+    "expected": "What the field takes.",
+    "expected_version": "The version that the request expected the alias to point at, 0 for none.",
+    "field": "The path of the first wrong field, as in the BadRequest.",
+    "got": "What came in it.",
+    "id_type": "Of what type the view's ids are: int64, text or uuid.",
+    "incident_id": "Under which the server's log has the error itself.",
+    "known_now": "Whether the view knows the customer now, true or false, where a moment was asked for.",
+    "limit": "The most that is taken.",
+    "limit_bytes": "The most bytes that are taken.",
+    "limit_s": "The most seconds.",
+    "message_type": "The message that was expected, staunch.v1.PredictRequest.",
+    "model": 'The version, "churn@3", or, where none was found, the model as the request names it.',
+    "problem": "What is wrong with the version.",
+    "server_time": "The moment on the server's clock, ISO 8601.",
+    "size_bytes": "How many bytes came.",
+    "view": "The name of the view.",
+    "what": "Of what there are as many: calls or streams.",
+    "why": "Why the customer is not eligible, in the words of the view.",
+}
+"""Every key of ErrorInfo.metadata and what its value is; a value is always a string."""
+
+
 @enum.unique
 class Reason(enum.Enum):
-    """Every ErrorInfo reason: its status code, when it is given, and after how many seconds to try again."""
+    """Every ErrorInfo reason: its code, when it is given, its metadata, and the seconds before another try.
+
+    The metadata are keys of `KEYS`; one that ends with "?" is there only where there is something to say.
+    """
 
     SUBJECT_MISSING = (Code.INVALID_ARGUMENT, "The request names neither an id, a key nor features.")
     CUSTOMER_ID_INVALID = (
         Code.INVALID_ARGUMENT,
         "An id is below 1; or a key is empty, longer than 64 bytes, or not a uuid where keys are uuids.",
+        "field customer id_type",
     )
-    ID_TYPE_MISMATCH = (Code.INVALID_ARGUMENT, "An id is given where the view wants a key, or the other way.")
-    FEATURE_UNKNOWN = (Code.INVALID_ARGUMENT, "A feature is named that the model does not have.")
-    FEATURE_MISSING = (Code.INVALID_ARGUMENT, "A feature of the model is absent from the given set.")
+    ID_TYPE_MISMATCH = (
+        Code.INVALID_ARGUMENT,
+        "An id is given where the view wants a key, or the other way.",
+        "field expected id_type",
+    )
+    FEATURE_UNKNOWN = (
+        Code.INVALID_ARGUMENT,
+        "A feature is named that the model does not have.",
+        "model field count",
+    )
+    FEATURE_MISSING = (
+        Code.INVALID_ARGUMENT,
+        "A feature of the model is absent from the given set, or null where the view never is.",
+        "model field count",
+    )
     FEATURE_TYPE_MISMATCH = (
         Code.INVALID_ARGUMENT,
         "A value is a text, a boolean, a list or an object; only numbers and null are values of features.",
+        "model field count got",
     )
-    FEATURE_NOT_FINITE = (Code.INVALID_ARGUMENT, "A value is infinite or beyond 3.4e38; NaN is null.")
+    FEATURE_NOT_FINITE = (
+        Code.INVALID_ARGUMENT,
+        "A value is infinite or beyond 3.4e38; NaN is null.",
+        "model field count limit",
+    )
     OVERRIDE_NOT_ALLOWED = (Code.INVALID_ARGUMENT, "Overrides come together with a full set of features.")
-    AS_OF_IN_FUTURE = (Code.INVALID_ARGUMENT, "The as-of time is more than 5 s ahead of the server's clock.")
-    AS_OF_NOT_ALLOWED = (Code.INVALID_ARGUMENT, "A time comes with given features or a view without time.")
-    CHUNK_EMPTY = (Code.INVALID_ARGUMENT, "A chunk holds neither ids nor keys.")
-    CHUNK_TOO_LARGE = (Code.INVALID_ARGUMENT, "A chunk holds more than 10,000 ids or keys.")
-    MESSAGE_TOO_LARGE = (Code.INVALID_ARGUMENT, "A unary request is larger than 256 KiB.")
+    AS_OF_IN_FUTURE = (
+        Code.INVALID_ARGUMENT,
+        "The as-of time is more than 5 s ahead of the server's clock.",
+        "as_of_time server_time ahead_s limit_s",
+    )
+    AS_OF_NOT_ALLOWED = (
+        Code.INVALID_ARGUMENT,
+        "A time comes with given features or a view without time.",
+        "view",
+    )
+    CHUNK_EMPTY = (Code.INVALID_ARGUMENT, "A chunk holds neither ids nor keys.", "field limit")
+    CHUNK_TOO_LARGE = (
+        Code.INVALID_ARGUMENT,
+        "A chunk holds more than 10,000 ids or keys.",
+        "field count limit",
+    )
+    MESSAGE_TOO_LARGE = (
+        Code.INVALID_ARGUMENT,
+        "A unary request is larger than 256 KiB.",
+        "size_bytes limit_bytes",
+    )
     MODEL_CHANGED_IN_STREAM = (
         Code.INVALID_ARGUMENT,
-        "A later message changes the stream's model, time or top_contributions.",
+        "A later message changes the stream's model, time, language_code or top_contributions.",
+        "field expected got",
     )
-    MALFORMED_MESSAGE = (Code.INVALID_ARGUMENT, "The bytes are not the message that the method takes.")
-    FIELD_INVALID = (Code.INVALID_ARGUMENT, "A field is outside what its comment allows.")
-    CUSTOMER_NOT_FOUND = (Code.NOT_FOUND, "The view returns no row for the id.")
-    MODEL_NOT_FOUND = (Code.NOT_FOUND, "The store holds no such model, version or alias.")
-    CUSTOMER_NOT_ELIGIBLE = (Code.FAILED_PRECONDITION, "The id is not in the view's population then.")
-    MODEL_NOT_LOADED = (Code.FAILED_PRECONDITION, "The version is stored and cannot be loaded on request.")
-    MODEL_REFUSED = (Code.FAILED_PRECONDITION, "The version failed verification, or its view fails now.")
-    EXPLAINER_MISSING = (Code.FAILED_PRECONDITION, "The version has no explainer.")
-    ALIAS_MOVED = (Code.ABORTED, "The alias does not point at the expected version.")
-    DATABASE_UNAVAILABLE = (Code.UNAVAILABLE, "The database did not answer.", 0.5)
-    MODEL_NOT_READY = (Code.UNAVAILABLE, "The version is being verified, or none is ready yet.", 1.0)
-    DRAINING = (Code.UNAVAILABLE, "This server is stopping; another one, or the next, answers.", 0.1)
-    OVERLOADED = (Code.UNAVAILABLE, "As many calls as this server takes at once are in progress.", 0.1)
+    MALFORMED_MESSAGE = (
+        Code.INVALID_ARGUMENT,
+        "The bytes are not the message that the method takes.",
+        "message_type size_bytes",
+    )
+    FIELD_INVALID = (
+        Code.INVALID_ARGUMENT,
+        "A field is outside what its comment allows.",
+        "field expected got",
+    )
+    CUSTOMER_NOT_FOUND = (
+        Code.NOT_FOUND,
+        "The view returns no row for the id.",
+        "customer view as_of_time? known_now?",
+    )
+    MODEL_NOT_FOUND = (
+        Code.NOT_FOUND,
+        "The store holds no such model, version or alias.",
+        "model available",
+    )
+    CUSTOMER_NOT_ELIGIBLE = (
+        Code.FAILED_PRECONDITION,
+        "The id is not in the view's population then.",
+        "customer view eligible as_of_time? why?",
+    )
+    MODEL_NOT_LOADED = (
+        Code.FAILED_PRECONDITION,
+        "The version is stored and cannot be loaded on request.",
+        "model limit",
+    )
+    MODEL_REFUSED = (
+        Code.FAILED_PRECONDITION,
+        "The version failed verification, or its view fails now.",
+        "model problem",
+    )
+    EXPLAINER_MISSING = (Code.FAILED_PRECONDITION, "The version has no explainer.", "model")
+    ALIAS_MOVED = (
+        Code.ABORTED,
+        "The alias does not point at the expected version.",
+        "alias expected_version current_version",
+    )
+    DATABASE_UNAVAILABLE = (Code.UNAVAILABLE, "The database did not answer.", "", 0.5)
+    MODEL_NOT_READY = (
+        Code.UNAVAILABLE,
+        "The version is being verified, or none is ready yet.",
+        "model problem?",
+        1.0,
+    )
+    DRAINING = (Code.UNAVAILABLE, "This server is stopping; another one, or the next, answers.", "", 0.1)
+    OVERLOADED = (
+        Code.UNAVAILABLE,
+        "As many calls as this server takes at once are in progress.",
+        "what limit",
+        0.1,
+    )
     STREAM_IDLE = (
         Code.UNAVAILABLE,
         "A stream's caller was silent too long; a new one takes what is left.",
+        "limit_s",
         0.1,
     )
     DEADLINE_EXCEEDED = (Code.DEADLINE_EXCEEDED, "The call's deadline was over or too short for the answer.")
-    INTERNAL = (Code.INTERNAL, "Something unforeseen; the log has it under the incident id.")
+    INTERNAL = (
+        Code.INTERNAL,
+        "Something unforeseen; the log has it under the incident id.",
+        "incident_id",
+    )
 
-    def __init__(self, code: Code, meaning: str, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, code: Code, meaning: str, metadata: str = "", retry_after_s: float | None = None
+    ) -> None:
+        named = metadata.split()
         self.code = code
         self.meaning = meaning
+        self.keys = tuple(name for name in named if not name.endswith("?"))
+        self.keys_at_times = tuple(name[:-1] for name in named if name.endswith("?"))
         self.retry_after_s = retry_after_s
 
 
@@ -118,7 +245,7 @@ class Refusal(Exception):
         message: Says what was expected, what came, and what to do; it reaches the caller.
         violations: The wrong fields, for INVALID_ARGUMENT; those above 20 are counted, not listed.
         resource: The thing that is missing or moved.
-        metadata: Further facts for programs, as strings (ErrorInfo.metadata).
+        metadata: What the message tells, for programs: the keys of its reason (ErrorInfo.metadata).
     """
 
     reason: Reason
@@ -141,6 +268,19 @@ class Refusal(Exception):
         return self.reason.code
 
 
+def field_invalid(message: str, violation: Violation, *, expected: str, got: object) -> Refusal:
+    """Returns the refusal of one field that is outside what its comment allows.
+
+    Args:
+        message: As in `Refusal`.
+        violation: The field.
+        expected: What it takes.
+        got: What came in it.
+    """
+    metadata = {"field": violation.field, "expected": expected, "got": str(got)}
+    return Refusal(Reason.FIELD_INVALID, message, [violation], metadata=metadata)
+
+
 def status(refusal: Refusal) -> status_pb2.Status:
     """Builds the rich status of a refusal: ErrorInfo, then BadRequest, ResourceInfo, RetryInfo as they apply.
 
@@ -152,21 +292,28 @@ def status(refusal: Refusal) -> status_pb2.Status:
     )
 
 
+def of_key(field: str, key: str) -> str:
+    """Returns the path of an entry of a map, 'overrides["tenure_days"]', however long or odd its key is."""
+    plain = key.isprintable() and '"' not in key and "\\" not in key
+    shown = clip(key, _NAME_BYTES if plain else _QUOTED_BYTES)
+    return f"{field}[{json.dumps(shown, ensure_ascii=False)}]"
+
+
 def shortened(refusal: Refusal) -> Refusal:
     """Returns a refusal as callers get it: its texts cut, and violations above 20 counted in the last one."""
     listed = [
-        Violation(clip(one.field, _TEXT_BYTES), clip(one.description, _TEXT_BYTES))
+        Violation(clip(one.field, _FIELD_BYTES), clip(one.description, _TEXT_BYTES))
         for one in refusal.violations[:MAX_VIOLATIONS]
     ]
     if (more := len(refusal.violations) - MAX_VIOLATIONS) > 0:
         listed[-1] = replace(listed[-1], description=f"{listed[-1].description} (and {more} more fields)")
-    found = refusal.resource
+    found, value_bytes = refusal.resource, _TEXT_BYTES if listed else _VALUE_BYTES
     return Refusal(
         refusal.reason,
         clip(refusal.message, _MESSAGE_BYTES),
         listed,
         None if found is None else Resource(found.type, clip(found.name, _TEXT_BYTES)),
-        {key: clip(value, _TEXT_BYTES) for key, value in refusal.metadata.items()},
+        {key: clip(value, value_bytes) for key, value in refusal.metadata.items()},
     )
 
 
@@ -223,7 +370,9 @@ def refusal_of(error: BaseException, model: str = "") -> Refusal | None:
     for kind, (reason, message) in _ELSEWHERE.items():
         if isinstance(error, kind):
             resource = Resource("model", model) if model and reason in _OF_A_MODEL else None
-            refusal = Refusal(reason, message or str(error), resource=resource)
+            known = {"model": model, "problem": str(error), **getattr(error, "facts", {})}
+            metadata = {key: known.get(key, "") for key in reason.keys}
+            refusal = Refusal(reason, message or str(error), resource=resource, metadata=metadata)
             refusal.__cause__ = error
             return refusal
     return None

@@ -163,7 +163,11 @@ def test_an_alias_that_moved_meanwhile_stays(store: ModelStore, expected: int) -
     store.set_alias("churn", "champion", 1)
     with pytest.raises(AliasMoved) as moved:
         store.set_alias("churn", "champion", 1, expected=expected)
-    assert moved.value.current == 1
+    assert moved.value.facts == {
+        "alias": "churn@champion",
+        "expected_version": str(expected),
+        "current_version": "1",
+    }
 
 
 def test_an_alias_cannot_point_at_nothing(store: ModelStore) -> None:

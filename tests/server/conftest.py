@@ -6,19 +6,40 @@
 - `make`: the same as served versions, without a server or a database.
 """
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.harness.databases import DatabaseFactory, TestDatabase, execute, own_postgres
 from tests.server.harness.outages import Fragile
+from tests.server.harness.promises import broken_promises
 from tests.server.harness.running import Locked, Publish, Serve
 from tests.server.harness.served import MakeServed
 from tests.server.harness.shell import TRANSPORTS, StartShell
 from tests.server.small_models import TABLE
 
 from staunch_model_store.store import ModelStore
+from staunch_server.errors import Refusal, shortened
+
+
+@pytest.fixture(autouse=True)
+def every_refusal_keeps_its_promises(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Holds each refusal that the server makes in any test to the table of reasons and to the contract."""
+    make, broken = Refusal.__init__, list[str]()
+
+    def making(self: Refusal, *args: Any, **named: Any) -> None:
+        make(self, *args, **named)
+        by = sys._getframe(1).f_code
+        # What tests make up themselves promises nothing, and neither does what is cut of it.
+        if "/staunch_server/" in by.co_filename and by is not shortened.__code__:
+            broken.extend(broken_promises(self))
+
+    monkeypatch.setattr(Refusal, "__init__", making)
+    yield
+    assert broken == []
 
 
 @pytest.fixture(params=sorted(TRANSPORTS))

@@ -126,11 +126,13 @@ def test_the_longest_texts_stay_below_what_grpc_drops(letter: str) -> None:
     assert len(made.message.encode()) in range(597, 601)
     assert len(info.metadata["incident_id"].encode()) in range(77, 81)
     assert len(resource.resource_name.encode()) in range(77, 81)
-    assert {len(one.field.encode()) for one in bad_request.field_violations} <= set(range(77, 81))
+    assert {len(one.field.encode()) for one in bad_request.field_violations} <= set(range(93, 97))
+    assert {len(one.description.encode()) for one in bad_request.field_violations[:-1]} <= set(range(77, 81))
     # On the wire the message is percent-encoded, a byte as three, and the whole status base64.
     assert 3 * len(made.message.encode()) + len(base64.b64encode(made.SerializeToString())) < MOST_BYTES
 
 
+MOVED = {"alias": "churn@champion", "expected_version": "2", "current_version": "3"}
 AWAY = "The database did not answer as it should; try again a little later."
 
 
@@ -141,10 +143,10 @@ AWAY = "The database did not answer as it should; try again a little later."
         (DatabaseTooOld("10.0.0.1 is 12"), Reason.DATABASE_UNAVAILABLE, AWAY),
         (ViewError("v.sql", 3, "no column", "add it"), Reason.MODEL_REFUSED, "v.sql:3: no column; add it"),
         (RowsNotUnique("v.sql", None, "two", "join"), Reason.MODEL_REFUSED, "v.sql: two; join"),
-        (NameInvalid("no name"), Reason.FIELD_INVALID, "no name"),
-        (ModelNotFound("no model"), Reason.MODEL_NOT_FOUND, "no model"),
+        (NameInvalid("no name", field="model", expected="a", got="b"), Reason.FIELD_INVALID, "no name"),
+        (ModelNotFound("no model", model="churn", available=""), Reason.MODEL_NOT_FOUND, "no model"),
         (ModelRefused("damaged"), Reason.MODEL_REFUSED, "damaged"),
-        (AliasMoved("moved", 3), Reason.ALIAS_MOVED, "moved"),
+        (AliasMoved("moved", **MOVED), Reason.ALIAS_MOVED, "moved"),
         (
             TimeoutError(),
             Reason.DEADLINE_EXCEEDED,

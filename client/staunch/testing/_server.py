@@ -233,7 +233,14 @@ class FakeServer:
 
     def _found(self, customer: int | str) -> float | Failure:
         if customer == "" or (isinstance(customer, int) and customer < 1):
-            return Failure("CUSTOMER_ID_INVALID", "Expected an id of 1 or more, or a key.")
+            is_id = isinstance(customer, int)
+            named = {"customer": str(customer), "field": "customer_id" if is_id else "customer_key"}
+            return Failure(
+                "CUSTOMER_ID_INVALID",
+                "Expected an id of 1 or more, or a key.",
+                violations={named["field"]: "expected an id of 1 or more, or a key"},
+                metadata=named | {"id_type": "int64" if is_id else "text"},
+            )
         if isinstance(customer, str) and customer not in self.scores:
             return self.scores.get(_as_uuid(customer), self.usual_score)
         return self.scores.get(customer, self.usual_score)

@@ -15,7 +15,7 @@ from staunch_server.errors import Reason, Refusal, refusal_of
 from staunch_server.events import AnswersChanged, Events, LoadEnded
 from staunch_server.models import answers
 from staunch_server.models.aliases import Target, Targets, digest, read_targets
-from staunch_server.models.lookup import about, find, resource
+from staunch_server.models.lookup import about, find, not_ready, refused, resource
 from staunch_server.models.problems import Problems, Trouble, trouble
 from staunch_server.models.served import MakeServed, Served
 from staunch_server.models.version import Failing, Loading, Ready, Record, Refused, State, Stored
@@ -153,7 +153,7 @@ class Registry:
             version = await self.stored(model)
         record = self._record(version)
         if isinstance(record.state, Refused):
-            raise Refusal(Reason.MODEL_REFUSED, str(record.state.error), resource=resource(version))
+            raise refused(record.state.error, str(version))
         if record.served is not None:
             return record.served
         self._count_named(record, model)
@@ -171,7 +171,7 @@ class Registry:
         if reference.alias is None or reference.name not in names:
             return None
         message = f"No version of {reference.name} is ready: {refusal.message}"
-        return Refusal(Reason.MODEL_NOT_READY, message, resource=refusal.resource)
+        return not_ready(message, refusal.metadata["model"], problem=refusal.message)
 
     async def stored(self, model: str) -> Version:
         """Finds the version of the store that "name", "name@version", "name@alias" or "" means now.
@@ -327,6 +327,7 @@ class Registry:
                 f"{self._named_versions} versions it keeps for requests that name one; point an alias at it "
                 "with SetAlias, or let go of the others with ReloadModels.",
                 resource=resource(record.version),
+                metadata={"model": str(record.version), "limit": str(self._named_versions)},
             )
         record.named = True
 
@@ -337,7 +338,7 @@ class Registry:
                     return await asyncio.shield(self._load(version))
         except TimeoutError as error:
             message = f"{version} is still being verified; try again a little later."
-            raise Refusal(Reason.MODEL_NOT_READY, message, resource=resource(version)) from error
+            raise not_ready(message, str(version)) from error
 
     def _settle(self) -> None:
         """Lets go of the versions that neither an alias nor a request needs, loaded or refused."""

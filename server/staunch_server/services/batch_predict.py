@@ -20,6 +20,7 @@ from staunch.v1.prediction_service_pb2 import (
     RowExplanation,
 )
 from staunch_features.errors import DatabaseUnavailable, FeatureError
+from staunch_features.views.rules import canonical_id
 from staunch_features.views.types import FeatureBatch
 from staunch_model_store.errors import ModelStoreError
 from staunch_model_store.model import not_adding_up
@@ -30,8 +31,8 @@ from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
 from staunch_server.services import row_explanations
 from staunch_server.services.answer import reference, risk_band, timestamp
-from staunch_server.services.request import customer, id_type_mismatch, moment, utc
-from staunch_server.services.row_explanations import ScoredRows, Wanted
+from staunch_server.services.request import id_type_mismatch, moment, utc
+from staunch_server.services.row_explanations import ScoredRows, Wanted, changed_in_stream
 from staunch_server.transport.seam import Call
 from staunch_server.types import Id, Stages, timed
 
@@ -265,11 +266,11 @@ def _refuse_change(stream: _Stream, message: BatchPredictRequest) -> None:
     """Refuses a chunk that wants another version or moment than its stream began with."""
     served = stream.served
     if message.model not in ("", stream.model, served.name):
-        text = f"Expected model {served.name} or none, got {message.model[:80]!r}; begin a new stream for it."
-        raise Refusal(Reason.MODEL_CHANGED_IN_STREAM, text, [Violation("model", "differs from the first")])
-    if message.HasField("as_of_time") and utc(message.as_of_time) not in (stream.asked, stream.as_of):
-        text = f"Expected as_of_time {stream.as_of.isoformat()} or none; begin a new stream for another."
-        raise Refusal(Reason.MODEL_CHANGED_IN_STREAM, text, [Violation("as_of_time", "differs")])
+        raise changed_in_stream("model", served.name, message.model)
+    if message.HasField("as_of_time"):
+        now = utc(message.as_of_time)
+        if now not in (stream.asked, stream.as_of):
+            raise changed_in_stream("as_of_time", stream.as_of.isoformat(), now.isoformat())
     row_explanations.refuse_change(stream.wanted, message)
 
 
@@ -285,12 +286,14 @@ def _subjects(served: Served, message: BatchPredictRequest) -> Sequence[Id]:
     for other, values in given.items():
         if values:
             raise id_type_mismatch(id_type, other)
+    facts = {"field": field, "limit": str(MAX_CHUNK_ROWS)}
     if not wanted:
         text = f"Expected 1 to {MAX_CHUNK_ROWS} {field}, got none."
-        raise Refusal(Reason.CHUNK_EMPTY, text, [Violation(field, "is empty")])
+        raise Refusal(Reason.CHUNK_EMPTY, text, [Violation(field, "is empty")], metadata=facts)
     if len(wanted) > MAX_CHUNK_ROWS:
         text = f"Expected 1 to {MAX_CHUNK_ROWS} {field}, got {len(wanted)}; send several chunks."
-        raise Refusal(Reason.CHUNK_TOO_LARGE, text, [Violation(field, "is too long")])
+        facts["count"] = str(len(wanted))
+        raise Refusal(Reason.CHUNK_TOO_LARGE, text, [Violation(field, "is too long")], metadata=facts)
     return list(wanted)
 
 
@@ -300,8 +303,8 @@ def _canonical(id_type: str, raw: Sequence[Id]) -> tuple[list[Id], NDArray[np.bo
     valid = np.ones(len(raw), dtype=np.bool_)
     for place, one in enumerate(raw):
         try:
-            ids.append(customer(id_type, one, "customer"))
-        except Refusal:
+            ids.append(canonical_id(id_type, one))
+        except ValueError:
             valid[place] = False
     return ids, valid
 

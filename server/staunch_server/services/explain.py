@@ -7,7 +7,7 @@ from staunch.v1.prediction_service_pb2 import (
     Explanation,
 )
 from staunch_model_store import model
-from staunch_server.errors import Reason, Refusal, Resource, Violation
+from staunch_server.errors import Reason, Refusal, Resource, Violation, field_invalid
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
 from staunch_server.services.answer import Answer, output_space, respond, set_value
@@ -54,14 +54,17 @@ def refuse_without_explainer(served: Served) -> None:
     """Raises EXPLAINER_MISSING if a version cannot explain."""
     if not served.has_explainer:
         message = f"Expected a version with an explainer, got {served.name}, which was published without one."
-        raise Refusal(Reason.EXPLAINER_MISSING, message, resource=Resource("model", served.name))
+        named, facts = Resource("model", served.name), {"model": served.name}
+        raise Refusal(Reason.EXPLAINER_MISSING, message, resource=named, metadata=facts)
 
 
 def _refuse_unexplainable(served: Served, request: ExplainRequest) -> None:
     refuse_without_explainer(served)
     if request.max_contributions < 0:
-        message = f"Expected max_contributions of 0 (all) or more, got {request.max_contributions}."
-        raise Refusal(Reason.FIELD_INVALID, message, [Violation("max_contributions", "is below 0")])
+        got = request.max_contributions
+        message = f"Expected max_contributions of 0 (all) or more, got {got}."
+        wrong = Violation("max_contributions", "is below 0")
+        raise field_invalid(message, wrong, expected="0 or more", got=got)
 
 
 def _explanation(

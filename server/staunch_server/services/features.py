@@ -20,7 +20,7 @@ from staunch.v1.prediction_service_pb2 import Explanation, FeatureContribution
 from staunch_features.views.feature_doc import MISSING, NEVER, FeatureDoc, find_language, spelled_out
 from staunch_features.views.file import FeatureView
 from staunch_model_store import manifest
-from staunch_server.errors import Reason, Refusal, Violation, clip
+from staunch_server.errors import Violation, clip, field_invalid
 from staunch_server.models.served import Served
 from staunch_server.types import Flag, Floats
 
@@ -64,7 +64,8 @@ def spoken(served: Served, language_code: str) -> Spoken:
     """
     if language_code and (len(language_code) > MOST_TAG_LETTERS or not _TAG.fullmatch(language_code)):
         text = f'Expected a language_code such as "fr" or "fr-CA", got {clip(language_code, 40)!r}.'
-        raise Refusal(Reason.FIELD_INVALID, text, [Violation("language_code", "is no BCP 47 tag")])
+        wrong = Violation("language_code", "is no BCP 47 tag")
+        raise field_invalid(text, wrong, expected='a BCP 47 tag such as "fr-CA"', got=language_code)
     view = served.view.text
     language = find_language(language_code.replace("_", "-"), view.languages) or view.language
     made = _MADE.setdefault(served, {})

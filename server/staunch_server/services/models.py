@@ -23,7 +23,7 @@ from staunch_features.errors import ViewError
 from staunch_features.views.file import FeatureView
 from staunch_model_store.errors import AliasMoved, ModelRefused, ModelStoreError
 from staunch_model_store.manifest import EXPLAINER_ONNX, NAME, Manifest
-from staunch_server.errors import Reason, Refusal, Resource, Violation
+from staunch_server.errors import Reason, Refusal, Resource, Violation, field_invalid
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served, view_of
 from staunch_server.services.answer import output_space, timestamp
@@ -89,8 +89,7 @@ class ModelServicer:
             previous = await self._registry.set_alias(version, request.alias, expected)
         except AliasMoved as error:
             alias = Resource("alias", f"{request.name}@{request.alias}")
-            current = {"current_version": str(error.current)}
-            raise Refusal(Reason.ALIAS_MOVED, str(error), resource=alias, metadata=current) from error
+            raise Refusal(Reason.ALIAS_MOVED, str(error), resource=alias, metadata=error.facts) from error
         self._announce()
         return SetAliasResponse(model=await self._model(version), previous_version=previous)
 
@@ -180,23 +179,32 @@ def _metrics(manifest: Manifest) -> list[Metric]:
 
 
 def _refuse_fields(request: SetAliasRequest) -> None:
-    wrong = []
-    for field, name in (("name", request.name), ("alias", request.alias)):
-        if not NAME.fullmatch(name):
-            wrong.append(Violation(field, f"expected {NAME.pattern}, got {name[:40]!r}"))
-    if request.version < 1:
-        wrong.append(Violation("version", f"expected 1 or more, got {request.version}"))
-    if request.HasField("expected_version") and request.expected_version < 0:
-        wrong.append(Violation("expected_version", f"expected 0 or more, got {request.expected_version}"))
+    wrong = [
+        {"field": field, "expected": NAME.pattern, "got": name[:40]}
+        for field, name in (("name", request.name), ("alias", request.alias))
+        if not NAME.fullmatch(name)
+    ]
+    least = {"version": 1, "expected_version": 0}
+    for field, number in least.items():
+        got = getattr(request, field)
+        if got < number:
+            wrong.append({"field": field, "expected": f"{number} or more", "got": str(got)})
     if wrong:
-        text = "; ".join(f"{violation.field}: {violation.description}" for violation in wrong)
-        raise Refusal(Reason.FIELD_INVALID, f"{text}.", wrong)
+        violations = [Violation(one["field"], _expected(**one)) for one in wrong]
+        text = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
+        raise Refusal(Reason.FIELD_INVALID, f"{text}.", violations, metadata=wrong[0])
+
+
+def _expected(field: str, expected: str, got: str) -> str:
+    shown = got if field.endswith("version") else repr(got)
+    return f"expected {expected}, got {shown}"
 
 
 def _page_size(asked: int) -> int:
     if asked < 0:
         message = f"Expected a page_size of 0 ({DEFAULT_PAGE_SIZE}) or more, got {asked}."
-        raise Refusal(Reason.FIELD_INVALID, message, [Violation("page_size", "is below 0")])
+        wrong = Violation("page_size", "is below 0")
+        raise field_invalid(message, wrong, expected="0 or more", got=asked)
     return min(asked or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
@@ -216,4 +224,5 @@ def _parse_token(token: str) -> Version:
         return Version(name, int(number))
     except ValueError as error:  # binascii.Error and UnicodeError are ValueErrors too.
         message = "Expected a page_token that ListModels gave, got another text; begin with an empty one."
-        raise Refusal(Reason.FIELD_INVALID, message, [Violation("page_token", "is not ours")]) from error
+        wrong = Violation("page_token", "is not ours")
+        raise field_invalid(message, wrong, expected="a token of ListModels", got=token) from error

@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from staunch.v1.prediction_service_pb2 import ExplainRequest, PredictRequest
 from staunch_features.views.rules import LARGEST_VALUE, MAX_KEY_BYTES, canonical_id
-from staunch_server.errors import Reason, Refusal, Violation, clip
+from staunch_server.errors import Reason, Refusal, Violation, clip, field_invalid, of_key
 from staunch_server.models.served import Served
 from staunch_server.types import Floats, Id, Overrides
 
@@ -29,6 +29,9 @@ _NO_NUMBERS = {
     "struct_value": "an object",
 }
 """Kinds of a Value that no feature has."""
+
+
+_SUBJECTS = ("customer_id", "customer_key", "features")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def live(served: Served, request: PredictRequest | ExplainRequest) -> Live:
         raise Refusal(
             Reason.SUBJECT_MISSING,
             "Expected customer_id, customer_key or features, got none of them; set one.",
-            [Violation("subject", "is required")],
+            [Violation(field, "is required, unless another of these is set") for field in _SUBJECTS],
         )
     raw = request.customer_id if subject == "customer_id" else request.customer_key
     id_ = customer(served.manifest.id_type, raw, subject)
@@ -71,13 +74,13 @@ def given(served: Served, request: PredictRequest | ExplainRequest) -> Floats:
         raise Refusal(Reason.OVERRIDE_NOT_ALLOWED, message, [Violation("overrides", "not with features")])
     if request.HasField("as_of_time"):
         message = "Expected no as_of_time beside features: they are taken as given. Leave it out."
-        raise Refusal(Reason.AS_OF_NOT_ALLOWED, message, [Violation("as_of_time", "not with features")])
+        raise _no_time(served, message, "not with features")
     values = request.features.values
     row = np.full(len(served.columns), np.nan)
     for column, value in _columns(served, values, "features.values"):
         row[column] = value
     if absent := sorted(served.columns.keys() - values.keys()):
-        raise _refuse_features(Reason.FEATURE_MISSING, "features.values", absent, "missing")
+        raise _Wrong(served, "features.values", absent).refusal(Reason.FEATURE_MISSING, "missing")
     return row
 
 
@@ -106,7 +109,11 @@ def customer(id_type: str, raw: Id, field: str) -> Id:
     try:
         return canonical_id(id_type, raw)
     except ValueError as error:
-        raise _invalid_id(str(error), field) from None
+        metadata = {"field": field, "customer": str(raw), "id_type": id_type}
+        problem = str(error)
+        raise Refusal(
+            Reason.CUSTOMER_ID_INVALID, f"{field}: {problem}.", [Violation(field, problem)], metadata=metadata
+        ) from None
 
 
 def id_type_mismatch(id_type: str, field: str) -> Refusal:
@@ -114,7 +121,9 @@ def id_type_mismatch(id_type: str, field: str) -> Refusal:
     wanted = "customer_id" if id_type == "int64" else "customer_key"
     wanted += "s" * field.endswith("s")  # a chunk's fields are plural
     message = f"Expected {wanted}, since the view's ids are {id_type}, got {field}; use {wanted}."
-    return Refusal(Reason.ID_TYPE_MISMATCH, message, [Violation(field, f"the view takes {wanted}")])
+    metadata = {"field": field, "expected": wanted, "id_type": id_type}
+    violation = Violation(field, f"the view takes {wanted}")
+    return Refusal(Reason.ID_TYPE_MISMATCH, message, [violation], metadata=metadata)
 
 
 def as_of(served: Served, request: PredictRequest | ExplainRequest) -> datetime | None:
@@ -134,7 +143,7 @@ def moment(served: Served, stamp: Timestamp) -> datetime | None:
     """
     if not served.manifest.uses_as_of:
         message = f"Expected no as_of_time: the view {served.manifest.view} has no time in it. Leave it out."
-        raise Refusal(Reason.AS_OF_NOT_ALLOWED, message, [Violation("as_of_time", "not for this view")])
+        raise _no_time(served, message, "not for this view")
     asked, now = utc(stamp), datetime.now(UTC)
     ahead_s = (asked - now).total_seconds()
     if ahead_s > CLOCK_SKEW_S:
@@ -142,7 +151,14 @@ def moment(served: Served, stamp: Timestamp) -> datetime | None:
             f"Expected an as_of_time that is not in the future, got {ahead_s:.1f} s ahead of this server's "
             f"clock ({now.isoformat()}); leave it out for now."
         )
-        raise Refusal(Reason.AS_OF_IN_FUTURE, message, [Violation("as_of_time", "is in the future")])
+        metadata = {
+            "as_of_time": asked.isoformat(),
+            "server_time": now.isoformat(),
+            "ahead_s": f"{ahead_s:.1f}",
+            "limit_s": f"{CLOCK_SKEW_S:g}",
+        }
+        wrong = Violation("as_of_time", "is in the future")
+        raise Refusal(Reason.AS_OF_IN_FUTURE, message, [wrong], metadata=metadata)
     return None if ahead_s > 0 else asked
 
 
@@ -153,27 +169,31 @@ def utc(stamp: Timestamp) -> datetime:
         Refusal: FIELD_INVALID, if it is outside the years 1 to 9999 or its nanos are not below a second.
     """
     if not (_FIRST_S <= stamp.seconds <= _LAST_S and 0 <= stamp.nanos < 1_000_000_000):
-        message = f"Expected a time in the years 1 to 9999, got {stamp.seconds} s and {stamp.nanos} ns."
-        raise Refusal(Reason.FIELD_INVALID, message, [Violation("as_of_time", "is no valid Timestamp")])
+        expected, got = "a time in the years 1 to 9999", f"{stamp.seconds} s and {stamp.nanos} ns"
+        wrong = Violation("as_of_time", "is no valid Timestamp")
+        raise field_invalid(f"Expected {expected}, got {got}.", wrong, expected=expected, got=got)
     return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
 
 
 def _columns(served: Served, values: Mapping[str, Value], field: str) -> Iterator[tuple[int, float]]:
     """Reads named values as columns and float64; every name is compared before any is looked up."""
     if unknown := sorted(values.keys() - served.columns.keys()):
-        raise _refuse_features(Reason.FEATURE_UNKNOWN, field, unknown, "no feature of the model")
+        problem = "no feature of the model"
+        raise _Wrong(served, field, unknown).refusal(Reason.FEATURE_UNKNOWN, problem)
     if others := sorted(name for name, value in values.items() if value.WhichOneof("kind") in _NO_NUMBERS):
-        kinds = sorted({_NO_NUMBERS[values[name].WhichOneof("kind") or ""] for name in others})
-        problem = f"{' or '.join(kinds)}, where a number (a boolean is 0 or 1) or null is expected"
-        raise _refuse_features(Reason.FEATURE_TYPE_MISMATCH, field, others, problem)
+        got = " or ".join(sorted({_NO_NUMBERS[values[name].WhichOneof("kind") or ""] for name in others}))
+        problem = f"{got}, where a number (a boolean is 0 or 1) or null is expected"
+        raise _Wrong(served, field, others).refusal(Reason.FEATURE_TYPE_MISMATCH, problem, got=got)
     numbers = {name: _number(value) for name, value in values.items()}
     if infinite := sorted(name for name, number in numbers.items() if abs(number) > LARGEST_VALUE):
-        problem = f"infinite, or beyond {LARGEST_VALUE:.2g} either way"
-        raise _refuse_features(Reason.FEATURE_NOT_FINITE, field, infinite, problem)
+        limit = f"{LARGEST_VALUE:.2g}"
+        problem = f"infinite, or beyond {limit} either way"
+        raise _Wrong(served, field, infinite).refusal(Reason.FEATURE_NOT_FINITE, problem, limit=limit)
     features = served.manifest.features
     null = [name for name, number in numbers.items() if math.isnan(number)]
     if never := sorted(name for name in null if not features[served.columns[name]].nullable):
-        raise _refuse_features(Reason.FEATURE_MISSING, field, never, "never null in this view")
+        problem = "never null in this view"
+        raise _Wrong(served, field, never).refusal(Reason.FEATURE_MISSING, problem)
     for name, number in numbers.items():
         yield served.columns[name], number
 
@@ -183,15 +203,24 @@ def _number(value: Value) -> float:
     return value.number_value if value.HasField("number_value") else math.nan
 
 
-def _refuse_features(reason: Reason, field: str, names: list[str], problem: str) -> Refusal:
-    shown = ", ".join(clip(name, MAX_KEY_BYTES) for name in names[:5])
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return Refusal(
-        reason,
-        f"{field}: {problem}: {shown}{more}; GetModel lists the features and whether they can be null.",
-        [Violation(f"{field}[{name}]", f"is {problem}") for name in names],
-    )
+@dataclass(frozen=True, slots=True)
+class _Wrong:
+    """Features of a request that cannot be meant: the map that they stand in, and their names."""
+
+    served: Served
+    field: str
+    names: list[str]
+
+    def refusal(self, reason: Reason, problem: str, **metadata: str) -> Refusal:
+        shown = ", ".join(clip(name, MAX_KEY_BYTES) for name in self.names[:5])
+        more = f" and {len(self.names) - 5} more" if len(self.names) > 5 else ""
+        message = f"{self.field}: {problem}: {shown}{more}"
+        wrong = [Violation(of_key(self.field, name), f"is {problem}") for name in self.names]
+        metadata |= {"model": self.served.name, "field": wrong[0].field, "count": str(len(wrong))}
+        hint = "GetModel lists the features and whether they can be null"
+        return Refusal(reason, f"{message}; {hint}.", wrong, metadata=metadata)
 
 
-def _invalid_id(problem: str, field: str) -> Refusal:
-    return Refusal(Reason.CUSTOMER_ID_INVALID, f"{field}: {problem}.", [Violation(field, problem)])
+def _no_time(served: Served, message: str, problem: str) -> Refusal:
+    metadata = {"view": served.manifest.view}
+    return Refusal(Reason.AS_OF_NOT_ALLOWED, message, [Violation("as_of_time", problem)], metadata=metadata)

@@ -13,7 +13,7 @@ from staunch.v1.prediction_service_pb2 import (
     BatchPredictRequest,
     RowExplanation,
 )
-from staunch_server.errors import Reason, Refusal, Violation, clip
+from staunch_server.errors import Reason, Refusal, Violation, clip, field_invalid
 from staunch_server.models.reasons import Reasons
 from staunch_server.models.served import Served
 from staunch_server.services.answer import output_space
@@ -63,12 +63,13 @@ def wanted(served: Served, message: BatchPredictRequest) -> Wanted:
     """
     count = message.top_contributions
     if not 0 <= count <= MOST_CONTRIBUTIONS:
+        expected = f"0 to {MOST_CONTRIBUTIONS}"
         text = (
             f"Expected top_contributions of 0 (none) to {MOST_CONTRIBUTIONS}, got {count}; "
             "Explain lists all of one customer."
         )
-        wrong = Violation("top_contributions", f"expected 0 to {MOST_CONTRIBUTIONS}, got {count}")
-        raise Refusal(Reason.FIELD_INVALID, text, [wrong])
+        wrong = Violation("top_contributions", f"expected {expected}, got {count}")
+        raise field_invalid(text, wrong, expected=expected, got=count)
     if count:
         refuse_without_explainer(served)
     return Wanted(count, message.language_code, spoken(served, message.language_code))
@@ -81,10 +82,15 @@ def refuse_change(first: Wanted, message: BatchPredictRequest) -> None:
         ("language_code", first.language_code, message.language_code),
     ):
         if now and now != began:
-            text = (
-                f"Expected {field} {began!r} or none, got {clip(repr(now), 40)}; begin a new stream for it."
-            )
-            raise Refusal(Reason.MODEL_CHANGED_IN_STREAM, text, [Violation(field, "differs from the first")])
+            raise changed_in_stream(field, began, now)
+
+
+def changed_in_stream(field: str, began: int | str, now: int | str) -> Refusal:
+    """The refusal of a chunk that wants another value of a field than its stream began with."""
+    text = f"Expected {field} {began!r} or none, got {clip(repr(now), 80)}; begin a new stream for it."
+    metadata = {"field": field, "expected": str(began), "got": str(now)}
+    violation = Violation(field, "differs from the first")
+    return Refusal(Reason.MODEL_CHANGED_IN_STREAM, text, [violation], metadata=metadata)
 
 
 def shared(served: Served, words: Spoken) -> BatchExplanation:

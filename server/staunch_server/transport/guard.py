@@ -253,6 +253,7 @@ class Guard:
                 Reason.STREAM_IDLE,
                 f"Expected a message or the end of the stream within {self._stream_idle_s:g} s, got neither; "
                 "open a new stream for what is left.",
+                metadata={"limit_s": f"{self._stream_idle_s:g}"},
             ) from None
 
     def _begin(self, call: Call) -> float:
@@ -285,6 +286,7 @@ class Guard:
             raise Refusal(
                 Reason.OVERLOADED,
                 f"This server takes {most} {kind} at once, all in use; try again a little later.",
+                metadata={"what": kind, "limit": str(most)},
             )
 
     def _refuse_if_draining(self) -> None:
@@ -340,6 +342,7 @@ async def refuse_oversized(visit: Visit[Any]) -> None:
             Reason.MESSAGE_TOO_LARGE,
             f"Expected at most {MAX_UNARY_BYTES} bytes, got {len(visit.raw)}; "
             "use BatchPredict for many customers.",
+            metadata={"size_bytes": str(len(visit.raw)), "limit_bytes": str(MAX_UNARY_BYTES)},
         )
 
 
@@ -378,11 +381,9 @@ def _parsed(request_type: type[Request], raw: bytes) -> Request:
     try:
         return request_type.FromString(raw)
     except DecodeError:
-        name = request_type.__name__
-        message = (
-            f"Expected the bytes of a staunch.v1.{name}, got {len(raw)} bytes that cannot be read as one."
-        )
-        raise Refusal(Reason.MALFORMED_MESSAGE, message) from None
+        facts = {"message_type": f"staunch.v1.{request_type.__name__}", "size_bytes": str(len(raw))}
+        message = "Expected the bytes of a {message_type}, got {size_bytes} bytes that cannot be read as one."
+        raise Refusal(Reason.MALFORMED_MESSAGE, message.format_map(facts), metadata=facts) from None
 
 
 def _incident() -> Refusal:

@@ -226,7 +226,7 @@ async def test_of_many_wrong_features_the_message_names_five_and_the_details_all
         wrong = {f"z{i}": value_of(1) for i in range(count)}
         error = await failure(live.prediction.Predict(pb.PredictRequest(customer_id=8, overrides=wrong)))
         assert named in error.message
-        assert [field for field, _ in error.violations] == [f"overrides[{name}]" for name in wrong]
+        assert [field for field, _ in error.violations] == [f'overrides["{name}"]' for name in wrong]
 
 
 async def test_a_moment_further_ahead_than_clocks_may_differ_is_refused(
@@ -319,17 +319,17 @@ REFUSED = {
     ),
 }
 FIELDS = {
-    "nobody named": ["subject"],
+    "nobody named": ["customer_id", "customer_key", "features"],
     "an id of 0": ["customer_id"],
     "a key for an id": ["customer_key"],
     "a name in capitals": ["model"],
-    "an unknown feature": ["features.values[c]"],
-    "a missing feature": ["features.values[b]", "features.values[hours]"],
-    "a null that is never null": ["features.values[a]"],
-    "a NaN": ["features.values[a]"],
-    "a number too large": ["features.values[b]"],
-    "an override of nothing": ["overrides[z]"],
-    "an infinite override": ["overrides[a]"],
+    "an unknown feature": ['features.values["c"]'],
+    "a missing feature": ['features.values["b"]', 'features.values["hours"]'],
+    "a null that is never null": ['features.values["a"]'],
+    "a NaN": ['features.values["a"]'],
+    "a number too large": ['features.values["b"]'],
+    "an override of nothing": ['overrides["z"]'],
+    "an infinite override": ['overrides["a"]'],
     "an override beside features": ["overrides"],
     "a moment beside features": ["as_of_time"],
     "a moment in the future": ["as_of_time"],

@@ -132,7 +132,11 @@ def test_a_request_about_nobody_is_refused(served: Served) -> None:
     with pytest.raises(Refusal) as caught:
         reading.live(served, PredictRequest())
     assert caught.value.reason is Reason.SUBJECT_MISSING
-    assert [violation.field for violation in caught.value.violations] == ["subject"]
+    assert [violation.field for violation in caught.value.violations] == [
+        "customer_id",
+        "customer_key",
+        "features",
+    ]
 
 
 # As of when -----------------------------------------------------------------------------------------
@@ -245,7 +249,10 @@ def test_wrong_values_are_named_sorted(
 ) -> None:
     refusal = refusal_of_values(served, field, WHOLE | change)
     assert refusal.reason is reason
-    assert [violation.field for violation in refusal.violations] == [f"{field}[{n}]" for n in sorted(change)]
+    fields = [violation.field for violation in refusal.violations]
+    assert fields == [f'{field}["{name}"]' for name in sorted(change)]
+    assert refusal.metadata["field"] == fields[0]
+    assert refusal.metadata["count"] == str(len(fields))
 
 
 NO_NUMBERS: Mapping[str, object] = {
@@ -264,7 +271,8 @@ def test_what_is_no_number_is_refused_by_its_kind(served: Served, field: str, ca
     with pytest.raises(Refusal, match=f"{called}, where a number .* or null is expected: b;") as caught:
         READ[field](served, given)
     assert caught.value.reason is Reason.FEATURE_TYPE_MISMATCH
-    assert [violation.field for violation in caught.value.violations] == [f"{field}[b]"]
+    assert [violation.field for violation in caught.value.violations] == [f'{field}["b"]']
+    assert caught.value.metadata["got"] == called
 
 
 def test_null_said_outright_is_null_too(served: Served) -> None:
@@ -275,7 +283,7 @@ def test_null_said_outright_is_null_too(served: Served) -> None:
 def test_features_must_be_given_all(served: Served) -> None:
     refusal = refusal_of_values(served, "features.values", {"b": 0.5})
     assert refusal.reason is Reason.FEATURE_MISSING
-    assert [v.field for v in refusal.violations] == ["features.values[a]", "features.values[hours]"]
+    assert [v.field for v in refusal.violations] == ['features.values["a"]', 'features.values["hours"]']
 
 
 def test_an_unknown_name_is_cut_in_the_message(served: Served) -> None:
