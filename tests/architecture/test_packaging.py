@@ -102,12 +102,14 @@ def files_of(name: str) -> set[str]:
     }
 
 
+@pytest.mark.walk
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_wheel_holds_each_file_of_its_rooms_and_nothing_else(built: Built, name: str) -> None:
     packed = {path for path in names(built.wheels[name]) if ".dist-info/" not in path}
     assert packed == files_of(name)
 
 
+@pytest.mark.walk
 def test_the_wheels_hold_every_sql_text_and_say_that_they_are_typed(built: Built) -> None:
     packed = set[str]().union(*map(names, built.wheels.values()))
     sql = PACKAGES["staunch_sql"]
@@ -115,6 +117,7 @@ def test_the_wheels_hold_every_sql_text_and_say_that_they_are_typed(built: Built
     assert {f"{package}/py.typed" for package in PACKAGES} <= packed
 
 
+@pytest.mark.walk
 def test_the_wheels_hold_no_tools_scripts_tests_or_benchmarks(built: Built) -> None:
     packed = set[str]().union(*map(names, built.wheels.values()))
     never = {*PROGRAMS, "scripts", "tests", "docs", "examples", "protos", "requirements", ".ci"}
@@ -122,6 +125,7 @@ def test_the_wheels_hold_no_tools_scripts_tests_or_benchmarks(built: Built) -> N
     assert {path for path in packed if Path(path).name.startswith(("test_", "conftest"))} == set()
 
 
+@pytest.mark.walk
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_wheel_carries_the_licence(built: Built, name: str) -> None:
     with zipfile.ZipFile(built.wheels[name]) as packed:
@@ -138,6 +142,7 @@ def test_the_licence_is_the_whole_of_apache_2_and_ours() -> None:
     assert "The Staunch authors" in text
 
 
+@pytest.mark.walk
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_source_distribution_is_enough_to_build_the_same_wheel(built: Built, name: str) -> None:
     with zipfile.ZipFile(built.wheels[name]) as one, zipfile.ZipFile(built.again[name]) as other:
@@ -145,6 +150,7 @@ def test_a_source_distribution_is_enough_to_build_the_same_wheel(built: Built, n
         assert [path for path in one.namelist() if one.read(path) != other.read(path)] == []
 
 
+@pytest.mark.walk
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_source_distribution_holds_nothing_else(built: Built, name: str) -> None:
     folders = {f"{folder.parent.relative_to(SOURCES[name])}/" for folder in HOLDS[name].values()} - {"./"}
@@ -152,6 +158,7 @@ def test_a_source_distribution_holds_nothing_else(built: Built, name: str) -> No
     assert {path for path in built.sources[name] if not path.startswith(rooms)} <= BESIDE_THE_ROOMS
 
 
+@pytest.mark.walk
 def test_every_module_imports_from_the_wheels_alone(built: Built, empty_python: Path) -> None:
     modules = sorted(
         path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
@@ -168,12 +175,14 @@ def test_every_module_imports_from_the_wheels_alone(built: Built, empty_python: 
     assert {name: file for name, file in found.items() if not Path(file).is_relative_to(home)} == {}
 
 
+@pytest.mark.walk
 def test_the_command_runs_from_the_wheels_alone(empty_python: Path) -> None:
     command = [str(empty_python.with_name("staunch")), "--version"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd="/")
     assert done.stdout.split() == ["staunch", PROJECT["project"]["version"]]
 
 
+@pytest.mark.walk
 def test_tools_and_tests_cannot_be_imported_there(empty_python: Path) -> None:
     for name in (*PROGRAMS, "tests"):
         command = [str(empty_python), "-I", "-c", f"import {name}"]

@@ -106,6 +106,7 @@ def borrow(packages: set[str], into: Path) -> None:
             link.symlink_to(file.locate())
 
 
+@pytest.mark.walk
 def test_an_empty_environment_gets_both_clients_and_types(empty_environment):
     code = (
         "import importlib.util, pathlib, staunch; from staunch import Client, AsyncClient;"
@@ -116,6 +117,7 @@ def test_an_empty_environment_gets_both_clients_and_types(empty_environment):
     subprocess.run([empty_environment, "-I", "-c", code], check=True)
 
 
+@pytest.mark.walk
 def test_an_empty_environment_can_call(empty_environment, server):
     code = f"from staunch import Client; print(Client('{server.target}').predict(42).probability)"
     told = subprocess.run([empty_environment, "-I", "-c", code], check=True, capture_output=True, text=True)
@@ -138,6 +140,7 @@ def test_the_example_of_a_users_test_passes(tmp_path):
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.walk
 def test_an_empty_environment_has_the_fake(empty_environment):
     code = (
         "from staunch import Client; from staunch.testing import FakeServer\n"

@@ -42,7 +42,7 @@ async def test_a_server_that_cannot_be_reached_is_not_ready(connect: Connect) ->
 async def test_waiting_ends_when_the_server_is_ready(either: EitherClient, server: ScriptedServer) -> None:
     await server.stop()
     waiting = asyncio.ensure_future(either.call("wait_until_ready", 20))
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.1)
     assert not waiting.done()
     await server.start()
     assert await waiting is None

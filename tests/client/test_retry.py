@@ -19,7 +19,6 @@ QUICK = RetryPolicy(attempts=4, first_wait_s=0.01, longest_wait_s=0.02)
 NO_WAIT = RetryPolicy(attempts=3, first_wait_s=0.0)
 OVERLOADED = Refusal(Reason.OVERLOADED, "as told")
 DRAINING = Refusal(Reason.DRAINING, "as told")
-AWAY = Refusal(Reason.DATABASE_UNAVAILABLE, "as told")
 
 
 def unavailable(push_back_s: float | None = None) -> Unavailable:
@@ -54,10 +53,10 @@ async def test_no_other_status_is_ever_tried_again(toy_with, toy, code):
 
 
 async def test_push_back_is_waited_out(either_with, service):
-    service.script.append(AWAY)
+    service.script.append(DRAINING)
     started = time.monotonic()
     await either_with(retry=QUICK).call("predict", 42)
-    assert time.monotonic() - started >= Reason.DATABASE_UNAVAILABLE.retry_after_s
+    assert time.monotonic() - started >= Reason.DRAINING.retry_after_s > QUICK.longest_wait_s
 
 
 async def test_a_push_back_beyond_the_deadline_ends_the_call_at_once(toy_with, toy):
@@ -69,10 +68,11 @@ async def test_a_push_back_beyond_the_deadline_ends_the_call_at_once(toy_with, t
 
 
 async def test_all_tries_together_stay_within_the_timeout(either_with, service):
-    service.script.extend([AWAY] * 99)
+    service.script.extend([DRAINING] * 99)
+    policy = RetryPolicy(attempts=99, first_wait_s=0.2, longest_wait_s=0.2)
     with pytest.raises(Unavailable):
-        await either_with(retry=RetryPolicy(attempts=99)).call("predict", 42, timeout_s=1.4)
-    assert 2 <= len(service.seen) <= 3
+        await either_with(retry=policy).call("predict", 42, timeout_s=0.5)
+    assert 2 <= len(service.seen) <= 5
 
 
 def wait_out(tries: Tries, clock: Clock) -> None:
@@ -218,7 +218,7 @@ def test_a_policy_may_try_once_wait_for_nothing_and_have_no_patience():
 
 @pytest.mark.parametrize("name", ["first_wait_s", "longest_wait_s", "patience_s", "token_ratio"])
 async def test_infinity_means_for_ever_or_as_many_as_there_may_be(either_with, service, name):
-    client = either_with(retry=RetryPolicy(**{name: math.inf}))
+    client = either_with(retry=RetryPolicy(**{"longest_wait_s": 0.1, name: math.inf}))
     service.script.append(OVERLOADED)
     assert (await client.call("predict", 42)).probability == 0.25
     assert len(await client.rows([1, 2])) == 2
@@ -232,11 +232,11 @@ def test_the_usual_policy():
 
 
 async def test_a_retry_is_logged_once_for_each_cause_without_customer_or_token(either_with, service, caplog):
-    service.script.extend([AWAY, AWAY, OVERLOADED])
+    service.script.extend([DRAINING, DRAINING, OVERLOADED])
     client = either_with(token="secret")
     await client.call("predict", "customer-42", metadata={"x-request-id": "r1"})
     assert [record.getMessage() for record in caplog.records if record.name == "staunch"] == [
-        "Predict is tried again after DATABASE_UNAVAILABLE (request r1)",
+        "Predict is tried again after DRAINING (request r1)",
         "Predict is tried again after OVERLOADED (request r1)",
     ]
     assert {record.levelname for record in caplog.records if record.name == "staunch"} == {"WARNING"}

@@ -56,7 +56,7 @@ async def test_a_token_travels_and_the_calls_own_authorization_wins(either_with,
 
 async def test_a_function_is_asked_for_a_token_before_every_try(either_with, service):
     tokens = iter(["first", "second"])
-    service.script.append(Refusal(Reason.DATABASE_UNAVAILABLE, "as told"))
+    service.script.append(Refusal(Reason.OVERLOADED, "as told"))
     await either_with(token=lambda: next(tokens)).call("predict", 42)
     assert [seen["authorization"] for seen in service.metadata] == ["Bearer first", "Bearer second"]
 
@@ -168,7 +168,7 @@ async def bytes_sent(connect, compression):
         target = f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
         client = connect(target, compression=compression, retry=RetryPolicy(attempts=1))
         with pytest.raises(DeadlineExceeded):
-            await client.call("predict", features={f"feature_{i}": i for i in range(1000)}, timeout_s=0.7)
+            await client.call("predict", features={f"feature_{i}": i for i in range(1000)}, timeout_s=0.3)
         await client.close()
     return count
 

@@ -106,6 +106,7 @@ def contents(tree: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()}
 
 
+@pytest.mark.walk
 def test_the_same_seed_draws_the_same_and_another_seed_others(shop: Path) -> None:
     first, again, other = (mutate(shop, "5", "--list", "--seed", seed) for seed in ("1", "1", "2"))
     assert len(re.findall("^shop/", first, re.MULTILINE)) == 5
@@ -113,6 +114,7 @@ def test_the_same_seed_draws_the_same_and_another_seed_others(shop: Path) -> Non
     assert first != other
 
 
+@pytest.mark.walk
 def test_what_people_and_type_checkers_read_is_left_alone(everything: str) -> None:
     changed = re.findall("^    -(.*)$", everything, re.MULTILINE)
     assert "LIMIT = 10" in changed
@@ -121,30 +123,36 @@ def test_what_people_and_type_checkers_read_is_left_alone(everything: str) -> No
     assert "XXtoo many" not in everything
 
 
+@pytest.mark.walk
 def test_a_change_that_a_test_notices_dies_by_that_test(tried: str) -> None:
     assert f"{KILLED}  <- tests/shop/test_till.py::test_" in tried
     assert f"killed    shop/staunch_shop/till.py:14:27 {KILLED}" in tried
 
 
+@pytest.mark.walk
 def test_a_change_at_a_border_that_no_test_holds_survives_and_is_shown(tried: str) -> None:
     assert f"survived  shop/staunch_shop/till.py:14:27 {BORDER}" in tried
     assert f'    -    return "—" != "" and count <= LIMIT\n    +    return "—" != "" and {BORDER}\n' in tried
 
 
+@pytest.mark.walk
 def test_a_change_that_makes_a_test_hang_is_counted_apart(tried: str) -> None:
     assert "test_all_are_served" in next(line for line in tried.splitlines() if line.startswith("timed out"))
     assert "| `shop` | 3 | 1 | 1 | 1 | 67 % |" in tried
 
 
+@pytest.mark.walk
 def test_a_test_that_fails_by_itself_is_named_and_kills_nothing(tried: str) -> None:
     left_out = "left out, since they fail without a mutant: tests/shop/test_till.py::test_that_never_passes"
     assert left_out in tried
     assert "4 tests in" in tried
 
 
+@pytest.mark.walk
 def test_rooms_with_commas_between_are_drawn_each_by_itself(shop: Path, everything: str) -> None:
     assert mutate(shop, "1000", "--list", room="shop,shop/till") == everything * 2
 
 
+@pytest.mark.walk
 def test_a_room_that_is_not_there_is_refused(shop: Path) -> None:
     assert "no room 'cellar'" in mutate(shop, room="cellar", code=1)

@@ -9,6 +9,7 @@ from tests.harness.databases import execute
 from staunch import Client, StaunchError
 
 
+@pytest.mark.walk
 def test_on_an_empty_store_and_database_it_serves_no_model_and_makes_nothing(start, database_factory):
     empty = database_factory(template="template1")
     serve = start("serve", STAUNCH_DATABASE_URL=empty.owner_url, STAUNCH_DATABASE_READER_URL=empty.reader_url)

@@ -90,15 +90,24 @@ async def test_what_is_never_null_is_promised_and_nothing_else_is(shop: Shop) ->
     }
 
 
-@pytest.mark.parametrize(
-    "value",
-    ["'infinity'::float8", "'-infinity'::float8", "1e300::float8", "'infinity'::numeric", "1e300", "-1e39"],
-)
-async def test_a_rare_value_that_no_learner_takes_is_missing(shop: Shop, value: str) -> None:
-    await shop.table(f"CASE n WHEN 19000 THEN {value} ELSE n END AS size", rows=25_000)
+async def test_a_rare_value_that_no_learner_takes_is_missing(shop: Shop) -> None:
+    rare = [
+        "'infinity'::float8",
+        "'-infinity'::float8",
+        "1e300::float8",
+        "'infinity'::numeric",
+        "1e300",
+        "-1e39",
+    ]
+    columns = {f"size_{place}": value for place, value in enumerate(rare)}
+    await shop.table(
+        ", ".join(f"CASE n WHEN 19000 THEN {value} ELSE n END AS {name}" for name, value in columns.items()),
+        rows=25_000,
+    )
     drafted = await shop.checked()
-    assert await shop.values(drafted, "size", [18_999, 19_000]) == [18_999, None]
-    assert view_of(drafted).features["size"].null == "missing, infinite or too large"
+    for name, value in columns.items():
+        assert await shop.values(drafted, name, [18_999, 19_000]) == [18_999, None], value
+        assert view_of(drafted).features[name].null == "missing, infinite or too large", value
 
 
 @pytest.mark.parametrize("kind", ["date", "timestamp", "timestamptz"])

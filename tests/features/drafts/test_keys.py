@@ -20,14 +20,15 @@ _KEYS = {
 
 @pytest.mark.parametrize("kind", _KEYS)
 async def test_a_primary_key_of_each_type_is_looked_up_by_its_index(shop: Shop, kind: str) -> None:
+    rows = 20_000 if kind == "bigint" else 5_000
     await shop.make(
         f"CREATE TABLE shop.things AS SELECT {_KEYS[kind]} AS the_key, n % 4 = 0 AS churned, n AS size "
-        "FROM generate_series(1, 20000) AS n; ALTER TABLE shop.things ADD PRIMARY KEY (the_key);"
+        f"FROM generate_series(1, {rows}) AS n; ALTER TABLE shop.things ADD PRIMARY KEY (the_key);"
         "ANALYZE shop.things"
     )
     drafted = await shop.draft()
     check = await shop.check(drafted)
-    assert (check.errors, check.found, drafted.draft.key.why) == ((), 10_000, "the primary key")
+    assert (check.errors, check.found, drafted.draft.key.why) == ((), min(rows, 10_000), "the primary key")
     if kind != "name":
         assert {scan.kind for scan in check.plan.scans} <= {"Index Scan", "Index Only Scan"}
 
