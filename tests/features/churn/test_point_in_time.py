@@ -1,6 +1,7 @@
 """An as-of time sees exactly what was known then: bit for bit, whatever is written later."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from hypothesis import assume, given, settings
@@ -24,6 +25,8 @@ from tests.features.churn.histories import (
 from staunch_features.postgres.deadlines import Deadline
 
 moments = st.sampled_from(MOMENTS)
+# What is kept from a moment is kept of few events as of many; the reference is held to lives of 20.
+lives = partial(histories, most_events=8)
 few = settings(max_examples=settings.default.max_examples // 3)
 
 TIMES = {
@@ -127,7 +130,7 @@ async def add(churn, table: str, row: Row) -> None:
 @given(st.data(), moments)
 @few
 async def test_rows_that_happen_after_t_change_nothing(churn, table, data, t):
-    history = data.draw(histories(t))
+    history = data.draw(lives(t))
     await with_base(churn, history, t)
     before = await seen(churn, history, t)
     event = t + data.draw(st.sampled_from([MICROSECOND, DAY]))
@@ -140,7 +143,7 @@ async def test_rows_that_happen_after_t_change_nothing(churn, table, data, t):
 @given(st.data(), moments)
 @few
 async def test_rows_recorded_after_t_change_nothing(churn, table, data, t):
-    history = data.draw(histories(t))
+    history = data.draw(lives(t))
     await with_base(churn, history, t)
     before = await seen(churn, history, t)
     recorded = t + data.draw(st.sampled_from([MICROSECOND, DAY]))
@@ -152,7 +155,7 @@ async def test_rows_recorded_after_t_change_nothing(churn, table, data, t):
 @given(st.data(), moments)
 @few
 async def test_a_correction_leaves_what_earlier_times_see(churn, table, data, t):
-    history = data.draw(histories(t))
+    history = data.draw(lives(t))
     recorded = TIMES[table][1]
     rows = [r for r in history.tables[table] if r["superseded_at"] == FOREVER and r[recorded] <= t]
     assume(rows)
@@ -206,7 +209,7 @@ async def test_what_is_closed_or_known_as_closed_after_t_is_open_at_t(
     churn, closing, happened_before, data, t
 ):
     table, update = CLOSINGS[closing]
-    history = data.draw(histories(t))
+    history = data.draw(lives(t))
     assume(history.tables[table])
     await write(churn.owner, history)
     before = await seen(churn, history, t)
@@ -218,7 +221,7 @@ async def test_what_is_closed_or_known_as_closed_after_t_is_open_at_t(
 @given(st.data(), moments)
 @few
 async def test_erasing_a_customer_after_t_changes_nothing_at_t_and_ends_eligibility(churn, data, t):
-    history = data.draw(histories(t))
+    history = data.draw(lives(t))
     assume(history.tables["customers"][0]["recorded_at"] <= t)
     await write(churn.owner, history)
     before = await seen(churn, history, t)
@@ -248,7 +251,7 @@ def columns_from(churn, signature, table: str) -> list[int]:
 @given(st.data(), moments)
 @few
 async def test_a_row_of_one_table_changes_no_feature_of_the_others(churn, added, kept, data, t):
-    history = data.draw(histories(t))
+    history = data.draw(lives(t))
     await write(churn.owner, history)
     signature = await churn.source.signature(Deadline.after(5))
     mine, others = columns_from(churn, signature, added), columns_from(churn, signature, kept)
@@ -267,7 +270,7 @@ async def test_a_row_of_one_table_changes_no_feature_of_the_others(churn, added,
 @given(st.data(), moments)
 @few
 async def test_a_ticket_about_the_cancellation_itself_changes_nothing(churn, data, t):
-    history = data.draw(histories(t))
+    history = data.draw(lives(t))
     await write(churn.owner, history)
     before = await seen(churn, history, t)
     row = poison("support_tickets", history, t, t - DAY, t - DAY) | {"category": "cancellation"}
@@ -278,7 +281,7 @@ async def test_a_ticket_about_the_cancellation_itself_changes_nothing(churn, dat
 @given(st.data(), moments)
 @few
 async def test_the_same_moment_asked_later_gives_the_same_bits(churn, data, t):
-    history = data.draw(histories(t))
+    history = data.draw(lives(t))
     await write(churn.owner, history)
     now = await churn.source.fetch([history.customer_id], None, deadline=Deadline.after(10))
     assert now.as_of is not None
@@ -288,7 +291,7 @@ async def test_the_same_moment_asked_later_gives_the_same_bits(churn, data, t):
 @given(st.data(), moments, st.sampled_from(["America/St_Johns", "America/Toronto", "Pacific/Kiritimati"]))
 @few
 async def test_the_time_zone_of_a_session_changes_nothing(churn, data, t, zone):
-    history = data.draw(histories(t))
+    history = data.draw(lives(t))
     await write(churn.owner, history)
     seen = set()
     for setting in ("UTC", zone, "UTC"):
