@@ -1,13 +1,14 @@
 """`staunch models`: what is served, and which version an alias points at."""
 
-from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
+from argparse import SUPPRESS, ArgumentTypeError, _SubParsersAction
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from staunch_cli.printing import formatting
 from staunch_cli.printing.json_results import alias_json, model_json, print_json
-from staunch_cli.shared.arguments import Handler, add_json
+from staunch_cli.shared.arguments import CommandParser, Handler, add_json
 from staunch_cli.shared.call_arguments import ServerArguments, add_language, add_server
 from staunch_cli.shared.client import connected_client
 
@@ -54,30 +55,7 @@ class AliasArguments(ModelsArguments):
     expect: int | None
 
 
-class _Names(dict[str, Any]):
-    """The parsers of the actions by name; a version counts as a name too."""
-
-    def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or "@" in str(name)
-
-
-class _Actions(_SubParsersAction):  # type: ignore[type-arg]  # the class takes none at run time
-    """The actions of `staunch models`; a version in the place of one is shown."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.choices = _Names()
-        self._name_parser_map = self.choices
-
-    def __call__(
-        self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: str | None = None
-    ) -> None:
-        """Parses the words of an action."""
-        words: Sequence[str] = ["show", *values] if "@" in values[0] else values
-        super().__call__(parser, namespace, words, option_string)
-
-
-def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
+def add(subparsers: "_SubParsersAction[CommandParser]") -> None:
     """Registers `staunch models` and its branches; alone it lists."""
     parser = subparsers.add_parser(
         "models",
@@ -88,14 +66,25 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     add_server(parser)
     add_json(parser)
     parser.set_defaults(handler=Handler(ListArguments, run_list))
-    actions = parser.add_subparsers(metavar="ACTION", action=_Actions, prog="staunch models")
+    actions = parser.add_subparsers(metavar="ACTION", prog="staunch models")
+    parser.written_out = partial(_with_show, actions)
     _add_list(actions)
     _add_show(actions)
     _add_alias(actions)
     _add_reload(actions)
 
 
-def _add_list(actions: "_SubParsersAction[ArgumentParser]") -> None:
+def _with_show(actions: "_SubParsersAction[CommandParser]", words: Sequence[str]) -> Sequence[str]:
+    """Puts `show` before a version that stands where an action would."""
+    for place, word in enumerate(words):
+        if word in actions.choices:
+            break
+        if "@" in word and not word.startswith("-"):
+            return [*words[:place], "show", *words[place:]]
+    return words
+
+
+def _add_list(actions: "_SubParsersAction[CommandParser]") -> None:
     parser = _add_action(
         actions, "list", "list the versions in the store", "Lists the versions in the store, a line each."
     )
@@ -103,7 +92,7 @@ def _add_list(actions: "_SubParsersAction[ArgumentParser]") -> None:
     parser.set_defaults(handler=Handler(ListArguments, run_list))
 
 
-def _add_show(actions: "_SubParsersAction[ArgumentParser]") -> None:
+def _add_show(actions: "_SubParsersAction[CommandParser]") -> None:
     parser = _add_action(
         actions,
         "show",
@@ -120,7 +109,7 @@ def _add_show(actions: "_SubParsersAction[ArgumentParser]") -> None:
     parser.set_defaults(handler=Handler(ShowArguments, run_show))
 
 
-def _add_alias(actions: "_SubParsersAction[ArgumentParser]") -> None:
+def _add_alias(actions: "_SubParsersAction[CommandParser]") -> None:
     parser = _add_action(
         actions,
         "alias",
@@ -140,7 +129,7 @@ def _add_alias(actions: "_SubParsersAction[ArgumentParser]") -> None:
     parser.set_defaults(handler=Handler(AliasArguments, run_alias))
 
 
-def _add_reload(actions: "_SubParsersAction[ArgumentParser]") -> None:
+def _add_reload(actions: "_SubParsersAction[CommandParser]") -> None:
     parser = _add_action(
         actions,
         "reload",
@@ -151,8 +140,8 @@ def _add_reload(actions: "_SubParsersAction[ArgumentParser]") -> None:
 
 
 def _add_action(
-    actions: "_SubParsersAction[ArgumentParser]", name: str, summary: str, description: str
-) -> ArgumentParser:
+    actions: "_SubParsersAction[CommandParser]", name: str, summary: str, description: str
+) -> CommandParser:
     """Adds an action that takes the flags of `staunch models` behind its name too."""
     parser = actions.add_parser(name, help=summary, description=description)
     # What is not given here stays what it is before the name.

@@ -1,11 +1,12 @@
 """From words to typed arguments: each command has a frozen dataclass with a field for each of its flags."""
 
+import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 _Arguments = TypeVar("_Arguments")
 
@@ -32,13 +33,22 @@ class Handler(Generic[_Arguments]):
 
 
 class CommandParser(ArgumentParser):
-    """A parser that refuses a word too many itself, so that its own usage stands above the refusal."""
+    """A parser that refuses a word too many itself, so that its own usage stands above the refusal.
+
+    Attributes:
+        written_out: Gives the words that the words of a command are short for; as they stand unless set.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.written_out: Callable[[Sequence[str]], Sequence[str]] = lambda words: words
 
     def parse_known_args(  # type: ignore[override]  # the base is overloaded for namespaces of other kinds
         self, args: Sequence[str] | None = None, namespace: Namespace | None = None
     ) -> tuple[Namespace, list[str]]:
         """Parses as `ArgumentParser` does, and ends with exit code 2 if words are left over."""
-        parsed, unknown = super().parse_known_args(args, namespace)
+        words = sys.argv[1:] if args is None else args
+        parsed, unknown = super().parse_known_args(self.written_out(words), namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return parsed, unknown

@@ -1,5 +1,7 @@
 """`staunch models`: lists, shows, moves, reloads."""
 
+import pytest
+
 from staunch_server.errors import Reason, Refusal
 
 
@@ -22,6 +24,27 @@ def test_show_tells_what_it_is_how_good_and_what_it_looks_at(staunch):
     result = staunch("models", "show", "churn@3")
     for line in ("churn@3", "champion", "90 days", "auc", "0.8200 to 0.8600", "Age in whole years."):
         assert line in result.out
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"], ["--timeout", 3], ["--timeout=3", "--json"]])
+def test_a_version_alone_is_shown_wherever_the_flags_stand(staunch, flags):
+    shown = staunch("models", *flags, "show", "churn@3")
+    assert shown.code == 0
+    assert staunch("models", *flags, "churn@3") == shown
+    assert staunch("models", "churn@champion", *flags).code == 0
+
+
+def test_a_word_that_is_no_action_and_no_version_is_refused_with_what_there_is(staunch):
+    result = staunch("models", "churn")
+    assert result.code == 2
+    assert result.err.startswith("usage: staunch models ")
+    assert "NAME@VERSION | ACTION" in result.err
+    assert "invalid choice: 'churn' (choose from" in result.err
+
+
+def test_behind_an_action_a_version_is_a_word_of_the_actions(staunch):
+    result = staunch("models", "list", "churn@3", "churn@2")
+    assert (result.code, "unrecognized arguments: churn@2" in result.err) == (2, True)
 
 
 def test_alias_moves_and_tells_where_it_pointed(staunch, service):
