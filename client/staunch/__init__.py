@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         Prediction,
         RiskBand,
         RowError,
+        RowExplanation,
         Score,
     )
     from staunch._retry import RetryPolicy
@@ -93,6 +94,7 @@ __all__ = [
     "RetryPolicy",
     "RiskBand",
     "RowError",
+    "RowExplanation",
     "Score",
     "ServerFault",
     "StaunchError",

@@ -145,6 +145,8 @@ class AsyncClient:
         *,
         model: ModelName = "",
         as_of: datetime | None = None,
+        top_contributions: int = 0,
+        language: str = "",
         chunk_size: int = 1000,
         chunks_held: int = 4,
         timeout_s: float | None = None,
@@ -157,12 +159,7 @@ class AsyncClient:
         arguments.ids(customers, AsyncIterable)
         sent = self._settings.merged_of_batch(metadata)
         batch = self._settings.batch(
-            model=model,
-            as_of=as_of,
-            chunk_size=chunk_size,
-            chunks_held=chunks_held,
-            timeout_s=timeout_s,
-            sent=sent,
+            sent, timeout_s, model, as_of, top_contributions, language, chunk_size, chunks_held
         )
         self._lifetime.check_open()
         return async_run(batch, iterate(customers), partial(self._stream, sent), self._lifetime)
@@ -180,7 +177,7 @@ class AsyncClient:
         **how: Unpack[BatchArguments],
     ) -> AsyncGenerator[Frame, None]:
         """Scores frames one after the other; see `Client.batch_predict_frames`."""
-        scoring = Frames[Frame](column)
+        scoring = Frames[Frame](column, how.get("top_contributions", 0))
         return async_scored(scoring, self.batch_predict(scoring.ids_async(frames), **how))
 
     async def list_models(

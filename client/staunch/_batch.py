@@ -7,9 +7,10 @@ in the order of the ids, so memory is bounded by `chunks_held` and a caller alwa
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import repeat
 from math import inf
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -26,13 +27,14 @@ from staunch._errors import (
     Unavailable,
     status_code,
 )
-from staunch._results import ModelReference, RowError, Score
+from staunch._results import ModelReference, RowError, RowExplanation, Score
 from staunch._retry import TRIED_AGAIN, RetryLog, RetryPolicy, never_left
 from staunch.v1 import prediction_service_pb2 as pb
 
 Row = Score | RowError
 
 MOST_ROWS = 10_000  # of a chunk, by the contract
+MOST_REASONS = 10  # of a row, by the contract
 GOODBYE_S = 1.0  # how long a finished batch waits for the server to say so too
 
 # A chunk that failed so says nothing about the next one: its rows fail, the batch goes on; its end says so.
@@ -84,12 +86,17 @@ class Batch:
         chunk_size: int,
         chunks_held: int,
         policy: RetryPolicy,
+        top_contributions: int = 0,
+        language: str = "",
         timeout_s: float | None = None,
         request_id: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.chunk_size = arguments.whole("chunk_size", chunk_size, 1, MOST_ROWS)
         self._chunks_held = arguments.whole("chunks_held", chunks_held, 1, INT32)
+        self._top = arguments.whole("top_contributions", top_contributions, 0, MOST_REASONS)
+        self._language = arguments.text("language", language)
+        self._shared: wire.SharedReasons | None = None
         self._policy = policy
         self._budget = policy.budget(clock)
         self._request_id = request_id
@@ -164,6 +171,7 @@ class Batch:
         self._to_send = deque(chunk for chunk in self._held if chunk.rows is None)
         self._opened = False
         self._next_index = 0
+        self._shared = None  # each stream says by itself what the reasons of its rows point to
 
     def requests(self) -> list[pb.BatchPredictRequest]:
         """Gives the messages to send now, on the stream opened last.
@@ -177,11 +185,16 @@ class Batch:
         return [self._addressed(chunk.request) for chunk in chunks]
 
     def _addressed(self, request: pb.BatchPredictRequest) -> pb.BatchPredictRequest:
-        """Names model and moment on the first message of a stream."""
+        """Names model, moment and reasons on the first message of a stream."""
         if self._opened:
             return request
         self._opened = True
-        first = pb.BatchPredictRequest(model=self._model, as_of_time=self._as_of)
+        first = pb.BatchPredictRequest(
+            model=self._model,
+            as_of_time=self._as_of,
+            top_contributions=self._top,
+            language_code=self._language,
+        )
         first.MergeFrom(request)
         return first
 
@@ -208,6 +221,8 @@ class Batch:
         chunk = self._travelling.popleft()
         self._next_index += 1
         self._pin(response)
+        if response.HasField("explanation"):
+            self._shared = wire.SharedReasons.read(response.explanation)
         if response.HasField("chunk_error"):
             wait = self._chunk_failed(chunk, response.chunk_error)
         else:
@@ -295,11 +310,21 @@ class Batch:
             raise _breach("an answer that does not fit its request")
         model, as_of = self._answered_by
         probabilities, bands = response.probabilities, response.risk_bands
+        # Row i of every list belongs to row i of the request; flags and errors name their rows.
         flagged = frozenset(response.flagged_rows)
         rows: list[Row] = [
-            Score(customer, probability, wire.risk_band(band), model, as_of, self._request_id, row in flagged)
-            for row, (customer, probability, band) in enumerate(
-                zip(chunk.ids, probabilities, bands, strict=True)
+            Score(
+                customer,
+                probability,
+                wire.risk_band(band),
+                model,
+                as_of,
+                self._request_id,
+                row in flagged,
+                why,
+            )
+            for row, (customer, probability, band, why) in enumerate(
+                zip(chunk.ids, probabilities, bands, self._explanations(response), strict=True)
             )
         ]
         for error in response.row_errors:
@@ -308,6 +333,18 @@ class Batch:
                 chunk.ids[error.index], code, error.reason, error.message, self._request_id
             )
         return rows
+
+    def _explanations(self, response: pb.BatchPredictResponse) -> Iterable[RowExplanation | None]:
+        """Reads the reasons of each row; a row without a score has empty ones."""
+        count = len(response.probabilities)
+        if not self._top:
+            return repeat(None, count)
+        if self._shared is None or len(response.explanations) != count:
+            raise _breach("no reasons of each row; is the server older than this client?")
+        try:
+            return [self._shared.of_row(row) for row in response.explanations]
+        except (ValueError, IndexError) as error:
+            raise _breach(f"reasons that do not fit the features ({error})") from error
 
     def _due(self) -> list[Row]:
         due: list[Row] = []

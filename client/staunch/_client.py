@@ -182,6 +182,8 @@ class Client:
         *,
         model: ModelName = "",
         as_of: datetime | None = None,
+        top_contributions: int = 0,
+        language: str = "",
         chunk_size: int = 1000,
         chunks_held: int = 4,
         timeout_s: float | None = None,
@@ -197,6 +199,8 @@ class Client:
             customers: Ids of one kind, read as they are needed and in the thread that iterates.
             model: As in `predict`, resolved once.
             as_of: As in `predict`, fixed once.
+            top_contributions: How many `reasons` each Score has, 0 to 10.
+            language: As in `explain`, of the reasons.
             chunk_size: Ids a message, 1 to 10,000.
             chunks_held: Messages under way at a time.
             timeout_s: The seconds the whole batch may take; None waits as long as chunks are answered,
@@ -212,12 +216,7 @@ class Client:
         arguments.ids(customers)
         sent = self._settings.merged_of_batch(metadata)
         batch = self._settings.batch(
-            model=model,
-            as_of=as_of,
-            chunk_size=chunk_size,
-            chunks_held=chunks_held,
-            timeout_s=timeout_s,
-            sent=sent,
+            sent, timeout_s, model, as_of, top_contributions, language, chunk_size, chunks_held
         )
         self._lifetime.check_open()
         return run(batch, iter(customers), partial(self._stream, sent), self._lifetime)
@@ -229,11 +228,12 @@ class Client:
 
         Gives the same kind with a row for each, the index kept: the column as it was, `probability`,
         `risk_band`, `model` and `as_of`, missing where there is no score, and `error`, why there is none.
+        With `top_contributions` also their columns, from `reason_1` to `remainder`: see the README.
 
         Args:
             frame: Ids as they are kept, none missing: text keys as text, whole numbers as whole numbers.
             column: The ids' column, or level of a DataFrame's index.
-            how: `model`, `as_of`, `chunk_size`, `chunks_held`, `timeout_s`, `metadata`; see `batch_predict`.
+            how: `model`, `as_of`, `top_contributions`, `timeout_s` and so on; see `batch_predict`.
 
         Raises:
             BatchIncomplete: Chunks failed as a whole; its `scored` is the frame, complete but for them.
@@ -251,7 +251,7 @@ class Client:
         As `batch_predict_frame`, by one version and as of one moment for all. Holds the frame that is being
         scored and those that the ids under way are of, so a file may be larger than the memory.
         """
-        scoring = Frames[Frame](column)
+        scoring = Frames[Frame](column, how.get("top_contributions", 0))
         return scored(scoring, self.batch_predict(scoring.ids(frames), **how))
 
     def list_models(

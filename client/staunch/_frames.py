@@ -7,6 +7,8 @@ from contextlib import aclosing, closing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from staunch import _arguments as arguments
+from staunch._batch import MOST_REASONS
 from staunch._errors import BatchIncomplete
 from staunch._results import RowError, Score
 from staunch._wire import CustomerId, plain_id
@@ -17,6 +19,7 @@ _AT_ONCE = 10_000
 """The ids that become Python objects at a time."""
 
 _SCORES = ("probability", "risk_band", "model", "as_of", "error")
+_SUMS = ("base_value", "output_value", "remainder")
 
 
 @dataclass(slots=True)
@@ -33,12 +36,14 @@ class Frames(Generic[Frame]):
 
     Args:
         column: The column of the ids.
+        top_contributions: For how many reasons a scored frame has columns.
     """
 
-    def __init__(self, column: str) -> None:
+    def __init__(self, column: str, top_contributions: int = 0) -> None:
         if not isinstance(column, str):
             raise TypeError(f"expected column as a str, got {type(column).__name__}")
-        if column in _SCORES:
+        self._top = arguments.whole("top_contributions", top_contributions, 0, MOST_REASONS)
+        if column in [*_SCORES, *(name for name, _ in _reasons([], self._top))]:
             raise ValueError(f"expected a column of another name than a score's, got {column!r}; rename it")
         self._column = column
         self._parts: deque[_Part[Frame]] = deque()
@@ -108,7 +113,7 @@ class Frames(Generic[Frame]):
 
     def _scored(self, part: _Part[Frame]) -> Frame:
         scored = _pandas_scored if _is_pandas(part.frame) else _arrow_scored
-        made: Frame = scored(part.frame, self._column, part.rows)
+        made: Frame = scored(part.frame, self._column, part.rows, self._top)
         return made
 
 
@@ -285,7 +290,7 @@ def _missing(column: str, row: int, hint: str) -> ValueError:
     )
 
 
-def _scores(rows: Sequence[Score | RowError]) -> Iterator[tuple[str, list[Any]]]:
+def _scores(rows: Sequence[Score | RowError], top: int) -> Iterator[tuple[str, list[Any]]]:
     """Yields each column of scores by name: None where a row has none."""
     scores = [row if isinstance(row, Score) else None for row in rows]
     yield "probability", [score and score.probability for score in scores]
@@ -293,25 +298,46 @@ def _scores(rows: Sequence[Score | RowError]) -> Iterator[tuple[str, list[Any]]]
     yield "model", [score and str(score.model) for score in scores]
     yield "as_of", [score and score.as_of for score in scores]
     yield "error", [row.reason if isinstance(row, RowError) else None for row in rows]
+    yield from _reasons(scores, top)
 
 
-def _pandas_scored(frame: Any, column: str, rows: Sequence[Score | RowError]) -> Any:
+def _reasons(scores: Sequence[Score | None], top: int) -> Iterator[tuple[str, list[Any]]]:
+    """Yields each column of reasons by name: None where a row has none, or none so far down."""
+    if not top:
+        return
+    why = [score and score.explanation for score in scores]
+    for place in range(top):
+        listed = [one.contributions[place : place + 1] if one else () for one in why]
+        reasons = [found[0] if found else None for found in listed]
+        yield f"reason_{place + 1}", [one and one.title for one in reasons]
+        yield f"reason_{place + 1}_feature", [one and one.feature for one in reasons]
+        yield f"reason_{place + 1}_value", [one and one.value for one in reasons]
+        yield f"reason_{place + 1}_label", [(one and one.value_label) or None for one in reasons]
+        yield f"reason_{place + 1}_contribution", [one and one.contribution for one in reasons]
+    for name in _SUMS:
+        yield name, [one and getattr(one, name) for one in why]
+
+
+def _is_number(name: str) -> bool:
+    return name == "probability" or name in _SUMS or name.endswith(("_value", "_contribution"))
+
+
+def _pandas_scored(frame: Any, column: str, rows: Sequence[Score | RowError], top: int) -> Any:
     import pandas
 
-    kinds = {"probability": "float64", "as_of": "datetime64[us, UTC]"}
-    made = frame[[column] if column in frame.columns else []].copy()
-    for name, values in _scores(rows):
+    made = {column: frame[column]} if column in frame.columns else {}
+    for name, values in _scores(rows, top):
+        kind = "float64" if _is_number(name) else "datetime64[us, UTC]" if name == "as_of" else "string"
         # An array, since a Series would be aligned by the labels of the index, which may come twice.
-        made[name] = pandas.Series(values, dtype=kinds.get(name, "string")).array
-    return made
+        made[name] = pandas.Series(values, dtype=kind).array
+    return pandas.DataFrame(made, index=frame.index)
 
 
-def _arrow_scored(frame: Any, column: str, rows: Sequence[Score | RowError]) -> Any:
+def _arrow_scored(frame: Any, column: str, rows: Sequence[Score | RowError], top: int) -> Any:
     import pyarrow
 
-    kinds = {"probability": pyarrow.float64(), "as_of": pyarrow.timestamp("us", tz="UTC")}
-    scored = {
-        name: pyarrow.array(values, kinds.get(name, pyarrow.string())) for name, values in _scores(rows)
-    }
-    columns = {column: frame.column(column)} | scored
+    columns = {column: frame.column(column)}
+    for name, values in _scores(rows, top):
+        kind = pyarrow.float64() if _is_number(name) else pyarrow.string()
+        columns[name] = pyarrow.array(values, pyarrow.timestamp("us", tz="UTC") if name == "as_of" else kind)
     return type(frame).from_pydict(columns)

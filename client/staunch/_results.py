@@ -185,33 +185,42 @@ class Contribution:
     value_label: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """One score and its reasons: base_value + the contributions + remainder = output_value.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowExplanation:
+    """Why a row has its score: base_value + the contributions + remainder = output_value.
 
     Attributes:
-        prediction: The score that is explained.
         output_space: The unit of all the values below.
         method: How the contributions are defined.
         base_value: The mean output over the training rows.
         output_value: The model's own output, read from the model and not from the sum.
         contributions: The largest absolute value first, ties by name.
         remainder: The sum of the contributions not listed.
-        remainder_count: How many are not listed.
-        additivity_error: |base_value + contributions + remainder - output_value|, at most 1e-9.
         language: The language that titles, units and labels are in, a BCP 47 tag in small letters.
     """
 
-    prediction: Prediction
     output_space: OutputSpace
     method: ExplanationMethod
     base_value: float
     output_value: float
     contributions: tuple[Contribution, ...]
     remainder: float
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation(RowExplanation):
+    """One score and its reasons.
+
+    Attributes:
+        prediction: The score that is explained.
+        remainder_count: How many contributions are not listed.
+        additivity_error: |base_value + contributions + remainder - output_value|, at most 1e-9.
+    """
+
+    prediction: Prediction
     remainder_count: int
     additivity_error: float
-    language: str = ""
 
     @property
     def request_id(self) -> str:
@@ -233,6 +242,7 @@ class Score:
         request_id: The id under which the server knows the batch, the same for all of it; no part of what is
             compared.
         has_warnings: Whether values are none that the model learned from: `predict` says which.
+        explanation: Why, if `top_contributions` were asked for; else None.
     """
 
     customer: int | str
@@ -242,6 +252,12 @@ class Score:
     as_of: datetime | None
     request_id: str = field(default="", compare=False)
     has_warnings: bool = False
+    explanation: RowExplanation | None = None
+
+    @property
+    def reasons(self) -> tuple[Contribution, ...]:
+        """The contributions of the explanation, the largest first; none if none were asked for."""
+        return () if self.explanation is None else self.explanation.contributions
 
 
 @dataclass(frozen=True, slots=True)

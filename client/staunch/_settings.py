@@ -35,6 +35,8 @@ class BatchArguments(TypedDict, total=False):
 
     model: ModelName
     as_of: datetime | None
+    top_contributions: int
+    language: str
     chunk_size: int
     chunks_held: int
     timeout_s: float | None
@@ -90,20 +92,23 @@ class ClientSettings:
         policy = self._retry if retry else replace(self._retry, attempts=1)
         return Tries(policy, self.timeout_s if timeout_s is None else timeout_s, self._budget)
 
-    def batch(
+    def batch(  # noqa: PLR0913 - what a batch is
         self,
-        *,
+        sent: Sent,
+        timeout_s: float | None,
         model: ModelName,
         as_of: datetime | None,
+        top_contributions: int,
+        language: str,
         chunk_size: int,
         chunks_held: int,
-        timeout_s: float | None,
-        sent: Sent,
     ) -> Batch:
         """Starts the state, and the clock, of one batch; `sent` has its request id."""
         return Batch(
             model=model,
             as_of=as_of,
+            top_contributions=top_contributions,
+            language=language,
             chunk_size=chunk_size,
             chunks_held=chunks_held,
             policy=self._retry,

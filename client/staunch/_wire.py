@@ -1,8 +1,10 @@
 """Between plain Python values and the messages of `staunch.v1`, both ways; no I/O."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from math import isnan
 from typing import Any, SupportsFloat, SupportsIndex, TypeVar
 from uuid import UUID
 
@@ -167,6 +169,10 @@ def _output_space(number: int) -> results.OutputSpace:
     return _enum(results.OutputSpace, predictions_pb.OutputSpace, "OUTPUT_SPACE_", number)
 
 
+def _explanation_method(number: int) -> results.ExplanationMethod:
+    return _enum(results.ExplanationMethod, predictions_pb.ExplanationMethod, "EXPLANATION_METHOD_", number)
+
+
 def model_reference(message: predictions_pb.ModelReference) -> results.ModelReference:
     """Reads the name of the version that answered."""
     return results.ModelReference(message.name, message.version, message.digest)
@@ -217,9 +223,7 @@ def explanation(message: predictions_pb.ExplainResponse, request_id: str = "") -
     return results.Explanation(
         prediction=prediction(message.prediction, request_id),
         output_space=_output_space(why.output_space),
-        method=_enum(
-            results.ExplanationMethod, predictions_pb.ExplanationMethod, "EXPLANATION_METHOD_", why.method
-        ),
+        method=_explanation_method(why.method),
         base_value=why.base_value,
         output_value=why.output_value,
         contributions=tuple(map(_contribution, why.contributions)),
@@ -256,6 +260,64 @@ def chunk_error(message: predictions_pb.BatchPredictChunkError, request_id: str)
         request_id=request_id,
     )
     return make_error(status_code(message.code), message.message, details)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedReasons:
+    """What the reasons of all rows of a stream have in common.
+
+    Attributes:
+        output_space: Of the values.
+        method: Of the contributions.
+        base_value: Of all rows.
+        language: Of the texts.
+        features: Name, title, unit and labels of each, in the version's order.
+    """
+
+    output_space: results.OutputSpace
+    method: results.ExplanationMethod
+    base_value: float
+    language: str
+    features: tuple[tuple[str, str, str, dict[float, str]], ...]
+
+    @classmethod
+    def read(cls, message: predictions_pb.BatchExplanation) -> "SharedReasons":
+        """Reads them from the first answer of a stream."""
+        return cls(
+            output_space=_output_space(message.output_space),
+            method=_explanation_method(message.method),
+            base_value=message.base_value,
+            language=message.language_code,
+            features=tuple(
+                (each.name, each.title or each.name, each.unit, {one.value: one.label for one in each.labels})
+                for each in message.features
+            ),
+        )
+
+    def of_row(self, row: predictions_pb.RowExplanation) -> results.RowExplanation:
+        """Reads the reasons of a row.
+
+        Raises:
+            ValueError: The lists of the row differ in length.
+            IndexError: It points to a feature that there is not.
+        """
+        parts = zip(row.features, row.values, row.contributions, strict=True)
+        return results.RowExplanation(
+            output_space=self.output_space,
+            method=self.method,
+            base_value=self.base_value,
+            output_value=row.output_value,
+            contributions=tuple(self._contribution(*part) for part in parts),
+            remainder=row.remainder,
+            language=self.language,
+        )
+
+    def _contribution(self, feature: int, value: float, part: float) -> results.Contribution:
+        if feature < 0:  # which would count from the end
+            raise IndexError(f"feature {feature}")
+        name, title, unit, labels = self.features[feature]
+        known = None if isnan(value) else value
+        return results.Contribution(name, known, part, False, title, unit, labels.get(value, ""))
 
 
 def model(message: models_pb.Model) -> results.Model:

@@ -248,6 +248,7 @@ WRONG: dict[str, list[tuple[Any, type[Exception]]]] = {
         ("id", ValueError),
         ("probability", ValueError),
     ],
+    "top_contributions": [*WRONG_WHOLE, (None, TypeError), (-1, ValueError), (11, ValueError)],
     "chunk_size": [*WRONG_WHOLE, (None, TypeError), (0, ValueError), (-1, ValueError), (10_001, ValueError)],
     "chunks_held": [*WRONG_WHOLE, (None, TypeError), (0, ValueError), (-1, ValueError), (2**31, ValueError)],
     "name": WRONG_TEXT,

@@ -17,6 +17,7 @@ from staunch import (
     AsyncClient,
     BatchIncomplete,
     Client,
+    Contribution,
     DeadlineExceeded,
     InvalidRequest,
     NotFound,
@@ -27,6 +28,7 @@ from staunch import (
     ServerFault,
     Unavailable,
 )
+from staunch.v1 import prediction_service_pb2 as pb
 from staunch_server.errors import Reason, Refusal, Resource, Violation
 
 QUICK = RetryPolicy(first_wait_s=0.01, longest_wait_s=0.02, patience_s=5)
@@ -58,6 +60,81 @@ async def test_every_id_is_answered_in_order_with_errors_beside_results(either, 
     assert (rows[0].risk_band, rows[6].code) == ("low", StatusCode.NOT_FOUND)
     assert len(service.streams) == 1
     assert service.ended_well == 1
+
+
+async def test_each_score_has_the_reasons_that_explain_gives(either, service):
+    rows = await either.rows([1, 7, 9], top_contributions=2, language="fr")
+    why = rows[0].explanation
+    assert [reason.title for reason in rows[0].reasons] == ["Demandes en cours", "Revenu"]
+    assert rows[0].reasons == (
+        Contribution("tickets_open", 3.0, 1.2, False, "Demandes en cours", "", ""),
+        Contribution("income", None, -0.4, False, "Revenu", "CAD", ""),
+    )
+    assert why.base_value + sum(part.contribution for part in rows[0].reasons) + why.remainder == (
+        pytest.approx(why.output_value)
+    )
+    assert (why.output_space, why.method, why.language) == ("log_odds", "tree_path_dependent", "fr")
+    assert isinstance(rows[1], RowError)
+    assert rows[2].reasons == rows[0].reasons
+    (asked,) = service.streams[0]
+    assert (asked.top_contributions, asked.language_code) == (2, "fr")
+
+
+async def test_who_asks_for_no_reasons_gets_none(either, service):
+    (row,) = await either.rows([1])
+    assert (row.explanation, row.reasons) == (None, ())
+    assert service.streams[0][0].top_contributions == 0
+
+
+async def test_reasons_go_on_over_a_stream_that_broke(connect, service, server):
+    service.on_chunk = refusing(0, 2)
+    rows = await connect(server.target, retry=QUICK).rows(range(1, 6), chunk_size=1, top_contributions=1)
+    assert [len(row.reasons) for row in rows] == [1] * 5
+    assert [stream[0].top_contributions for stream in service.streams] == [1, 1]
+
+
+async def test_a_model_rolled_forward_between_two_streams_gives_no_row_the_reasons_of_another(
+    either_with, service
+):
+    def forward_and_back(stream, index, _request):
+        service.version = 4 if stream == 1 else 3  # stream 1 forgets which version it was asked for
+        if (stream, index) == (0, 2):
+            raise DRAINING
+
+    service.on_chunk = forward_and_back
+    rows = await either_with(retry=QUICK).rows(
+        range(1, 6), chunk_size=1, top_contributions=1, language="fr", model="churn@champion"
+    )
+    assert len(service.streams) == 3
+    assert {(row.model.version, row.reasons[0].title) for row in rows} == {(3, "Demandes en cours")}
+    first = [stream[0] for stream in service.streams]
+    assert [message.model for message in first] == ["churn@champion", "churn@3", "churn@3"]
+    assert {(message.top_contributions, message.language_code) for message in first} == {(1, "fr")}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda answer: answer.explanations.extend([pb.RowExplanation()]),
+        lambda answer: answer.explanations.extend(
+            [pb.RowExplanation(features=[2], values=[1], contributions=[1])] * 2
+        ),
+        lambda answer: answer.explanations.extend(
+            [pb.RowExplanation(features=[-1], values=[1], contributions=[1])] * 2
+        ),
+        lambda answer: answer.explanations.extend([pb.RowExplanation(features=[0], values=[1])] * 2),
+    ],
+    ids=["one row short", "a feature too far", "a feature below none", "no contribution"],
+)
+async def test_reasons_that_fit_no_row_or_feature_break_the_contract(either, service, change):
+    def answer(_stream, _index, request):
+        made = answers.scored(request)
+        change(made)
+        return made
+
+    service.on_chunk = answer
+    with pytest.raises(ServerFault, match="breaks the contract of BatchPredict"):
+        await either.rows([1, 2], top_contributions=1)
 
 
 async def test_nothing_to_score_opens_no_stream(either, service):

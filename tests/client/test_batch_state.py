@@ -76,6 +76,62 @@ def test_a_wait_that_ends_with_the_time_of_the_batch_is_not_begun(retry_after_s:
     assert batch.time_left_s() == 0.0
 
 
+def test_a_server_that_gives_no_reasons_though_they_are_asked_for_is_found_out():
+    batch = Batch(model="", as_of=None, chunk_size=1, chunks_held=1, policy=POLICY, top_contributions=1)
+    batch.take([1])
+    (request,) = batch.requests()
+    with pytest.raises(ServerFault, match="is the server older than this client"):
+        batch.accept(answer(request, 0, "answer"))
+
+
+def reasoned(
+    request: pb.BatchPredictRequest, index: int, version: int, names: str
+) -> pb.BatchPredictResponse:
+    """Answers a chunk with one reason a row, the first of `names`, which are said if there are any."""
+    made = answer(request, index, "answer")
+    made.model.version = version
+    made.explanations.extend([pb.RowExplanation(features=[0], values=[1], contributions=[0.5])])
+    for name in names:
+        made.explanation.features.add(name=name)
+    return made
+
+
+def explained_batch(customers: int) -> Batch:
+    batch = Batch(model="", as_of=None, chunk_size=1, chunks_held=9, policy=POLICY, top_contributions=1)
+    for customer in range(1, customers + 1):
+        batch.take([customer])
+    return batch
+
+
+def test_reasons_are_read_by_the_features_of_the_version_that_found_them():
+    """A model is rolled forward between two streams; the next version has another order of features."""
+    batch = explained_batch(4)
+    requests = batch.requests()
+    rows, _ = batch.accept(reasoned(requests[0], 0, 1, "ab"))
+    more, _ = batch.accept(reasoned(requests[1], 1, 1, ""))
+    batch.broken(ended(StatusCode.UNAVAILABLE))
+    (again,) = batch.requests()
+    with pytest.raises(StreamBroken, match="expected answers of") as moved:
+        batch.accept(reasoned(again, 0, 2, "ba"))
+    batch.broken(moved.value)
+    (again,) = batch.requests()
+    last, _ = batch.accept(reasoned(again, 0, 1, "ab"))
+    (fourth,) = batch.requests()
+    last += batch.accept(reasoned(fourth, 1, 1, ""))[0]
+    found = [(row.customer, row.model.version, row.reasons[0].feature) for row in [*rows, *more, *last]]
+    assert found == [(customer, 1, "a") for customer in (1, 2, 3, 4)]
+
+
+def test_a_stream_that_does_not_say_what_its_reasons_point_to_is_not_read_by_an_earlier_one():
+    batch = explained_batch(2)
+    first, _second = batch.requests()
+    batch.accept(reasoned(first, 0, 1, "ab"))
+    batch.broken(ended(StatusCode.UNAVAILABLE))
+    (again,) = batch.requests()
+    with pytest.raises(ServerFault, match="no reasons of each row"):
+        batch.accept(reasoned(again, 0, 1, ""))
+
+
 def test_a_batch_without_a_time_of_its_own_has_any():
     assert made(POLICY, [0.0]).time_left_s() is None
 

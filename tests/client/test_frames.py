@@ -55,6 +55,61 @@ async def test_the_types_of_a_scored_data_frame_do_not_hang_on_its_rows(
     assert len(scored) == count
 
 
+OF_A_REASON = ("", "_feature", "_value", "_label", "_contribution")
+WITH_REASONS = [
+    *COLUMNS,
+    *(f"reason_{place}{part}" for place in (1, 2, 3) for part in OF_A_REASON),
+    *("base_value", "output_value", "remainder"),
+]
+
+
+async def test_a_data_frame_comes_back_with_its_reasons(either: EitherClient) -> None:
+    """The model of the scripted server has two of them: there is no third."""
+    scored = await either.call("batch_predict_frame", frame([5, 7]), top_contributions=3)
+    assert list(scored.columns) == WITH_REASONS
+    first, failed = scored.iloc[0], scored.iloc[1]
+    assert [first[f"reason_1{part}"] for part in OF_A_REASON] == [
+        "Open tickets",
+        "tickets_open",
+        3.0,
+        pandas.NA,
+        1.2,
+    ]
+    assert [first[f"reason_2{part}"] for part in ("", "_feature", "_contribution")] == [
+        "Income",
+        "income",
+        -0.4,
+    ]
+    assert math.isnan(first["reason_2_value"])
+    total = first["base_value"] + first["remainder"] + 1.2 - 0.4
+    assert total == pytest.approx(first["output_value"])
+    assert scored.filter(like="reason_3").isna().all(axis=None)
+    assert failed[WITH_REASONS[6:]].isna().all()
+    assert failed["error"] == "CUSTOMER_NOT_FOUND"
+
+
+@pytest.mark.parametrize("count", [0, 2])
+async def test_the_types_of_reasons_do_not_hang_on_the_rows(either: EitherClient, count: int) -> None:
+    texts = {f"reason_1{part}" for part in ("", "_feature", "_label")}
+    scored = await either.call("batch_predict_frame", frame([7] * count), top_contributions=1)
+    kinds = {name: str(scored[name].dtype) for name in scored.columns[6:]}
+    assert kinds == {name: "string" if name in texts else "float64" for name in kinds}
+    table = pyarrow.table({"customer_id": pyarrow.array([7] * count, pyarrow.int64())})
+    made = await either.call("batch_predict_frame", table, top_contributions=1)
+    assert made.schema.names == ["customer_id", *scored.columns[1:]]
+    assert {name: str(made.schema.field(name).type) for name in kinds} == {
+        name: "string" if name in texts else "double" for name in kinds
+    }
+
+
+@pytest.mark.parametrize("column", ["reason_2", "reason_1_value", "remainder"])
+async def test_a_column_of_ids_is_none_of_the_reasons(either: EitherClient, column: str) -> None:
+    ids = pandas.DataFrame({column: [1]})
+    with pytest.raises(ValueError, match=f"another name than a score's, got '{column}'"):
+        await either.call("batch_predict_frame", ids, column, top_contributions=2)
+    assert len(await either.call("batch_predict_frame", ids, column)) == 1
+
+
 @pytest.mark.parametrize("kind", [pyarrow.Table, pyarrow.RecordBatch])
 async def test_an_arrow_table_comes_back_scored(either: EitherClient, kind: Any) -> None:
     given = kind.from_pydict({"other": [1, 2], "customer_id": pyarrow.array([5, 7], pyarrow.uint16())})

@@ -13,7 +13,7 @@ def test_a_reference_reads_as_the_name_that_requests_take():
 
 def test_every_value_is_frozen():
     values = [kind for kind in vars(_results).values() if is_dataclass(kind)]
-    assert len(values) == 12
+    assert len(values) == 13
     assert all(kind.__dataclass_params__.frozen for kind in values)
     with pytest.raises(FrozenInstanceError):
         ModelReference("churn", 3, "").version = 4

@@ -16,6 +16,9 @@ NOW = Timestamp(seconds=1_700_000_000, nanos=123_456_000)
 FEATURES: Mapping[str, float | None] = {"age": 41.0, "income": None}
 """The values of everybody."""
 
+MOST_REASONS = 10
+"""The most contributions of a row, as the server has it."""
+
 _MEDIUM, _HIGH = 0.1, 0.5
 
 _TITLES = {"en": ("Open tickets", "Income"), "fr": ("Demandes en cours", "Revenu")}
@@ -101,6 +104,36 @@ def explanation(
         language_code=language,
     )
     return pb.ExplainResponse(prediction=prediction(request, version, probability), explanation=why)
+
+
+def explained(answer: pb.BatchPredictResponse, first: pb.BatchPredictRequest) -> pb.BatchPredictResponse:
+    """Adds the reasons that the first message of a stream asks for: to each score those of `explanation`."""
+    if not first.top_contributions:
+        return answer
+    asked = pb.ExplainRequest(max_contributions=first.top_contributions, language_code=first.language_code)
+    usual = explanation(pb.ExplainRequest(language_code=first.language_code)).explanation
+    places = {part.feature: place for place, part in enumerate(usual.contributions)}
+    if not answer.chunk_index:
+        answer.explanation.output_space, answer.explanation.method = usual.output_space, usual.method
+        answer.explanation.base_value, answer.explanation.language_code = (
+            usual.base_value,
+            usual.language_code,
+        )
+        for part in usual.contributions:
+            answer.explanation.features.add(name=part.feature, title=part.title, unit=part.unit)
+    for probability in answer.probabilities if not answer.explanations else ():
+        row = answer.explanations.add()
+        if not math.isnan(probability):
+            why = explanation(asked, probability=probability).explanation
+            row.features.extend(places[part.feature] for part in why.contributions)
+            row.values.extend(_number(part.value) for part in why.contributions)
+            row.contributions.extend(part.contribution for part in why.contributions)
+            row.remainder, row.output_value = why.remainder, why.output_value
+    return answer
+
+
+def _number(value: Value) -> float:
+    return value.number_value if value.HasField("number_value") else math.nan
 
 
 def _log_odds(probability: float) -> float:

@@ -207,11 +207,17 @@ class FakeServer:
             for index, request in enumerate(requests):
                 self.streams[stream].append(request)
                 first = self.streams[stream][0]
+                # Of the messages' rules only the one that a caller may well break unawares.
+                if not 0 <= first.top_contributions <= answers.MOST_REASONS:
+                    raise Failure(
+                        "FIELD_INVALID", f"Expected top_contributions of 0 to {answers.MOST_REASONS}."
+                    )
                 self._delay()
                 answer = self.on_chunk(stream, index, request, context) or self._chunk(request)
                 if isinstance(answer, Failure):
                     answer = answer.of_chunk(request)
-                yield answers.addressed(answer, index, self._version(first.model), answers.moment(first))
+                answers.addressed(answer, index, self._version(first.model), answers.moment(first))
+                yield answers.explained(answer, first)
             self.on_end()
 
     def _version(self, asked: str) -> int:

@@ -23,12 +23,12 @@ PREDICTION = Prediction(0.2, RiskBand.LOW, ModelReference("churn", 1, "sha256:1"
 
 def explanation(*parts: tuple[str, float | None, float], remainder_count: int = 0) -> Explanation:
     return Explanation(
-        PREDICTION,
-        OutputSpace.LOG_ODDS,
-        ExplanationMethod.TREE_PATH_DEPENDENT,
-        -2.0,
-        -2.0 + sum(part[2] for part in parts),
-        tuple(
+        prediction=PREDICTION,
+        output_space=OutputSpace.LOG_ODDS,
+        method=ExplanationMethod.TREE_PATH_DEPENDENT,
+        base_value=-2.0,
+        output_value=-2.0 + sum(part[2] for part in parts),
+        contributions=tuple(
             Contribution(
                 name,
                 value,
@@ -40,9 +40,9 @@ def explanation(*parts: tuple[str, float | None, float], remainder_count: int = 
             )
             for name, value, share in parts
         ),
-        0.0,
-        remainder_count,
-        0.0,
+        remainder=0.0,
+        remainder_count=remainder_count,
+        additivity_error=0.0,
     )
 
 

@@ -2,6 +2,7 @@
 
 from staunch.testing._answers import NOW as NOW
 from staunch.testing._answers import addressed as addressed
+from staunch.testing._answers import explained as explained
 from staunch.testing._answers import explanation as explanation
 from staunch.testing._answers import model as model
 from staunch.testing._answers import model_in_full as model_in_full

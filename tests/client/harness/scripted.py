@@ -97,7 +97,8 @@ class Scripted:
             as_of = as_of if index else answers.moment(request)
             told = self.on_chunk(stream, index, request)
             answer = await told if inspect.isawaitable(told) else told
-            yield answers.addressed(answer or answers.scored(request), index, self.version, as_of)
+            answer = answers.addressed(answer or answers.scored(request), index, self.version, as_of)
+            yield answers.explained(answer, self.streams[stream][0])
         self.ended_well += 1
 
     def model(self, version: int) -> models_pb.Model:

@@ -11,12 +11,14 @@ from staunch import (
     AliasMove,
     AsyncClient,
     Client,
+    Contribution,
     Explanation,
     Model,
     ModelReference,
     Prediction,
     RiskBand,
     RowError,
+    RowExplanation,
     Score,
     StaunchError,
     __version__,
@@ -41,6 +43,10 @@ def client(client: Client, frame: Frame) -> None:
     assert_type(client.explain(42), Explanation)
     assert_type(client.explain(42).request_id, str)
     assert_type(client.batch_predict([1, 2]), Generator[Score | RowError, None, None])
+    for row in client.batch_predict([1, 2], top_contributions=3, language="fr"):
+        if isinstance(row, Score):
+            assert_type(row.explanation, RowExplanation | None)
+            assert_type(row.reasons, tuple[Contribution, ...])
     assert_type(client.batch_predict_frame(frame), Frame)
     assert_type(client.batch_predict_frames([frame], "id", chunk_size=10), Generator[Frame, None, None])
     assert_type(client.list_models(), list[Model])

@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 
+import grpc
 import pytest
 from tests.client.harness.either import EitherClient
 
@@ -20,6 +21,7 @@ from staunch import (
     Unavailable,
 )
 from staunch.testing import Failure, FakeServer
+from staunch.v1 import prediction_service_pb2 as pb
 
 
 @pytest.fixture
@@ -61,6 +63,27 @@ async def test_an_explanation_adds_up_for_any_score(fake, client):
         total = made.base_value + sum(part.contribution for part in made.contributions) + made.remainder
         assert total == pytest.approx(made.output_value)
         assert (len(made.contributions), made.remainder_count) == (1, 8)
+
+
+async def test_the_reasons_of_a_batch_are_those_of_explain(fake, client):
+    fake.scores |= {42: 0.91, 43: Failure("CUSTOMER_NOT_ELIGIBLE")}
+    for top in (1, 2, 10):
+        scored, failed, _ = await client.rows([42, 43, 44], top_contributions=top, language="fr-CA")
+        made = await client.call("explain", 42, max_contributions=top, language="fr-CA")
+        assert scored.reasons == made.contributions
+        assert (scored.explanation.remainder, scored.explanation.language) == (made.remainder, "fr")
+        assert isinstance(failed, RowError)
+
+
+def test_more_than_ten_reasons_are_refused_as_the_server_does(fake):
+    with grpc.insecure_channel(fake.target) as channel:
+        call = channel.stream_stream(
+            "/staunch.v1.PredictionService/BatchPredict",
+            pb.BatchPredictRequest.SerializeToString,
+            pb.BatchPredictResponse.FromString,
+        )
+        with pytest.raises(grpc.RpcError, match="top_contributions of 0 to 10"):
+            next(call(iter([pb.BatchPredictRequest(customer_ids=[1], top_contributions=11)])))
 
 
 async def test_a_customer_may_fail_in_every_method(fake, client):
