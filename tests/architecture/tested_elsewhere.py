@@ -173,6 +173,11 @@ TESTED_ELSEWHERE: Mapping[str, Held] = {
     "staunch.testing._answers": Held(
         "client/testing/test_server.py", "what the fake answers", through="staunch.testing"
     ),
+    "staunch_cli.printing.pending_file": Held(
+        "cli/printing/test_score_files.py",
+        "files that appear when they are complete, or never",
+        through="staunch_cli.printing.score_files",
+    ),
     "tools.mutate.__main__": Held("tools/test_mutate.py", "the command and what it prints"),
     "tools.mutate.copies": Held(
         "tools/test_mutate.py", "the copy runs, and the tree stays as it was", through="tools.mutate.__main__"

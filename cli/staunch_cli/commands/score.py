@@ -28,7 +28,13 @@ from staunch_cli.printing.score_files import (
     open_scores,
 )
 from staunch_cli.shared.arguments import Handler, add_json, file_ending
-from staunch_cli.shared.call_arguments import ModelArguments, ServerArguments, add_model, add_server
+from staunch_cli.shared.call_arguments import (
+    ModelArguments,
+    ServerArguments,
+    add_language,
+    add_model,
+    add_server,
+)
 from staunch_cli.shared.client import in_plain_words, new_client
 from staunch_cli.shared.customers import count_customers, open_customers
 from staunch_cli.shared.id_columns import IdColumns, whole_number
@@ -39,6 +45,9 @@ if TYPE_CHECKING:
 
 NOT_IN_POPULATION = {"CUSTOMER_NOT_ELIGIBLE", "CUSTOMER_NOT_FOUND"}
 """Why a candidate of a view's population has no score without anything being wrong."""
+
+MOST_REASONS = 10
+"""The most reasons of a score, by the contract."""
 
 _LOOK_S = 60.0  # what the view reads, and whether row-level security hides it
 _CHUNK_ROWS = 2000  # small enough that a stream of them leaves the server room for single calls
@@ -53,6 +62,8 @@ class ScoreArguments(ModelArguments, ServerArguments, SettingsArguments):
         ids: The file of the ids, as `open_customers` reads it; None for the whole population.
         ids_column: Which column of it has the ids; empty for one of a known name, or else the first.
         excel_safe: Whether a spreadsheet will open the files, and shall run nothing that stands in them.
+        reasons: How many reasons each score has.
+        language: That of the reasons; empty for the view's own.
         chunk_rows: How many ids a message has.
         json: Whether to print one JSON object.
     """
@@ -61,6 +72,8 @@ class ScoreArguments(ModelArguments, ServerArguments, SettingsArguments):
     ids: str | None
     ids_column: str
     excel_safe: bool
+    reasons: int
+    language: str
     chunk_rows: int
     json: bool
 
@@ -76,7 +89,7 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
         type=_scores_file,
         required=True,
         metavar="FILE",
-        help="scores.csv or scores.parquet; - prints the CSV",
+        help="scores.csv, scores.jsonl or scores.parquet; - prints the CSV",
     )
     # What is in the files of ids and scores comes before what is asked of the server.
     parser.add_argument(
@@ -96,6 +109,14 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
         action="store_true",
         help="put an apostrophe before cells that a spreadsheet would run as formulas",
     )
+    parser.add_argument(
+        "--reasons",
+        type=_reasons,
+        default=0,
+        metavar="N",
+        help=f"write why: the N largest contributions to each score, 0 to {MOST_REASONS} (default: 0)",
+    )
+    add_language(parser)
     add_model(parser)
     parser.add_argument(
         "--chunk-rows",
@@ -232,7 +253,11 @@ async def _score_with(client: "AsyncClient", model: "Model", arguments: ScoreArg
 
     with ExitStack() as stack:
         numeric_ids, for_excel = model.id_type == "int64", arguments.excel_safe
-        scores = stack.enter_context(open_scores(arguments.out, numeric_ids=numeric_ids, for_excel=for_excel))
+        scores = stack.enter_context(
+            open_scores(
+                arguments.out, numeric_ids=numeric_ids, for_excel=for_excel, reasons=arguments.reasons
+            )
+        )
         errors = stack.enter_context(open_errors(arguments.out, for_excel=for_excel))
         manifest = json.loads(model.manifest_json)
         customers: Iterable[int | str]
@@ -251,7 +276,12 @@ async def _score_with(client: "AsyncClient", model: "Model", arguments: ScoreArg
         show_done = stack.enter_context(_progress(total))
         tally = Tally(failed=errors.reasons, uses_as_of=manifest.get("uses_as_of", True), first=first)
         batch = client.batch_predict(
-            customers, model=str(model.reference), as_of=arguments.as_of, chunk_size=arguments.chunk_rows
+            customers,
+            model=str(model.reference),
+            as_of=arguments.as_of,
+            top_contributions=arguments.reasons,
+            language=arguments.language,
+            chunk_size=arguments.chunk_rows,
         )
         show_done(0)
         try:
@@ -339,10 +369,20 @@ def _progress(total: int | None) -> Iterator[Callable[[int], None]]:
 
 
 def _scores_file(text: str) -> Path:
-    return STANDARD_OUTPUT if text == str(STANDARD_OUTPUT) else file_ending(".csv", ".parquet")(text)
+    return (
+        STANDARD_OUTPUT if text == str(STANDARD_OUTPUT) else file_ending(".csv", ".jsonl", ".parquet")(text)
+    )
 
 
 def _chunk_rows(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 10_000:
         raise ArgumentTypeError(f"expected 1 to 10000, got {text!r}")
+    return int(text)
+
+
+def _reasons(text: str) -> int:
+    if text not in map(str, range(MOST_REASONS + 1)):
+        raise ArgumentTypeError(
+            f"expected 0 to {MOST_REASONS} reasons, got {text!r}; `staunch explain` lists all of one customer"
+        )
     return int(text)

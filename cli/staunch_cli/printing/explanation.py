@@ -1,13 +1,20 @@
 """An explanation as a picture of bars for people, and as JSON for programs."""
 
 import textwrap
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from staunch_cli.printing.canvas import TextCanvas
-from staunch_cli.printing.words import Words
+from staunch_cli.printing.words import Words, words_in
 
 if TYPE_CHECKING:
-    from staunch import Explanation
+    from staunch import Explanation, RowExplanation
+
+SUMS = ("base_value", "output_value", "remainder")
+"""What the reasons of a row add up by, after them."""
+
+FOR_PEOPLE = ("", "_value", "_contribution")
+FOR_PROGRAMS = ("", "_feature", "_value", "_label", "_contribution")
+"""What the names of a reason's columns end in, after "reason_1"."""
 
 _TITLE_WIDTH, _VALUE_WIDTH = 30, 22  # what is shown whole; with these, bars still fit into 80 columns
 _FIXED_WIDTH = 2 + 1 + 1 + 11 + 2 + 1  # margin, contribution, axis and the gaps between
@@ -97,6 +104,14 @@ def _sum_line(explanation: "Explanation", words: Words) -> str:
 
 def explanation_json(explanation: "Explanation") -> dict[str, object]:
     """Returns what an explanation adds to its score, for programs."""
+    return reasons_json(explanation) | {
+        "remainder_count": explanation.remainder_count,
+        "additivity_error": explanation.additivity_error,
+    }
+
+
+def reasons_json(explanation: "RowExplanation") -> dict[str, object]:
+    """Returns what the reasons of a row add to its score, for programs."""
     return {
         "output_space": str(explanation.output_space),
         "method": str(explanation.method),
@@ -116,6 +131,38 @@ def explanation_json(explanation: "Explanation") -> dict[str, object]:
             for part in explanation.contributions
         ],
         "remainder": explanation.remainder,
-        "remainder_count": explanation.remainder_count,
-        "additivity_error": explanation.additivity_error,
     }
+
+
+def reason_columns(reasons: int, parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the names of the columns of so many reasons, of these parts each, and of the sums."""
+    names = (f"reason_{place}{part}" for place in range(1, reasons + 1) for part in parts)
+    return (*names, *SUMS) if reasons else ()
+
+
+def cells_for_people(explanation: "RowExplanation", reasons: int) -> list[str]:
+    """Returns title, value with unit or label, and contribution of each reason, then the sums, as texts."""
+    words = words_in(explanation.language)
+    cells = [
+        cell
+        for part in explanation.contributions
+        for cell in (
+            part.title,
+            words.quantity(part.value, part.unit, part.value_label),
+            repr(part.contribution),
+        )
+    ]
+    # A model may have fewer features than reasons were asked for.
+    cells += [""] * (len(FOR_PEOPLE) * reasons - len(cells))
+    return [*cells, *(repr(getattr(explanation, name)) for name in SUMS)]
+
+
+def cells_for_programs(explanation: "RowExplanation", reasons: int) -> list[Any]:
+    """Returns title, name, value, label and contribution of each reason, then the sums."""
+    cells = [
+        cell
+        for part in explanation.contributions
+        for cell in (part.title, part.feature, part.value, part.value_label or None, part.contribution)
+    ]
+    cells += [None] * (len(FOR_PROGRAMS) * reasons - len(cells))
+    return [*cells, *(getattr(explanation, name) for name in SUMS)]

@@ -1,7 +1,7 @@
 """The files of `staunch score`: written beside their target, and moved there when complete."""
 
 import csv
-import os
+import json
 import sys
 from collections import Counter
 from io import TextIOWrapper
@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
 
 from staunch_cli.printing import formatting
 from staunch_cli.printing.excel_safe import excel_safe
+from staunch_cli.printing.explanation import (
+    FOR_PEOPLE,
+    FOR_PROGRAMS,
+    SUMS,
+    cells_for_people,
+    cells_for_programs,
+    reason_columns,
+    reasons_json,
+)
+from staunch_cli.printing.pending_file import PendingFile
 from staunch_cli.shared.customers import import_pyarrow
-from staunch_cli.shared.errors import CommandError, cannot_write
+from staunch_cli.shared.errors import CommandError
 from staunch_cli.shared.id_columns import CUSTOMER, EXCEL_SAFE, QUOTED
 
 if TYPE_CHECKING:
@@ -50,24 +60,27 @@ class ScoreFile(Protocol):
         """Completes the file and moves it to its place."""
 
 
-def open_scores(out: Path, *, numeric_ids: bool, for_excel: bool = False) -> ScoreFile:
+def open_scores(out: Path, *, numeric_ids: bool, for_excel: bool = False, reasons: int = 0) -> ScoreFile:
     """Chooses the format by the file's ending.
 
     Args:
         out: The file.
         numeric_ids: Whether the ids are numbers.
         for_excel: Whether a spreadsheet will open it, and shall run nothing that stands in it.
+        reasons: How many reasons each score has.
 
     Raises:
-        CommandError: Parquet needs a package that is not installed, or is not for spreadsheets.
+        CommandError: Parquet needs a package that is not installed, or the file is not for spreadsheets.
     """
     if out == STANDARD_OUTPUT:
-        return _PrintedScores(out, for_excel=for_excel)
-    if out.suffix != ".parquet":
-        return _CsvScores(out, for_excel=for_excel)
+        return _PrintedScores(out, for_excel=for_excel, reasons=reasons)
+    if out.suffix == ".csv":
+        return _CsvScores(out, for_excel=for_excel, reasons=reasons)
     if for_excel:
-        raise CommandError(f"expected a .csv with --excel-safe, got {out}: no spreadsheet opens parquet")
-    return _ParquetScores(out, numeric_ids=numeric_ids)
+        raise CommandError(f"expected a .csv with --excel-safe, got {out}: no spreadsheet opens {out.suffix}")
+    if out.suffix == ".jsonl":
+        return _JsonScores(out)
+    return _ParquetScores(out, numeric_ids=numeric_ids, reasons=reasons)
 
 
 def open_errors(out: Path, *, for_excel: bool = False) -> "ErrorFile":
@@ -76,46 +89,7 @@ def open_errors(out: Path, *, for_excel: bool = False) -> "ErrorFile":
     return _CountedErrors(out) if errors is None else ErrorFile(errors, for_excel=for_excel)
 
 
-class _PendingFile:
-    """A file that is written under another name in the same folder until it is complete."""
-
-    def __init__(self, target: Path) -> None:
-        self._target = target
-        self.path = target.with_name(f".{target.name}.{os.getpid()}.part")
-
-    def __enter__(self) -> Self:
-        try:
-            self.open()
-        except OSError as error:
-            raise cannot_write(self._target, error) from error
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-        self.path.unlink(missing_ok=True)
-
-    def open(self) -> None:
-        """Opens the file for writing."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Closes the file, as often as asked."""
-        raise NotImplementedError
-
-    def commit(self) -> None:
-        """Closes the file, makes sure that it is on the disk, and moves it to its place."""
-        self.close()
-        with self.path.open("rb") as written:
-            os.fsync(written.fileno())
-        try:
-            self.path.replace(self._target)
-        except OSError as error:
-            raise cannot_write(self._target, error) from error
-
-
-class _CsvFile(_PendingFile):
+class _CsvFile(PendingFile):
     columns: tuple[str, ...]
 
     def __init__(self, target: Path, *, for_excel: bool = False) -> None:
@@ -150,7 +124,10 @@ class _CsvFile(_PendingFile):
 
 
 class _CsvScores(_CsvFile):
-    columns = COLUMNS
+    def __init__(self, target: Path, *, for_excel: bool = False, reasons: int = 0) -> None:
+        super().__init__(target, for_excel=for_excel)
+        self._reasons = reasons
+        self.columns = (*COLUMNS, *reason_columns(reasons, FOR_PEOPLE))
 
     def add(self, score: "Score") -> None:
         """Writes one row; the probability with all its digits."""
@@ -161,6 +138,7 @@ class _CsvScores(_CsvFile):
                 score.risk_band.value,
                 str(score.model),
                 formatting.utc_time(score.as_of),
+                *(cells_for_people(score.explanation, self._reasons) if score.explanation else ()),
             )
         )
 
@@ -206,7 +184,7 @@ class ErrorFile(_CsvFile):
         if self.reasons:
             super().commit()
         else:
-            self._target.unlink(missing_ok=True)
+            self.target.unlink(missing_ok=True)
 
 
 class _CountedErrors(ErrorFile):
@@ -228,9 +206,35 @@ class _CountedErrors(ErrorFile):
         """Has nothing to do."""
 
 
-class _ParquetScores(_PendingFile):
-    def __init__(self, target: Path, *, numeric_ids: bool) -> None:
+class _JsonScores(PendingFile):
+    """A JSON object a line."""
+
+    def open(self) -> None:
+        """Opens the file."""
+        self._file = self.path.open("w", encoding="utf-8")
+
+    def add(self, score: "Score") -> None:
+        """Writes one line."""
+        line = dict(zip(COLUMNS, _plain(score), strict=True)) | {
+            "as_of": formatting.utc_time(score.as_of) or None
+        }
+        if score.explanation:
+            line |= reasons_json(score.explanation)
+        self._file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def _plain(score: "Score") -> tuple[Any, ...]:
+    return score.customer, score.probability, score.risk_band.value, str(score.model), score.as_of
+
+
+class _ParquetScores(PendingFile):
+    def __init__(self, target: Path, *, numeric_ids: bool, reasons: int = 0) -> None:
         super().__init__(target)
+        self._reasons = reasons
         self._arrow = pyarrow = import_pyarrow()
         self._parquet = pyarrow.parquet
         types = (
@@ -240,7 +244,11 @@ class _ParquetScores(_PendingFile):
             pyarrow.string(),
             pyarrow.timestamp("us", tz="UTC"),
         )
-        self._schema = pyarrow.schema(list(zip(COLUMNS, types, strict=True)))
+        columns = list(zip(COLUMNS, types, strict=True))
+        for name in reason_columns(reasons, FOR_PROGRAMS):
+            number = name in SUMS or name.endswith(("_value", "_contribution"))
+            columns.append((name, pyarrow.float64() if number else pyarrow.string()))
+        self._schema = pyarrow.schema(columns)
         self._rows: list[tuple[Any, ...]] = []
 
     def open(self) -> None:
@@ -255,14 +263,13 @@ class _ParquetScores(_PendingFile):
 
     def add(self, score: "Score") -> None:
         """Takes one row; a group of them is written at a time."""
-        self._rows.append(
-            (score.customer, score.probability, score.risk_band.value, str(score.model), score.as_of)
-        )
+        why = score.explanation
+        self._rows.append((*_plain(score), *(cells_for_programs(why, self._reasons) if why else ())))
         if len(self._rows) >= _GROUP_ROWS:
             self._flush()
 
     def _flush(self) -> None:
-        columns = zip(*self._rows, strict=True) if self._rows else [[] for _ in COLUMNS]
+        columns = zip(*self._rows, strict=True) if self._rows else [[] for _ in self._schema]
         arrays = [
             self._arrow.array(list(column), type=kind)
             for column, kind in zip(columns, self._schema.types, strict=True)

@@ -176,6 +176,62 @@ def test_ids_of_64_bits_reach_the_server_and_greater_ones_are_errors(staunch, se
     assert failed[2**63] == failed[-(2**63) - 1] == "CUSTOMER_ID_INVALID"
 
 
+def test_the_reasons_of_a_score_stand_beside_it_as_a_person_says_them(staunch, service, ids, out):
+    assert staunch("score", "--out", out, "--ids", ids(1, 7, 2), "--reasons", 3).code == 0
+    first, second = rows_of(out)
+    assert list(first)[5:8] == ["reason_1", "reason_1_value", "reason_1_contribution"]
+    assert list(first)[-3:] == ["base_value", "output_value", "remainder"]
+    told = {name: first[name] for name in list(first)[5:14]}
+    assert told == {
+        "reason_1": "Open tickets",
+        "reason_1_value": "3",
+        "reason_1_contribution": "1.2",
+        "reason_2": "Income",
+        "reason_2_value": "missing",
+        "reason_2_contribution": "-0.4",
+        "reason_3": "",  # the scripted model has two
+        "reason_3_value": "",
+        "reason_3_contribution": "",
+    }
+    for row in (first, second):
+        total = float(row["base_value"]) + 1.2 - 0.4 + float(row["remainder"])
+        assert total == pytest.approx(float(row["output_value"]), abs=1e-9)
+    assert service.streams[0][0].top_contributions == 3
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_the_reasons_are_in_the_language_asked_for(staunch, ids, tmp_path, ending):
+    out = tmp_path / f"scores.{ending}"
+    staunch("score", "--out", out, "--ids", ids(1), "--reasons", 2, "--language", "fr-CA")
+    text = str(pyarrow.parquet.read_table(out).to_pylist()) if ending == "parquet" else out.read_text()
+    assert "Demandes en cours" in text
+    assert ("manquant" in text) == (ending == "csv")  # for programs it is null
+
+
+@pytest.mark.parametrize("reasons", ["-1", "11", "x", "1.5", "", "03", "9" * 5000])
+def test_a_number_of_reasons_that_there_cannot_be_is_refused_in_words(staunch, ids, out, reasons):
+    result = staunch("score", "--out", out, "--ids", ids(1), f"--reasons={reasons}")
+    assert result.code == 2
+    assert f"expected 0 to 10 reasons, got '{reasons}'" in result.err
+    assert not out.exists()
+
+
+def test_a_model_that_cannot_explain_says_so_and_leaves_no_file(staunch, service, ids, out):
+    def refuse(*_):
+        raise Refusal(Reason.EXPLAINER_MISSING, "Expected a version with an explainer, got churn@3.")
+
+    service.on_chunk = refuse
+    result = staunch("score", "--out", out, "--ids", ids(1), "--reasons", 1)
+    assert (result.code, "EXPLAINER_MISSING: Expected a version with" in result.err) == (1, True)
+    assert not out.exists()
+
+
+def test_without_reasons_nothing_is_asked_for_and_no_column_is_added(staunch, service, ids, out):
+    staunch("score", "--out", out, "--ids", ids(1))
+    assert list(rows_of(out)[0]) == ["customer", "probability", "risk_band", "model", "as_of"]
+    assert service.streams[0][0].top_contributions == 0
+
+
 @pytest.mark.parametrize(("rows", "code"), [("0", 2), ("1", 0), ("10000", 0), ("10001", 2), ("many", 2)])
 def test_a_message_has_1_to_10000_ids(staunch, ids, out, rows, code):
     assert staunch("score", "--out", out, "--ids", ids(1, 2), "--chunk-rows", rows).code == code
@@ -224,7 +280,7 @@ def test_ids_may_come_from_standard_input(staunch, out, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["--out", "scores.xlsx"], 2, "ends in .csv or .parquet"),
+        (["--out", "scores.xlsx"], 2, "ends in .csv, .jsonl or .parquet"),
         (["--out", "scores.csv", "--chunk-rows", "0"], 2, "expected 1 to 10000"),
         (
             ["--out", "/nowhere/scores.csv", "--ids", "{ids}"],

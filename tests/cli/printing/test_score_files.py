@@ -1,14 +1,24 @@
 """A file of scores is on the disk before it has its name, and is whole or not there."""
 
+import json
 import os
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
 
-from staunch import ModelReference, RiskBand, Score
+from staunch import (
+    Contribution,
+    ExplanationMethod,
+    ModelReference,
+    OutputSpace,
+    RiskBand,
+    RowExplanation,
+    Score,
+)
 from staunch_cli.printing.score_files import ErrorFile, errors_path, open_scores
 from staunch_cli.shared.errors import CommandError
 
@@ -20,7 +30,7 @@ def score(customer: int | str, probability: float = 0.5) -> Score:
     return Score(customer, probability, RiskBand.LOW, MODEL, AS_OF)
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 def test_a_file_is_synced_whole_before_it_takes_its_name(tmp_path, monkeypatch, ending):
     out, synced = tmp_path / f"scores.{ending}", []
     real_fsync = os.fsync
@@ -37,7 +47,7 @@ def test_a_file_is_synced_whole_before_it_takes_its_name(tmp_path, monkeypatch, 
     assert synced == [(tmp_path, out.read_bytes(), False)]
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 def test_without_a_commit_the_old_file_stays_and_no_other(tmp_path, ending):
     out = tmp_path / f"scores.{ending}"
     out.write_text("old")
@@ -53,6 +63,77 @@ def test_a_csv_has_every_digit_of_a_probability(tmp_path):
     assert (tmp_path / "scores.csv").read_text() == (
         'customer,probability,risk_band,model,as_of\n"a,b",0.30000000000000004,low,churn@1,2026-06-01T00:00:00Z\n'
     )
+
+
+REASONS = RowExplanation(
+    output_space=OutputSpace.LOG_ODDS,
+    method=ExplanationMethod.TREE_PATH_DEPENDENT,
+    base_value=-2.0,
+    output_value=-1.5,
+    contributions=(
+        Contribution("province", 8.0, 0.30000000000000004, False, "Province", "", "ON"),
+        Contribution("days_left", None, -0.1, False, "Days left", "days", ""),
+        Contribution("bill", 1234.5, 0.05, False, "Bill", "CAD", ""),
+    ),
+    remainder=0.25,
+    language="en",
+)
+
+
+def explained(customer: int | str) -> Score:
+    return Score(customer, 0.5, RiskBand.LOW, MODEL, AS_OF, explanation=REASONS)
+
+
+def test_a_csv_says_the_reasons_as_people_do(tmp_path):
+    with open_scores(tmp_path / "scores.csv", numeric_ids=True, reasons=3) as scores:
+        scores.add(explained(7))
+        scores.commit()
+    header, row = (tmp_path / "scores.csv").read_text().splitlines()
+    assert header.endswith("reason_3_value,reason_3_contribution,base_value,output_value,remainder")
+    assert row == (
+        "7,0.5,low,churn@1,2026-06-01T00:00:00Z,Province,ON,0.30000000000000004,Days left,missing,-0.1,"
+        'Bill,"1,234 CAD",0.05,-2.0,-1.5,0.25'
+    )
+
+
+def test_a_line_of_json_has_the_reasons_as_explain_prints_them(tmp_path):
+    with open_scores(tmp_path / "scores.jsonl", numeric_ids=False, reasons=3) as scores:
+        scores.add(explained("é"))
+        scores.add(replace(score(8), as_of=None))
+        scores.commit()
+    first, second = map(json.loads, (tmp_path / "scores.jsonl").read_text().splitlines())
+    assert (first["customer"], first["as_of"], first["base_value"]) == ("é", "2026-06-01T00:00:00Z", -2.0)
+    assert first["contributions"][1] == {
+        "feature": "days_left",
+        "title": "Days left",
+        "value": None,
+        "value_label": "",
+        "unit": "days",
+        "contribution": -0.1,
+        "overridden": False,
+    }
+    assert second == {
+        "customer": 8,
+        "probability": 0.5,
+        "risk_band": "low",
+        "model": "churn@1",
+        "as_of": None,
+    }
+
+
+@pytest.mark.parametrize("customers", [[], [7]])
+def test_a_parquet_file_has_numbers_and_labels_of_the_reasons_apart(tmp_path, customers):
+    with open_scores(tmp_path / "scores.parquet", numeric_ids=True, reasons=4) as scores:
+        for customer in customers:
+            scores.add(explained(customer))
+        scores.commit()
+    table = pyarrow.parquet.read_table(tmp_path / "scores.parquet")
+    types = {name: str(table.schema.field(name).type) for name in table.schema.names}
+    assert (types["reason_1"], types["reason_1_label"]) == ("string", "string")
+    assert (types["reason_4_value"], types["reason_4_contribution"]) == ("double", "double")
+    for row in table.to_pylist():
+        assert (row["reason_1_value"], row["reason_1_label"]) == (8.0, "ON")
+        assert (row["reason_2_value"], row["reason_2_label"], row["reason_4"]) == (None, None, None)
 
 
 @pytest.mark.parametrize(("numeric_ids", "customer", "type_"), [(True, 7, "int64"), (False, "k", "string")])
@@ -98,7 +179,7 @@ def test_errors_are_counted_by_reason_and_a_file_without_any_is_not_left(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 def test_a_file_in_a_folder_that_is_not_there_says_which_folder_to_make(tmp_path, ending):
     missing = tmp_path / "missing"
     scores = open_scores(missing / f"scores.{ending}", numeric_ids=True)
