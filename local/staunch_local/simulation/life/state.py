@@ -20,7 +20,6 @@ LINES = 2
 
 _STRENGTHS = ("fails", "fails_next", "shock", "trouble", "anger", "dark")
 _COUNTS = ("ghost", "arrears", "unpaid", "overdue", "address", "address_known", "address_from")
-
 _TIMES = ("started_at", "recorded_at", "ended_at", "moved_at")
 
 OPEN_MONTHS = 6
