@@ -13,7 +13,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from staunch_features.errors import DatabaseTooOld, DatabaseUnavailable, ViewError
+from staunch_features.errors import DatabaseTooOld, DatabaseUnavailable, ViewError, log_text
 from staunch_model_store.errors import AliasMoved, ModelNotFound, ModelRefused, NameInvalid
 
 DOMAIN = "staunch"
@@ -74,6 +74,10 @@ KEYS: Mapping[str, str] = {
     "why": "Why the customer is not eligible, in the words of the view.",
 }
 """Every key of ErrorInfo.metadata and what its value is; a value is always a string."""
+
+
+OPERATORS_CODES = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.INTERNAL)
+"""What an operator can do something about; the rest is the caller's own mistake, or leave."""
 
 
 @enum.unique
@@ -259,8 +263,9 @@ class Refusal(Exception):
 
     @property
     def for_log(self) -> str:
-        """What a log may have of it: what the reason means; the message names customers."""
-        return f"{self.reason.name}: {self.reason.meaning}"
+        """What a log may have of it: what the reason means, and its cause; the message names customers."""
+        cause = f" ({log_text(self.__cause__)})" if self.__cause__ else ""
+        return f"{self.reason.name}: {self.reason.meaning}{cause}"
 
     @property
     def code(self) -> Code:

@@ -10,12 +10,13 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 
 from prometheus_client import CollectorRegistry
 
 from staunch_features.errors import FeatureError
+from staunch_server.events import AnswersChanged
 from staunch_server.models.registry import Registry
 from staunch_server.process.http import listen, serve_metrics
 from staunch_server.process.one_format import outputs
@@ -135,11 +136,28 @@ def _handle_signals(stopping: asyncio.Event, registry: Registry, *, supervised: 
 
 
 def _report_ready(server: Server, pipe: "_Pipe") -> None:
-    registry = server.registry
-    ready = {name: ",".join(registry.answers_for(name)) for name in registry.ready()}
-    names = ", ".join(f"{name} ({aliases})" for name, aliases in ready.items())
-    _LOG.info("serving %s on port %d", names or "no model yet", server.port)
+    """Says what answers, and from then on in the log when something else does."""
+    ready = _answering(server.registry)
+    _LOG.info("serving %s on port %d", _in_words(ready), server.port)
     pipe.say("ready", *map("=".join, ready.items()))
+
+    def changed(_event: AnswersChanged) -> None:
+        nonlocal ready
+        before, ready = ready, _answering(server.registry)
+        if ready != before:
+            _LOG.info("serving %s now, before %s", _in_words(ready), _in_words(before))
+
+    server.events.answers_changed.subscribe(changed)
+
+
+def _answering(registry: Registry) -> dict[str, str]:
+    """The versions that answer for an alias, and these, with commas between."""
+    aliases = {name: ",".join(registry.answers_for(name)) for name in registry.ready()}
+    return {name: each for name, each in aliases.items() if each}
+
+
+def _in_words(answering: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} ({aliases})" for name, aliases in answering.items()) or "no model yet"
 
 
 class _Pipe:

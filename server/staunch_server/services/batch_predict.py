@@ -25,7 +25,16 @@ from staunch_features.views.types import FeatureBatch
 from staunch_model_store.errors import ModelStoreError
 from staunch_model_store.model import not_adding_up
 from staunch_server.deadlines import Deadline
-from staunch_server.errors import Reason, Refusal, Violation, clip, refusal_of, retry_delay, shortened
+from staunch_server.errors import (
+    OPERATORS_CODES,
+    Reason,
+    Refusal,
+    Violation,
+    clip,
+    refusal_of,
+    retry_delay,
+    shortened,
+)
 from staunch_server.models.reasons import Explainers
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
@@ -330,6 +339,9 @@ def _fail(response: BatchPredictResponse, stream: _Stream | None, error: Excepti
     refusal = refusal_of(error, stream.served.name if stream else "")
     if refusal is None:
         raise error
+    # The stream goes on and ends well: nothing else tells an operator.
+    level = logging.WARNING if refusal.code in OPERATORS_CODES else logging.INFO
+    _LOG.log(level, "a chunk has no answer: %s", refusal.for_log)
     response.chunk_error.CopyFrom(chunk_error(refusal))
     if stream is not None:
         stream.served.count(scored=0, failed=len(response.customer_ids) + len(response.customer_keys))

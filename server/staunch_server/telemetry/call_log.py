@@ -5,10 +5,10 @@ import random
 import re
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from staunch_features.errors import log_text
-from staunch_server.errors import Code
+from staunch_server.errors import OPERATORS_CODES, Code
 from staunch_server.events import CallEnded
 from staunch_server.settings import AccessLog
 from staunch_server.telemetry.repeats import EVERY_S, Repeats
@@ -18,9 +18,6 @@ LOG_EVERY_S = EVERY_S
 
 _CALLS = logging.getLogger("staunch.calls")
 _ACCESS = logging.getLogger("staunch.access")
-
-# What an operator can do something about; the rest is the caller's own mistake, or leave.
-_OPERATORS_CODES = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.INTERNAL)
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
@@ -47,7 +44,7 @@ class CallLog:
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._repeats = Repeats(self._log_refusal, every_s=LOG_EVERY_S, clock=clock)
+        self._repeats = Repeats(partial(_log, _CALLS), every_s=LOG_EVERY_S, clock=clock)
         self._each = access_log != "off"
         self._answered_share = answered_share if access_log == "all" else 0.0
         self._chance = chance
@@ -56,24 +53,15 @@ class CallLog:
 
     def call_ended(self, event: CallEnded) -> None:
         """Logs the call, if it is one of those that have a line."""
-        if event.error is not None:
-            _log_incident(event)
         if self._each:
             if event.code is not Code.OK or self._chance() < self._answered_share:
-                _log(
-                    _ACCESS, event, f"{event.method.rpartition('/')[2]} {event.code.name}{_why(event, ': ')}"
-                )
-        elif event.refusal is not None and event.error is None:
+                _log(_ACCESS, event)
+        elif event.error is not None:
+            _log(_CALLS, event)
+        elif event.refusal is not None:
             count = self._repeats.take((event.method, event.refusal.reason, event.model), event)
             if count is not None:
-                self._log_refusal(event, count)
-
-    def _log_refusal(self, event: CallEnded, count: int) -> None:
-        """Logs a call, and how many others as it were refused since the last that was logged."""
-        if count:
-            _log(_CALLS, event, f"{_why(event)} (and {count} more)", repeated=count)
-        else:
-            _log(_CALLS, event, _why(event))
+                _log(_CALLS, event, count)
 
 
 def call_fields(event: CallEnded) -> dict[str, Any]:
@@ -85,6 +73,7 @@ def call_fields(event: CallEnded) -> dict[str, Any]:
         "request_id": event.request_id,
         "trace_id": trace_id(event.metadata),
         "model": event.model,
+        "incident_id": event.refusal.metadata.get("incident_id", "") if event.refusal else "",
     }
     fields = {name: value for name, value in fields.items() if value}
     seconds = {"total": event.seconds, **event.stages}
@@ -99,25 +88,21 @@ def trace_id(metadata: Sequence[tuple[str, str | bytes]]) -> str:
     return found[1] if found else ""
 
 
-def _log(log: logging.Logger, event: CallEnded, message: str, **more: Any) -> None:
-    level = logging.WARNING if event.code in _OPERATORS_CODES else logging.INFO
+def _log(log: logging.Logger, event: CallEnded, more: int = 0) -> None:
+    """Logs a call, and how many more as it have no line."""
+    level = logging.WARNING if event.code in OPERATORS_CODES else logging.INFO
+    level = logging.ERROR if event.error is not None else level
     if log.isEnabledFor(level):
-        log.log(level, "%s", message, extra={"fields": call_fields(event) | more, "counted": True})
+        fields = call_fields(event) | ({"repeated": more} if more else {})
+        words = _in_words(event) + (f" (and {more} more)" if more else "")
+        log.log(level, "%s", words, exc_info=event.error, extra={"fields": fields, "counted": True})
 
 
-def _log_incident(event: CallEnded) -> None:
-    """Logs what nobody foresaw under the id that the caller was given, and learned nothing else of."""
-    incident = event.refusal.metadata.get("incident_id", "") if event.refusal else ""
-    fields = call_fields(event) | {"incident_id": incident}
-    extra = {"fields": fields, "counted": True}
-    words = (incident, event.method, event.request_id)
-    _CALLS.error("incident %s: %s request %s", *words, exc_info=event.error, extra=extra)
-
-
-def _why(event: CallEnded, before: str = "") -> str:
-    """Why a call was refused, and what that came from; empty if it was not."""
+def _in_words(event: CallEnded) -> str:
     refusal = event.refusal
-    if refusal is None:
-        return ""
-    cause = f" ({log_text(refusal.__cause__)})" if refusal.__cause__ else ""
-    return f"{before}{refusal.for_log}{cause}"
+    if refusal is not None and event.error is not None:  # the caller was told the id, and nothing else
+        return (
+            f"incident {refusal.metadata.get('incident_id', '')}: {event.method} request {event.request_id}"
+        )
+    ended = f"{event.method.rpartition('/')[2]} {event.code.name}"
+    return ended if refusal is None else f"{ended}: {refusal.for_log}"

@@ -20,9 +20,9 @@ FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "time": "When, in UTC, to the millisecond (RFC 3339).",
         "level": "DEBUG, INFO, WARNING, ERROR or CRITICAL.",
-        "logger": "Which part speaks: `staunch.access` has a line a call, `staunch.calls` refusals, counted, "
-        "and incidents, `staunch.models` the versions, `staunch.supervisor` the workers; "
-        "`staunch.output` is what something printed that is no log.",
+        "logger": "Which part speaks: `staunch.access` has a line a call if that is asked for, "
+        "`staunch.calls` what is told of calls else, `staunch.models` the versions, `staunch.supervisor` "
+        "the workers; `staunch.output` is what something printed that is no log.",
         "message": "What happened, in words.",
         "worker": "The number of the worker that speaks; absent in the supervisor.",
         "method": "The full name of the RPC, as in the metrics.",
@@ -32,10 +32,10 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "trace_id": "Of the caller's `traceparent`, if it sent one that is valid.",
         "model": "The version that answered or was to, such as `churn@3`.",
         "ms": "Milliseconds: `total`, and as far as the call came `queue` (waiting for the batch before it), "
-        "`sql`, `onnx` and `explain`. Those of a joined batch are the whole batch's; those of a "
-        "stream are summed over its chunks, which overlap.",
+        "`sql`, `onnx`, `explain` and `why` (the second look at who is refused). Those of a joined batch are "
+        "the whole batch's; those of a stream are summed over its chunks, which overlap.",
         "incident_id": "Of an INTERNAL error: what the caller was told, and nothing else.",
-        "repeated": "How many lines as this one were counted and not written, since the last.",
+        "repeated": "How many more calls or events this line stands for: they were counted, and have none.",
         "exception": "The kinds of the exceptions and where they were raised, the innermost last.",
     }
 )

@@ -30,8 +30,8 @@ class Repeats(Generic[Line]):
     """Counts the lines that are the same as one before them.
 
     Args:
-        report: Called with the last of the lines that were counted and their number, at the end of their
-            interval or of the process; on a thread of its own.
+        report: Called with the last of the lines that were counted and the number of the others, at the end
+            of their interval or of the process; on a thread of its own.
         every_s: How long the lines after one that went out are counted.
         clock: Tells the seconds that have passed.
     """
@@ -60,30 +60,52 @@ class Repeats(Generic[Line]):
         """
         with self._lock:
             now, seen = self._clock(), self._seen.get(key)
-            if seen is None and len(self._seen) >= _MOST_KEYS:
+            if seen is None and not self._has_room(now):
                 return 0
             if seen is None or now - seen.since >= self._every_s:
                 self._seen[key] = _Counted(now, line)
                 return 0 if seen is None else seen.count
             seen.count, seen.line = seen.count + 1, line
             if self._timer is None:
-                self._timer = threading.Timer(self._every_s, self.flush)
-                self._timer.daemon = True
-                self._timer.start()
+                self._wake_at(seen.since + self._every_s)
             return None
+
+    def _has_room(self, now: float) -> bool:
+        """Whether another line can be told apart, once those that did not come again are forgotten."""
+        if len(self._seen) >= _MOST_KEYS:
+            kept = {
+                key: one for key, one in self._seen.items() if one.count or now < one.since + self._every_s
+            }
+            self._seen = kept
+        return len(self._seen) < _MOST_KEYS
 
     def flush(self) -> None:
         """Reports all that was counted and not yet told."""
+        self._report_older(0.0)
+
+    def _report_older(self, age_s: float) -> None:
+        """Reports what is so old, which begins anew; what is so old and did not come again is forgotten."""
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
             now = self._clock()
-            due = [(seen.line, seen.count) for seen in self._seen.values() if seen.count]
-            # What was counted just now begins anew; what did not come again is forgotten.
-            self._seen = {key: _Counted(now, seen.line) for key, seen in self._seen.items() if seen.count}
-        for line, count in due:
-            self._report(line, count)
+            old = {key: seen for key, seen in self._seen.items() if now - seen.since >= age_s}
+            for key, seen in old.items():
+                if seen.count:
+                    self._seen[key] = _Counted(now, seen.line)
+                else:
+                    del self._seen[key]
+            if waiting := [seen.since for seen in self._seen.values() if seen.count]:
+                self._wake_at(min(waiting) + self._every_s)
+        for seen in old.values():
+            if seen.count:
+                self._report(seen.line, seen.count - 1)
+
+    def _wake_at(self, time_s: float) -> None:
+        self._timer = threading.Timer(max(0.0, time_s - self._clock()), self._report_older, (self._every_s,))
+        self._timer.daemon = True
+        self._timer.start()
 
 
 def flush_repeats() -> None:

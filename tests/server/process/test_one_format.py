@@ -192,7 +192,7 @@ async def test_in_json_every_line_is_an_object_and_none_names_a_customer_or_a_va
     assert first["ms"].keys() == {"total", "queue", "sql", "onnx"}
     assert (first["model"], first["request_id"]) == ("churn@1", "r1")
     assert first["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
-    (incident,) = [line for line in said.of("staunch.calls") if "incident_id" in line]
+    (incident,) = [line for line in access if "incident_id" in line]
     assert "ValueError" in incident["exception"]
     assert "in explain" in incident["exception"]
     # What is no log of ours stands in lines of its own, with its level where it says one.

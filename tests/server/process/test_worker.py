@@ -270,7 +270,9 @@ async def test_a_second_sigterm_is_immediate(worker: Any, locked: Locked) -> Non
         assert await call.code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_a_sighup_loads_what_was_published_since(worker: Any, publish: Publish) -> None:
+async def test_a_sighup_loads_what_was_published_since_which_the_log_says(
+    worker: Any, publish: Publish
+) -> None:
     one = await worker(STORE_POLL_S="3600")
     predictions = PredictionServiceStub(one.channel)
     assert (await predictions.Predict(pb.PredictRequest(customer_id=3))).model.version == 1
@@ -281,6 +283,10 @@ async def test_a_sighup_loads_what_was_published_since(worker: Any, publish: Pub
         return bool((await predictions.Predict(pb.PredictRequest(customer_id=3))).model.version == 2)
 
     await until(second_answers)
+    one.signal(signal.SIGTERM)
+    _, log = await one.ended()
+    changes = [line for line in log.splitlines() if line.endswith("now, before churn@1 (champion)")]
+    assert ["serving churn@2 (champion) now" in line for line in changes] == [True]
 
 
 @pytest.fixture

@@ -370,7 +370,7 @@ async def test_a_stream_that_the_client_leaves_takes_its_work_with_it(
 
 
 async def test_a_chunk_that_takes_too_long_is_to_be_sent_again_and_the_stream_goes_on(
-    publish: Publish, serve: Serve, locked: Locked
+    publish: Publish, serve: Serve, locked: Locked, caplog: pytest.LogCaptureFixture
 ) -> None:
     publish()
     live = await serve(batch_timeout_s=0.2)
@@ -381,6 +381,10 @@ async def test_a_chunk_that_takes_too_long_is_to_be_sent_again_and_the_stream_go
     await stream.write(ids_of(8))
     assert len((await stream.read()).probabilities) == 1
     await stream.done_writing()
+    # The call ends well: what the chunk met has a line of its own.
+    (line,) = [record for record in caplog.records if record.name == "staunch.batch"]
+    assert line.levelname == "WARNING"
+    assert line.getMessage().startswith("a chunk has no answer: DATABASE_UNAVAILABLE: The database did not")
 
 
 async def test_a_stream_that_falls_silent_ends_and_one_that_waits_for_the_database_does_not(

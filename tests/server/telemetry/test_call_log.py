@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.harness.clock import Clock
 from staunch_server.errors import Code, Reason, Refusal
 from staunch_server.events import CallEnded
 from staunch_server.telemetry.call_log import LOG_EVERY_S, CallLog, call_fields, trace_id
+from staunch_server.telemetry.lines import JsonLines
 from staunch_server.telemetry.repeats import flush_repeats
 
 METHOD = "/staunch.v1.PredictionService/Predict"
@@ -52,7 +54,7 @@ def test_an_answer_is_no_news(lines: pytest.LogCaptureFixture) -> None:
 def test_a_callers_mistake_is_seen_and_not_what_the_caller_was_told(lines: pytest.LogCaptureFixture) -> None:
     CallLog().call_ended(ended(Reason.CUSTOMER_NOT_FOUND, customer_id="42"))
     assert levels(lines) == ["INFO"]
-    assert lines.messages == ["CUSTOMER_NOT_FOUND: The view returns no row for the id."]
+    assert lines.messages == ["Predict NOT_FOUND: CUSTOMER_NOT_FOUND: The view returns no row for the id."]
     assert fields(lines)[0]["request_id"] == "r1"
     assert "42" not in str({**fields(lines)[0], "trace_id": ""})
 
@@ -88,7 +90,9 @@ def test_the_words_of_a_cause_are_written_only_where_its_class_answers_for_them(
     assert event.refusal is not None
     event.refusal.__cause__ = KeyError("customer 42")
     CallLog().call_ended(event)
-    assert lines.messages == ["DATABASE_UNAVAILABLE: The database did not answer. (KeyError)"]
+    assert lines.messages == [
+        "Predict UNAVAILABLE: DATABASE_UNAVAILABLE: The database did not answer. (KeyError)"
+    ]
 
 
 def test_what_nobody_foresaw_is_logged_each_time_with_its_incident_and_traceback(
@@ -120,7 +124,8 @@ def test_what_was_counted_is_told_when_the_process_ends(lines: pytest.LogCapture
         log.call_ended(ended(Reason.CUSTOMER_NOT_FOUND))
     flush_repeats()
     flush_repeats()
-    assert [each.get("repeated", 0) for each in fields(lines)] == [0, 70]
+    assert [each.get("repeated", 0) for each in fields(lines)] == [0, 69]
+    assert sum(1 + each.get("repeated", 0) for each in fields(lines)) == 71
 
 
 def test_calls_are_counted_by_method_reason_and_version(
@@ -143,8 +148,7 @@ def test_with_the_access_log_each_call_without_an_answer_has_a_line_and_none_is_
         ("staunch.access", "INFO", "Predict NOT_FOUND: C"),
         *[("staunch.access", "WARNING", "Predict UNAVAILABLE:")] * 2,
         ("staunch.access", "INFO", "Predict CANCELLED"),
-        ("staunch.calls", "ERROR", "incident abc: /staun"),
-        ("staunch.access", "WARNING", "Predict INTERNAL: IN"),
+        ("staunch.access", "ERROR", "incident abc: /staun"),
     ]
     assert lines.messages[0].endswith(" CUSTOMER_NOT_FOUND: The view returns no row for the id.")
 
@@ -166,6 +170,18 @@ def test_who_asks_for_the_access_log_gets_it_at_every_level(lines: pytest.LogCap
     logging.getLogger("staunch").setLevel(logging.ERROR)
     CallLog("all").call_ended(ANSWERED)
     assert lines.messages == ["Predict OK"]
+
+
+def test_the_line_that_the_page_of_operations_shows_is_what_is_written(
+    lines: pytest.LogCaptureFixture,
+) -> None:
+    stages = {"queue": 0.000_083, "sql": 0.001_725, "onnx": 0.000_213}
+    answered = dataclasses.replace(ended(Reason.INTERNAL), code=Code.OK, seconds=0.00251, refusal=None)
+    CallLog("all").call_ended(dataclasses.replace(answered, request_id="7d1c", stages=stages))
+    lines.records[0].created = 1_790_000_000.25
+    page = (Path(__file__).parents[3] / "docs/operations.md").read_text()
+    line = JsonLines().format(lines.records[0])
+    assert f"<!-- line: a test writes it -->\n```json\n{line}\n```" in page
 
 
 def test_a_line_has_what_its_steps_took_in_milliseconds() -> None:

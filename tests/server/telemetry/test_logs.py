@@ -41,9 +41,9 @@ def test_the_same_line_is_written_once_and_then_counted_to_the_end() -> None:
     assert [line["message"] for line in written.lines()] == [
         "the disk is full",
         "the disk is empty",
-        "the disk is full (and 70 more)",
+        "the disk is full (and 69 more)",
     ]
-    assert [line.get("repeated") for line in written.lines()] == [None, None, 70]
+    assert [line.get("repeated") for line in written.lines()] == [None, None, 69]
 
 
 def test_lines_that_each_have_to_be_there_are_never_counted() -> None:
