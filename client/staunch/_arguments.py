@@ -18,7 +18,6 @@ ModelName = str | ModelReference | Model
 """What names a model: "churn", "churn@3", "churn@champion", or what an answer named."""
 
 INT32 = 2**31 - 1
-INT64 = 2**63 - 1
 
 LONGEST_S = 1e9
 """31 years, which is for ever here: the library's clock overflows beyond ten times that."""

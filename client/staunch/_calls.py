@@ -12,7 +12,7 @@ from grpc import StatusCode
 
 from staunch import _arguments as arguments
 from staunch import _wire as wire
-from staunch._arguments import INT32, INT64, ModelName
+from staunch._arguments import INT32, ModelName
 from staunch._errors import DeadlineExceeded, ErrorDetails, StaunchError, Unavailable
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._wire import CustomerId, Features
@@ -122,14 +122,14 @@ def set_alias(name: str, alias: str, version: int, expected_version: int | None)
     request = models_pb.SetAliasRequest(
         name=arguments.text("name", name),
         alias=arguments.text("alias", alias),
-        version=arguments.whole("version", version, 1, INT64),
+        version=arguments.whole("version", version, 1, INT32),
         expected_version=_optional_version(expected_version),
     )
     return UnaryCall("SetAlias", request, _alias_move, retry=expected_version is None)
 
 
 def _optional_version(version: int | None) -> int | None:
-    return None if version is None else arguments.whole("expected_version", version, 0, INT64)
+    return None if version is None else arguments.whole("expected_version", version, 0, INT32)
 
 
 def reload_models() -> UnaryCall[list[Model]]:

@@ -28,6 +28,9 @@ from staunch_model_store.manifest import FORMAT, NAME, FileEntry, Manifest
 CHAMPION = "champion"
 """The alias that a model's bare name means."""
 
+LAST_VERSION = 2**31 - 1
+"""The highest number of a version: an int32 of the contract, which is a number in every language and JSON."""
+
 _MANIFEST = "manifest.json"
 _LAST_VERSION = "last_version"
 _UNFINISHED = ".unfinished-"
@@ -84,7 +87,8 @@ def parse_reference(text: str) -> Reference:
     if NAME.fullmatch(name) and _is_version(rest):
         return Reference(name, int(rest), None)
     expected, got = '"name", "name@version" or "name@alias"', text[:80]
-    message = f"expected a model as {expected}, got {got!r}"
+    hint = f"; versions are numbers from 1 to {LAST_VERSION}" if _is_number(rest) else ""
+    message = f"expected a model as {expected}, got {got!r}{hint}"
     raise NameInvalid(message, field="model", expected=expected, got=got)
 
 
@@ -245,9 +249,20 @@ class ModelStore:
         return ModelNotFound(message, model=reference, available=names)
 
     def _next_version(self, name: str) -> int:
-        """Counts on from the highest number known to have been given; older stores noted none."""
-        noted = _read_last_version(self.root / name)
-        return max([noted, *self.versions(name), *self.aliases(name).values()]) + 1
+        """Counts on from the highest number known to have been given; older stores noted none.
+
+        Raises:
+            ModelRefused: A folder, or what was noted, is above the last number there is, or at it.
+        """
+        folder = self.root / name
+        given = [_read_last_version(folder), *self.versions(name), *self.aliases(name).values()]
+        foreign = [one for one in os.listdir(folder / "versions") if _is_number(one) and not _is_version(one)]
+        if foreign or max(given) == LAST_VERSION:
+            raise ModelRefused(
+                f"{name}/versions: expected versions from 1 to {LAST_VERSION} and room for another, "
+                f"got {min(foreign, default=str(max(given)))}; give the folder another name, or the model"
+            )
+        return max(given) + 1
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[Path]:
@@ -269,7 +284,11 @@ def _refuse_name(field: str, name: str) -> None:
 
 
 def _is_version(text: str) -> bool:
-    return text.isascii() and text.isdigit() and text[0] != "0" and len(text) <= 18
+    return _is_number(text) and text[0] != "0" and len(text) <= 10 and int(text) <= LAST_VERSION
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _sha256(content: bytes) -> str:
@@ -297,7 +316,10 @@ def _verify(name: str, entry: FileEntry, content: bytes | None) -> None:
 def _parse_aliases(content: dict[str, Any]) -> dict[str, int]:
     if content["format"] != FORMAT:
         raise ValueError(f"format {content['format']!r}")
-    return {alias: int(target["version"]) for alias, target in content["aliases"].items()}
+    versions = {alias: int(target["version"]) for alias, target in content["aliases"].items()}
+    if wrong := [version for version in versions.values() if not 1 <= version <= LAST_VERSION]:
+        raise ValueError(f"version {wrong[0]}, which is not from 1 to {LAST_VERSION}")
+    return versions
 
 
 def _write_aliases(folder: Path, aliases: Mapping[str, int]) -> None:

@@ -253,8 +253,8 @@ WRONG: dict[str, list[tuple[Any, type[Exception]]]] = {
     "chunks_held": [*WRONG_WHOLE, (None, TypeError), (0, ValueError), (-1, ValueError), (2**31, ValueError)],
     "name": WRONG_TEXT,
     "alias": WRONG_TEXT,
-    "version": [*WRONG_WHOLE, (None, TypeError), (CHURN_3, TypeError), (0, ValueError), (2**63, ValueError)],
-    "expected_version": [*WRONG_WHOLE, (-1, ValueError), (2**63, ValueError)],
+    "version": [*WRONG_WHOLE, (None, TypeError), (CHURN_3, TypeError), (0, ValueError), (2**31, ValueError)],
+    "expected_version": [*WRONG_WHOLE, (-1, ValueError), (2**31, ValueError)],
 }
 """By parameter, values that have no meaning, and what they raise."""
 

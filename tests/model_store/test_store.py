@@ -242,10 +242,41 @@ def test_the_longest_names_and_numbers_are_taken(store: ModelStore) -> None:
     assert store.publish(name, lambda version: built(version, name)).manifest.name == name
     assert store.set_alias(name, name, 1) == 0
     assert parse_reference(f"{name}@{name}") == Reference(name, None, name)
-    assert parse_reference("churn@" + "9" * 18) == Reference("churn", 10**18 - 1, None)
-    for reference in (f"{name}z", f"churn@{name}z", "churn@" + "9" * 19):
+    assert parse_reference("churn@2147483647") == Reference("churn", 2**31 - 1, None)
+    for reference in (f"{name}z", f"churn@{name}z", "churn@2147483648", "churn@" + "9" * 19):
         with pytest.raises(NameInvalid):
             parse_reference(reference)
+
+
+@pytest.mark.parametrize("number", [2**31, 3_000_000_000, 10**18])
+def test_a_folder_above_the_last_number_is_no_version_and_is_refused_in_words(
+    store: ModelStore, number: int
+) -> None:
+    store.publish("churn", built)
+    folder = store.root / "churn/versions"
+    shutil.copytree(folder / "1", folder / str(number))
+    assert store.versions("churn") == [1]
+    with pytest.raises(NameInvalid, match=f"got 'churn@{number}'; versions are numbers from 1 to 2147483647"):
+        store.resolve(f"churn@{number}")
+    with pytest.raises(ModelRefused, match=f"^churn/versions: expected versions from .* got {number}; give"):
+        store.publish("churn", built)
+
+
+def test_after_the_last_number_nothing_is_published_any_more(store: ModelStore) -> None:
+    store.publish("churn", built)
+    (store.root / "churn/last_version").write_text("2147483646")
+    assert store.publish("churn", built).manifest.version == 2**31 - 1
+    with pytest.raises(ModelRefused, match="and room for another, got 2147483647; give the folder"):
+        store.publish("churn", built)
+
+
+@pytest.mark.parametrize("version", [0, -1, 2**31])
+def test_an_alias_of_no_version_is_refused(store: ModelStore, version: int) -> None:
+    store.publish("churn", built)
+    content = {"format": 1, "aliases": {"champion": {"version": version}}}
+    (store.root / "churn/aliases.json").write_text(json.dumps(content))
+    with pytest.raises(ModelRefused, match=f"got version {version}, which is not from 1 to 2147483647"):
+        store.resolve("churn")
 
 
 def test_references_are_parsed_without_a_store() -> None:

@@ -236,8 +236,10 @@ def _facts(model: "Model") -> list[tuple[str, str]]:
 
 
 def _version(text: str) -> int:
-    if not text.isdecimal():
-        raise ArgumentTypeError(f"expected the number of a version, such as 3, got {text!r}")
+    if not text.isdecimal() or len(text) > 10 or int(text) >= 2**31:
+        raise ArgumentTypeError(
+            f"expected the number of a version, from 1 to {2**31 - 1}, such as 3, got {text[:80]!r}"
+        )
     return int(text)
 
 

@@ -15,6 +15,7 @@ from uuid import UUID
 import grpc
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
+from staunch._arguments import INT32
 from staunch.testing import _answers as answers
 from staunch.testing._failures import Failure
 from staunch.v1 import model_service_pb2 as models_pb
@@ -223,7 +224,17 @@ class FakeServer:
     def _version(self, asked: str) -> int:
         """Returns the version that a request names; without a number it is the champion."""
         name = asked.partition("@")[2]
-        return int(name) if name.isdecimal() else self.version
+        if not name.isdecimal():
+            return self.version
+        if (version := int(name)) > INT32:
+            expected = '"name", "name@version" or "name@alias"'
+            raise Failure(
+                "FIELD_INVALID",
+                f"model: expected a model as {expected}, got {asked!r}; versions end at {INT32}.",
+                violations={"model": "expected name, name@version or name@alias"},
+                metadata={"field": "model", "expected": expected, "got": asked},
+            )
+        return version
 
     def _score(self, request: pb.PredictRequest | pb.ExplainRequest) -> float:
         subject: str | None = request.WhichOneof("subject")

@@ -137,7 +137,7 @@ class Model(_message.Message):
     name: _builtins.str
     """The model's name."""
     version: _builtins.int
-    """The version number, 1 or more."""
+    """The version number, 1 or more; an int32, so that JSON and Node have a number."""
     digest: _builtins.str
     """"sha256:" and the lower-case hex digest of manifest_json."""
     state: Global___ModelState.ValueType

@@ -155,7 +155,7 @@ class ModelReference(_message.Message):
     name: _builtins.str
     """The model's name, for example "churn"."""
     version: _builtins.int
-    """The version number, 1 or more."""
+    """The version number, 1 or more; an int32, so that JSON and Node have a number."""
     digest: _builtins.str
     """"sha256:" and the lower-case hex digest of the version's manifest.json."""
     def __init__(
