@@ -29,7 +29,8 @@ _HEAD = """# API
 
 The contract is `protos/staunch/v1/`; generate a stub from it in any language, or ask a running server by
 reflection. Every error carries a reason: [errors](errors.md). What finds a dead connection, in any language:
-[connections](connections.md). In Python, [the client](../client/README.md) wraps all of this.
+[connections](connections.md). In Python, [the client](../client/README.md) wraps all of this; [Go](go.md)
+and [Node](node.md) have pages with programs.
 
 Requests may carry `x-request-id` and `traceparent` as metadata; the id is made if absent, echoed in trailing
 metadata and written to the log. `grpc.health.v1.Health` answers for the whole server and for each service.

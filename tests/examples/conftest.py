@@ -52,6 +52,7 @@ class Walk:
         address: of the server that it started; it runs until the walk ends.
         outputs: what each command block printed, by its text.
         shown: what the page says that a block prints, for those that say so.
+        patience_s: how long a block may take.
     """
 
     folder: Path
@@ -60,6 +61,7 @@ class Walk:
     outputs: dict[str, str] = field(default_factory=dict)
     shown: dict[str, str] = field(default_factory=dict)
     server: subprocess.Popen[bytes] | None = None
+    patience_s: float = 110
 
     def take(self, blocks: list[Block]) -> None:
         """Writes every file, then runs every command."""
@@ -100,7 +102,7 @@ class Walk:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=self.patience_s,
             check=False,
         )
         assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
@@ -151,7 +153,7 @@ def walk(database_factory: Callable[..., Any], tmp_path_factory: pytest.TempPath
                 "STAUNCH_DATABASE_URL": database.owner_url,
                 "STAUNCH_DATABASE_READER_URL": database.reader_url,
             }
-            walked = Walk(folder, _environment() | addresses)
+            walked = Walk(folder, reader_environment() | addresses)
             stack.callback(walked.end)
             walked.take(blocks_of(page))
             return walked
@@ -166,14 +168,14 @@ def alone() -> Iterator[Walk]:
     with tempfile.TemporaryDirectory(prefix="staunch-reader-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         (Path(folder) / ".venv").symlink_to(sys.prefix)
-        walked = Walk(Path(folder), _environment())
+        walked = Walk(Path(folder), reader_environment())
         try:
             yield walked
         finally:
             walked.end()
 
 
-def _environment() -> dict[str, str]:
+def reader_environment() -> dict[str, str]:
     """A reader's: the commands on the PATH, and ports that are free."""
     path = [str(Path(sys.executable).parent), str(find_binaries().folder), os.environ["PATH"]]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("STAUNCH_", "PYTEST"))}
