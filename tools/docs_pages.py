@@ -20,6 +20,7 @@ from staunch_features.views.feature_doc import MISSING, NEVER, FeatureDoc
 from staunch_features.views.file import FeatureView, load_view
 from staunch_server.errors import DOMAIN, KEYS, Reason
 from staunch_server.metrics import Metrics
+from staunch_server.models.tally import WAIT_S
 from staunch_server.process.present import GONE_S
 from staunch_server.process.process_metrics import ProcessMetrics
 from staunch_server.process.supervisor import SupervisorMetrics
@@ -64,6 +65,11 @@ counts go on. `process_*` are read from /proc, which only Linux has.
 What to look at first: the rate of `staunch_calls_total` by `code`, the 99th percentile of
 `staunch_call_seconds{{code="OK"}}`, and `staunch_sql_seconds` against it, since the database is most of a
 call. [alerts.yml](alerts.yml) has rules to begin with.
+
+What a data scientist looks at: whether the scores move, by `staunch_scores` or the share of a band in
+`staunch_score_bands_total`, and whether a source dried up, by a feature's share of missing values,
+`rate(staunch_feature_missing_total[1h])` over `rate(staunch_scores_count[1h])`. All that is scored counts,
+what callers tried with values of their own too; at most {WAIT_S:g} s after it was scored.
 
 `grpc.health.v1` is SERVING once a model is verified: its files are those that were published and compute
 the answers of the training. `/healthz` is 200 while every worker is up and a version answers in each; else

@@ -22,6 +22,7 @@ from staunch_server.deadlines import Deadline
 from staunch_server.metrics import ModelMetrics
 from staunch_server.models.coalescer import Coalescer
 from staunch_server.models.limits import Limits
+from staunch_server.models.tally import Tally
 from staunch_server.models.view_health import CheckedView
 from staunch_server.types import Floats, Id, RiskBand, Version
 
@@ -77,6 +78,7 @@ class Served:
         self._edges = [thresholds.medium, thresholds.high] if thresholds else []
         self._model = model
         self._metrics = metrics
+        self._tally = Tally(metrics, self.manifest.features, self._edges)
         self.view = view
         # Made here, since what it compares with is the same for every batch.
         self.limits = Limits(self.manifest.features, view.text)
@@ -108,11 +110,14 @@ class Served:
         return batch
 
     async def score(self, values: Floats) -> Scores:
-        """Scores rows, float64 (n, features): a few in the loop, many in a thread, slice by slice."""
+        """Scores rows, float64 (n, features), which nobody may write into any more, and counts them.
+
+        A few are scored in the loop, many in a thread, slice by slice.
+        """
         if len(values) <= _INLINE_ROWS:
-            return self._run(values)
+            return self._counted(values, self._run(values))
         slices = [values[start : start + _SLICE_ROWS] for start in range(0, len(values), _SLICE_ROWS)]
-        parts = [await asyncio.to_thread(self._run, part) for part in slices]
+        parts = [self._counted(part, await asyncio.to_thread(self._run, part)) for part in slices]
         return Scores(
             np.concatenate([part.margins for part in parts]),
             np.concatenate([part.probabilities for part in parts]),
@@ -177,6 +182,10 @@ class Served:
             hint=hint,
             for_log=problem_for_log(problem),
         )
+
+    def _counted(self, values: Floats, scores: Scores) -> Scores:
+        self._tally.add(values, scores.probabilities)
+        return scores
 
     def _run(self, values: Floats) -> Scores:
         started = time.monotonic()

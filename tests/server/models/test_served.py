@@ -50,6 +50,8 @@ async def test_rows_have_the_same_scores_however_they_are_sliced(make: MakeServe
     alone = [(await served.score(values[[row]])).probabilities[0] for row in (0, rows // 2, rows - 1)]
     assert scores.probabilities.shape == scores.margins.shape == (rows,)
     assert [scores.probabilities[row] for row in (0, rows // 2, rows - 1)] == alone
+    served._tally.settle()
+    assert sum(bucket.get() for bucket in served._metrics.scores._buckets) == rows + 3  # each is counted once
 
 
 def test_the_error_of_a_view_names_the_text_that_the_version_carries(make: MakeServed) -> None:

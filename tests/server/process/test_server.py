@@ -16,7 +16,7 @@ from staunch.v1 import model_service_pb2, prediction_service_pb2
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_model_store.store import ModelStore
 from staunch_server.events import CallEnded
-from staunch_server.models import aliases, registry
+from staunch_server.models import aliases, registry, tally
 from staunch_server.process.server import Server
 from staunch_server.settings import SettingsError, load_settings
 
@@ -75,12 +75,15 @@ async def test_a_server_without_a_model_waits_for_one_and_says_so(
     assert running.server.why_not_serving() == ""
 
 
-async def test_what_happened_is_measured_by_method_model_and_step(publish: Publish, serve: Serve) -> None:
+async def test_what_happened_is_measured_by_method_model_and_step(
+    publish: Publish, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tally, "WAIT_S", 0.05)
     publish()
     running = await serve()
     await running.prediction.Predict(pb.PredictRequest(customer_id=3))
     await running.prediction.Explain(pb.ExplainRequest(customer_id=3))
-    stream = running.prediction.BatchPredict(iter([pb.BatchPredictRequest(customer_ids=[1, 2, 999])]))
+    stream = running.prediction.BatchPredict(iter([pb.BatchPredictRequest(customer_ids=[1, 7, 999])]))
     assert len([chunk async for chunk in stream]) == 1
     value = running.server.metrics.registry.get_sample_value
     model = {"model": "churn@1"}
@@ -96,6 +99,11 @@ async def test_what_happened_is_measured_by_method_model_and_step(publish: Publi
     assert value("staunch_onnx_seconds_count", model | {"step": "explain"}) >= 1
     assert value("staunch_rows_total", model | {"outcome": "failed"}) == 1
     assert value("staunch_rows_total", model | {"outcome": "scored"}) == 4
+    await until(lambda: value("staunch_scores_count", model) == 4)
+    bands = [value("staunch_score_bands_total", model | {"band": band}) for band in ("LOW", "MEDIUM", "HIGH")]
+    assert sum(bands) == 4
+    assert value("staunch_feature_missing_total", model | {"feature": "b"}) == 1  # of person 7
+    assert value("staunch_feature_missing_total", model | {"feature": "a"}) is None  # is never null
 
 
 async def test_each_call_says_at_its_end_what_its_steps_took(publish: Publish, serve: Serve) -> None:
