@@ -110,7 +110,7 @@ class Reason(enum.Enum):
     )
     FEATURE_TYPE_MISMATCH = (
         Code.INVALID_ARGUMENT,
-        "A value is a text, a boolean, a list or an object; only numbers and null are values of features.",
+        "A value is neither a number nor null but a text, a boolean, a list, an object, or without a kind.",
         "model field count got",
     )
     FEATURE_NOT_FINITE = (

@@ -126,8 +126,8 @@ class FeatureValues(_message.Message):
     @_builtins.property
     def values(self) -> _containers.MessageMap[_builtins.str, _struct_pb2.Value]:
         """Holds each feature of the model's view by name, all of them and no other. A value is a number of at most 3.4e38
-        either way, or null, which is known to be missing; NaN and a Value without a kind are null too. A boolean is
-        the number 0 or 1, a category is encoded by its view; texts, booleans, lists and objects are refused.
+        either way, or null, which is known to be missing; NaN is null too. A boolean is the number
+        0 or 1, a category is encoded by its view; texts, booleans, lists, objects and a Value without a kind are refused.
         """
 
     def __init__(

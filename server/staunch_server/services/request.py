@@ -23,6 +23,7 @@ _FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799  # years 1 to 9999, the ran
 
 
 _NO_NUMBERS = {
+    None: "a Value without a kind",  # as left by whoever misspells one: no caller means null by it
     "string_value": "a text",
     "bool_value": "a boolean",
     "list_value": "a list",
@@ -181,7 +182,7 @@ def _columns(served: Served, values: Mapping[str, Value], field: str) -> Iterato
         problem = "no feature of the model"
         raise _Wrong(served, field, unknown).refusal(Reason.FEATURE_UNKNOWN, problem)
     if others := sorted(name for name, value in values.items() if value.WhichOneof("kind") in _NO_NUMBERS):
-        got = " or ".join(sorted({_NO_NUMBERS[values[name].WhichOneof("kind") or ""] for name in others}))
+        got = " or ".join(sorted({_NO_NUMBERS[values[name].WhichOneof("kind")] for name in others}))
         problem = f"{got}, where a number (a boolean is 0 or 1) or null is expected"
         raise _Wrong(served, field, others).refusal(Reason.FEATURE_TYPE_MISMATCH, problem, got=got)
     numbers = {name: _number(value) for name, value in values.items()}
@@ -199,7 +200,7 @@ def _columns(served: Served, values: Mapping[str, Value], field: str) -> Iterato
 
 
 def _number(value: Value) -> float:
-    """The value; NaN, which is null as a view's NaN is, if it is null or no kind is set."""
+    """The value; NaN, which is null as a view's NaN is, if it is null."""
     return value.number_value if value.HasField("number_value") else math.nan
 
 

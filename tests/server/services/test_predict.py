@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import json_format
-from google.protobuf.struct_pb2 import Value
+from google.protobuf.struct_pb2 import NULL_VALUE, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 from tests.server.harness.errors import failure, read_rich_error
@@ -38,7 +38,7 @@ def given(**values: float | None) -> pb.FeatureValues:
 
 
 def value_of(value: float | None) -> Value:
-    return Value() if value is None else Value(number_value=value)
+    return Value(null_value=NULL_VALUE) if value is None else Value(number_value=value)
 
 
 def plain(values: Any) -> dict[str, float | None]:

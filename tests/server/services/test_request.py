@@ -37,8 +37,9 @@ def served(make: MakeServed) -> Served:
 
 
 def feature_values(**values: float | None) -> dict[str, Value]:
-    """Returns values as they travel; None is one without a kind."""
-    return {name: Value() if v is None else Value(number_value=v) for name, v in values.items()}
+    """Returns values as they travel; None is null."""
+    null = Value(null_value=NULL_VALUE)
+    return {name: null if v is None else Value(number_value=v) for name, v in values.items()}
 
 
 def asking(**fields: object) -> PredictRequest:
@@ -275,7 +276,18 @@ def test_what_is_no_number_is_refused_by_its_kind(served: Served, field: str, ca
     assert caught.value.metadata["got"] == called
 
 
-def test_null_said_outright_is_null_too(served: Served) -> None:
+@pytest.mark.parametrize("field", ["overrides", "features.values"])
+def test_a_value_without_a_kind_is_refused_and_not_taken_for_null(served: Served, field: str) -> None:
+    """A caller in JavaScript who writes `{number_value: 5}` for `{numberValue: 5}` sends it, and is told."""
+    whole = feature_values(a=1.0, b=None, hours=3.0)
+    with pytest.raises(Refusal, match=r"a Value without a kind, where a number .* or null is exp") as caught:
+        READ[field](served, whole | {"b": Value()})
+    assert caught.value.reason is Reason.FEATURE_TYPE_MISMATCH
+    assert [violation.field for violation in caught.value.violations] == [f'{field}["b"]']
+    assert caught.value.metadata["got"] == "a Value without a kind"
+
+
+def test_null_said_outright_is_null(served: Served) -> None:
     (b,) = reading.overrides(served, {"b": Value(null_value=NULL_VALUE)})
     assert (b[0], math.isnan(b[1])) == (1, True)
 
