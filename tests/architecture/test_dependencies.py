@@ -21,7 +21,7 @@ EXTRAS: Mapping[str, str] = {
     "staunch_local": "local",
     "staunch_training": "train",
     "staunch_server.transport.native": "native",
-    "staunch_cli.printing.view_plot": "train",
+    "staunch_cli.pictures": "train",
     "staunch_cli.shared.customers": "score",
 }
 """Rooms and modules that need an extra beside the base set, by the longest prefix that says so."""

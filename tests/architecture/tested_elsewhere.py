@@ -170,13 +170,12 @@ TESTED_ELSEWHERE: Mapping[str, Held] = {
     "staunch_server.transport.seam": Held(
         "server/transport/test_transport.py", "protocols, and what a call is"
     ),
+    "staunch_cli.pictures.bars": Held(
+        "cli/pictures/test_view_pages.py", "labels, units, tails", through="staunch_cli.pictures.panel"
+    ),
+    "staunch_cli.pictures.panel": Held("cli/pictures/test_view_pages.py", "a view of one feature each"),
     "staunch.testing._answers": Held(
         "client/testing/test_server.py", "what the fake answers", through="staunch.testing"
-    ),
-    "staunch_cli.printing.pending_file": Held(
-        "cli/printing/test_score_files.py",
-        "files that appear when they are complete, or never",
-        through="staunch_cli.printing.score_files",
     ),
     "tools.mutate.__main__": Held("tools/test_mutate.py", "the command and what it prints"),
     "tools.mutate.copies": Held(

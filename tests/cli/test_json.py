@@ -62,11 +62,14 @@ def test_a_word_too_many_is_answered_by_the_commands_own_usage(staunch, words):
     assert result.err.splitlines()[-1].endswith(f"unrecognized arguments: {words[-1]}")
 
 
-def test_a_score_and_its_reasons_have_the_keys_of_the_page(staunch):
+def test_a_score_and_its_reasons_have_the_keys_of_the_page(staunch, tmp_path):
     score = json.loads(staunch("predict", 42, "--set", "age=-3", "--features", "--json").out)
     assert list(score) == KEYS["predict"]
     reasons = json.loads(staunch("explain", 42, "--json").out)
-    assert list(reasons) == KEYS["predict"][:6] + KEYS["explain"][1:]
+    *always, with_picture = KEYS["explain"][1:]
+    assert list(reasons) == KEYS["predict"][:6] + always
+    drawn = json.loads(staunch("explain", 42, "--json", "--plot", tmp_path / "why.svg").out)
+    assert list(drawn) == [*reasons, with_picture]
 
 
 @pytest.mark.parametrize("words", [["models"], ["models", "list"], ["models", "reload"]])

@@ -3,16 +3,20 @@
 import asyncio
 import sys
 from argparse import ArgumentParser, _SubParsersAction
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from staunch_cli.commands import view_new
 from staunch_cli.printing.json_results import check_json, print_json, summary_json
+from staunch_cli.printing.pending_file import PendingPicture
 from staunch_cli.shared.arguments import Handler, add_json, add_timeout, file_ending, moment
 from staunch_cli.shared.caches import caches_in
+from staunch_cli.shared.call_arguments import add_language
 from staunch_cli.shared.database import database, refuse_absent_database
 from staunch_cli.shared.errors import CommandError
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
@@ -55,9 +59,17 @@ class CheckArguments(ViewArguments):
 
 @dataclass(frozen=True)
 class PlotArguments(ViewArguments):
-    """Which view to draw, and the file to draw it into; None names it as the view."""
+    """Which view to draw how.
+
+    Attributes:
+        out: The file; None names it as the view.
+        features: The names of what to draw; empty for all.
+        language: Of the texts; empty for the view's own.
+    """
 
     out: Path | None
+    features: Sequence[str]
+    language: str
 
 
 def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
@@ -94,13 +106,27 @@ def _add_show(actions: "_SubParsersAction[ArgumentParser]") -> None:
 
 
 def _add_plot(actions: "_SubParsersAction[ArgumentParser]") -> None:
-    parser = actions.add_parser("plot", help="the same as a picture", description="Draws what `show` prints.")
+    parser = actions.add_parser(
+        "plot",
+        help="the same as a picture",
+        description="Draws how each feature is spread, how the label goes with it and how much of it is "
+        "missing, the strongest first. A PDF has pages, PNG and SVG are as tall as it takes.",
+    )
     parser.add_argument(
         "--out",
         type=file_ending(".png", ".svg", ".pdf"),
         metavar="FILE",
         help=".png, .svg or .pdf (default: NAME.png)",
     )
+    parser.add_argument(
+        "--feature",
+        dest="features",
+        action="append",
+        default=[],
+        metavar="FEATURE",
+        help="draw this one by its name in the view; may be repeated (default: all)",
+    )
+    add_language(parser, "the view's own")
     _add_view(parser)
     parser.set_defaults(handler=Handler(PlotArguments, run_plot))
 
@@ -130,19 +156,42 @@ def run_show(arguments: ViewArguments) -> int:
 
 
 def run_plot(arguments: PlotArguments) -> int:
-    """Draws the features into a file and names it."""
+    """Draws the features into a file and names it; what cannot be drawn is refused before rows are read."""
     out = arguments.out or Path(f"{arguments.name}.png")
     settings = arguments.load_settings()
     refuse_absent_database(settings)  # before matplotlib makes its cache
-    with caches_in(settings.state_folder):
-        from staunch_cli.printing.view_plot import plot
+    with caches_in(settings.state_folder), PendingPicture(out) as picture:
+        from staunch_cli.pictures import view_pages
+        from staunch_cli.pictures.words import picture_words
+        from staunch_features.views.feature_doc import find_language
 
-        plot(_run_async(_summarise(arguments)), out)
+        view = _load_view_and_label(arguments)[0]
+        names = _names_to_draw(view, arguments.features)
+        view_pages.refuse_too_many(len(names), out.suffix)
+        spoken = view.in_language(arguments.language)
+        if arguments.language and find_language(arguments.language, view.languages) is None:
+            _warn(f"{view.name} has no texts in {arguments.language!r}: they stay in {view.language!r}")
+        summary = _run_async(_summarise(arguments)).of(spoken, names)
+        picture.draw(partial(view_pages.plot, summary, picture_words(arguments.language or spoken.language)))
     if arguments.json:
         print_json({"files": [out]})
     else:
         print(out)
     return 0
+
+
+def _names_to_draw(view: "FeatureView", asked: Sequence[str]) -> frozenset[str]:
+    """The names of the features to draw; one that the view does not have is refused with the nearest."""
+    for name in asked:
+        if name not in view.features:
+            near = get_close_matches(name, view.features, n=3, cutoff=0.5)
+            hint = (
+                f"did you mean {' or '.join(near)}?"
+                if near
+                else f"`staunch view show {view.name}` lists them"
+            )
+            raise CommandError(f"expected a feature of {view.name} with --feature, got {name!r}: {hint}")
+    return frozenset(asked or view.features)
 
 
 def _run_async(work: Coroutine[None, None, _Result]) -> _Result:

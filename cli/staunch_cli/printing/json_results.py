@@ -16,8 +16,9 @@ from staunch_cli.printing import formatting
 
 if TYPE_CHECKING:
     from staunch import AliasMove, Model
+    from staunch_features.checks.distribution.feature_summary import FeatureSummary
     from staunch_features.checks.findings import ViewCheck
-    from staunch_features.checks.summary import FeatureSummary, ViewSummary
+    from staunch_features.checks.summary import ViewSummary
     from staunch_features.drafts.draft import Drafted
     from staunch_training.train import TrainReport
 

@@ -1,6 +1,8 @@
 """A file that takes its place when it is complete, and leaves no trace if it never is."""
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,6 +12,8 @@ from staunch_cli.shared.errors import cannot_write
 
 class PendingFile:
     """A file that is written under another name in the same folder until it is complete.
+
+    Entering the block opens it, so that a place where nothing can be written is refused before the work.
 
     Attributes:
         target: The file as the user named it.
@@ -22,6 +26,8 @@ class PendingFile:
 
     def __enter__(self) -> Self:
         try:
+            if self.target.is_dir():  # else it would be found out after the work
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             self.open()
         except OSError as error:
             raise cannot_write(self.target, error) from error
@@ -50,3 +56,29 @@ class PendingFile:
             self.path.replace(self.target)
         except OSError as error:
             raise cannot_write(self.target, error) from error
+
+
+class PendingPicture(PendingFile):
+    """A picture that somebody else draws into `path`."""
+
+    def open(self) -> None:
+        """Finds out whether the file can be written."""
+        self.path.touch()
+
+    def close(self) -> None:
+        """Has nothing to do: who drew it has closed it."""
+
+    def draw(self, work: Callable[[Path, str], None]) -> None:
+        """Has the picture drawn and moves it to its place.
+
+        Args:
+            work: Draws into a file, whatever it is called, what an ending such as `.png` asks for.
+
+        Raises:
+            CommandError: The file cannot be written.
+        """
+        try:
+            work(self.path, self.target.suffix)
+        except OSError as error:
+            raise cannot_write(self.target, error) from error
+        self.commit()

@@ -26,11 +26,11 @@ def headline(
         (words.model, str(prediction.model)),
         (words.as_of, formatting.utc_time(prediction.as_of)),
         (words.set_by_you, ", ".join(replaced)),
-        *((words.warning, _warning(each, words)) for each in prediction.warnings),
+        *((words.warning, warning_line(each, words)) for each in prediction.warnings),
     ]
 
 
-def _warning(warning: "FeatureWarning", words: Words) -> str:
+def warning_line(warning: "FeatureWarning", words: Words) -> str:
     """Says what is wrong with a value, and between which ones it should lie."""
     value = warning.value_label or formatting.number(warning.value, words)
     verdict = words.verdicts.get(warning.kind, words.verdicts["outside_learned"])

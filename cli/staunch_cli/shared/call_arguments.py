@@ -91,13 +91,13 @@ def add_server(parser: ArgumentParser, *, default: str | None = None) -> None:
     )
 
 
-def add_language(parser: ArgumentParser) -> None:
-    """Adds the flag of the language in which features are named to people."""
+def add_language(parser: ArgumentParser, default: str = "the model's own") -> None:
+    """Adds the flag of the language in which features are named to people; its help names the default."""
     parser.add_argument(
         "--language",
         default="",
         metavar="CODE",
-        help='"fr" or "fr-CA": titles, units and labels in that language (default: the model\'s own)',
+        help=f'"fr" or "fr-CA": titles, units and labels in that language (default: {default})',
     )
 
 

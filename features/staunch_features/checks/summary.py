@@ -1,13 +1,11 @@
 """A feature view for people: what each feature means, how it is spread, and how the label goes with it."""
 
 import textwrap
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-import numpy as np
-from numpy.typing import NDArray
-
+from staunch_features.checks.distribution.feature_summary import FeatureSummary, summarise_feature
 from staunch_features.checks.notes import broken_promises
 from staunch_features.checks.sample import SAMPLE_IDS, draw
 from staunch_features.postgres.deadlines import Deadline
@@ -15,44 +13,9 @@ from staunch_features.postgres.pool import Database
 from staunch_features.views.feature_doc import FeatureDoc, heading
 from staunch_features.views.file import ELIGIBLE, FeatureView, LabelText
 from staunch_features.views.source import FeatureSource
-from staunch_features.views.types import FeatureColumn
 
 _BARS = "▁▂▃▄▅▆▇█"
-_SPREAD_BINS = 10
-_TREND_BINS = 5
 _LINE = 100
-_CLIPPED = (0.01, 0.99)  # the far ends would squeeze all the rest into one bar
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureSummary:
-    """One feature over the sampled rows.
-
-    Attributes:
-        column: The feature.
-        doc: What its view says of it.
-        nulls: The share of rows that hold null, 0 to 1.
-        quantiles: Least, 10th, 50th and 90th percentile and greatest value; empty if all are null.
-        limits: The 1st and the 99th percentile; empty likewise.
-        spread: Rows in ten bins of equal width between the limits, what lies beyond in the outermost;
-            empty likewise.
-        trend: The share of true labels in up to five bins of about as many rows each, from the least
-            values to the greatest; empty without a label.
-        centres: The mean value in each of these bins.
-        sizes: The rows in each of them; few where most values are equal.
-        null_trend: The share of true labels among the nulls; None without a label or without nulls.
-    """
-
-    column: FeatureColumn
-    doc: FeatureDoc
-    nulls: float
-    quantiles: tuple[float, ...]
-    limits: tuple[float, ...]
-    spread: tuple[int, ...]
-    trend: tuple[float, ...]
-    centres: tuple[float, ...]
-    sizes: tuple[int, ...]
-    null_trend: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +35,12 @@ class ViewSummary:
     rows: int
     label_share: float | None
     features: tuple[FeatureSummary, ...]
+
+    def of(self, view: FeatureView, names: Collection[str]) -> "ViewSummary":
+        """Returns it of some features only, with the texts of a view, which may be in another language."""
+        kept = (each for each in self.features if each.column.name in names)
+        some = tuple(replace(each, doc=view.features[each.column.name]) for each in kept)
+        return replace(self, view=view, features=some)
 
 
 async def summarise(
@@ -117,7 +86,7 @@ async def summarise(
         rows=len(values),
         label_share=float(truth.mean()) if truth is not None and len(truth) else None,
         features=tuple(
-            _summary(column, view.features[column.name], values[:, place], truth)
+            summarise_feature(column, view.features[column.name], values[:, place], truth)
             for place, column in enumerate(signature.features)
         ),
     )
@@ -138,46 +107,6 @@ def bars(heights: Iterable[float]) -> str:
     heights = list(heights)
     top = max(heights, default=0)
     return "".join(_BARS[round((len(_BARS) - 1) * height / top) if top else 0] for height in heights)
-
-
-def _summary(
-    column: FeatureColumn, doc: FeatureDoc, values: NDArray[np.float64], truth: NDArray[np.bool_] | None
-) -> FeatureSummary:
-    null = np.isnan(values)
-    some = values[~null]
-    if not len(some):
-        return FeatureSummary(column, doc, 1.0, (), (), (), (), (), (), None)
-    low, high = np.quantile(some, _CLIPPED)
-    trend, centres, sizes = _trend(some, truth[~null]) if truth is not None else ((), (), ())
-    return FeatureSummary(
-        column=column,
-        doc=doc,
-        nulls=float(null.mean()),
-        quantiles=tuple(np.quantile(some, [0, 0.1, 0.5, 0.9, 1]).tolist()),
-        limits=(float(low), float(high)),
-        spread=tuple(np.histogram(some.clip(low, high), bins=_SPREAD_BINS)[0].tolist()),
-        trend=trend,
-        centres=centres,
-        sizes=sizes,
-        null_trend=None if truth is None or not null.any() else float(truth[null].mean()),
-    )
-
-
-def _trend(
-    values: NDArray[np.float64], truth: NDArray[np.bool_]
-) -> tuple[tuple[float, ...], tuple[float, ...], tuple[int, ...]]:
-    """Returns of each bin the true labels' share, the mean value and the rows; equal values stay together."""
-    shares = np.arange(1, _TREND_BINS + 1) / _TREND_BINS
-    edges = np.unique(np.quantile(values, shares, method="inverted_cdf"))
-    bins = np.searchsorted(edges, values)
-    counts = np.bincount(bins, minlength=len(edges))
-    true = np.bincount(bins, weights=truth, minlength=len(edges))
-    means = np.bincount(bins, weights=values, minlength=len(edges)) / counts
-    return (
-        tuple((true / counts).tolist()),
-        tuple(means.tolist()),
-        tuple(counts.tolist()),
-    )
 
 
 def _rules(view: FeatureView) -> list[str]:

@@ -1,6 +1,7 @@
 """`staunch explain`: a bar for each contribution, or JSON that adds up."""
 
 import json
+import sys
 
 import pytest
 
@@ -54,3 +55,45 @@ def test_explain_in_json_names_the_language(staunch):
     result = json.loads(staunch("explain", 42, "--json", "--language", "fr").out)
     assert result["language"] == "fr"
     assert [part["title"] for part in result["contributions"]] == ["Demandes en cours", "Revenu"]
+
+
+def test_explain_draws_a_picture_too(staunch, tmp_path):
+    result = staunch("explain", 42, "--plot", tmp_path / "why.svg", "--language", "fr")
+    assert result.out.endswith(f"\n\n{tmp_path}/why.svg\n")
+    drawn = (tmp_path / "why.svg").read_text()
+    assert "Demandes en cours" in drawn
+    assert "open_tickets" not in drawn
+    assert [file.name for file in tmp_path.iterdir()] == ["why.svg"]
+
+
+def test_explain_in_json_names_its_picture(staunch, tmp_path):
+    result = json.loads(staunch("explain", 42, "--json", "--plot", tmp_path / "why.png").out)
+    assert result["files"] == [f"{tmp_path}/why.png"]
+
+
+@pytest.mark.parametrize(
+    ("file", "code", "reason"),
+    [
+        ("why.gif", 2, "expected a file that ends in .png, .svg or .pdf"),
+        ("none/why.png", 1, "make the folder none, or choose another place"),
+        ("/proc/why.png", 1, "expected /proc/why.png to be a file that can be written"),
+    ],
+)
+def test_a_picture_that_cannot_be_is_refused_before_anybody_is_asked(staunch, service, file, code, reason):
+    result = staunch("explain", 42, "--plot", file)
+    assert (result.code, result.out) == (code, "")
+    assert reason in result.err
+    assert service.seen == []
+
+
+def test_a_picture_without_its_extra_is_refused_before_anybody_is_asked(
+    staunch, service, monkeypatch, tmp_path
+):
+    for module in [name for name in sys.modules if name.startswith("staunch_cli.pictures")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = staunch("explain", 42, "--plot", tmp_path / "why.png")
+    assert result.code == 1
+    assert "matplotlib is not installed: this command needs the extra `train`" in result.err
+    assert service.seen == []
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 """`staunch view` and `staunch train` on rows that end in the past, in a big table without an index."""
 
 import asyncio
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -175,3 +176,23 @@ def test_rows_that_row_level_security_hides_are_named_and_not_taken_for_none(sta
             "DROP POLICY IF EXISTS p ON cdnow.purchases; "
             "ALTER TABLE cdnow.purchases DISABLE ROW LEVEL SECURITY",
         )
+
+
+def test_a_feature_that_the_view_lacks_is_refused_with_the_nearest_before_rows_are_read(staunch, tmp_path):
+    code, out, err = staunch("view", "plot", "cdnow", "--feature", "dolars", "--out", f"{tmp_path}/a.png")
+    assert (code, out) == (1, "")
+    assert err == "staunch: expected a feature of cdnow with --feature, got 'dolars': did you mean dollars?\n"
+    _, _, err = staunch("view", "plot", "cdnow", "--feature", "x", "--out", f"{tmp_path}/a.png")
+    assert "`staunch view show cdnow` lists them" in err
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_a_picture_is_drawn_in_the_language_asked_for_and_says_if_there_is_none(staunch, tmp_path):
+    file = tmp_path / "features/cdnow.sql"
+    file.write_text(file.read_text().replace('window = "90', '"title.fr" = "Dépensé", window = "90'))
+    words = ("view", "plot", "cdnow", "--as-of", "1998-03-01", "--feature", "dollars", "--out")
+    assert staunch(*words, f"{tmp_path}/fr.svg", "--language", "fr-CA")[0] == 0
+    assert "<!-- Dépensé -->" in (tmp_path / "fr.svg").read_text()
+    code, out, err = staunch(*words, f"{tmp_path}/de.svg", "--language", "de", "--json")
+    assert (code, json.loads(out)) == (0, {"files": [f"{tmp_path}/de.svg"]})
+    assert "staunch: cdnow has no texts in 'de': they stay in 'en'\n" in err

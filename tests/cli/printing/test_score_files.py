@@ -190,8 +190,8 @@ def test_a_file_in_a_folder_that_is_not_there_says_which_folder_to_make(tmp_path
 def test_a_folder_in_the_way_is_reported_under_the_name_that_was_asked_for(tmp_path):
     (tmp_path / "scores.csv").mkdir()
     written = open_scores(tmp_path / "scores.csv", numeric_ids=True)
-    with written as scores, pytest.raises(CommandError, match=r"scores\.csv to be a file that can be"):
-        scores.commit()
+    with pytest.raises(CommandError, match=r"scores\.csv to be a file that can be"), written:
+        pytest.fail("the work had begun")
     assert [path.name for path in tmp_path.iterdir()] == ["scores.csv"]
 
 

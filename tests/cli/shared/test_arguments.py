@@ -37,9 +37,9 @@ WORDS = {
         "shop.things --name gym --key id --label left=yes --time joined_at --force --timeout 5 --views v "
         f"{DATABASE}",
     ),
-    "view plot": ("gym", f"{VIEW} --out gym.png"),
+    "view plot": ("gym", f"{VIEW} --out gym.png --feature a --feature b --language fr"),
     "predict": ("42", f"{CUSTOMER} --features"),
-    "explain": ("key", f"{CUSTOMER} --top 3"),
+    "explain": ("key", f"{CUSTOMER} --top 3 --plot why.png"),
     "models": ("", SERVER),
     "models list": ("", "churn"),
     "models show": ("", "churn@3"),

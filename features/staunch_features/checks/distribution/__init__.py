@@ -1,0 +1,1 @@
+"""How the values of features are spread."""
