@@ -19,6 +19,7 @@ from tests.client.harness.answers import chunk_of
 from tests.client.harness.scripted import ScriptedServer, in_thread
 from tests.examples.conftest import ROOT, Walk, blocks_of, reader_environment
 
+from staunch import Client, RowError, Score
 from staunch_server.errors import Reason, Refusal
 
 pytestmark = [pytest.mark.walk, pytest.mark.timeout(580)]
@@ -87,6 +88,15 @@ class Served:
         return text.replace('"customer_id": 1,', f'"customer_id": {self.there},')
 
 
+def served_at(address: str) -> Served:
+    """Looks for the customers itself: the summary of a busy machine's server may have no time to."""
+    with Client(address) as client:
+        rows = list(client.batch_predict(range(1, 200)))
+    there = next(row for row in rows if isinstance(row, Score))
+    left = next(row for row in rows if isinstance(row, RowError) and row.reason == "CUSTOMER_NOT_ELIGIBLE")
+    return Served(address, str(there.customer), str(left.customer))
+
+
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
     with tempfile.TemporaryDirectory(prefix="staunch-callers-", ignore_cleanup_errors=True) as folder:
@@ -94,9 +104,7 @@ def served() -> Iterator[Served]:
         state = {"STAUNCH_STATE_FOLDER": f"{folder}/state", "STAUNCH_SIMULATION_CUSTOMERS": "1500"}
         command = Command(Path(folder), ["run"], reader_environment() | state)
         try:
-            port = command.port()
-            there, left = re.findall(r"staunch predict --server \S+ (\d+)$", command.output, re.MULTILINE)
-            yield Served(f"127.0.0.1:{port}", there, left)
+            yield served_at(f"127.0.0.1:{command.port()}")
         finally:
             command.close()
 
@@ -225,3 +233,132 @@ def test_grpcurl_finds_the_methods_by_reflection(caller: Caller) -> None:
         assert f"{name} is a service" in caller.walked.run(
             f"{program} -plaintext 127.0.0.1:50051 describe {name}"
         )
+
+
+TRAPS_IN_NODE = """
+const [there] = process.argv.slice(2)
+const told = async (work) => {
+  try {
+    return await work()
+  } catch (error) {
+    return [grpc.status[error.code], error.details, refusal(error)].join(' ')
+  }
+}
+const score = (request) => told(() => call('Predict', { include_features: true, ...request }))
+const what_if = (tenure_days) => score({ customer_id: there, overrides: { tenure_days } })
+console.log(JSON.stringify({
+  number: (await what_if(value(5))).features.tenure_days.numberValue,
+  null: (await what_if(value(null))),
+  misspelt: await what_if({ number_value: 5 }),
+  plain: await what_if(5),
+  names: await score({ customerId: there }),
+  letters: await score({ customer_id: 'abc' }),
+  part: typeof (await score({ customer_id: Number(there) + 0.5 })).probability,
+  version: (await score({ customer_id: there })).model.version,
+  date: await score({ customer_id: there, as_of_time: new Date() }),
+  time: await score({ customer_id: there, as_of_time: time(new Date(Date.now() - 1500)) }),
+  late: await told(() => call('Predict', { customer_id: there }, 0)),
+}))
+client.close()
+"""
+
+
+def fall_into_traps_in_node(caller: Caller) -> None:
+    folder, served = caller.walked.folder, caller.served
+    program = (folder / "main.mjs").read_text().partition("const [there, left] =")[0]
+    (time,) = re.findall(r"`(\{ seconds: Math.*? \})`", " ".join(NODE.page.read_text().split()))
+    (folder / "traps.mjs").write_text(f"{program}const time = (date) => ({time})\n{TRAPS_IN_NODE}")
+    got = json.loads(caller.walked.run(f"node traps.mjs {served.there}"))
+    assert got["number"] == 5
+    assert got["null"]["features"]["tenure_days"]["kind"] == "nullValue"
+    assert "a Value without a kind" in got["misspelt"]
+    assert got["plain"].startswith("INTERNAL Request message serialization failure")
+    assert "SUBJECT_MISSING" in got["names"]
+    assert "CUSTOMER_ID_INVALID" in got["letters"]
+    assert (got["part"], got["version"]) == ("number", 1)
+    assert '"known_now":"true"' in got["date"]
+    assert got["time"]["as_of_time"]["nanos"] % 1_000_000 == 0
+    assert got["late"].startswith("DEADLINE_EXCEEDED")
+
+
+TRAPS_IN_GO = """
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	pb "example.com/retention/gen/staunch/v1"
+)
+
+func TestTraps(t *testing.T) {
+	connection, err := grpc.NewClient(os.Getenv("STAUNCH_SERVER"),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := pb.NewPredictionServiceClient(connection)
+	there, _ := strconv.ParseInt(os.Getenv("THERE"), 10, 64)
+	request := &pb.PredictRequest{Subject: &pb.PredictRequest_CustomerId{CustomerId: there}}
+
+	late, cancel := context.WithTimeout(context.Background(), 0)
+	defer cancel()
+	_, err = client.Predict(late, request)
+	if errors.Is(err, context.DeadlineExceeded) || status.Code(err) != codes.DeadlineExceeded {
+		t.Error(err)
+	}
+	request.Overrides = map[string]*structpb.Value{"tenure_days": {}}
+	_, err = client.Predict(context.Background(), request)
+	if !strings.Contains(refusal(err), "FEATURE_TYPE_MISMATCH") {
+		t.Error(err)
+	}
+	request.Overrides, request.IncludeFeatures = nil, true
+	prediction, err := client.Predict(context.Background(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := protojson.Marshal(prediction)
+	var read struct {
+		Model    struct{ Version int }
+		Features map[string]*float64
+	}
+	if err != nil || json.Unmarshal(text, &read) != nil {
+		t.Error(err, string(text))
+	}
+	if read.Model.Version != 1 || len(read.Features) < 50 {
+		t.Error(read)
+	}
+	text, _ = protojson.Marshal(&pb.BatchPredictResponse{
+		CustomerIds: []int64{7}, Probabilities: []float64{math.NaN()}})
+	for _, part := range []string{`["7"]`, `["NaN"]`} {
+		if !strings.Contains(string(text), part) {
+			t.Error(string(text))
+		}
+	}
+}
+"""
+
+
+def fall_into_traps_in_go(caller: Caller) -> None:
+    (caller.walked.folder / "traps_test.go").write_text(TRAPS_IN_GO)
+    caller.walked.run(f"THERE={caller.served.there} go test .")
+
+
+def test_what_the_page_tells_of_mistakes_is_so(caller: Caller) -> None:
+    if caller.language is GO:
+        fall_into_traps_in_go(caller)
+    else:
+        fall_into_traps_in_node(caller)
