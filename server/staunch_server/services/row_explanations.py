@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from staunch.v1.feature_pb2 import Feature
 from staunch.v1.prediction_service_pb2 import (
     EXPLANATION_METHOD_TREE_PATH_DEPENDENT,
     BatchExplanation,
@@ -95,11 +96,16 @@ def changed_in_stream(field: str, began: int | str, now: int | str) -> Refusal:
 
 def shared(served: Served, words: Spoken) -> BatchExplanation:
     """Returns what the explanations of all rows that a version answers have in common."""
+    # What a feature is called; what it means is GetModel's, or a wide view would fill the first answer.
+    called = [
+        Feature(name=each.name, title=each.title, unit=each.unit, labels=each.labels)
+        for each in words.features
+    ]
     return BatchExplanation(
         output_space=output_space(served.manifest),
         method=EXPLANATION_METHOD_TREE_PATH_DEPENDENT,
         base_value=served.manifest.base_value,
-        features=words.features,
+        features=called,
         language_code=words.language,
     )
 

@@ -5,8 +5,10 @@ import math
 import uuid
 from datetime import UTC, datetime, timedelta
 
+import pandas
 import pytest
 from grpc import StatusCode
+from tests.server.services.test_features import SPOKEN
 from tests.server.small_models import hours_known, view_text
 
 from staunch import (
@@ -48,6 +50,29 @@ async def test_an_explanation_adds_up(either):
         "b": (None, False),
         "hours": (pytest.approx(hours_known(7, why.prediction.as_of)), False),
     }
+
+
+async def test_the_reasons_of_each_row_add_up_in_rows_and_in_frames(either):
+    """Within 1e-9, over several streams' worth of chunks, and as `explain` says of the same row."""
+    ids = [*range(1, 61), 999]
+    rows = await either.rows(ids, chunk_size=7, top_contributions=2)
+    scored = {row.customer: row for row in rows if isinstance(row, Score)}
+    assert len(scored) == 55
+    for row in scored.values():
+        why = row.explanation
+        total = why.base_value + math.fsum(part.contribution for part in row.reasons) + why.remainder
+        assert abs(total - why.output_value) <= 1e-9
+        assert row.probability == pytest.approx(1 / (1 + math.exp(-why.output_value)), abs=1e-12)
+    alone = await either.call("explain", 5, as_of=scored[5].as_of, max_contributions=2)
+    assert (scored[5].reasons, scored[5].explanation.remainder) == (alone.contributions, alone.remainder)
+    asked = pandas.DataFrame({"customer_id": ids})
+    frame = await either.call(
+        "batch_predict_frame", asked, as_of=scored[5].as_of, chunk_size=7, top_contributions=2
+    )
+    parts = frame[["base_value", "reason_1_contribution", "reason_2_contribution", "remainder"]].sum(axis=1)
+    missed = (parts - frame["output_value"])[frame["error"].isna()]
+    assert len(missed) == 55
+    assert missed.abs().max() <= 1e-9
 
 
 @pytest.mark.parametrize(
@@ -131,12 +156,15 @@ async def test_a_batch_outlives_a_server_and_a_moved_alias(serve, publish, eithe
     async def ids():
         for customer in range(1, 61):
             if customer == 31:
-                publish(base=1.0)  # moves champion to churn@2
+                publish(base=1.0, text=SPOKEN)  # moves champion to churn@2, whose features have titles
                 await first.stop()
                 await serve(port=first.server.port)
             yield customer
 
-    answered = await client.rows(ids(), chunk_size=5, chunks_held=2)
+    answered = await client.rows(ids(), chunk_size=5, chunks_held=2, top_contributions=3)
+    explained = [row for row in answered if isinstance(row, Score)]
+    assert {part.title for row in explained for part in row.reasons} == {"A", "B", "Hours"}
+    assert len({row.explanation.base_value for row in explained}) == 1
     assert [row.customer for row in answered] == list(range(1, 61))
     assert {str(row.model) for row in answered if isinstance(row, Score)} == {"churn@1"}
     assert len({row.as_of for row in answered if isinstance(row, Score)}) == 1

@@ -16,6 +16,7 @@ from tests.server.small_models import small_files, small_manifest, small_trees, 
 
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch.v1.feature_pb2 import Feature, FeatureLabel
+from staunch_features.views.feature_doc import MOST_TITLE_LETTERS
 from staunch_model_store.manifest import EXPLAINER_ONNX, Manifest
 from staunch_model_store.model import Largest
 from staunch_server.models.reasons import SLICE_ROWS, Reasons
@@ -94,10 +95,38 @@ async def test_what_rows_share_is_said_once_a_stream_and_nothing_to_who_asks_for
     assert [answer.HasField("explanation") for answer in answers] == [True, False, False]
     assert [len(answer.explanations[0].features) for answer in answers] == [2, 2, 2]
     (a, *_) = answers[0].explanation.features
-    assert (a.name, a.title, a.labels[0].label) == ("a", "Amount", "two")
+    labels = [FeatureLabel(value=2, label="two"), FeatureLabel(value=3, label="three")]
+    assert a == Feature(name="a", title="Amount", unit="CAD", labels=labels)
     (plain,) = await ask(live, ids_of(8))
     assert not plain.explanations
     assert not plain.HasField("explanation")
+
+
+async def test_a_version_that_is_rolled_forward_leaves_a_stream_the_reasons_of_the_one_it_began_with(
+    publish: Publish, serve: Serve
+) -> None:
+    """Its indices point into the features that its own first answer named."""
+    publish()
+    live = await serve()
+
+    async def chunks() -> AsyncIterator[pb.BatchPredictRequest]:
+        yield ids_of(8, model="churn", as_of_time=stamp(NOON), top_contributions=3)
+        publish(text=SPOKEN, base=1.0)
+        live.server.registry.store.set_alias("churn", "champion", 2)
+        await live.server.registry.reload()
+        yield ids_of(8)
+
+    old = [answer async for answer in live.prediction.BatchPredict(chunks())]
+    (new,) = await ask(live, ids_of(8, as_of_time=stamp(NOON), top_contributions=3))
+    assert [answer.model.version for answer in (*old, new)] == [1, 1, 2]
+    assert old[0].explanations == old[1].explanations
+    assert [answer.HasField("explanation") for answer in (*old, new)] == [True, False, True]
+    assert new.explanation.base_value == pytest.approx(old[0].explanation.base_value + 1)
+    assert [old[0].explanation.features[0].title, new.explanation.features[0].title] == ["A", "Amount"]
+    for answer, said in ((old[0], old[0]), (old[1], old[0]), (new, new)):
+        (row,) = answer.explanations
+        total = said.explanation.base_value + sum(row.contributions) + row.remainder
+        assert abs(total - row.output_value) <= 1e-9
 
 
 async def test_what_rows_share_is_said_also_if_the_first_chunk_fails(publish: Publish, serve: Serve) -> None:
@@ -268,9 +297,10 @@ async def test_the_largest_answer_stays_below_what_clients_receive() -> None:
     message, reason = "é" * (ROW_MESSAGE_BYTES // 2), "CUSTOMER_NOT_ELIGIBLE"
     for place in range(count):
         failed.row_errors.add(index=place, code=9, reason=reason, message=message)
-    label = FeatureLabel(value=8, label="x" * 20)
-    feature = Feature(name="x" * 63, title="x" * 63, unit="CAD", description="x" * 100, labels=[label] * 3)
+    feature = Feature(name="x" * 63, title="é" * MOST_TITLE_LETTERS, unit="CAD per 30 days")
+    feature.labels.extend([FeatureLabel(value=8, label="é" * 10)] * 3)
     shared = pb.BatchExplanation(features=[feature] * columns)
+    scored.flagged_rows.extend(range(count))
     for answer in (scored, failed):
         answer.model.name = "x" * 63
         answer.explanation.CopyFrom(shared)
