@@ -37,6 +37,7 @@ from staunch_cli.shared.call_arguments import (
 )
 from staunch_cli.shared.client import in_plain_words, new_client
 from staunch_cli.shared.customers import count_customers, open_customers
+from staunch_cli.shared.errors import CommandError
 from staunch_cli.shared.id_columns import IdColumns, whole_number
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
 
@@ -132,7 +133,13 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
 
 
 def run(arguments: ScoreArguments) -> int:
-    """Scores and says how many; 1 if chunks failed as a whole, or nobody was scored who was to be."""
+    """Scores and says how many; 1 if chunks failed as a whole, or nobody was scored who was to be.
+
+    Raises:
+        CommandError: There is a language and nothing to say in it.
+    """
+    if arguments.language and not arguments.reasons:
+        raise CommandError("expected --reasons with --language: only reasons have words; add --reasons 3")
     tally = asyncio.run(_score(arguments))
     # What goes to standard output is either the scores or what is said of them.
     with redirect_stdout(sys.stderr) if arguments.out == STANDARD_OUTPUT else nullcontext():

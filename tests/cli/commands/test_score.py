@@ -216,6 +216,12 @@ def test_a_number_of_reasons_that_there_cannot_be_is_refused_in_words(staunch, i
     assert not out.exists()
 
 
+def test_a_language_without_reasons_has_nothing_to_say(staunch, ids, out):
+    result = staunch("score", "--out", out, "--ids", ids(1), "--language", "fr")
+    assert (result.code, "expected --reasons with --language" in result.err) == (1, True)
+    assert not out.exists()
+
+
 def test_a_model_that_cannot_explain_says_so_and_leaves_no_file(staunch, service, ids, out):
     def refuse(*_):
         raise Refusal(Reason.EXPLAINER_MISSING, "Expected a version with an explainer, got churn@3.")
