@@ -344,71 +344,63 @@ async def test_a_client_refuses_what_has_no_meaning(kind: Any) -> None:
             assert type(caught.value) is error, (parameter, value)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "field", "sent"),
-    [
-        ({"customer": numpy.int64(7)}, "customer_id", 7),
-        ({"customer": numpy.uint8(7)}, "customer_id", 7),
-        ({"customer": Number.SEVEN}, "customer_id", 7),
-        ({"customer": "007"}, "customer_key", "007"),
-        ({"customer": " 7 "}, "customer_key", " 7 "),
-        ({"customer": Key.SEVEN}, "customer_key", "007"),
-        ({"customer": numpy.str_("007")}, "customer_key", "007"),
-        ({"customer": uuid.UUID(int=7)}, "customer_key", str(uuid.UUID(int=7))),
-        ({"model": CHURN_3}, "model", "churn@3"),
-        ({"model": read_model(models_pb.Model(name="churn", version=3))}, "model", "churn@3"),
-        ({"include_features": numpy.True_}, "include_features", True),
-    ],
-)
-async def test_what_has_a_meaning_is_sent(
-    either: EitherClient, service: Scripted, arguments: dict[str, Any], field: str, sent: object
+MEANT: list[tuple[dict[str, Any], str, object]] = [
+    ({"customer": numpy.int64(7)}, "customer_id", 7),
+    ({"customer": numpy.uint8(7)}, "customer_id", 7),
+    ({"customer": Number.SEVEN}, "customer_id", 7),
+    ({"customer": "007"}, "customer_key", "007"),
+    ({"customer": " 7 "}, "customer_key", " 7 "),
+    ({"customer": Key.SEVEN}, "customer_key", "007"),
+    ({"customer": numpy.str_("007")}, "customer_key", "007"),
+    ({"customer": uuid.UUID(int=7)}, "customer_key", str(uuid.UUID(int=7))),
+    ({"model": CHURN_3}, "model", "churn@3"),
+    ({"model": read_model(models_pb.Model(name="churn", version=3))}, "model", "churn@3"),
+    ({"include_features": numpy.True_}, "include_features", True),
+]
+
+
+async def test_what_has_a_meaning_is_sent(either: EitherClient, service: Scripted) -> None:
+    for named, field, sent in MEANT:
+        await either.call("predict", **({"customer": 42} | named))
+        assert getattr(service.seen[-1], field) == sent, named
+
+
+async def test_an_aware_moment_of_any_library_and_zone_is_sent(
+    either: EitherClient, service: Scripted
 ) -> None:
-    await either.call("predict", **({"customer": 42} | arguments))
-    assert getattr(service.seen[0], field) == sent
-
-
-@pytest.mark.parametrize(
-    "moment",
-    [
+    moments = [
         MOMENT,
         MOMENT.astimezone(timezone(-timedelta(hours=5))),
         pandas.Timestamp("2026-03-01T12:00Z"),
         pandas.Timestamp("2026-03-01T07:00", tz="America/Toronto"),
-    ],
-)
-async def test_an_aware_moment_of_any_library_and_zone_is_sent(
-    either: EitherClient, service: Scripted, moment: datetime
-) -> None:
-    await either.call("predict", 42, as_of=moment)
-    assert service.seen[0].as_of_time.ToDatetime(tzinfo=UTC) == MOMENT
+    ]
+    for moment in moments:
+        await either.call("predict", 42, as_of=moment)
+        assert service.seen[-1].as_of_time.ToDatetime(tzinfo=UTC) == MOMENT, moment
 
 
-@pytest.mark.parametrize(
-    ("value", "sent"),
-    [
-        (41, 41.0),
-        (True, 1.0),
-        (numpy.True_, 1.0),
-        (numpy.int32(41), 41.0),
-        (numpy.float32(0.5), 0.5),
-        (numpy.array(0.5), 0.5),
-        (Decimal("0.5"), 0.5),
-        (Fraction(1, 2), 0.5),
-    ],
-)
-async def test_numbers_of_any_library_are_features(
-    either: EitherClient, service: Scripted, value: Any, sent: float
-) -> None:
-    await either.call("predict", 42, overrides={"age": value})
-    assert service.seen[0].overrides["age"].number_value == sent
+NUMBERS: list[tuple[Any, float]] = [
+    (41, 41.0),
+    (True, 1.0),
+    (numpy.True_, 1.0),
+    (numpy.int32(41), 41.0),
+    (numpy.float32(0.5), 0.5),
+    (numpy.array(0.5), 0.5),
+    (Decimal("0.5"), 0.5),
+    (Fraction(1, 2), 0.5),
+]
 
 
-@pytest.mark.parametrize("missing", [None, pandas.NA, numpy.ma.masked, pyarrow.scalar(None, "float64")])
-async def test_a_missing_value_is_none_of_any_library(
-    either: EitherClient, service: Scripted, missing: Any
-) -> None:
-    await either.call("predict", 42, overrides={"age": missing})
-    assert service.seen[0].overrides["age"].WhichOneof("kind") == "null_value"
+async def test_numbers_of_any_library_are_features(either: EitherClient, service: Scripted) -> None:
+    for value, sent in NUMBERS:
+        await either.call("predict", 42, overrides={"age": value})
+        assert service.seen[-1].overrides["age"].number_value == sent, value
+
+
+async def test_a_missing_value_is_none_of_any_library(either: EitherClient, service: Scripted) -> None:
+    for missing in [None, pandas.NA, numpy.ma.masked, pyarrow.scalar(None, "float64")]:
+        await either.call("predict", 42, overrides={"age": missing})
+        assert service.seen[-1].overrides["age"].WhichOneof("kind") == "null_value", missing
 
 
 async def test_a_series_of_pandas_names_features(either: EitherClient, service: Scripted) -> None:

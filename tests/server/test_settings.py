@@ -166,44 +166,49 @@ def test_a_folder_that_is_named_must_be_there_and_be_a_folder(
         load_settings()
 
 
-@pytest.mark.parametrize("setting", ["STORE", "STATE_FOLDER", "VIEWS", "SECRETS", "CONFIG"])
-def test_what_may_not_be_read_is_said_to_be_so(tmp_path: Path, setting: str) -> None:
+READS_EACH = """
+import os, sys
+from staunch_server.settings import load_settings, refuse_missing_store, SettingsError
+for setting in sys.argv[1:]:
+    name, value = setting.split("=")
+    os.environ[name] = value
+    try:
+        refuse_missing_store(load_settings())
+    except SettingsError as error:
+        print(error)
+    del os.environ[name]
+"""
+
+
+def test_what_may_not_be_read_is_said_to_be_so(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir()
     (closed / "staunch.toml").touch()
     if os.geteuid() == 0:
         os.chown(closed, 65534, 65534)
     closed.chmod(0o700 if os.geteuid() == 0 else 0)
-    code = (
-        "from staunch_server.settings import load_settings, refuse_missing_store, SettingsError\n"
-        "try: refuse_missing_store(load_settings())\n"
-        "except SettingsError as error: print(error)"
-    )
+    files = dict.fromkeys(("STORE", "STATE_FOLDER", "VIEWS", "SECRETS"), closed)
+    files["CONFIG"] = closed / "staunch.toml"
     # A root that has lost its capabilities is refused as anybody else is.
     words = [
         *(["setpriv", "--bounding-set", "-all"] if os.geteuid() == 0 else []),
-        sys.executable,
-        "-c",
-        code,
+        *(sys.executable, "-c", READS_EACH),
+        *(f"{PREFIX}{setting}={file}" for setting, file in files.items()),
     ]
-    value = closed / "staunch.toml" if setting == "CONFIG" else closed
-    done = subprocess.run(
-        words,
-        env=os.environ | {PREFIX + setting: str(value)},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=30,
-    )
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=30)
     closed.chmod(0o700)
-    assert done.stdout.startswith(f"STAUNCH_{setting} names {value}: expected ")
     owner, us = ("nobody", "daemon") if os.geteuid() == 0 else (getpass.getuser(),) * 2
-    assert 'found "Permission denied": ' in done.stdout
-    if owner == us:
-        assert f"{closed} is yours, and its mode does not let you; change it (chmod)" in done.stdout
-    else:
-        assert f"{closed} belongs to {owner}, and this runs as " in done.stdout
-    assert done.stdout.endswith(", or name another.\n")
+    whose = (
+        f"{closed} is yours, and its mode does not let you; change it (chmod)"
+        if owner == us
+        else f"{closed} belongs to {owner}, and this runs as "
+    )
+    lines = done.stdout.splitlines()
+    for (setting, file), line in zip(files.items(), lines, strict=True):
+        assert line.startswith(f"STAUNCH_{setting} names {file}: expected ")
+        assert 'found "Permission denied": ' in line
+        assert whose in line
+        assert line.endswith(", or name another.")
 
 
 def test_a_secret_must_be_a_file_of_text(monkeypatch: Any, tmp_path: Path) -> None:

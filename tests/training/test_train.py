@@ -315,8 +315,8 @@ async def test_a_statement_that_takes_too_long_is_told_in_one_line(shop: Any, st
         'slow = { description = "Slow.", null = "never" }',
         "(SELECT count(*) FROM generate_series(1, 1000000000) AS n WHERE n > c.id)::float8 AS slow,",
     )
-    with pytest.raises(TrainingError, match=r"within 3 s, .*staunch view check shop` says what it reads"):
-        await _train(shop, store, replace(SETTINGS, timeout_s=3.0), view=shop.view(*slow))
+    with pytest.raises(TrainingError, match=r"within 1\.5 s, .*staunch view check shop` says what it reads"):
+        await _train(shop, store, replace(SETTINGS, timeout_s=1.5), view=shop.view(*slow))
     assert store.names() == []
 
 
