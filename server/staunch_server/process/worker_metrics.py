@@ -69,7 +69,11 @@ class WorkerMetrics(Collector):
     def collect(self) -> Iterable[Metric]:
         """Reads the files; one that is damaged is set aside first."""
         with self._reading:
-            return list(MultiProcessCollector.merge(self._sound_files()))  # type: ignore[no-untyped-call]
+            # To look closely at a file is to read it twice, which a scrape does only where one leads nowhere.
+            try:
+                return _merged(self._sound_files(_is_passable))
+            except _DAMAGE:
+                return _merged(self._sound_files(_is_sound))
 
     def worker_died(self, number: int) -> None:
         """Makes the files fit for the next life of a worker; to be called before that begins.
@@ -81,21 +85,25 @@ class WorkerMetrics(Collector):
         """
         with self._reading:
             mark_process_dead(number, path=str(self.folder))  # type: ignore[no-untyped-call]
-            self._sound_files()
+            self._sound_files(_is_sound)
 
-    def _sound_files(self) -> list[str]:
+    def _sound_files(self, is_sound: Callable[[Path], bool]) -> list[str]:
         """Sets the damaged files aside and returns the others; one that has just been made is empty."""
         files = [file for file in sorted(self.folder.glob("*.db")) if file.stat().st_size > 0]
         # Looked at twice, since a worker may have been writing into it at the first look.
-        damaged = [file for file in files if not _is_sound(file) and not _is_sound(file)]
+        damaged = [file for file in files if not is_sound(file) and not is_sound(file)]
         for file in damaged:
             file.replace(file.with_name(f"{file.name}.damaged"))
             self._report(f"{file} is damaged, so its counts begin anew; it was renamed to .db.damaged")
         return [str(file) for file in files if file not in damaged]
 
 
-def _is_sound(file: Path) -> bool:
-    """Whether a scrape can read the file, and a worker that is started again can go on in it."""
+def _merged(files: list[str]) -> list[Metric]:
+    return list(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]
+
+
+def _is_passable(file: Path) -> bool:
+    """Whether whoever reads the file comes to its end; what stands in it may still have no meaning."""
     try:
         with file.open("rb") as opened:
             (used,) = _USED.unpack(opened.read(_USED.size))
@@ -106,7 +114,17 @@ def _is_sound(file: Path) -> bool:
             if position <= last:  # A negative length leads back, and would be followed for ever.
                 return False
             last = position
-        MultiProcessCollector.merge([str(file)])  # type: ignore[no-untyped-call]
+    except _DAMAGE:
+        return False
+    return True
+
+
+def _is_sound(file: Path) -> bool:
+    """Whether a scrape can read the file, and a worker that is started again can go on in it."""
+    if not _is_passable(file):
+        return False
+    try:
+        _merged([str(file)])
     except _DAMAGE:
         return False
     return True
