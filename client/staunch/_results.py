@@ -87,11 +87,13 @@ class ModelReference:
         name: The model's name, for example "churn".
         version: The version number, 1 or more.
         digest: "sha256:" and the hex digest of the version's manifest.json.
+        horizon_days: Within how many days the label of a probability comes true or does not.
     """
 
     name: str
     version: int
     digest: str
+    horizon_days: int = 0
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"

@@ -175,7 +175,7 @@ def _explanation_method(number: int) -> results.ExplanationMethod:
 
 def model_reference(message: predictions_pb.ModelReference) -> results.ModelReference:
     """Reads the name of the version that answered."""
-    return results.ModelReference(message.name, message.version, message.digest)
+    return results.ModelReference(message.name, message.version, message.digest, message.horizon_days)
 
 
 def prediction(message: predictions_pb.PredictResponse, request_id: str = "") -> results.Prediction:
@@ -184,10 +184,8 @@ def prediction(message: predictions_pb.PredictResponse, request_id: str = "") ->
     Raises:
         ServerFault: The answer holds no probability, because the server is newer than this client.
     """
-    if message.WhichOneof("outcome") != "probability":
-        raise ServerFault(
-            StatusCode.UNKNOWN, "expected a probability, got another outcome; update staunch-client"
-        )
+    if not message.HasField("probability"):
+        raise ServerFault(StatusCode.UNKNOWN, "expected a probability, got none; update staunch-client")
     return results.Prediction(
         probability=message.probability,
         risk_band=risk_band(message.risk_band),
@@ -323,7 +321,7 @@ class SharedReasons:
 def model(message: models_pb.Model) -> results.Model:
     """Reads one version of a model."""
     return results.Model(
-        reference=results.ModelReference(message.name, message.version, message.digest),
+        reference=results.ModelReference(message.name, message.version, message.digest, message.horizon_days),
         aliases=tuple(message.aliases),
         state=_enum(results.ModelState, models_pb.ModelState, "MODEL_STATE_", message.state),
         state_reason=message.state_reason,

@@ -16,6 +16,10 @@ NOW = Timestamp(seconds=1_700_000_000, nanos=123_456_000)
 FEATURES: Mapping[str, float | None] = {"age": 41.0, "income": None}
 """The values of everybody."""
 
+NAME = "churn"
+"""The one model of the fake."""
+
+HORIZON_DAYS = 90
 MOST_REASONS = 10
 """The most contributions of a row, as the server has it."""
 
@@ -24,9 +28,11 @@ _MEDIUM, _HIGH = 0.1, 0.5
 _TITLES = {"en": ("Open tickets", "Income"), "fr": ("Demandes en cours", "Revenu")}
 
 
-def reference(version: int = 3, name: str = "churn") -> pb.ModelReference:
+def reference(version: int = 3, name: str = NAME) -> pb.ModelReference:
     """Returns the name of a version."""
-    return pb.ModelReference(name=name, version=version, digest=f"sha256:{version}")
+    return pb.ModelReference(
+        name=name, version=version, digest=f"sha256:{version}", horizon_days=HORIZON_DAYS
+    )
 
 
 def risk_band(probability: float) -> pb.RiskBand.ValueType:
@@ -154,7 +160,7 @@ def addressed(
 def model(version: int, view_digest: str = "", *, champion: int = 3) -> models_pb.Model:
     """Describes a version as a list does."""
     return models_pb.Model(
-        name="churn",
+        name=NAME,
         version=version,
         digest=f"sha256:{version}",
         aliases=["champion"] if version == champion else [],
@@ -164,7 +170,7 @@ def model(version: int, view_digest: str = "", *, champion: int = 3) -> models_p
         view_digest=view_digest,
         id_type=models_pb.ID_TYPE_INT64,
         output_space=pb.OUTPUT_SPACE_LOG_ODDS,
-        horizon_days=90,
+        horizon_days=HORIZON_DAYS,
         medium_threshold=_MEDIUM,
     )
 

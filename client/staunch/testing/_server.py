@@ -291,6 +291,10 @@ class FakeServer:
 
     def _list_models(self, request: models_pb.ListModelsRequest) -> models_pb.ListModelsResponse:
         """Answers with one version a page, the newest first."""
+        if (name := request.name) not in ("", answers.NAME):
+            facts = {"model": name, "available": answers.NAME}
+            text = f"{name}: expected a model of the store, which holds {answers.NAME}."
+            raise Failure("MODEL_NOT_FOUND", text, resource=("model", name), metadata=facts)
         version = int(request.page_token or self.version)
         token = str(version - 1) if version > 1 else ""
         return models_pb.ListModelsResponse(models=[self._model(version)], next_page_token=token)

@@ -135,7 +135,7 @@ class Model(_message.Message):
     ELIGIBLE_FIELD_NUMBER: _builtins.int
     ELIGIBLE_TRANSLATIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The model's name."""
+    """The model's name, for example "churn": what requests call it, not a resource name as AIP-122 has them."""
     version: _builtins.int
     """The version number, 1 or more; an int32, so that JSON and Node have a number."""
     digest: _builtins.str
@@ -286,7 +286,7 @@ class ListModelsRequest(_message.Message):
     page_token: _builtins.str
     """Next_page_token of the page before; empty for the first."""
     name: _builtins.str
-    """Restricts the list to one model; empty for all."""
+    """Restricts the list to one model; empty for all. NOT_FOUND if the store holds no version of it."""
     def __init__(
         self,
         *,

@@ -152,22 +152,26 @@ class ModelReference(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    HORIZON_DAYS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The model's name, for example "churn"."""
     version: _builtins.int
     """The version number, 1 or more; an int32, so that JSON and Node have a number."""
     digest: _builtins.str
     """"sha256:" and the lower-case hex digest of the version's manifest.json."""
+    horizon_days: _builtins.int
+    """The days within which the label of a probability comes true or does not, the same for all answers of a version."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         version: _builtins.int = ...,
         digest: _builtins.str = ...,
+        horizon_days: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "name", b"name", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "horizon_days", b"horizon_days", "name", b"name", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -286,12 +290,12 @@ class PredictResponse(_message.Message):
     FEATURES_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     probability: _builtins.float
-    """The calibrated probability of the label, 0 to 1."""
+    """The calibrated probability that the label comes true within model.horizon_days, 0 to 1; always set."""
     risk_band: Global___RiskBand.ValueType
-    """The band of the outcome."""
+    """The band of the probability."""
     @_builtins.property
     def model(self) -> Global___ModelReference:
-        """The version that computed the outcome."""
+        """The version that computed the probability."""
 
     @_builtins.property
     def as_of_time(self) -> _timestamp_pb2.Timestamp:
@@ -310,20 +314,20 @@ class PredictResponse(_message.Message):
     def __init__(
         self,
         *,
-        probability: _builtins.float = ...,
+        probability: _builtins.float | None = ...,
         risk_band: Global___RiskBand.ValueType = ...,
         model: Global___ModelReference | None = ...,
         as_of_time: _timestamp_pb2.Timestamp | None = ...,
         features: _abc.Mapping[_builtins.str, _struct_pb2.Value] | None = ...,
         warnings: _abc.Iterable[_feature_pb2.FeatureWarning] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "model", b"model", "outcome", b"outcome", "probability", b"probability"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_probability", b"_probability", "as_of_time", b"as_of_time", "model", b"model", "probability", b"probability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "features", b"features", "model", b"model", "outcome", b"outcome", "probability", b"probability", "risk_band", b"risk_band", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_probability", b"_probability", "as_of_time", b"as_of_time", "features", b"features", "model", b"model", "probability", b"probability", "risk_band", b"risk_band", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["probability"]  # noqa: Y015
-    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+    _WhichOneofReturnType__probability: _TypeAlias = _typing.Literal["probability"]  # noqa: Y015
+    _WhichOneofArgType__probability: _TypeAlias = _typing.Literal["_probability", b"_probability"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__probability) -> _WhichOneofReturnType__probability | None: ...
 
 Global___PredictResponse: _TypeAlias = PredictResponse  # noqa: Y015
 

@@ -75,7 +75,12 @@ def risk_band(served: Served, probability: float) -> RiskBand.ValueType:
 
 def reference(served: Served) -> ModelReference:
     """Returns how answers name the version that computed them."""
-    return ModelReference(name=served.version.name, version=served.version.number, digest=served.digest)
+    return ModelReference(
+        name=served.version.name,
+        version=served.version.number,
+        digest=served.digest,
+        horizon_days=served.manifest.horizon_days,
+    )
 
 
 def output_space(manifest: Manifest) -> OutputSpace.ValueType:

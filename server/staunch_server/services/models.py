@@ -23,7 +23,7 @@ from staunch_features.errors import ViewError
 from staunch_features.views.file import FeatureView
 from staunch_model_store.errors import AliasMoved, ModelRefused, ModelStoreError
 from staunch_model_store.manifest import EXPLAINER_ONNX, NAME, Manifest
-from staunch_server.errors import Reason, Refusal, Resource, Violation, field_invalid
+from staunch_server.errors import Reason, Refusal, Resource, Violation, clip, field_invalid
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served, view_of
 from staunch_server.services.answer import output_space, timestamp
@@ -54,10 +54,11 @@ class ModelServicer:
         """Lists versions by name, newest first.
 
         Raises:
-            Refusal: FIELD_INVALID, for page_size or page_token.
+            Refusal: FIELD_INVALID, for a field; MODEL_NOT_FOUND, for a name of which there is no version.
         """
         size = _page_size(request.page_size)
         after = _parse_token(request.page_token) if request.page_token else None
+        _refuse_name(request.name)
         versions = await asyncio.to_thread(self._versions, request.name)
         if after is not None:
             versions = [version for version in versions if _order(version) > _order(after)]
@@ -105,7 +106,16 @@ class ModelServicer:
 
     def _versions(self, name: str) -> list[Version]:
         names = [name] if name else self._store.names()
-        return [Version(each, number) for each in names for number in self._store.versions(each)]
+        found = [Version(each, number) for each in names for number in self._store.versions(each)]
+        if name and not found:
+            raise self._not_found(name)
+        return found
+
+    def _not_found(self, name: str) -> Refusal:
+        held = ", ".join(self._store.names()[:10])
+        message = f"{name}: expected a model of the store, which holds {held or 'none'}."
+        facts = {"model": name, "available": held}
+        return Refusal(Reason.MODEL_NOT_FOUND, message, resource=Resource("model", name), metadata=facts)
 
     async def _model(self, version: Version, *, full: bool = False) -> Model:
         """Describes a version; of one with an unreadable manifest only its name and the trouble."""
@@ -193,6 +203,14 @@ def _refuse_fields(request: SetAliasRequest) -> None:
         violations = [Violation(one["field"], _expected(**one)) for one in wrong]
         text = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
         raise Refusal(Reason.FIELD_INVALID, f"{text}.", violations, metadata=wrong[0])
+
+
+def _refuse_name(name: str) -> None:
+    if name and not NAME.fullmatch(name):
+        shown = clip(name, 40)
+        wrong = Violation("name", f"expected {NAME.pattern} or none, got {shown!r}")
+        message = f"name: {wrong.description}; a version is asked for by GetModel."
+        raise field_invalid(message, wrong, expected=NAME.pattern, got=shown)
 
 
 def _expected(field: str, expected: str, got: str) -> str:

@@ -116,7 +116,23 @@ async def test_versions_are_listed_by_name_newest_first_in_pages(publish: Publis
     only = await live.models.ListModels(mpb.ListModelsRequest(name="spend"))
     assert [model.version for model in only.models] == [3, 2, 1]
     assert [model.state for model in only.models] == [mpb.MODEL_STATE_READY] + [mpb.MODEL_STATE_STORED] * 2
-    assert not (await live.models.ListModels(mpb.ListModelsRequest(name="../.."))).models
+    error = await failure(live.models.ListModels(mpb.ListModelsRequest(name="../..")))
+    assert (error.reason, [field for field, _ in error.violations]) == ("FIELD_INVALID", ["name"])
+    assert "got '../..'" in error.message
+
+
+async def test_a_list_of_a_model_that_is_not_there_says_which_are(publish: Publish, serve: Serve) -> None:
+    live = await serve()
+    request = mpb.ListModelsRequest(name="nope")
+    error = await failure(live.models.ListModels(request))
+    assert (error.code.name, error.reason) == ("NOT_FOUND", "MODEL_NOT_FOUND")
+    assert error.message == "nope: expected a model of the store, which holds none."
+    assert not (await live.models.ListModels(mpb.ListModelsRequest())).models  # nothing is asked for by name
+    publish("churn")
+    publish("spend")
+    error = await failure(live.models.ListModels(request))
+    assert error.message == "nope: expected a model of the store, which holds churn, spend."
+    assert error.resource == ("model", "nope")
 
 
 async def test_an_empty_store_lists_nothing_and_is_not_ready(serve: Serve) -> None:

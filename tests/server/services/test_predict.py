@@ -63,6 +63,11 @@ async def test_a_live_customer_is_scored_from_the_row_as_it_stands(
     }
     assert answer.probability == pytest.approx(sigmoid(expected_margin(values)), abs=1e-15)
     assert (answer.model.name, answer.model.version, answer.model.digest) == ("churn", 1, stored.digest)
+    # A probability means nothing without its horizon; and one of 0 is there all the same.
+    assert answer.model.horizon_days == stored.manifest.horizon_days > 0
+    assert answer.HasField("probability")
+    assert pb.PredictResponse.DESCRIPTOR.fields_by_name["probability"].has_presence
+    assert [one.name for one in pb.PredictResponse.DESCRIPTOR.oneofs] == ["_probability"]
 
 
 async def test_a_past_moment_gives_the_row_as_it_was_and_is_echoed_to_the_microsecond(
