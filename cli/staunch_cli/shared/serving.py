@@ -17,7 +17,7 @@ from staunch_server.process.ports import PortTaken, cannot_bind, reserve
 from staunch_server.process.start import refuse_unstartable, until_answered, why_away
 from staunch_server.process.supervisor import Supervisor
 from staunch_server.process.terminal import Terminal, closing_interrupts
-from staunch_server.settings import Settings
+from staunch_server.settings import Settings, address
 from staunch_server.telemetry.logs import logs, loop_failed
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ async def _supervise(
         print_step("server", f"ready in {time.monotonic() - started:.1f} s\n")
         port = metrics.getsockname()[1]
         if settings.log_format == "json":  # for a program; whoever reads the rest of it reads the docs
-            where = f"{settings.host}:{settings.port}, metrics on port {port}"
+            where = f"{address(settings.host, settings.port)}, metrics on port {port}"
             _LOG.info("serving %s on %s", ", ".join(supervisor.serves) or "no model yet", where)
             return
         examples = await _examples(settings, supervisor.serves, urls.reader)
@@ -179,7 +179,7 @@ def _report(line: str) -> None:
 async def _fail_if_refused(supervisor: Supervisor, url: str) -> None:
     """Ends the server if a database that has been away since the start refuses us once it is there."""
     try:
-        await until_answered(url, _DATABASE_LOG.warning)
+        await until_answered(url, _DATABASE_LOG.warning, _DATABASE_LOG.info)
     except FeatureError as error:
         supervisor.fail(error)
 

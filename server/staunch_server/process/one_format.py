@@ -51,7 +51,7 @@ def outputs(log_format: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _crashes_logged(log_format: str) -> Iterator[None]:
     """Logs an error that nobody foresaw and ends the process; Python's traceback would have its words."""
-    with logs(log_format, "INFO"):
+    with logs(log_format, "WARNING"):  # until who knows the settings says another level
         try:
             yield
         except Exception as error:

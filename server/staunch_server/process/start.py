@@ -52,23 +52,26 @@ async def why_away(url: str) -> str:
     return ""
 
 
-async def until_answered(url: str, report: Callable[[str], None]) -> None:
+async def until_answered(
+    url: str, report_away: Callable[[str], None], report_back: Callable[[str], None]
+) -> None:
     """Asks a database again and again until it answers; errors as `why_away`.
 
     Once it has, no refusal ends a server any more: it had been right.
 
     Args:
         url: Of the database.
-        report: Takes a line when it is away, or away for another reason, and when it is there after that.
+        report_away: Takes a line when it is away, or away for another reason.
+        report_back: Takes a line when it is there after that.
     """
     last = ""
     while why := await why_away(url):
         if why != last:
-            report(f"{why}; it is asked again until it answers")
+            report_away(f"{why}; it is asked again until it answers")
         last = why
         await asyncio.sleep(AGAIN_S)
     if last:
-        report("the database answers now")
+        report_back("the database answers now")
 
 
 def needed_descriptors(settings: Settings) -> Mapping[str, int]:

@@ -101,7 +101,7 @@ async def _until_stopped(stopping: asyncio.Event, url: str) -> None:
         DatabaseRefused, DatabaseTooOld: It does.
     """
     stop = asyncio.create_task(stopping.wait())
-    asking = asyncio.create_task(until_answered(url, _LOG.warning) if url else stopping.wait())
+    asking = asyncio.create_task(until_answered(url, _LOG.warning, _LOG.info) if url else stopping.wait())
     try:
         await asyncio.wait({asking, stop}, return_when=asyncio.FIRST_COMPLETED)
         if asking.done():

@@ -1,5 +1,6 @@
 """The format of the log, found out before the settings are read: what is wrong with them is said in it."""
 
+import os
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -7,6 +8,7 @@ from itertools import pairwise
 
 from pydantic_settings import SettingsConfigDict
 
+from staunch_server.setting_names import PREFIX
 from staunch_server.settings import Sourced
 
 _FLAG = "--log-format"
@@ -26,7 +28,7 @@ def asked_log_format(words: Sequence[str] = ()) -> str:
     Args:
         words: The flags of the command.
     """
-    asked = ""
+    asked = os.environ.get(f"{PREFIX}LOG_FORMAT", "")  # which is to be had whatever is wrong with a file
     for word, after in pairwise([*words, ""]):
         flag, has_value, value = word.partition("=")
         if flag == _FLAG:

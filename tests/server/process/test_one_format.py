@@ -202,6 +202,7 @@ async def test_in_json_every_line_is_an_object_and_none_names_a_customer_or_a_va
     assert {"library", "py.warnings", "asyncio"} <= {line["logger"] for line in said.lines()}
 
 
+@pytest.mark.walk
 async def test_in_text_no_line_names_a_customer_and_none_can_be_forged(printed: Any) -> None:
     said: Printed = await printed(call_in_every_wrong_way, LOG_FORMAT="text", ACCESS_LOG="errors")
     logged = [

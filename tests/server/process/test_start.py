@@ -128,10 +128,12 @@ async def test_a_database_that_is_away_is_asked_until_it_answers(
     people: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("staunch_server.process.start.AGAIN_S", 0.01)
-    lines: list[str] = []
+    lines, back = list[str](), list[str]()
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(until_answered("postgresql://nobody@127.0.0.1:1/none", lines.append), 0.5)
+        await asyncio.wait_for(
+            until_answered("postgresql://nobody@127.0.0.1:1/none", lines.append, back.append), 0.5
+        )
     assert len(lines) == 1
     assert lines[0].endswith("; it is asked again until it answers")
-    await asyncio.wait_for(until_answered(people.reader_url, lines.append), 10)
+    await asyncio.wait_for(until_answered(people.reader_url, lines.append, back.append), 10)
     assert len(lines) == 1

@@ -39,6 +39,9 @@ def test_a_variable_a_secret_and_a_file_ask_for_it_though_other_settings_are_wro
     assert asked_log_format(["serve"]) == "json"
     config.write_text("log_format = json, which is no TOML")
     assert asked_log_format(["serve"]) == "text"
+    monkeypatch.setenv("STAUNCH_LOG_FORMAT", "json")
+    assert asked_log_format(["serve"]) == "json"
+    monkeypatch.delenv("STAUNCH_LOG_FORMAT")
     config.unlink()
     (nowhere / "staunch_log_format").write_text("json")
     monkeypatch.setenv("STAUNCH_SECRETS", str(nowhere))
