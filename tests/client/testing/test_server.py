@@ -210,6 +210,23 @@ async def test_a_version_that_is_asked_for_answers(fake, client):
     assert (await client.call("get_model", "churn@champion")).aliases == ("champion",)
 
 
+async def test_an_answer_says_within_how_many_days_its_probability_means(client):
+    (row,) = await client.rows([1])
+    answers = [await client.call("predict", 42), row]
+    assert [answer.model.horizon_days for answer in answers] == [90, 90]
+    (newest, *_) = await client.call("list_models")
+    assert newest.reference.horizon_days == newest.horizon_days == 90
+
+
+async def test_a_list_of_another_model_and_a_version_beyond_the_last_are_refused_as_the_server_does(client):
+    with pytest.raises(NotFound, match="nope: expected a model of the store, which holds churn") as caught:
+        await client.call("list_models", "nope")
+    assert caught.value.details.metadata == {"model": "nope", "available": "churn"}
+    with pytest.raises(InvalidRequest, match="versions end at 2147483647") as invalid:
+        await client.call("predict", 42, model="churn@2147483648")
+    assert [one.field for one in invalid.value.details.violations] == ["model"]
+
+
 async def test_given_features_come_back_and_have_no_moment(client):
     made = await client.call("predict", features={"a": 1, "b": None}, include_features=True)
     assert (made.features, made.as_of) == ({"a": 1.0, "b": None}, None)
