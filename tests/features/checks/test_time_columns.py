@@ -1,6 +1,6 @@
 """Declared time columns of every type and with every content: a true sentence, never a traceback."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,13 +13,19 @@ from staunch_features.postgres.deadlines import Deadline
 
 CLIENTS = "SELECT id FROM clients_bigint ORDER BY id"
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+HAPPENED = "dated.at::timestamptz <= $2::timestamptz"
+TIMES = ["timestamptz", "timestamp", "date", "text", "moment"]
+"""The types that a column of times may have."""
+
 TOLD = "timestamptz '2026-01-01' + n * interval '1 day'"
 
 
 @pytest.fixture
 async def dated(clients) -> AsyncIterator["Dated"]:
+    await clients.owner.execute("CREATE DOMAIN moment AS timestamptz")
     yield Dated(clients)
-    await clients.owner.execute("DROP TABLE IF EXISTS dated; DROP DOMAIN IF EXISTS moment")
+    tables = ", ".join(["dated", *(f"dated_{sql_type}" for sql_type in TIMES)])
+    await clients.owner.execute(f"DROP TABLE IF EXISTS {tables}; DROP DOMAIN moment")
 
 
 class Dated:
@@ -28,25 +34,32 @@ class Dated:
     def __init__(self, clients) -> None:
         self.clients = clients
 
-    async def make(self, at: str, sql_type: str = "timestamptz", rows: int = 20) -> None:
+    async def make(
+        self, at: str, sql_type: str = "timestamptz", rows: int = 20, table: str = "dated"
+    ) -> None:
         await self.clients.owner.execute(
-            f"CREATE DOMAIN moment AS timestamptz; CREATE TABLE dated (client bigint, at {sql_type}); "
-            f"INSERT INTO dated SELECT 1 + n % 3, {at} FROM generate_series(1, {rows}) AS n; "
-            "GRANT SELECT ON dated TO PUBLIC"
+            f"CREATE TABLE {table} (client bigint, at {sql_type}); "
+            f"INSERT INTO {table} SELECT 1 + n % 3, {at} FROM generate_series(1, {rows}) AS n; "
+            f"GRANT SELECT ON {table} TO PUBLIC"
         )
 
-    def view(self, at: str = "at", seen: str = "dated.at::timestamptz <= $2::timestamptz"):
-        counted = f"(SELECT count(*) FROM dated WHERE dated.client = u.id AND {seen})::float8 AS a"
+    def view(self, at: str = "at", seen: str = HAPPENED, tables: Sequence[str] = ("dated",)):
+        """A view that counts a client's rows, those that were seen, in each of some tables."""
+        counts = [
+            f"(SELECT count(*) FROM {table} AS dated WHERE dated.client = u.id AND {seen})"
+            for table in tables
+        ]
+        counted = f"({' + '.join(counts)})::float8 AS a"
         statement = VISITS.format(table="visits", seen=HONEST).replace("v.a", counted)
+        declared = "\n".join(f'{table} = ["{at}"]' for table in tables)
         return self.clients.view(
-            statement, population=CLIENTS, times=f'[time_columns]\ndated = ["{at}"]\n[features]'
+            statement, population=CLIENTS, times=f"[time_columns]\n{declared}\n[features]"
         )
 
-    async def check(self, *arguments: str, as_of: datetime | None = None):
-        return await check_view(self.clients.database, self.view(*arguments), as_of=as_of)
+    async def check(self, *arguments: str, as_of: datetime | None = None, **tables: Sequence[str]):
+        return await check_view(self.clients.database, self.view(*arguments, **tables), as_of=as_of)
 
 
-@pytest.mark.parametrize("sql_type", ["timestamptz", "timestamp", "date", "text", "moment"])
 @pytest.mark.parametrize(
     "at",
     [
@@ -63,10 +76,13 @@ class Dated:
         "'294276-01-01'",
     ],
 )
-async def test_no_time_that_a_database_can_hold_ends_a_check(dated, sql_type, at):
-    await dated.make(f"({at})::text::{sql_type}", sql_type)
+async def test_no_time_that_a_database_can_hold_ends_a_check(dated, at):
+    tables = [f"dated_{sql_type}" for sql_type in TIMES]
+    for sql_type, table in zip(TIMES, tables, strict=True):
+        await dated.make(f"({at})::text::{sql_type}", sql_type, table=table)
     for as_of in (None, NEW_YEAR):
-        found = await dated.check(as_of=as_of)
+        found = await dated.check(as_of=as_of, tables=tables)
+        assert found.not_probed == ("public.visits",)
         assert all(probe.as_of.tzinfo is not None for probe in found.probes)
         assert found.errors == ()
 
