@@ -17,7 +17,7 @@ test: ## Runs every test but the walks, in less than five minutes. A part: make 
 	@sh scripts/install dev
 	@$(PYTHON_BIN) -m pytest -q -n 3 --dist loadfile -m "not walk" $(ARGS)
 
-walk: ## Runs the walks, which start, kill and stop the whole product, by its pages and commands.
+walk: ## Runs the walks, which build, install, start, kill and stop the whole product, by its pages and commands.
 	@sh scripts/install dev
 	@$(PYTHON_BIN) -m pytest -q -n 3 --dist loadfile -m walk $(ARGS)
 
