@@ -10,6 +10,7 @@ machines are shared, so compare ratios, not runs. Traffic goes to loopback only 
 import argparse
 import asyncio
 import ipaddress
+import multiprocessing
 import os
 import platform
 import random
@@ -17,9 +18,12 @@ import re
 import statistics
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any
 
 import grpc
 from google.protobuf.message import Message
@@ -29,6 +33,13 @@ from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
 
 RESULTS = Path(__file__).parent / "results"
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+
+ROUNDS = 3
+BATCH_ROWS = 2_000
+"""Of a chunk beside single calls: what `staunch score` sends."""
+
+BESIDE = {"alone": None, "beside BatchPredict": 0, "beside BatchPredict with 3 reasons a row": 3}
+"""What a caller of Predict shares the server with, and how many reasons that asks for."""
 
 Call = Callable[[int], Awaitable[object]]
 
@@ -72,6 +83,71 @@ async def batch(channel: grpc.aio.Channel, ids: list[int], chunk: int) -> tuple[
             raise SystemExit(f"a chunk failed: {answer.chunk_error}")
         scored += len(answer.probabilities) - len(answer.row_errors)
     return time.perf_counter() - started, scored
+
+
+def stream(target: str, customers: int, reasons: int, begun: Event, ended: Event, rows: Any) -> None:
+    """Streams everybody again and again in a process of its own until told to end; counts the rows."""
+    chunks = [
+        range(start, min(start + BATCH_ROWS, customers + 1)) for start in range(1, customers + 1, BATCH_ROWS)
+    ]
+
+    def requests() -> Iterator[messages.BatchPredictRequest]:
+        while not ended.is_set():
+            for each in chunks:
+                yield messages.BatchPredictRequest(customer_ids=each, top_contributions=reasons)
+
+    with grpc.insecure_channel(target) as channel:
+        answers = PredictionServiceStub(channel).BatchPredict(requests())
+        for answer in answers:
+            if answer.HasField("chunk_error"):
+                raise SystemExit(f"a chunk failed: {answer.chunk_error}")
+            begun.set()
+            rows.value += len(answer.probabilities) - len(answer.row_errors)
+            if ended.is_set():
+                answers.cancel()
+                return
+
+
+@contextmanager
+def streaming(target: str, customers: int, reasons: int | None) -> Iterator[Callable[[], int]]:
+    """Runs such a stream beside the block, from its first answer on; gives what tells its rows so far."""
+    if reasons is None:
+        yield lambda: 0
+        return
+    # Forked with gRPC in it a process would hang.
+    spawn = multiprocessing.get_context("spawn")
+    begun, ended, rows = spawn.Event(), spawn.Event(), spawn.Value("q", 0)
+    process = spawn.Process(target=stream, args=(target, customers, reasons, begun, ended, rows))
+    process.start()
+    try:
+        if not begun.wait(30):
+            raise SystemExit("no answer to a BatchPredict within 30 s")
+        yield lambda: rows.value
+    finally:
+        ended.set()
+        process.join(30)
+
+
+async def beside_a_batch(call: Call, args: argparse.Namespace) -> list[tuple[str, str]]:
+    """Measures Predict of one caller in turns alone and beside streams: medians of the rounds, and ratios."""
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in BESIDE}
+    for _ in range(ROUNDS):
+        for name, reasons in BESIDE.items():
+            with streaming(args.server, args.customers, reasons) as rows:
+                before, started = rows(), time.perf_counter()
+                p50, p99, _worst = await latency(call, args.calls // 4)
+                found[name].append((p50, p99, (rows() - before) / (time.perf_counter() - started)))
+    median = {
+        name: [statistics.median(part) for part in zip(*each, strict=True)] for name, each in found.items()
+    }
+    figures = []
+    for name, (p50, p99, rate) in median.items():
+        streamed = f", {rate:,.0f} rows/s beside it" if rate else ""
+        figures.append((f"Predict, one caller, {name}", f"p50 {p50:.2f} ms, p99 {p99:.2f} ms{streamed}"))
+    alone, plain, explained = (p99 for _, p99, _ in median.values())
+    figures.append(("p99 beside reasons / alone", f"{explained / alone:.2f}"))
+    figures.append(("p99 beside reasons / beside a stream without", f"{explained / plain:.2f}"))
+    return figures
 
 
 def memory_mb(pattern: str) -> float:
@@ -138,6 +214,7 @@ async def measure(args: argparse.Namespace) -> list[tuple[str, str]]:
             (f"{name}, {args.callers} callers", f"{rate:,.0f} calls/s, p50 {p50:.1f} ms, p99 {p99:.1f} ms")
         )
     rows.append(("Predict / empty RPC", f"{rates['Predict'] / rates['empty RPC']:.2f}"))
+    rows += await beside_a_batch(predict(channels[0]), args)
     everyone = list(range(1, args.customers + 1))
     seconds, scored = await batch(channels[0], everyone, 10_000)
     rows.append((f"BatchPredict of {len(everyone):,} ids", f"{seconds:.2f} s ({scored:,} scored)"))
