@@ -48,6 +48,7 @@ docs: ## Generates the pages of docs/ that come from the code.
 	@sh scripts/install dev
 	@$(PYTHON_BIN) -m tools.docs_pages docs
 	@$(PYTHON_BIN) -m tools.api_page
+	@$(PYTHON_BIN) -m tests.cli.pictures.shown
 
 schema: ## Dumps the schema of a migrated database to sql/staunch_sql/schema.sql.
 	@sh scripts/install dev
