@@ -62,12 +62,15 @@ def logs(log_format: str, level: str) -> Iterator[None]:
 
     Args:
         log_format: "json" or "text".
-        level: The least that is logged, by its name.
+        level: The least that is logged, by its name; of libraries WARNING at least, unless it is DEBUG.
     """
-    root = logging.getLogger()
+    root, ours = logging.getLogger(), logging.getLogger("staunch")
+    level_of_ours = ours.level
     before = root.handlers[:], root.level, sys.excepthook, threading.excepthook, sys.unraisablehook
     root.handlers[:] = [LogHandler(sys.stderr, FORMATTERS[log_format]())]
-    root.setLevel(level)
+    ours.setLevel(level)
+    # A library that tells INFO what it caches tells it to people who never heard of it.
+    root.setLevel(level if level in ("DEBUG", "ERROR") else "WARNING")
     logging.captureWarnings(True)
     sys.excepthook, threading.excepthook, sys.unraisablehook = _uncaught, _uncaught_in_thread, _unraisable
     try:
@@ -78,6 +81,7 @@ def logs(log_format: str, level: str) -> Iterator[None]:
         root.handlers[:], sys.excepthook, threading.excepthook = before[0], before[2], before[3]
         sys.unraisablehook = before[4]
         root.setLevel(before[1])
+        ours.setLevel(level_of_ours)
 
 
 def log_crash(error: BaseException) -> None:

@@ -110,6 +110,18 @@ def test_what_is_below_the_level_is_not_written(level: str) -> None:
     assert len(written.lines()) == (level == "INFO")
 
 
+@pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR"])
+def test_a_library_is_heard_from_warnings_on_unless_everything_is_asked_for(level: str) -> None:
+    written = Written()
+    of_ours = logging.getLogger("staunch").level
+    with contextlib.redirect_stderr(written), logs("json", level):
+        for name in ("INFO", "WARNING", "ERROR"):
+            logging.getLogger("matplotlib.font_manager").log(logging.getLevelNamesMapping()[name], "fonts")
+    heard = {"DEBUG": ["INFO", "WARNING", "ERROR"], "ERROR": ["ERROR"]}.get(level, ["WARNING", "ERROR"])
+    assert [line["level"] for line in written.lines()] == heard
+    assert logging.getLogger("staunch").level == of_ours
+
+
 def test_what_cannot_be_written_fails_nobody() -> None:
     written = Written()
     with contextlib.redirect_stderr(written), logs("text", "INFO"):
