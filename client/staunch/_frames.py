@@ -18,7 +18,7 @@ Frame = TypeVar("Frame")
 _AT_ONCE = 10_000
 """The ids that become Python objects at a time."""
 
-_SCORES = ("probability", "risk_band", "model", "as_of", "error")
+_SCORES = ("probability", "risk_band", "model", "as_of", "has_warnings", "error")
 _SUMS = ("base_value", "output_value", "remainder")
 
 
@@ -297,6 +297,7 @@ def _scores(rows: Sequence[Score | RowError], top: int) -> Iterator[tuple[str, l
     yield "risk_band", [score and score.risk_band.value for score in scores]
     yield "model", [score and str(score.model) for score in scores]
     yield "as_of", [score and score.as_of for score in scores]
+    yield "has_warnings", [score and score.has_warnings for score in scores]
     yield "error", [row.reason if isinstance(row, RowError) else None for row in rows]
     yield from _reasons(scores, top)
 
@@ -318,6 +319,10 @@ def _reasons(scores: Sequence[Score | None], top: int) -> Iterator[tuple[str, li
         yield name, [one and getattr(one, name) for one in why]
 
 
+# The columns that are neither numbers nor texts, as pandas calls their types.
+_PANDAS_KINDS = {"as_of": "datetime64[us, UTC]", "has_warnings": "boolean"}
+
+
 def _is_number(name: str) -> bool:
     return name == "probability" or name in _SUMS or name.endswith(("_value", "_contribution"))
 
@@ -327,7 +332,7 @@ def _pandas_scored(frame: Any, column: str, rows: Sequence[Score | RowError], to
 
     made = {column: frame[column]} if column in frame.columns else {}
     for name, values in _scores(rows, top):
-        kind = "float64" if _is_number(name) else "datetime64[us, UTC]" if name == "as_of" else "string"
+        kind = "float64" if _is_number(name) else _PANDAS_KINDS.get(name, "string")
         # An array, since a Series would be aligned by the labels of the index, which may come twice.
         made[name] = pandas.Series(values, dtype=kind).array
     return pandas.DataFrame(made, index=frame.index)
@@ -336,8 +341,9 @@ def _pandas_scored(frame: Any, column: str, rows: Sequence[Score | RowError], to
 def _arrow_scored(frame: Any, column: str, rows: Sequence[Score | RowError], top: int) -> Any:
     import pyarrow
 
+    kinds = {"as_of": pyarrow.timestamp("us", tz="UTC"), "has_warnings": pyarrow.bool_()}
     columns = {column: frame.column(column)}
     for name, values in _scores(rows, top):
-        kind = pyarrow.float64() if _is_number(name) else pyarrow.string()
-        columns[name] = pyarrow.array(values, pyarrow.timestamp("us", tz="UTC") if name == "as_of" else kind)
+        kind = pyarrow.float64() if _is_number(name) else kinds.get(name, pyarrow.string())
+        columns[name] = pyarrow.array(values, kind)
     return type(frame).from_pydict(columns)

@@ -11,13 +11,16 @@ from typing import Any
 import pandas
 import pyarrow
 import pytest
+from tests.client.harness import answers
 from tests.client.harness.either import EitherClient
 from tests.client.harness.scripted import Scripted
+
+from staunch.v1 import prediction_service_pb2 as pb
 
 MOMENT = datetime(2023, 11, 14, 22, 13, 20, 123456, tzinfo=UTC)
 MANY = range(1, 5001)
 NULL_BEHIND_A_DICTIONARY = pyarrow.DictionaryArray.from_arrays(range(5001), [*MANY, None])
-COLUMNS = ["customer_id", "probability", "risk_band", "model", "as_of", "error"]
+COLUMNS = ["customer_id", "probability", "risk_band", "model", "as_of", "has_warnings", "error"]
 
 
 def frame(ids: Any, **more: Any) -> pandas.DataFrame:
@@ -50,6 +53,7 @@ async def test_the_types_of_a_scored_data_frame_do_not_hang_on_its_rows(
         "string",
         "string",
         "datetime64[us, UTC]",
+        "boolean",
         "string",
     ]
     assert len(scored) == count
@@ -84,15 +88,30 @@ async def test_a_data_frame_comes_back_with_its_reasons(either: EitherClient) ->
     total = first["base_value"] + first["remainder"] + 1.2 - 0.4
     assert total == pytest.approx(first["output_value"])
     assert scored.filter(like="reason_3").isna().all(axis=None)
-    assert failed[WITH_REASONS[6:]].isna().all()
+    assert failed[WITH_REASONS[7:]].isna().all()
     assert failed["error"] == "CUSTOMER_NOT_FOUND"
+
+
+async def test_rows_that_are_to_be_doubted_are_marked_in_frames_and_scores(
+    either: EitherClient, service: Scripted
+) -> None:
+    def flagging(_stream: int, _index: int, request: pb.BatchPredictRequest) -> pb.BatchPredictResponse:
+        answer = answers.scored(request)
+        answer.flagged_rows.extend([1])
+        return answer
+
+    service.on_chunk = flagging
+    scored = await either.call("batch_predict_frame", frame([5, 6, 7]))
+    assert scored["has_warnings"].tolist() == [False, True, pandas.NA]
+    rows = await either.rows([5, 6, 7])
+    assert [row.has_warnings for row in rows[:2]] == [False, True]
 
 
 @pytest.mark.parametrize("count", [0, 2])
 async def test_the_types_of_reasons_do_not_hang_on_the_rows(either: EitherClient, count: int) -> None:
     texts = {f"reason_1{part}" for part in ("", "_feature", "_label")}
     scored = await either.call("batch_predict_frame", frame([7] * count), top_contributions=1)
-    kinds = {name: str(scored[name].dtype) for name in scored.columns[6:]}
+    kinds = {name: str(scored[name].dtype) for name in scored.columns[7:]}
     assert kinds == {name: "string" if name in texts else "float64" for name in kinds}
     table = pyarrow.table({"customer_id": pyarrow.array([7] * count, pyarrow.int64())})
     made = await either.call("batch_predict_frame", table, top_contributions=1)
@@ -122,6 +141,7 @@ async def test_an_arrow_table_comes_back_scored(either: EitherClient, kind: Any)
         pyarrow.string(),
         pyarrow.string(),
         pyarrow.timestamp("us", tz="UTC"),
+        pyarrow.bool_(),
         pyarrow.string(),
     ]
     assert scored.to_pylist() == [
@@ -131,9 +151,10 @@ async def test_an_arrow_table_comes_back_scored(either: EitherClient, kind: Any)
             "risk_band": "low",
             "model": "churn@3",
             "as_of": MOMENT,
+            "has_warnings": False,
             "error": None,
         },
-        {"customer_id": 7, "error": "CUSTOMER_NOT_FOUND"} | dict.fromkeys(COLUMNS[1:5]),
+        {"customer_id": 7, "error": "CUSTOMER_NOT_FOUND"} | dict.fromkeys(COLUMNS[1:6]),
     ]
     assert (await either.call("batch_predict_frame", given.slice(0, 0))).schema == scored.schema
 

@@ -214,8 +214,8 @@ class Tally:
         # First what came of those with a score, then of those without.
         if self.flagged:
             lines.append(
-                f"{self.flagged:,} of them have values that the model never learned from; "
-                "`staunch predict` says which"
+                f"{self.flagged:,} of them have values that the model never learned from: has_warnings "
+                "is true, and `staunch predict` names them"
             )
         if self.outside and self.scored:
             lines.append(f"{self.outside:,} candidates were not eligible then")

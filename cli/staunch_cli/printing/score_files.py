@@ -28,7 +28,7 @@ from staunch_cli.shared.id_columns import CUSTOMER, EXCEL_SAFE, QUOTED
 if TYPE_CHECKING:
     from staunch import Score
 
-COLUMNS = (CUSTOMER, "probability", "risk_band", "model", "as_of")
+COLUMNS = (CUSTOMER, "probability", "risk_band", "model", "as_of", "has_warnings")
 ERROR_COLUMNS = (CUSTOMER, "code", "reason", "message")
 
 STANDARD_OUTPUT = Path("-")
@@ -138,6 +138,7 @@ class _CsvScores(_CsvFile):
                 score.risk_band.value,
                 str(score.model),
                 formatting.utc_time(score.as_of),
+                str(score.has_warnings).lower(),
                 *(cells_for_people(score.explanation, self._reasons) if score.explanation else ()),
             )
         )
@@ -228,7 +229,8 @@ class _JsonScores(PendingFile):
 
 
 def _plain(score: "Score") -> tuple[Any, ...]:
-    return score.customer, score.probability, score.risk_band.value, str(score.model), score.as_of
+    band, model = score.risk_band.value, str(score.model)
+    return score.customer, score.probability, band, model, score.as_of, score.has_warnings
 
 
 class _ParquetScores(PendingFile):
@@ -243,6 +245,7 @@ class _ParquetScores(PendingFile):
             pyarrow.string(),
             pyarrow.string(),
             pyarrow.timestamp("us", tz="UTC"),
+            pyarrow.bool_(),
         )
         columns = list(zip(COLUMNS, types, strict=True))
         for name in reason_columns(reasons, FOR_PROGRAMS):

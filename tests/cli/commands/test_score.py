@@ -56,6 +56,7 @@ def test_listed_ids_are_scored_with_model_and_moment(staunch, ids, out):
         "risk_band": "low",
         "model": "churn@3",
         "as_of": "2023-11-14T22:13:20.123456Z",
+        "has_warnings": "false",
     }
 
 
@@ -179,9 +180,9 @@ def test_ids_of_64_bits_reach_the_server_and_greater_ones_are_errors(staunch, se
 def test_the_reasons_of_a_score_stand_beside_it_as_a_person_says_them(staunch, service, ids, out):
     assert staunch("score", "--out", out, "--ids", ids(1, 7, 2), "--reasons", 3).code == 0
     first, second = rows_of(out)
-    assert list(first)[5:8] == ["reason_1", "reason_1_value", "reason_1_contribution"]
+    assert list(first)[6:9] == ["reason_1", "reason_1_value", "reason_1_contribution"]
     assert list(first)[-3:] == ["base_value", "output_value", "remainder"]
-    told = {name: first[name] for name in list(first)[5:14]}
+    told = {name: first[name] for name in list(first)[6:15]}
     assert told == {
         "reason_1": "Open tickets",
         "reason_1_value": "3",
@@ -234,7 +235,7 @@ def test_a_model_that_cannot_explain_says_so_and_leaves_no_file(staunch, service
 
 def test_without_reasons_nothing_is_asked_for_and_no_column_is_added(staunch, service, ids, out):
     staunch("score", "--out", out, "--ids", ids(1))
-    assert list(rows_of(out)[0]) == ["customer", "probability", "risk_band", "model", "as_of"]
+    assert list(rows_of(out)[0]) == ["customer", "probability", "risk_band", "model", "as_of", "has_warnings"]
     assert service.streams[0][0].top_contributions == 0
 
 

@@ -61,7 +61,8 @@ def test_a_csv_has_every_digit_of_a_probability(tmp_path):
         scores.add(score("a,b", 0.1 + 0.2))
         scores.commit()
     assert (tmp_path / "scores.csv").read_text() == (
-        'customer,probability,risk_band,model,as_of\n"a,b",0.30000000000000004,low,churn@1,2026-06-01T00:00:00Z\n'
+        "customer,probability,risk_band,model,as_of,has_warnings\n"
+        '"a,b",0.30000000000000004,low,churn@1,2026-06-01T00:00:00Z,false\n'
     )
 
 
@@ -91,7 +92,7 @@ def test_a_csv_says_the_reasons_as_people_do(tmp_path):
     header, row = (tmp_path / "scores.csv").read_text().splitlines()
     assert header.endswith("reason_3_value,reason_3_contribution,base_value,output_value,remainder")
     assert row == (
-        "7,0.5,low,churn@1,2026-06-01T00:00:00Z,Province,ON,0.30000000000000004,Days left,missing,-0.1,"
+        "7,0.5,low,churn@1,2026-06-01T00:00:00Z,false,Province,ON,0.30000000000000004,Days left,missing,-0.1,"
         'Bill,"1,234 CAD",0.05,-2.0,-1.5,0.25'
     )
 
@@ -99,7 +100,7 @@ def test_a_csv_says_the_reasons_as_people_do(tmp_path):
 def test_a_line_of_json_has_the_reasons_as_explain_prints_them(tmp_path):
     with open_scores(tmp_path / "scores.jsonl", numeric_ids=False, reasons=3) as scores:
         scores.add(explained("é"))
-        scores.add(replace(score(8), as_of=None))
+        scores.add(replace(score(8), as_of=None, has_warnings=True))
         scores.commit()
     first, second = map(json.loads, (tmp_path / "scores.jsonl").read_text().splitlines())
     assert (first["customer"], first["as_of"], first["base_value"]) == ("é", "2026-06-01T00:00:00Z", -2.0)
@@ -118,6 +119,7 @@ def test_a_line_of_json_has_the_reasons_as_explain_prints_them(tmp_path):
         "risk_band": "low",
         "model": "churn@1",
         "as_of": None,
+        "has_warnings": True,
     }
 
 
@@ -148,6 +150,7 @@ def test_a_parquet_file_has_the_type_of_the_ids(tmp_path, numeric_ids, customer,
         "string",
         "string",
         "timestamp[us, tz=UTC]",
+        "bool",
     ]
     assert table.column("customer").to_pylist() == [customer]
 

@@ -85,7 +85,9 @@ def test_above_numbers_any_word_is_a_header_and_above_keys_the_known_names_alone
     assert read(path) == ([] if header in KNOWN else [header]) + ["7", header]
 
 
-OWN = "customer,probability,risk_band,model,as_of\n{},0.5,low,churn@1,2026-06-01T00:00:00Z\n"
+OWN = (
+    "customer,probability,risk_band,model,as_of,has_warnings\n{},0.5,low,churn@1,2026-06-01T00:00:00Z,false\n"
+)
 
 FORMS = [
     ("ids.csv", OWN.format("A 1"), "own output"),
