@@ -25,11 +25,20 @@ LONGEST_S = 1e9
 # By the letters of numpy: its texts, times, complex numbers and records have a __float__ too.
 _KINDS_OF_NUMBERS = "biuf"
 
+MOST_TAG_LETTERS = 35
+"""The longest language tag that the server reads, as long as BCP 47 asks for at least."""
+
+_TAG = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
 _KEY = re.compile(r"[0-9a-z_.-]+")
 _VALUE = re.compile(r"[\x20-\x7e]*")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _OURS = {"content-type", "content-length", "te", "user-agent"}
 _OF_CONNECTIONS = {"connection", "host", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
+
+
+def is_language_tag(text: str) -> bool:
+    """Tells whether the server takes a text as a BCP 47 tag, such as "fr", "fr-CA" or "fr_CA"."""
+    return len(text) <= MOST_TAG_LETTERS and _TAG.fullmatch(text) is not None
 
 
 def whole(name: str, value: object, least: int, most: int) -> int:

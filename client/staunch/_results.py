@@ -1,5 +1,6 @@
 """What calls return: frozen values in plain Python types; times are aware datetimes in UTC."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
@@ -281,6 +282,19 @@ class RowError:
     request_id: str = field(default="", compare=False)
 
 
+def nearest_language(asked: str, languages: Collection[str]) -> str:
+    """Returns the language that serves who asks for "fr-CA": that, or else "fr"; empty if neither is there.
+
+    Args:
+        asked: A tag, in any letters.
+        languages: Those there are, in small letters.
+    """
+    tag = asked.lower().replace("_", "-")
+    while tag and tag not in languages:
+        tag = tag.rpartition("-")[0]
+    return tag
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureTexts:
     """What a view says of a feature in one language.
@@ -302,20 +316,22 @@ class FeatureTexts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature(FeatureTexts):
-    """One column of a feature view; its texts are in the view's own language, `Model.language`.
+    """One column of a feature view; its texts are in the view's own language, or in the one of `in_language`.
 
     Attributes:
         name: As in SQL.
+        language: The language of its texts, a BCP 47 tag in small letters.
         type: The type of the value.
         nullable: True if the value can be missing.
         possible: The least and the greatest value that there can be; None where there is no bound.
         learned: The least and the greatest value that the model learned from; None if it does not tell.
         learned_null: Whether it learned from rows where the value was missing; None if it does not tell.
         learned_values: Of a feature with labels, the values that it learned from, in ascending order.
-        translations: The texts in the view's other languages, by BCP 47 tag in small letters.
+        translations: The texts in the other languages that the view has, by such a tag.
     """
 
     name: str
+    language: str
     type: FeatureType
     nullable: bool
     possible: tuple[float | None, float | None]
@@ -326,11 +342,16 @@ class Feature(FeatureTexts):
 
     def in_language(self, language: str) -> "Feature":
         """Returns it with its texts in a language: for "fr-CA" those of "fr" serve; itself if none does."""
-        tag = language.lower().replace("_", "-")
-        while tag and tag not in self.translations:
-            tag = tag.rpartition("-")[0]
-        texts = self.translations.get(tag, self)
-        return replace(self, **{each.name: getattr(texts, each.name) for each in fields(FeatureTexts)})
+        tag = nearest_language(language, {self.language, *self.translations})
+        if tag in ("", self.language):
+            return self
+        names = [each.name for each in fields(FeatureTexts)]
+        own = FeatureTexts(**{name: getattr(self, name) for name in names})
+        others = {**self.translations, self.language: own}
+        texts = others.pop(tag)
+        return replace(
+            self, language=tag, translations=others, **{name: getattr(texts, name) for name in names}
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -335,7 +335,7 @@ def model(message: models_pb.Model) -> results.Model:
         horizon_days=message.horizon_days,
         medium_threshold=_optional(message, "medium_threshold"),
         high_threshold=_optional(message, "high_threshold"),
-        features=tuple(map(feature, message.features)),
+        features=tuple(feature(each, message.language_code) for each in message.features),
         metrics=tuple(
             results.Metric(m.name, m.value, _optional(m, "lower"), _optional(m, "upper"))
             for m in message.metrics
@@ -348,10 +348,11 @@ def model(message: models_pb.Model) -> results.Model:
     )
 
 
-def feature(message: feature_pb.Feature) -> results.Feature:
-    """Reads one column of a feature view."""
+def feature(message: feature_pb.Feature, language: str) -> results.Feature:
+    """Reads one column of a feature view, whose own language is given."""
     return results.Feature(
         name=message.name,
+        language=language,
         type=_enum(results.FeatureType, feature_pb.FeatureType, "FEATURE_TYPE_", message.type),
         nullable=message.nullable,
         unit=message.unit,
@@ -359,6 +360,7 @@ def feature(message: feature_pb.Feature) -> results.Feature:
         title=message.title or message.name,
         labels=_labels(message.labels),
         null_meaning=message.null_meaning,
+        # What is absent is not known, or has no bound: 0 would be an answer.
         possible=(_optional(message, "minimum"), _optional(message, "maximum")),
         learned=(_optional(message, "learned_minimum"), _optional(message, "learned_maximum")),
         learned_null=message.learned_null if message.HasField("learned_null") else None,

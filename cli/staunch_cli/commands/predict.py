@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from staunch_cli.printing import formatting
-from staunch_cli.printing.prediction import as_json, headline, values_used
+from staunch_cli.printing.prediction import as_json, headline, in_words_of, values_used
 from staunch_cli.printing.words import words_in
 from staunch_cli.shared.arguments import Handler
 from staunch_cli.shared.call_arguments import (
@@ -53,14 +53,16 @@ def run(arguments: PredictArguments) -> int:
                 include_features=arguments.features,
             ),
         )
-        model = client.get_model(prediction.model) if arguments.features and not arguments.json else None
+        # A prediction is in the view's own language; the model says what its features are called in others.
+        is_described = arguments.features or (prediction.warnings and arguments.language)
+        model = client.get_model(prediction.model) if is_described and not arguments.json else None
     if arguments.json:
         print(json.dumps(as_json(customer, prediction, overrides)))
         return 0
     words = words_in(arguments.language)
-    print(formatting.facts(headline(customer, prediction, overrides, words)))
-    if model is not None and prediction.features is not None:
-        features = [feature.in_language(arguments.language) for feature in model.features]
+    features = [feature.in_language(arguments.language) for feature in model.features] if model else []
+    print(formatting.facts(headline(customer, in_words_of(prediction, features), overrides, words)))
+    if prediction.features is not None:
         print()
         print(formatting.columns(values_used(prediction.features, features, words)))
     return 0

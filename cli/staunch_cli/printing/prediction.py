@@ -1,6 +1,7 @@
 """A score as text for people and as JSON for programs."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from staunch_cli.printing import formatting
@@ -30,6 +31,18 @@ def headline(
     ]
 
 
+def in_words_of(prediction: "Prediction", features: Iterable["Feature"]) -> "Prediction":
+    """Returns a prediction whose warnings call features and values as these features do."""
+    known = {feature.name: feature for feature in features}
+    warnings = tuple(
+        replace(each, title=feature.title, value_label=_label(feature, each.value))
+        if (feature := known.get(each.feature))
+        else each
+        for each in prediction.warnings
+    )
+    return replace(prediction, warnings=warnings)
+
+
 def warning_line(warning: "FeatureWarning", words: Words) -> str:
     """Says what is wrong with a value, and between which ones it should lie."""
     value = warning.value_label or formatting.number(warning.value, words)
@@ -57,9 +70,13 @@ def values_used(
 
 
 def _value_used(feature: "Feature", value: float | None, words: Words) -> tuple[str, str, str]:
-    label = "" if value is None else feature.labels.get(value, "")
+    label = _label(feature, value)
     unit = "" if value is None else feature.unit
     return feature.title, label or f"{formatting.number(value, words)} {unit}".rstrip(), feature.name
+
+
+def _label(feature: "Feature", value: float | None) -> str:
+    return "" if value is None else feature.labels.get(value, "")
 
 
 def as_json(

@@ -125,4 +125,6 @@ FRENCH = Words(
 
 def words_in(language: str) -> Words:
     """Returns the words for a language tag; English for every language that we do not speak."""
-    return FRENCH if language.lower().replace("_", "-").partition("-")[0] == "fr" else ENGLISH
+    from staunch._results import nearest_language
+
+    return FRENCH if nearest_language(language, ("fr",)) else ENGLISH

@@ -95,10 +95,19 @@ def add_language(parser: ArgumentParser, default: str = "the model's own") -> No
     """Adds the flag of the language in which features are named to people; its help names the default."""
     parser.add_argument(
         "--language",
+        type=_language,
         default="",
         metavar="CODE",
         help=f'"fr" or "fr-CA": titles, units and labels in that language (default: {default})',
     )
+
+
+def _language(text: str) -> str:
+    from staunch._arguments import is_language_tag
+
+    if text and not is_language_tag(text):
+        raise ArgumentTypeError(f'expected a language such as "fr" or "fr-CA", got {text!r}')
+    return text
 
 
 def add_model(parser: ArgumentParser) -> None:

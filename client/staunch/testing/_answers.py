@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from google.protobuf.struct_pb2 import NULL_VALUE, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from staunch._results import nearest_language
 from staunch.v1 import model_service_pb2 as models_pb
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch.v1.feature_pb2 import FEATURE_TYPE_NUMBER, FEATURE_WARNING_KIND_IMPOSSIBLE, FeatureTexts
@@ -82,7 +83,7 @@ def explanation(
     request: pb.ExplainRequest, version: int = 3, probability: float = 0.25
 ) -> pb.ExplainResponse:
     """Returns two contributions, or as many as are asked for, that add up; in English or in French."""
-    language = "fr" if request.language_code.lower().startswith("fr") else "en"
+    language = nearest_language(request.language_code, _TITLES) or "en"
     titles = _TITLES[language]
     # A number and a missing value, one of them perhaps set by the caller.
     parts = [

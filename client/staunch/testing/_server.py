@@ -15,7 +15,7 @@ from uuid import UUID
 import grpc
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
-from staunch._arguments import INT32
+from staunch._arguments import INT32, is_language_tag
 from staunch.testing import _answers as answers
 from staunch.testing._failures import Failure
 from staunch.v1 import model_service_pb2 as models_pb
@@ -208,11 +208,12 @@ class FakeServer:
             for index, request in enumerate(requests):
                 self.streams[stream].append(request)
                 first = self.streams[stream][0]
-                # Of the messages' rules only the one that a caller may well break unawares.
+                # Of the messages' rules only those that a caller may well break unawares.
                 if not 0 <= first.top_contributions <= answers.MOST_REASONS:
                     raise Failure(
                         "FIELD_INVALID", f"Expected top_contributions of 0 to {answers.MOST_REASONS}."
                     )
+                _refuse_language(first.language_code)
                 self._delay()
                 answer = self.on_chunk(stream, index, request, context) or self._chunk(request)
                 if isinstance(answer, Failure):
@@ -284,6 +285,7 @@ class FakeServer:
         return answers.prediction(request, self._version(request.model), self._score(request))
 
     def _explain(self, request: pb.ExplainRequest) -> pb.ExplainResponse:
+        _refuse_language(request.language_code)
         return answers.explanation(request, self._version(request.model), self._score(request))
 
     def _model(self, version: int) -> models_pb.Model:
@@ -314,6 +316,13 @@ class FakeServer:
 
     def _check(self, _request: StringValue, _context: grpc.ServicerContext) -> Int32Value:
         return Int32Value(value=_SERVING if self.is_ready else _NOT_SERVING)
+
+
+def _refuse_language(code: str) -> None:
+    if code and not is_language_tag(code):
+        wrong = {"language_code": "is no BCP 47 tag"}
+        text = f'Expected a language_code such as "fr" or "fr-CA", got {code!r}.'
+        raise Failure("FIELD_INVALID", text, violations=wrong)
 
 
 def _as_uuid(key: str) -> UUID | str:

@@ -107,6 +107,8 @@ def test_a_value_that_cannot_be_is_scored_with_a_warning(staunch):
     assert "warning      Age -5: impossible (at least 0)" in staunch("predict", 42, "--set", "age=-5").out
     french = staunch("explain", 42, "--set", "age=-5", "--language", "fr").out
     assert "avertissement  Age -5\u00a0: impossible (au moins 0)" in french
+    alone = staunch("predict", 42, "--set", "age=-5", "--language", "fr-CA").out
+    assert "avertissement  Âge -5\u00a0: impossible (au moins 0)" in alone
     (warning,) = json.loads(staunch("predict", 42, "--set", "age=-5", "--json").out)["warnings"]
     assert (warning["feature"], warning["kind"], warning["value"]) == ("age", "impossible", -5.0)
     assert "warnings" not in json.loads(staunch("predict", 42, "--set", "age=5", "--json").out)
