@@ -38,7 +38,7 @@ async def test_an_unforeseen_error_has_one_incident_id_at_the_caller_and_in_the_
     assert "aliases.json" not in caught.value.message
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert f"incident {caught.value.incident_id}: " in record.getMessage()
-    assert f"request {caught.value.details.request_id} " in record.getMessage()
+    assert record.getMessage().endswith(f" request {caught.value.details.request_id}")
     assert isinstance(record.exc_info[1], IsADirectoryError)
 
 
