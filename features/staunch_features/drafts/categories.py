@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from staunch_features.drafts.answers import yes_no_values
 from staunch_features.drafts.feature import Feature, Found, Outcome
@@ -72,10 +73,12 @@ def _yes_or_no(found: Found, value: str, yes: frozenset[str], no: frozenset[str]
     codes = [f"WHEN {literal(one)} THEN {code}" for code, some in ((1, yes), (0, no)) for one in sorted(some)]
     one, zero = (" or ".join(map(shown, sorted(some))) for some in (yes, no))
     meaning = f"{found.title}: 1 if {one}, 0 if {zero}."
-    return found.feature(f"CASE {value} {' '.join(codes)} END", meaning, null=_NEITHER)
+    feature = found.feature(f"CASE {value} {' '.join(codes)} END", meaning, null=_NEITHER)
+    return replace(feature, labels={0: " or ".join(sorted(no)), 1: " or ".join(sorted(yes))})
 
 
 def _coded(found: Found, value: str, values: Sequence[str]) -> Feature:
     codes = " ".join(f"WHEN {literal(one)} THEN {code}" for code, one in enumerate(values, 1))
     meanings = ", ".join(f"{code} {shown(one)}" for code, one in enumerate(values, 1))
-    return found.feature(f"CASE {value} {codes} END", f"{found.title}: {meanings}.", null=_NOT_LISTED)
+    feature = found.feature(f"CASE {value} {codes} END", f"{found.title}: {meanings}.", null=_NOT_LISTED)
+    return replace(feature, labels=dict(enumerate(values, 1)))

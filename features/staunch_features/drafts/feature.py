@@ -1,7 +1,7 @@
 """A feature as it is drafted, and what it is drafted from."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 
 from staunch_features.drafts.catalogue import Column
@@ -21,6 +21,7 @@ class Feature:
         description: What it means, in one sentence.
         source: The column that it is made of.
         null: What a null means, or `never`.
+        labels: What each code stands for; empty for a quantity.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Feature:
     description: str
     source: str
     null: str
+    labels: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

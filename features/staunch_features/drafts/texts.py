@@ -9,6 +9,7 @@ from staunch_features.drafts.catalogue import Relation
 from staunch_features.drafts.feature import Clock, Feature
 from staunch_features.drafts.keys import Key
 from staunch_features.drafts.names import comment, plain_name, toml, unused_name, words_of
+from staunch_features.views.feature_doc import MOST_TITLE_LETTERS
 
 HORIZON_DAYS = 30
 """The outcome window of a dated label until somebody sets another."""
@@ -133,7 +134,18 @@ def _entry(name: str, feature: Feature, relation: Relation) -> str:
     unit = f"unit = {toml(feature.unit)}, " if feature.unit else ""
     source = toml(f"{relation.name}.{feature.source}")
     described = f"description = {toml(feature.description)}, source = [{source}], null = {toml(feature.null)}"
-    return f"{name} = {{ {unit}{described} }}"
+    return f"{name} = {{ {unit}{described}{_labels(feature)} }}"
+
+
+def _labels(feature: Feature) -> str:
+    """What stands below the bars of a picture and beside a reason: each short and on one line."""
+    if not feature.labels:
+        return ""
+    lines = {
+        code: " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", label).split())[:MOST_TITLE_LETTERS].strip() or "''"
+        for code, label in feature.labels.items()
+    }
+    return ", labels = { " + ", ".join(f"{code} = {toml(line)}" for code, line in lines.items()) + " }"
 
 
 def _left_out(draft: Draft) -> Iterator[str]:

@@ -140,7 +140,9 @@ async def test_texts_are_codes_yes_and_no_numbers_or_left_out(shop: Shop) -> Non
     assert await shop.values(drafted, "plan", ids) == [3, 2, None, 1, 1]
     assert features["plan"].description == "Plan: 1 basic, 2 'it''s */ \\ odd', 3 'pro, really'."
     assert await shop.values(drafted, "agrees", ids) == [0, None, 1, 0, 1]
+    assert features["plan"].labels == {1: "basic", 2: "it's */ \\ odd", 3: "pro, really"}
     assert features["agrees"].description == "Agrees: 1 if Yes, 0 if no."
+    assert features["agrees"].labels == {0: "no", 1: "Yes"}
     assert await shop.values(drafted, "paid", ids) == [0.125, 0.25, 0.375, 0.5, None]
     assert await shop.values(drafted, "branch", ids) == [2, 3, 4, 5, 5]
     assert await shop.values(drafted, "province", [1, 2]) == [2, 1]
@@ -306,3 +308,8 @@ async def test_what_takes_longer_than_it_may_says_how_to_wait(shop: Shop) -> Non
         DraftError, match=r"expected an answer within 0\.2 s, got none: wait longer with --timeout"
     ):
         await draft_view(shop.database, Wishes("shop.slow"), timeout_s=0.2)
+
+
+async def test_a_label_that_no_line_could_hold_is_made_to_fit_one(shop: Shop) -> None:
+    await shop.table("(ARRAY[E'two\\nlines\\x01 /* \"', 'plain'])[1 + n % 2] AS odd")
+    assert view_of(await shop.checked()).features["odd"].labels == {1: "plain", 2: 'two lines /* "'}
