@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from staunch_server.process.output import CLOSE_S, Output, unfailing_output
 from staunch_server.setting_names import is_supervised
@@ -24,7 +24,7 @@ _STDOUT, _STDERR = 1, 2
 _CHUNK_BYTES = 65_536
 _LONGEST_LINE_BYTES = 65_536  # of what never ends a line
 
-_OURS = b'{"time": "'
+_OURS = '{"time": "'
 _PRINTED = "staunch.output"
 
 # How the C++ below us marks a line, absl's way or onnxruntime's, if it does.
@@ -133,13 +133,13 @@ class _Lines:
 
     def _written(self, raw: bytes) -> Iterator[str]:
         # What ends without a line's end stands before a line of ours, or of another process.
-        before, ours, after = raw.partition(_OURS)
-        if ours and _is_object(ours + after):
-            if text := before.decode("utf-8", "backslashreplace").strip():
-                yield self._wrapped(text)
-            yield (ours + after).decode()
-        elif text := raw.decode("utf-8", "backslashreplace").strip():
-            yield self._wrapped(text)
+        text = raw.decode("utf-8", "backslashreplace")
+        before, ours, after = text.partition(_OURS)
+        line = ours + after if _is_object(ours + after) else ""
+        if words := (before if line else text).strip():
+            yield self._wrapped(words)
+        if line:
+            yield line
 
     def _wrapped(self, text: str) -> str:
         level = "INFO" if self._descriptor == _STDOUT else "WARNING"
@@ -151,9 +151,14 @@ class _Lines:
         )
 
 
-def _is_object(raw: bytes) -> bool:
+def _is_object(line: str) -> bool:
+    """Whether it is one for every reader of JSON, which neither knows NaN nor follows thousand brackets."""
     try:
-        parsed: Any = json.loads(raw)
-    except ValueError:
+        parsed: Any = json.loads(line, parse_constant=_refuse)
+    except (ValueError, RecursionError):
         return False
     return isinstance(parsed, dict)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)

@@ -250,6 +250,32 @@ def test_lines_of_many_processes_that_print_at_once_stay_whole() -> None:
     assert sorted(line["n"] for line in lines) == sorted(list(range(300)) * 3)
 
 
+@pytest.mark.parametrize(
+    "like_ours",
+    [
+        b'{"time": "\xed\xa0\x80"}',  # half a character, which json takes for one
+        b'{"time": "\xff"}',
+        b'{"time": "", "deep": ' + b"[" * 50_000,
+        b'{"time": "", "ms": NaN}',
+        b'{"time": "", "long": ' + b"9" * 5000 + b"}",
+    ],
+    ids=["half a character", "no character", "too deep", "no number", "too long a number"],
+)
+def test_a_line_that_only_looks_like_ours_is_wrapped_and_what_comes_after_it_is_read(
+    like_ours: bytes,
+) -> None:
+    code = (
+        "import os\n"
+        "from staunch_server.process.one_format import outputs\n"
+        "with outputs('json'):\n"
+        f"    os.write(1, {like_ours!r} + b'\\n')\n"
+        "    print('after')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=30)
+    like, after = [json.loads(line, parse_constant=pytest.fail) for line in done.stdout.splitlines()]
+    assert (like["logger"], after["message"], done.stderr) == ("staunch.output", "after", b"")
+
+
 @pytest.fixture
 def reader_that_leaves() -> Iterator[int]:
     reading, writing = os.pipe()
