@@ -4,6 +4,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -19,11 +20,14 @@ Line = TypeVar("Line")
 
 @dataclass(slots=True)
 class _Counted(Generic[Line]):
-    """Since when a line is counted, how often it came, and its last."""
+    """Since when a line is counted, and how often it came since then, with the last of those.
+
+    The first is not kept: it has gone out, and an exception in it would hold a whole call, and its version.
+    """
 
     since: float
-    line: Line
     count: int = 0
+    line: Line | None = None
 
 
 class Repeats(Generic[Line]):
@@ -46,7 +50,8 @@ class Repeats(Generic[Line]):
         self._report = report
         self._every_s = every_s
         self._clock = clock
-        self._lock = threading.Lock()
+        # A finalizer may log on the thread that is in here already: garbage is collected anywhere.
+        self._lock = threading.RLock()
         self._seen: dict[Hashable, _Counted[Line]] = {}
         self._timer: threading.Timer | None = None
         _ALL.add(self)
@@ -63,7 +68,7 @@ class Repeats(Generic[Line]):
             if seen is None and not self._has_room(now):
                 return 0
             if seen is None or now - seen.since >= self._every_s:
-                self._seen[key] = _Counted(now, line)
+                self._seen[key] = _Counted(now)
                 return 0 if seen is None else seen.count
             seen.count, seen.line = seen.count + 1, line
             if self._timer is None:
@@ -74,7 +79,9 @@ class Repeats(Generic[Line]):
         """Whether another line can be told apart, once those that did not come again are forgotten."""
         if len(self._seen) >= _MOST_KEYS:
             kept = {
-                key: one for key, one in self._seen.items() if one.count or now < one.since + self._every_s
+                key: one
+                for key, one in list(self._seen.items())
+                if one.count or now < one.since + self._every_s
             }
             self._seen = kept
         return len(self._seen) < _MOST_KEYS
@@ -90,22 +97,24 @@ class Repeats(Generic[Line]):
                 self._timer.cancel()
                 self._timer = None
             now = self._clock()
-            old = {key: seen for key, seen in self._seen.items() if now - seen.since >= age_s}
+            old = {key: seen for key, seen in list(self._seen.items()) if now - seen.since >= age_s}
             for key, seen in old.items():
                 if seen.count:
-                    self._seen[key] = _Counted(now, seen.line)
+                    self._seen[key] = _Counted(now)
                 else:
-                    del self._seen[key]
-            if waiting := [seen.since for seen in self._seen.values() if seen.count]:
+                    self._seen.pop(key, None)
+            if waiting := [seen.since for seen in list(self._seen.values()) if seen.count]:
                 self._wake_at(min(waiting) + self._every_s)
         for seen in old.values():
-            if seen.count:
+            if seen.line is not None:
                 self._report(seen.line, seen.count - 1)
 
     def _wake_at(self, time_s: float) -> None:
-        self._timer = threading.Timer(max(0.0, time_s - self._clock()), self._report_older, (self._every_s,))
-        self._timer.daemon = True
-        self._timer.start()
+        timer = threading.Timer(max(0.0, time_s - self._clock()), self._report_older, (self._every_s,))
+        timer.daemon = True
+        with suppress(RuntimeError):  # no room for a thread: the next line that is counted tries again
+            timer.start()
+            self._timer = timer
 
 
 def flush_repeats() -> None:

@@ -1,7 +1,9 @@
 """Lines that repeat: the first is told, the others are counted, and each is counted once."""
 
 import threading
+import weakref
 
+import pytest
 from tests.harness.clock import Clock
 from tests.harness.waiting import wait
 
@@ -68,3 +70,47 @@ def test_lines_of_endless_kinds_are_all_told_and_cost_no_endless_memory() -> Non
     for _ in range(2):  # the first tells the outage, which is counted on
         repeats.flush()
     assert not repeats._seen
+
+
+def test_a_line_that_went_out_is_not_kept() -> None:
+    class Line:
+        """What a call was refused by, and all that this holds."""
+
+    repeats = Repeats[Line](lambda _, __: None)
+    lines = [Line(), Line()]
+    assert [repeats.take("a", line) for line in lines] == [0, None]
+    repeats.flush()
+    held = [weakref.ref(line) for line in lines]
+    del lines
+    assert [one() for one in held] == [None, None]
+
+
+@pytest.mark.timeout(20)
+def test_a_finalizer_that_logs_while_a_line_is_taken_waits_for_nobody() -> None:
+    told: list[int | None] = []
+    repeats = Repeats[str](lambda _, count: told.append(count))
+
+    class Key:
+        """Found out to be garbage, or to have some, in the middle of it."""
+
+        def __hash__(self) -> int:
+            told.append(repeats.take("finalizer", "a task was lost"))
+            return 1
+
+    told.append(repeats.take(Key(), "line"))
+    assert told == [0, None, 0]  # two lines, and the finalizer's once more, for keys are hashed twice
+
+
+def test_a_thread_that_cannot_be_started_loses_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, int]] = []
+    repeats = Repeats[str](lambda line, count: told.append((line, count)), every_s=0.1)
+
+    def no_room(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", no_room)
+        assert [repeats.take("a", line) for line in ("1", "2")] == [0, None]
+    assert repeats.take("a", "3") is None
+    wait(lambda: told, 5)
+    assert told == [("3", 1)]
