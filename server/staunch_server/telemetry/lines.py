@@ -99,15 +99,18 @@ def timestamp(moment: datetime) -> str:
 def message_of(record: logging.LogRecord) -> str:
     """Returns a record's message; of an exception in it, what `log_text` lets through."""
     message = record.msg
-    text = log_text(message) if isinstance(message, BaseException) else str(message)
+    try:
+        text = log_text(message) if isinstance(message, BaseException) else str(message)
+    except Exception:
+        text = type(message).__name__
     arguments = record.args
     if not arguments:
         return text
-    if isinstance(arguments, tuple):
-        arguments = tuple(log_text(each) if isinstance(each, BaseException) else each for each in arguments)
     try:
+        if isinstance(arguments, tuple):
+            arguments = tuple(log_text(one) if isinstance(one, BaseException) else one for one in arguments)
         return text % arguments
-    except (TypeError, ValueError, KeyError):  # a mistake in the call of the log is no reason to lose it
+    except Exception:  # a mistake in the call of the log, or of what it was given, is no reason to lose it
         return text
 
 

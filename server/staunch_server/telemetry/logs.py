@@ -91,7 +91,9 @@ def log_crash(error: BaseException) -> None:
 
 def loop_failed(_loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
     """Logs what an event loop cannot tell anybody; its own handler writes down reprs, values in them."""
-    message = str(context.get("message") or "an error in the event loop")
+    # Of a callback the message has the arguments, a waiting call among them; the exception says where it was.
+    callback = "an exception in a callback" if "handle" in context else ""
+    message = callback or str(context.get("message") or "an error in the event loop")
     logging.getLogger("asyncio").error(message, exc_info=context.get("exception"))
 
 

@@ -61,8 +61,13 @@ def test_warnings_threads_loops_and_finalizers_are_lines_of_the_log_without_word
     def fail() -> None:
         raise KeyError("customer 42")
 
+    class Waiting:
+        def __repr__(self) -> str:
+            return "Waiting(42)"
+
     async def forget() -> None:
         asyncio.get_running_loop().set_exception_handler(loop_failed)
+        asyncio.get_running_loop().call_soon(lambda _: fail(), Waiting())
         task = asyncio.get_running_loop().create_task(asyncio.to_thread(fail))
         await asyncio.wait([task])
         del task
@@ -83,12 +88,13 @@ def test_warnings_threads_loops_and_finalizers_are_lines_of_the_log_without_word
     said = written.lines()
     assert [line["logger"] for line in said] == [
         "staunch",
-        "asyncio",
+        *["asyncio"] * 2,
         "staunch",
         "py.warnings",
         *["staunch"] * 2,
     ]
     assert "42" not in "".join(json.dumps({**line, "time": ""}) for line in said if "exception" not in line)
+    assert "42" not in "".join(line["message"] for line in said)
     assert all("customer" not in line["exception"] for line in said if "exception" in line)
     assert [line["level"] for line in said[-2:]] == ["CRITICAL"] * 2
 
@@ -127,3 +133,14 @@ def test_what_cannot_be_written_fails_nobody() -> None:
     with contextlib.redirect_stderr(written), logs("text", "INFO"):
         written.close()
         logging.getLogger("staunch.x").info("nowhere")
+
+
+def test_what_has_no_words_is_logged_without_them_and_fails_nobody() -> None:
+    class Wordless:
+        def __str__(self) -> str:
+            raise AttributeError("42")
+
+    with logged() as written:
+        logging.getLogger("staunch.x").error("of %s", Wordless())
+        logging.getLogger("staunch.x").error(Wordless())
+    assert [line["message"] for line in written.lines()] == ["of %s", "Wordless"]
