@@ -37,7 +37,8 @@ class Output(io.TextIOBase):
     def __init__(self, descriptor: int, encoding: str = "utf-8") -> None:
         self._descriptor = descriptor
         self._encoding = encoding
-        self._waiting: queue.Queue[bytes | threading.Event] = queue.Queue(_MOST_WAITING)
+        # Of the queues the one that can be put to while it is put to: a finalizer may print at any moment.
+        self._waiting: queue.SimpleQueue[bytes | threading.Event] = queue.SimpleQueue()
         self._flushed = threading.Event()
         self._flushed.set()
         threading.Thread(target=self._write_all, name="output", daemon=True).start()
@@ -61,8 +62,7 @@ class Output(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Hands text over to be written; it is lost if too much waits already."""
-        with contextlib.suppress(queue.Full):
-            self._waiting.put_nowait(text.encode(self._encoding, "backslashreplace"))
+        self._put(text.encode(self._encoding, "backslashreplace"))
         return len(text)
 
     def flush(self, patience_s: float = FLUSH_S) -> None:
@@ -70,10 +70,15 @@ class Output(io.TextIOBase):
         if not self._flushed.is_set():
             return
         flushed = threading.Event()
-        with contextlib.suppress(queue.Full):
-            self._waiting.put_nowait(flushed)
+        if self._put(flushed):
             self._flushed = flushed
             flushed.wait(patience_s)
+
+    def _put(self, piece: bytes | threading.Event) -> bool:
+        if self._waiting.qsize() >= _MOST_WAITING:
+            return False
+        self._waiting.put(piece)
+        return True
 
     def _write_all(self) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -64,6 +65,25 @@ def test_a_reader_that_stalls_is_waited_for_once_and_gets_the_rest_when_it_reads
         print("the end", file=output, flush=True)
         read += os.read(pipe[0], 4096)
     assert b" 1999" not in read
+
+
+@pytest.mark.timeout(20)
+def test_whoever_prints_in_the_middle_of_printing_waits_for_nobody() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    output, interrupted = Output(nowhere), list[int]()
+
+    def finalizer(number: int, _frame: object) -> None:  # a signal comes as garbage is collected: anywhere
+        interrupted.append(output.write("from within\n"))
+
+    before = signal.signal(signal.SIGVTALRM, finalizer)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.001, 0.001)
+    try:
+        while len(interrupted) < 20:
+            output.write("line\n")
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+        os.close(nowhere)
 
 
 def test_a_full_disk_is_tried_again_with_each_line(tmp_path: Path) -> None:
