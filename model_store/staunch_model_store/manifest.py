@@ -281,6 +281,7 @@ def _check(manifest: Manifest) -> None:
         ("version", manifest.version >= 1, "1 or more"),
         ("features", 0 < len(manifest.features) == len(set(manifest.feature_names)), "distinct names"),
         ("features", all(_is_ordered(f.learned) for f in manifest.features if f.learned), "values in order"),
+        ("horizon_days", 0 <= manifest.horizon_days < 2**31, "0 to 2147483647"),  # or no answer could be sent
         ("create_time", manifest.create_time.tzinfo is not None, "a time with its offset"),
         ("files", set(manifest.files) >= {FEATURES_SQL, MODEL_ONNX, GOLDEN_NPZ}, "text, model, golden rows"),
         ("files", all(_FILE_NAME.fullmatch(name) for name in manifest.files), _FILE_NAME.pattern),

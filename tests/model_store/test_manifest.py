@@ -119,6 +119,8 @@ def test_the_views_digest_is_that_of_its_text() -> None:
         ("base_value", float("nan"), "JSON"),
         ("base_value", 10**400, "a finite number"),
         ("horizon_days", 2**63, "63 bits"),
+        ("horizon_days", 2**31, "horizon_days: expected 0 to 2147483647"),
+        ("horizon_days", -1, "horizon_days"),
         ("training.seed", 0.5, "training.seed"),
         ("training.more", 1, "training"),
         ("training.parameters", [], "an object"),
