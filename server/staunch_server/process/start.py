@@ -79,7 +79,7 @@ def needed_descriptors(settings: Settings) -> Mapping[str, int]:
     return {
         "calls, each on a connection of its own": settings.max_calls,
         "streams": settings.max_streams,
-        "database connections": settings.interactive_connections + settings.batch_connections,
+        "database connections": settings.interactive_connections + settings.batch_connections + 1,
         "the process itself": _OF_A_PROCESS + _OF_EACH_WORKER * settings.workers,
     }
 
