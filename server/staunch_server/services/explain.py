@@ -75,7 +75,7 @@ def _explanation(
     largest = explained.largest(request.max_contributions or len(names), names)
     error = float(largest.errors[0])
     if not largest.add_up[0]:
-        raise ArithmeticError(f"{served.name}: the contributions miss the output by {error:g}")
+        raise model.not_adding_up(error)
     columns = largest.features[0].tolist()
     # What a version says of each feature is bytes already: several in a row parse as one message of them all.
     explanation = Explanation.FromString(b"".join([words.contributions[column] for column in columns]))

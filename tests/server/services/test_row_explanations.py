@@ -243,6 +243,8 @@ async def test_a_row_that_does_not_add_up_fails_alone(
         f"churn@1: {len(wrong)} rows of a chunk are not explained" in r.message for r in caplog.records
     )
     assert errors(await explained(live, *ids, top=0, as_of_time=at)) == []  # the scores are right
+    same = await failure(live.prediction.Explain(pb.ExplainRequest(customer_id=ids[0], as_of_time=at)))
+    assert (same.code.value[0], same.reason) == (9, "MODEL_REFUSED")
 
 
 async def test_a_chunk_whose_time_ends_while_it_is_explained_says_so_and_has_no_half_of_them(
