@@ -18,8 +18,8 @@ from staunch_features.postgres.connection import connect, opened
 from staunch_local.postgres.cluster import SUPERUSER
 from staunch_local.postgres.server import EmbeddedPostgres
 
-FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-"""Settings of a PostgreSQL that is fast and durable for nobody."""
+FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "autovacuum": "off"}
+"""Settings of a PostgreSQL that is fast and durable for nobody, and does nothing that no test asked for."""
 
 
 @dataclass(frozen=True)

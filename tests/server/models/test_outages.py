@@ -210,7 +210,7 @@ async def test_chunks_fail_as_unavailable_while_the_database_is_away_and_the_str
     publish: Publish, serve: Serve, fragile: Fragile
 ) -> None:
     publish()
-    live = await serve(database_reader_url=fragile.url, batch_timeout_s=0.5)
+    live = await serve(database_reader_url=fragile.url, batch_timeout_s=1.5)
     stream = live.prediction.BatchPredict()
     chunk = pb.BatchPredictRequest(customer_ids=[8])
     await stream.write(chunk)
