@@ -3,10 +3,12 @@
 import asyncio
 import csv
 import io
+import re
+import subprocess
 
 import pyarrow.parquet
 import pytest
-from tests.cli.documented import documented
+from tests.cli.documented import PAGE, documented
 from tests.client.harness import answers
 from tests.client.harness.answers import failed_chunk, scored
 from tests.harness.databases import execute
@@ -198,6 +200,13 @@ def test_the_reasons_of_a_score_stand_beside_it_as_a_person_says_them(staunch, s
         total = float(row["base_value"]) + 1.2 - 0.4 + float(row["remainder"])
         assert total == pytest.approx(float(row["output_value"]), abs=1e-9)
     assert service.streams[0][0].top_contributions == 3
+
+
+def test_the_page_cuts_the_columns_that_it_shows_out_of_the_list(staunch, ids, out):
+    staunch("score", "--out", out, "--ids", ids(1), "--reasons", 3)
+    fields, shown = re.search(r"cut -d, -f(\S+)\n(\S+)\n", PAGE).groups()
+    cut = subprocess.run(["cut", "-d,", f"-f{fields}", out], capture_output=True, text=True, check=True)
+    assert cut.stdout.splitlines()[0] == shown
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
