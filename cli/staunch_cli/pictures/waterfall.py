@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from staunch_cli.pictures import paper
 from staunch_cli.pictures.words import PictureWords
 from staunch_cli.printing.prediction import warning_line
+from staunch_cli.shared.errors import CommandError
 
 if TYPE_CHECKING:
     from staunch import Explanation
@@ -51,8 +52,15 @@ def draw(
         ending: What to write into it, `.png`, `.svg` or `.pdf`.
 
     Raises:
+        CommandError: The contributions are too many for a PNG.
         OSError: The file cannot be written.
     """
+    most = int((paper.TALLEST_PX / paper.DPI - 4) / _ROW_IN)
+    if ending == ".png" and (count := len(explanation.contributions)) > most:
+        raise CommandError(
+            f"expected at most {most} contributions in one .png, got {count}: choose the largest by --top, "
+            "or let --plot end in .svg"
+        )
     with paper.styled():
         paper.save([_Waterfall(explanation, customer, words).drawn()], out, ending)
 
@@ -174,7 +182,7 @@ class _Waterfall:
         axes.plot([value], [line], "o", color=paper.INK, markersize=4.5)
         text = self._figure(value)
         if not self._in_probability:
-            text = f"{text} = {self._words.percent(1 / (1 + math.exp(-value)))}"
+            text = f"{text} = {self._words.percent(_share(value))}"
         low, high = axes.get_xlim()
         to_the_right = value < (low + high) / 2
         style = {"va": "center", "fontsize": _ROW_PT, "fontweight": "bold"}
@@ -249,6 +257,12 @@ def _span(base: float, steps: Sequence[_Step], output: float) -> tuple[float, fl
 
 def _log_odds(share: float) -> float:
     return math.log(share / (1 - share))
+
+
+def _share(log_odds: float) -> float:
+    """Returns the probability of log-odds, however large they are: of a logistic regression they may be."""
+    odds = math.exp(-abs(log_odds))
+    return (1 if log_odds >= 0 else odds) / (1 + odds)
 
 
 def _apart(low: float, high: float) -> list[float]:

@@ -1,6 +1,7 @@
 """The waterfall of an explanation: it ends where the score is, and names things as people do."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -18,6 +19,7 @@ from staunch import (
 )
 from staunch_cli.pictures.waterfall import draw
 from staunch_cli.pictures.words import picture_words
+from staunch_cli.shared.errors import CommandError
 
 PARTS = (
     Contribution("province_west_to_east", 8.0, 0.4, False, "Province", "", "ON"),
@@ -103,3 +105,17 @@ def test_the_ending_says_what_it_becomes_and_the_same_answer_is_the_same_picture
         draw(explanation(), 42, picture_words("en"), tmp_path / name, ending)
     assert (tmp_path / "one").read_bytes().startswith(begins)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+@pytest.mark.parametrize(("base", "share"), [(-1e6, "0.0%"), (1e6, "100.0%")])
+def test_log_odds_beyond_all_bounds_are_drawn_too(tmp_path, base, share):
+    found = texts(tmp_path, explanation(base=base))
+    assert sum(text.endswith(f" = {share}") for text in found) == 2
+
+
+def test_so_many_contributions_that_no_png_holds_them_are_refused_with_what_does(tmp_path):
+    many = replace(explanation(), contributions=PARTS * 500)
+    with pytest.raises(
+        CommandError, match=r"got 1500: choose the largest by --top, or let --plot end in \.svg"
+    ):
+        draw(many, 42, picture_words("en"), tmp_path / "why", ".png")
