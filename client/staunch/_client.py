@@ -227,7 +227,8 @@ class Client:
         """Scores the ids in a column of a pandas DataFrame, or of an Arrow Table or RecordBatch.
 
         Gives the same kind with a row for each, the index kept: the column as it was, `probability`,
-        `risk_band`, `model` and `as_of`, missing where there is no score, and `error`, why there is none.
+        `risk_band`, `model`, `as_of` and `has_warnings`, missing where there is no score, and `error`, why
+        there is none.
         With `top_contributions` also their columns, from `reason_1` to `remainder`: see the README.
 
         Args:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from staunch_cli.printing.words import ENGLISH, FRENCH, Words
+from staunch_cli.printing.words import ENGLISH, FRENCH, Words, words_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,4 +139,4 @@ _FRENCH = PictureWords(
 
 def picture_words(language: str) -> PictureWords:
     """Returns the words for a language tag; English for every language that we do not speak."""
-    return _FRENCH if language.lower().replace("_", "-").partition("-")[0] == "fr" else _ENGLISH
+    return _FRENCH if words_in(language) is FRENCH else _ENGLISH

@@ -8,7 +8,8 @@ from staunch_cli.pictures.words import PictureWords, picture_words
 
 
 @pytest.mark.parametrize(
-    ("language", "word"), [("fr", "lignes"), ("fr-CA", "lignes"), ("en", "rows"), ("de", "rows")]
+    ("language", "word"),
+    [("fr", "lignes"), ("fr-CA", "lignes"), ("FR_ca", "lignes"), ("en", "rows"), ("de", "rows")],
 )
 def test_a_language_that_is_not_spoken_is_english(language, word):
     assert picture_words(language).rows == word
