@@ -81,7 +81,9 @@ def unavailable(error: BaseException) -> bool:
         return "another operation" in str(error)
     if isinstance(error, asyncpg.PostgresError):
         return str(error.sqlstate or "").startswith(_AWAY)
-    return isinstance(error, (OSError, DatabaseUnavailable))
+    # A file that has a name is one of ours, which somebody removed, say, while the connection was lent.
+    is_of_a_file = isinstance(error, OSError) and error.filename is not None
+    return isinstance(error, (OSError, DatabaseUnavailable)) and not is_of_a_file
 
 
 async def connect(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import socket
 import traceback
 
@@ -178,6 +179,7 @@ def test_what_means_that_the_database_is_away() -> None:
         asyncpg.InterfaceError("wrong argument"),
         asyncpg.InternalClientError("unexpected message"),
         DatabaseTooOld(),
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "outcomes.sql"),
         ValueError(),
     ]
     assert all(map(unavailable, away))
