@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from staunch_features.views.file import FeatureView
     from staunch_features.views.types import Id
 
-PATIENCE_S = 2.0
-"""How long the search may take; a server is up by then, and only its summary waits."""
+PATIENCE_S = 10.0
+"""How long the search may take: seconds on a busy machine. A server is up by then; only its summary waits."""
 
 _LOOKED_AT = 1000  # candidates: one statement of some ten milliseconds
 _LONGEST_KEY = 40

@@ -1,5 +1,6 @@
 """Whom a server's summary asks about: found by the very text that answers, for ids of every kind."""
 
+import asyncio
 import time
 
 import pytest
@@ -7,6 +8,7 @@ from tests.harness.databases import execute
 from tests.server.small_models import small_files, small_manifest, small_trees
 
 from staunch_cli.shared.example_customers import NO_EXAMPLES, ExampleCustomers, find_examples
+from staunch_features.postgres.connection import opened
 from staunch_model_store.store import ModelStore
 from staunch_server.settings import Settings
 
@@ -102,6 +104,17 @@ async def test_a_view_that_is_slow_keeps_nobody_waiting(find, monkeypatch):
         == NO_EXAMPLES
     )
     assert time.monotonic() - begun < 5
+
+
+@pytest.mark.walk
+async def test_a_database_that_is_busy_for_seconds_is_waited_for(inn, find):
+    async with opened(inn.owner_url) as holder:
+        async with holder.transaction():
+            await holder.execute("LOCK TABLE inn.guests")
+            search = asyncio.create_task(find())
+            await asyncio.sleep(3)
+        found = await search
+    assert (found.answering, found.not_eligible) == (3, 1)
 
 
 async def test_a_version_that_is_gone_has_no_examples(inn, tmp_path):
