@@ -47,7 +47,11 @@ def serve_until_stopped(settings: Settings, prepare: Prepare | None = None) -> i
         logs(settings.log_format, settings.log_level),
         closing_interrupts(terminal),
     ):
-        _serve(settings, prepare, terminal)
+        try:
+            _serve(settings, prepare, terminal)
+        except KeyboardInterrupt:  # or the last words were those of a step that was cut off
+            print_step("stopped", "interrupted; nothing is left running")
+            raise
         print_step("stopped", "nothing is left running")
     return 0
 
