@@ -84,7 +84,8 @@ def _metrics(scrape: CollectorRegistry, accepted: str) -> tuple[HTTPStatus, str,
 def _health(why_not_serving: str) -> tuple[HTTPStatus, str, bytes]:
     why = " ".join(why_not_serving.split())  # a line, whatever a library said of a file
     if why:
-        return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, f"not serving: {why}\n".encode()
+        body = f"not serving: {why}\n".encode("utf-8", "backslashreplace")  # names of files may be no UTF-8
+        return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, body
     return HTTPStatus.OK, _TEXT, b"ok\n"
 
 

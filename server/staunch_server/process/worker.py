@@ -172,7 +172,7 @@ class _Pipe:
     def say(self, *words: str) -> None:
         line = " ".join(words).replace("\n", " ")
         with suppress(OSError):  # It has left, or does not listen: no reason to serve worse.
-            os.write(self._descriptor, f"{line}\n".encode())
+            os.write(self._descriptor, f"{line}\n".encode("utf-8", "backslashreplace"))
 
     def trouble(self, text: str) -> None:
         if text != self._trouble:

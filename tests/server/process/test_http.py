@@ -2,6 +2,7 @@
 
 import gzip
 import http.client
+import os
 import socket
 import urllib.error
 import urllib.request
@@ -204,6 +205,8 @@ def test_health_is_200_when_well_and_503_with_the_reason_when_not(address: str, 
         urllib.request.urlopen(f"{address}/healthz", timeout=5)
     assert caught.value.read() == b"not serving: the store is empty\n"
     caught.value.close()
+    health.why_not = f"the store {os.fsdecode(b'stor' + bytes([0xE9]))} is empty"
+    assert ask(address, "GET", "/healthz").body == b"not serving: the store stor\\udce9 is empty\n"
 
 
 def test_another_path_is_not_found_and_is_told_the_two_there_are(address: str) -> None:

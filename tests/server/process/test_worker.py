@@ -28,6 +28,7 @@ from staunch.v1 import prediction_service_pb2 as pb
 from staunch.v1.model_service_pb2_grpc import ModelServiceStub
 from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
 from staunch_model_store.store import ModelStore
+from staunch_server.process.worker import _Pipe
 
 FORBIDDEN = {
     "sklearn",
@@ -326,3 +327,12 @@ async def test_a_supervised_worker_leaves_ctrl_c_and_metrics_to_its_supervisor(w
         assert probe.connect_ex(("127.0.0.1", one.metrics_port)) != 0
     one.signal(signal.SIGTERM)
     assert (await one.ended())[0] == 0
+
+
+def test_the_supervisor_hears_of_a_file_whose_name_is_no_utf_8(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    monkeypatch.setenv("STAUNCH_READY_FD", str(writing))
+    _Pipe().trouble(f"the store {os.fsdecode(b'stor' + bytes([0xE9]))} is empty")
+    assert os.read(reading, 100) == b"trouble the store stor\\udce9 is empty\n"
+    for end in (reading, writing):
+        os.close(end)
