@@ -336,12 +336,14 @@ def _row_errors(
 
 def _fail(response: BatchPredictResponse, stream: _Stream | None, error: Exception) -> None:
     """Answers a chunk by an error, and counts its rows as failed; raises one that nobody foresaw."""
-    refusal = refusal_of(error, stream.served.name if stream else "")
+    model = stream.served.name if stream else ""
+    refusal = refusal_of(error, model)
     if refusal is None:
         raise error
     # The stream goes on and ends well: nothing else tells an operator.
     level = logging.WARNING if refusal.code in OPERATORS_CODES else logging.INFO
-    _LOG.log(level, "a chunk has no answer: %s", refusal.for_log)
+    fields = {"code": refusal.code.name, "reason": refusal.reason.name} | ({"model": model} if model else {})
+    _LOG.log(level, "a chunk has no answer: %s", refusal.for_log, extra={"fields": fields})
     response.chunk_error.CopyFrom(chunk_error(refusal))
     if stream is not None:
         stream.served.count(scored=0, failed=len(response.customer_ids) + len(response.customer_keys))

@@ -26,7 +26,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "message": "What happened, in words.",
         "worker": "The number of the worker that speaks; absent in the supervisor.",
         "method": "The full name of the RPC, as in the metrics.",
-        "code": "The status code that the call ended with.",
+        "code": "The status code that the call ended with, or the code of a chunk's error.",
         "reason": "The ErrorInfo reason; absent if there was an answer.",
         "request_id": "The caller's `x-request-id`, or the one that the server made and sent back.",
         "trace_id": "Of the caller's `traceparent`, if it sent one that is valid.",

@@ -385,6 +385,8 @@ async def test_a_chunk_that_takes_too_long_is_to_be_sent_again_and_the_stream_go
     (line,) = [record for record in caplog.records if record.name == "staunch.batch"]
     assert line.levelname == "WARNING"
     assert line.getMessage().startswith("a chunk has no answer: DATABASE_UNAVAILABLE: The database did not")
+    fields = {"code": "UNAVAILABLE", "reason": "DATABASE_UNAVAILABLE", "model": "churn@1"}
+    assert vars(line)["fields"] == fields
 
 
 async def test_a_stream_that_falls_silent_ends_and_one_that_waits_for_the_database_does_not(
