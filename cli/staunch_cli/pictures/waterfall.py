@@ -240,7 +240,7 @@ def _notes(explanation: "Explanation", words: PictureWords) -> list[str]:
     set_by_you = any(part.overridden for part in explanation.contributions)
     notes = [f"* {words.plain.set_by_you}"] if set_by_you else []
     for warning in explanation.prediction.warnings:
-        line = f"{words.plain.warning}: {warning_line(warning, words.plain)}"
+        line = words.warning.format(line=warning_line(warning, words.plain))
         notes += paper.wrapped(line, _WIDTH_IN - 2 * _MARGIN_IN, _SMALL_PT, most=2)
     return notes
 

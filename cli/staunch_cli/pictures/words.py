@@ -35,6 +35,7 @@ class PictureWords:
         probability_axis: Names the upper axis.
         log_odds_axis: Names the lower one.
         title: Heads an explanation, by `customer` and `share`.
+        warning: Says below it of a value that the model did not learn from, by `line`.
     """
 
     plain: Words
@@ -62,6 +63,7 @@ class PictureWords:
     probability_axis: str
     log_odds_axis: str
     title: str
+    warning: str
 
     def percent(self, share: float, digits: int = 1) -> str:
         """Writes a share in percent."""
@@ -104,6 +106,7 @@ _ENGLISH = PictureWords(
     probability_axis="probability",
     log_odds_axis="log-odds",
     title="Customer {customer}: {share}",
+    warning="warning: {line}",
 )
 _FRENCH = PictureWords(
     plain=FRENCH,
@@ -134,6 +137,7 @@ _FRENCH = PictureWords(
     probability_axis="probabilité",
     log_odds_axis="log-cotes",
     title="Client {customer}\u00a0: {share}",
+    warning="avertissement\u00a0: {line}",
 )
 
 

@@ -97,6 +97,7 @@ def test_it_speaks_french(tmp_path):
     found = texts(tmp_path, explanation(), "fr")
     assert "Client c-42\u00a0: 14,2\u00a0%, risque moyen" in found
     assert {"7 autres", "manquant", "+0,400", "Ensemble", "log-cotes"} <= set(found)
+    assert "avertissement\u00a0: Tenure -5\u00a0: impossible (au moins 0)" in "\n".join(found)
 
 
 @pytest.mark.parametrize(("ending", "begins"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")])
