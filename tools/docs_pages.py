@@ -53,8 +53,9 @@ _METRICS = f"""# Metrics
 
 `/metrics` on port 9464 gives all workers together, in Prometheus' text format. Labels: `method` is the full
 name of the RPC, `code` a gRPC status code, `reason` an ErrorInfo reason ([errors](errors.md)), `model` a
-version such as `churn@3`, `worker` the number of a process from 0, or `supervisor`. A histogram `x` is three
-series, `x_bucket`, `x_sum` and `x_count`. Who asks for OpenMetrics gets that, and no format has `_created`.
+version such as `churn@3` (its name alone where `version` stands beside it), `worker` the number of a process
+from 0, or `supervisor`. A histogram `x` is three series, `x_bucket`, `x_sum` and `x_count`. Who asks for
+OpenMetrics gets that, and no format has `_created`.
 
 Counters and histograms go on when a worker dies and is started again, and only its `process_*` begin anew;
 they begin anew with the server, and those of one worker when a file of it in `metrics/` of the state folder
