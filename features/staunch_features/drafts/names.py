@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Container
 
+from staunch_features.views.header import CONTROL
 from staunch_features.views.sql_text import MAX_NAME_BYTES
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -57,6 +58,11 @@ def toml(text: str) -> str:
         return f"'{text}'"
     escaped = json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
     return re.sub(r"(?<=\*)/|/(?=\*)", r"\\u002F", escaped)
+
+
+def prose(text: str) -> str:
+    """Returns a text for people as TOML takes it, without what a terminal would obey."""
+    return toml(CONTROL.sub(" ", text))
 
 
 def comment(text: str) -> str:

@@ -8,8 +8,9 @@ from staunch_features.drafts.answers import ZONE, Answer, moment_sql
 from staunch_features.drafts.catalogue import Relation
 from staunch_features.drafts.feature import Clock, Feature
 from staunch_features.drafts.keys import Key
-from staunch_features.drafts.names import comment, plain_name, toml, unused_name, words_of
+from staunch_features.drafts.names import comment, plain_name, prose, toml, unused_name, words_of
 from staunch_features.views.feature_doc import MOST_TITLE_LETTERS
+from staunch_features.views.header import CONTROL
 
 HORIZON_DAYS = 30
 """The outcome window of a dated label until somebody sets another."""
@@ -50,8 +51,8 @@ def view_text(draft: Draft) -> str:
     named = list(_named(draft.features, key_name))
     lines = [
         "/* staunch",
-        f"description = {toml(relation.comment or f'A row of {relation.sql}.')}",
-        f"entity = {toml(_singular(relation.name))}",
+        f"description = {prose(relation.comment or f'A row of {relation.sql}.')}",
+        f"entity = {prose(_singular(relation.name))}",
         f"population = {toml(_population(draft))}",
         *_eligible(draft),
         *_rules(draft),
@@ -85,7 +86,7 @@ def label_text(draft: Draft) -> str:
     """Writes the label."""
     key_name = plain_name(draft.key.column.name, "id")
     name = unused_name(plain_name(draft.answer.column.name, "answer"), {key_name})
-    lines = ["/* staunch", f"description = {toml(f'{draft.answer.words}.')}"]
+    lines = ["/* staunch", f"description = {prose(f'{draft.answer.words}.')}"]
     value = draft.answer.sql if _CAST_ALONE.fullmatch(draft.answer.sql) else f"({draft.answer.sql})"
     if draft.clock.time is not None:
         lines += [f"horizon_days = {HORIZON_DAYS}", "gap_days = 0", "observation_days = 0"]
@@ -112,15 +113,15 @@ def _singular(name: str) -> str:
 
 def _eligible(draft: Draft) -> Iterator[str]:
     if draft.clock.time is not None:
-        yield f"eligible = {toml(_ELIGIBLE.format(' '.join(draft.answer.column.name.split())))}"
+        yield f"eligible = {prose(_ELIGIBLE.format(' '.join(draft.answer.column.name.split())))}"
 
 
 def _rules(draft: Draft) -> Iterator[str]:
     if draft.clock.time is not None:
-        yield f"rules = [{toml(_DATED_RULE)}]"
+        yield f"rules = [{prose(_DATED_RULE)}]"
     elif any(feature.unit == "days" and f"'{draft.clock.day}" in feature.sql for feature in draft.features):
         rule = f"Days are counted to {draft.clock.day}, the last day that the table knows."
-        yield f"rules = [{toml(rule)}]"
+        yield f"rules = [{prose(rule)}]"
 
 
 def _time_columns(draft: Draft) -> Iterator[str]:
@@ -131,9 +132,11 @@ def _time_columns(draft: Draft) -> Iterator[str]:
 
 
 def _entry(name: str, feature: Feature, relation: Relation) -> str:
-    unit = f"unit = {toml(feature.unit)}, " if feature.unit else ""
+    unit = f"unit = {prose(feature.unit)}, " if feature.unit else ""
     source = toml(f"{relation.name}.{feature.source}")
-    described = f"description = {toml(feature.description)}, source = [{source}], null = {toml(feature.null)}"
+    described = (
+        f"description = {prose(feature.description)}, source = [{source}], null = {prose(feature.null)}"
+    )
     return f"{name} = {{ {unit}{described}{_labels(feature)} }}"
 
 
@@ -142,7 +145,7 @@ def _labels(feature: Feature) -> str:
     if not feature.labels:
         return ""
     lines = {
-        code: " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", label).split())[:MOST_TITLE_LETTERS].strip() or "''"
+        code: " ".join(CONTROL.sub(" ", label).split())[:MOST_TITLE_LETTERS].strip() or "''"
         for code, label in feature.labels.items()
     }
     return ", labels = { " + ", ".join(f"{code} = {toml(line)}" for code, line in lines.items()) + " }"

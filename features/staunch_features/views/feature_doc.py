@@ -109,7 +109,9 @@ def _tables_by_language(
                 raise header.error(where, "expected a feature of [features]", name)
             if not isinstance(entry, dict) or not entry.keys() <= set(_TEXTS):
                 raise header.error(where, f"expected a table of {', '.join(_TEXTS)}", entry)
-            found.setdefault(name, {})[language] = entry
+            if language in found.setdefault(name, {}):  # ["features.fr"] and ["features.FR"]
+                raise header.error(where, f"the texts in {language} are given twice", entry)
+            found[name][language] = entry
     return found
 
 
@@ -117,6 +119,8 @@ def _feature(
     header: Header, name: str, value: object, elsewhere: Mapping[str, Mapping[str, Any]], own: str
 ) -> FeatureDoc:
     where = f"features.{name}"
+    if not name.strip():
+        raise header.error("features", "expected the name of a column", name)
     if not isinstance(value, dict):
         raise header.error(where, f"expected a table {{ {', '.join(_KEYS)} }}", value)
     texts = header.by_language(value, _TEXTS, own, f"{where}.")
@@ -143,13 +147,17 @@ def _feature(
 
 def _own_doc(header: Header, name: str, entry: Mapping[str, Any], where: str) -> FeatureDoc:
     """Reads what an entry says in the header's own language."""
-    title = _line(header, entry.get("title", spelled_out(name)), f"{where}.title")
+
+    def text(key: str, default: str) -> str:
+        return _text(header, key, entry.get(key, default), f"{where}.{key}")
+
+    title = text("title", spelled_out(name))
     doc = FeatureDoc(
-        unit=header.as_string(entry.get("unit", ""), f"{where}.unit", may_be_empty=True),
-        description=header.as_string(entry.get("description", f"{title}."), f"{where}.description"),
+        unit=text("unit", ""),
+        description=text("description", f"{title}."),
         source=header.as_strings(entry.get("source", []), f"{where}.source"),
-        window=header.as_string(entry.get("window", ""), f"{where}.window", may_be_empty=True),
-        null=header.as_string(entry.get("null", MISSING), f"{where}.null"),
+        window=text("window", ""),
+        null=text("null", MISSING),
         title=title,
         labels=_labels(header, entry.get("labels", {}), f"{where}.labels"),
         possible=_range(header, entry.get("range"), f"{where}.range"),
@@ -181,10 +189,8 @@ def _translated(
             found[key] = MappingProxyType(dict(doc.labels) | dict(found[key]))
         elif key == "null" and NEVER in (value, doc.null):
             raise header.error(named[key], f"expected no text, for {NEVER!r} is a promise and no text", value)
-        elif key == "title":
-            found[key] = _line(header, value, named[key])
         else:
-            found[key] = header.as_string(value, named[key], may_be_empty=key in ("unit", "window"))
+            found[key] = _text(header, key, value, named[key])
     return MappingProxyType(found)
 
 
@@ -204,16 +210,16 @@ def _labels(header: Header, value: object, where: str) -> Mapping[float, str]:
             raise header.error(where, expected, written) from None
         if not math.isfinite(number) or number in labels:
             raise header.error(where, "expected finite numbers, each once", written)
-        labels[number] = _line(header, text, where)
+        labels[number] = header.as_line(text, where, MOST_TITLE_LETTERS)
     return MappingProxyType(dict(sorted(labels.items())))
 
 
-def _line(header: Header, value: object, where: str) -> str:
-    """Takes a text of one line: it stands in tables and pictures."""
-    text = header.as_string(value, where)
-    if len(text) > MOST_TITLE_LETTERS or any(letter < " " or letter == "\x7f" for letter in text):
-        raise header.error(where, f"expected one line of at most {MOST_TITLE_LETTERS} letters", text)
-    return text.strip()
+def _text(header: Header, key: str, value: object, where: str) -> str:
+    """Takes a text of an entry: one line where it stands in tables and pictures."""
+    if key == "description":
+        return header.as_prose(value, where)
+    most = None if key == "null" else MOST_TITLE_LETTERS
+    return header.as_line(value, where, most, may_be_empty=key in ("unit", "window"))
 
 
 def _range(header: Header, value: object, where: str) -> tuple[float, float]:
@@ -222,10 +228,18 @@ def _range(header: Header, value: object, where: str) -> tuple[float, float]:
         return ANY
     if not isinstance(value, list) or len(value) != 2 or not all(map(_is_number, value)):
         raise header.error(where, "expected the least and the greatest value, [0, 100] or [0, inf]", value)
-    low, high = float(value[0]), float(value[1])
+    low, high = map(_float, value)
     if not low <= high or math.inf in (low, -high):
         raise header.error(where, "expected the least value first, and one that can be", value)
     return low, high
+
+
+def _float(value: float) -> float:
+    """The number; TOML has whole ones beyond all floats, which are as good as infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _is_number(value: object) -> bool:

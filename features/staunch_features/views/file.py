@@ -201,7 +201,7 @@ def parse_label(name: str, text: str, file: str) -> LabelText:
         file=file,
         sha256=_digest(text),
         statement=header.statement,
-        description=header.string("description"),
+        description=header.as_prose(header.string("description"), "description"),
         horizon_days=header.days("horizon_days"),
         gap_days=header.days("gap_days"),
         observation_days=header.days("observation_days"),
@@ -265,14 +265,16 @@ def _texts(header: Header, own: str) -> dict[str, dict[str, Any]]:
 def _text_of(header: Header, key: str, value: object, language: str) -> str | tuple[str, ...]:
     named = f"{key}.{language}" if language else key
     if key == "rules":
-        return tuple(header.as_string(rule, named) for rule in header.as_strings(value, named))
-    text = header.as_string(value, named)
-    return _eligible(header, text.strip(), named) if key == "eligible" else text
+        return tuple(header.as_prose(rule, named) for rule in header.as_strings(value, named))
+    if key == "description":
+        return header.as_prose(value, named)
+    text = header.as_line(value, named)
+    return _eligible(header, text, named) if key == "eligible" else text
 
 
 def _eligible(header: Header, words: str, named: str) -> str:
     """Returns the words on who belongs; they stand in the middle of sentences, so they are no sentence."""
-    if "\n" in words or words.endswith(".") or words[0].isupper() or len(words) > _ELIGIBLE_LENGTH:
+    if words.endswith(".") or words[0].isupper() or len(words) > _ELIGIBLE_LENGTH:
         problem = (
             'expected words that follow "a customer who", as in "has a live subscription", without a full '
             f"stop, on one line of at most {_ELIGIBLE_LENGTH} characters"

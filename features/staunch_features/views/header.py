@@ -17,10 +17,16 @@ _KEY = re.compile(
     rf"^[ \t]*(?:\[[ \t]*(?P<table>{_DOTTED})[ \t]*\]|(?P<key>{_DOTTED})[ \t]*=)", re.MULTILINE | re.ASCII
 )
 
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""What ends a line, moves the cursor of a terminal or turns the writing round."""
+
 OWN = ""
 """The language of what names none, where texts are sorted by language: the header's own."""
 
+_SHOWN_LETTERS = 200  # of a value in an error
+_NUMBER_KEY = re.compile(r"""(?<![\w."'])\+?(-?\d+\.\d+|(?<=\+)\d+)[ \t]*=""", re.ASCII)
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
+_TOML_HINT = "mend the header; an inline table { } stands on one line"
 _QUOTE_HINT = (
     'a text in another language is a key in quotes, "{key}.{language}" = ..., or all of them are written '
     "with their language: {key}.en = ..., {key}.{language} = ..."
@@ -135,6 +141,21 @@ class Header:
             raise self.error(key, "expected a text", value)
         return value
 
+    def as_prose(self, value: object, key: str, *, may_be_empty: bool = False) -> str:
+        """Returns the value if it is a text for people, of lines that a terminal shows and does not obey."""
+        text = self.as_string(value, key, may_be_empty=may_be_empty)
+        if found := CONTROL.search(text.replace("\n", " ").replace("\t", " ")):
+            raise self.error(key, f"expected a text without the control character {found[0]!r}", text)
+        return text
+
+    def as_line(self, value: object, key: str, most: int | None = None, *, may_be_empty: bool = False) -> str:
+        """Returns the value, without blanks around it, if it is one line of at most so many letters."""
+        text = self.as_prose(value, key, may_be_empty=may_be_empty).strip()
+        if CONTROL.search(text) or (most is not None and len(text) > most):
+            limit = "" if most is None else f" of at most {most} letters"
+            raise self.error(key, f"expected one line{limit}", value)
+        return text
+
     def as_strings(self, value: object, key: str, *, least: int = 0) -> tuple[str, ...]:
         """Returns the value if it is a list of texts, at least so many."""
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
@@ -175,6 +196,8 @@ class Header:
         """
         sorted_by: dict[str, dict[str, Any]] = {OWN: {}}
         for key, language, value in _languages(entry, texts):
+            if strange := _no_language(key, value, texts):
+                raise self.error(f"{where}{key}", 'expected a language such as "fr" or "fr-CA"', strange)
             spoken = OWN if language == own else language
             named = f"{where}{key}.{language}" if language else f"{where}{key}"
             if key in sorted_by.setdefault(spoken, {}):
@@ -184,10 +207,13 @@ class Header:
 
     def error(self, key: str, problem: str, got: object, hint: str = "") -> ViewError:
         """Returns the error of a key, with its line."""
+        shown = "nothing" if got is None else repr(got)
+        if len(shown) > _SHOWN_LETTERS:
+            shown = f"{shown[:_SHOWN_LETTERS]}…"
         return ViewError(
             file=self.file,
             line=header_line(self.text, key),
-            message=f"header key {key}: {problem}, got {'nothing' if got is None else repr(got)}",
+            message=f"header key {key}: {problem}, got {shown}",
             hint=hint or "write the header as in docs/views.md",
         )
 
@@ -202,6 +228,16 @@ def _languages(entry: Mapping[str, Any], texts: Mapping[str, type]) -> Iterator[
             yield from ((written, each.lower(), text) for each, text in value.items())
         else:
             yield written, "", value
+
+
+def _no_language(key: str, value: object, texts: Mapping[str, type]) -> str:
+    """What stands where a key names a language and is none, as in `title.fr_CA`; empty if nothing does."""
+    written, _, language = key.partition(".")
+    if language and written in texts:
+        return language
+    if isinstance(value, dict) and texts.get(key) not in (None, dict):
+        return next((each for each in value if not _LANGUAGE.fullmatch(each)), "")
+    return ""
 
 
 def _is_by_language(value: object, kind: type) -> bool:
@@ -222,7 +258,7 @@ def _toml(text: str, start: int, end: int, file: str) -> dict[str, Any]:
             file=file,
             line=int(found[1]) if found else line or line_at(text, end),
             message=f"the header is no valid TOML: {error}",
-            hint=hint or "mend the header; an inline table { } stands on one line",
+            hint=hint or _number_hint(text[:end], found) or _TOML_HINT,
         ) from error
 
 
@@ -231,35 +267,33 @@ def _language_hint(header: str) -> tuple[int | None, str]:
     for found in re.finditer(r"""(?<![\w."'])([a-z]+)\.([a-z]{2}(?:-\w+)?)\s*=""", header):
         line = line_at(header, found.end())
         begins = rf"(?<![\w.]){found[1]}\s*="
-        if re.search(begins, header.split("\n")[line - 1]) or re.search(
-            rf"^\s*{begins}", header, re.MULTILINE
-        ):
+        same_line = re.search(begins, header.split("\n")[line - 1])
+        if same_line or re.search(rf"^\s*{begins}", header, re.MULTILINE):
             return line, _QUOTE_HINT.format(key=found[1], language=found[2])
     return None, ""
+
+
+def _number_hint(header: str, found: re.Match[str] | None) -> str:
+    """How to mend `{ 0 = "none", 0.5 = "half" }`, which TOML reads as tables; on the line of its error."""
+    for number in _NUMBER_KEY.finditer(header):
+        if found is not None and line_at(header, number.end()) == int(found[1]):
+            return f'a number with a point is written in quotes, and none has a plus: "{number[1]}" = ...'
+    return ""
 
 
 def _one_statement(text: str, start: int, file: str) -> str:
     """Cuts the statement from its last semicolon on and refuses a second one, or none."""
     statement, end, rest = split_statement(text[start:])
+    place, problem, hint = 0, "", ""
     if has_code(rest):
-        raise ViewError(
-            file=file,
-            line=line_at(text, start + end),
-            message="expected one statement, found more after the semicolon",
-            hint="keep one SELECT; put helpers into WITH",
-        )
-    if not has_code(statement):
-        raise ViewError(
-            file=file,
-            line=line_at(text, start),
-            message="expected a SELECT behind the header, found nothing",
-            hint="write the statement after the comment",
-        )
-    if other := other_than_reading(statement):
-        raise ViewError(
-            file=file,
-            line=line_at(text, start + other[0]),
-            message=f"expected a SELECT that only reads, got {other[1]}",
-            hint="write one SELECT, WITH ... SELECT if need be; it is run by a role that can only read",
-        )
+        place, problem = end, "expected one statement, found more after the semicolon"
+        hint = "keep one SELECT; put helpers into WITH"
+    elif not has_code(statement):
+        problem = "expected a SELECT behind the header, found nothing"
+        hint = "write the statement after the comment"
+    elif other := other_than_reading(statement):
+        place, problem = other[0], f"expected a SELECT that only reads, got {other[1]}"
+        hint = "write one SELECT, WITH ... SELECT if need be; it is run by a role that can only read"
+    if problem:
+        raise ViewError(file=file, line=line_at(text, start + place), message=problem, hint=hint)
     return statement.rstrip()

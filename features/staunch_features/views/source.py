@@ -15,6 +15,7 @@ from staunch_features.errors import RowNotAsked, RowsNotUnique, ViewError
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
+from staunch_features.views.header import CONTROL
 from staunch_features.views.population import population_cast
 from staunch_features.views.rules import ELIGIBLE_IS_NULL, bad_values, refuse_nulls, value_problem
 from staunch_features.views.signature import check_label, label_sql, read_signature
@@ -186,7 +187,12 @@ async def read_whys(
     async with database.connection(deadline) as connection:
         with view_errors(view, sql):
             rows = await connection.fetch(sql, *arguments, timeout=deadline.left_or_raise())
-    return {row["id"]: " ".join((row["why"] or "").split()).rstrip(".") for row in rows}
+    return {row["id"]: _clause(row["why"] or "") for row in rows}
+
+
+def _clause(text: str) -> str:
+    """What may stand in the middle of a message: one line, without what a terminal would obey."""
+    return " ".join(CONTROL.sub(" ", text).split()).rstrip(".")
 
 
 @contextmanager

@@ -187,7 +187,7 @@ async def test_what_the_owner_says_of_tables_and_columns_is_their_description(sh
     await shop.table("n AS size")
     await shop.make(
         "COMMENT ON TABLE shop.things IS E'Our \"things\",\nall of them */.'; "
-        "COMMENT ON COLUMN shop.things.size IS 'How big /* it is, in cm.'"
+        "COMMENT ON COLUMN shop.things.size IS E'How big /* it is,\\x1bin cm.\\r\\n'"
     )
     view = view_of(await shop.checked())
     assert view.description == 'Our "things", all of them */.'

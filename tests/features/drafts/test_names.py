@@ -4,7 +4,16 @@ import tomllib
 
 import pytest
 
-from staunch_features.drafts.names import comment, literal, plain_name, shown, toml, unused_name, words_of
+from staunch_features.drafts.names import (
+    comment,
+    literal,
+    plain_name,
+    prose,
+    shown,
+    toml,
+    unused_name,
+    words_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +69,11 @@ def test_a_comment_is_one_line_that_ends_nothing(text: str) -> None:
     assert tomllib.loads(written) == {}
     assert "*/" not in written
     assert "/*" not in written
+
+
+def test_prose_holds_nothing_that_a_terminal_obeys() -> None:
+    written = prose("a\r\nb\x1bc\x9bd\u202ee")
+    assert tomllib.loads(f"a = {written}") == {"a": "a  b c d e"}
 
 
 @pytest.mark.parametrize(

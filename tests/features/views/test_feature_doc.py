@@ -16,7 +16,7 @@ HEAD = '/* staunch\ndescription = "A."\npopulation = "SELECT 1"\n'
 CHURN = load_view("churn", [staunch_sql.FEATURES_FOLDER])
 
 # What may stand in TOML and in a comment of SQL, and is no blank.
-_LETTERS = st.characters(exclude_categories=("C",), exclude_characters='"\\*/')
+_LETTERS = st.characters(exclude_categories=("C", "Zl", "Zp"), exclude_characters='"\\*/')
 TEXTS = st.text(_LETTERS, min_size=1, max_size=MOST_TITLE_LETTERS).map(str.strip).filter(bool)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32)
 LANGUAGES = st.from_regex(r"[a-z]{2}(-[a-z]{2})?", fullmatch=True).filter(lambda tag: tag != "en")
@@ -119,7 +119,8 @@ def test_what_is_left_out_has_a_meaning():
         ('title = "a\\nb"', 6, "title: expected one line of at most 80 letters"),
         (f'title = "{"x" * 81}"', 6, "title: expected one line of at most 80 letters"),
         ("title = { en = 1 }", 6, "title: expected a text, got 1"),
-        ("title = { en = 'A', 5 = 'B' }", 6, "title: expected a text, got {'en'"),
+        ("title = { en = 'A', 5 = 'B' }", 6, 'title: expected a language such as "fr" or "fr-CA", got \'5\''),
+        ("title.fr_CA = 'A'", 6, 'title: expected a language such as "fr" or "fr-CA", got \'fr_CA\''),
         ("title = {}", 6, "title: expected a text, got {}"),
         (
             "title = 'A', title.fr = 'B'",
@@ -134,12 +135,15 @@ def test_what_is_left_out_has_a_meaning():
         ("labels = { 1 = 'A' }, labels.fr = { 1 = 'B' }", 6, 'a key in quotes, "labels.fr" = ...'),
         ("title = 'A', \"title.en\" = 'B'", 6, "title.en: the text in en is given twice"),
         ("\"title.fr\" = 'A', \"title.FR\" = 'B'", 6, "title.fr: the text in fr is given twice"),
-        ("\"title.french\" = 'A'", 6, r"expected title, .*, got \['title.french'\]"),
+        ("\"title.french\" = 'A'", 6, "title.french: expected a language such as .*, got 'french'"),
+        ("\"titel.fr\" = 'A'", 6, r"expected title, .*, got \['titel.fr'\]"),
         ("\"source.fr\" = ['A']", 6, r"expected title, .*, got \['source.fr'\]"),
         ("labels = { ON = 8 }", 6, 'labels: expected a text for each number, { 8 = "ON" }'),
         ("labels = { 8 = 8 }", 6, "labels: expected a text, got 8"),
         ("labels = 'ON'", 6, "labels: expected a text for each number"),
         ("labels = { 0.5 = 'half' }", 6, 'a number with a point is written in quotes: "0.5"'),
+        ("labels = { 0 = 'none', 0.5 = 'half' }", 6, 'a number with a point is written in quotes.* "0.5" ='),
+        ("labels = { +1 = 'up' }", 6, 'and none has a plus: "1" ='),
         ("labels = { 1 = 'A', \"1.0\" = 'B' }", 6, "labels: expected finite numbers, each once, got '1.0'"),
         ("labels = { inf = 'A' }", 6, "labels: expected finite numbers, each once, got 'inf'"),
         (
@@ -152,6 +156,8 @@ def test_what_is_left_out_has_a_meaning():
         ("range = [0, true]", 6, "range: expected the least and the greatest value"),
         ("range = [0, nan]", 6, "range: expected the least value first"),
         ("range = [inf, inf]", 6, "range: expected the least value first, and one that can be"),
+        (f"range = [1{'0' * 400}, 0]", 6, "range: expected the least value first.*0…;"),
+        (f'description = "{"x" * 500}\\u0000"', 6, "without the control character .*x…;"),
         ("null = 'never', \"null.fr\" = 'jamais'", 6, "null.fr: expected no text, for 'never' is a promise"),
         ("null = 'none', \"null.fr\" = 'never'", 6, "null.fr: expected no text, for 'never' is a promise"),
     ],
@@ -170,6 +176,8 @@ def test_what_cannot_be_meant_is_refused_with_its_line(entry, line, message):
         ('[features]\na = {}\n["features.fr"]\na = { title = 1 }', 8, "features.fr.a.title: expected a text"),
         ('[features]\na = { "title.fr" = "A" }\n["features.fr"]\na = { title = "B" }', 8, "given twice"),
         ('[features]\na = {}\n["features.en"]\na = { title = "B" }', 7, "and not the header's own, en"),
+        ('[features]\na = {}\n["features.fr"]\na = {}\n["features.FR"]\na = {}', 10, "in fr are given twice"),
+        ('[features]\n"" = {}', 5, "expected the name of a column, got ''"),
         ('[features]\na = {}\n["features.french"]\na = {}', 7, 'expected a language such as "fr"'),
         (
             '[features]\na = {}\n[features.fr]\na = { title = "B" }',
@@ -182,6 +190,40 @@ def test_a_table_of_another_language_is_refused_with_its_line(features, line, me
     with pytest.raises(ViewError, match=message) as caught:
         view_of(features)
     assert caught.value.line == line
+
+
+# What ends a line, moves the cursor of a terminal, or turns the writing round.
+CONTROLS = ("\\u001b[31m", "\\r", "\\u0000", "\\u009b31m", "\\u2028", "\\u202e", "\\u2066")
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+@pytest.mark.parametrize("key", ["title", "unit", "description", "window", "null", "labels"])
+def test_no_text_of_a_feature_is_obeyed_by_a_terminal(key, control):
+    value = f'{{ 8 = "A{control}B" }}' if key == "labels" else f'"A{control}B"'
+    for entry in (f"{key} = {value}", f'labels = {{ 8 = "A" }}, "{key}.fr" = {value}'):
+        with pytest.raises(ViewError, match=rf"{key}(\.fr)?: expected a text without the control") as caught:
+            doc_of(entry)
+        assert caught.value.line == 6
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+@pytest.mark.parametrize("key", ["description", "entity", "eligible", "rules"])
+def test_no_text_of_a_view_is_obeyed_by_a_terminal(key, control):
+    value = f'["a{control}b"]' if key == "rules" else f'"a{control}b"'
+    with pytest.raises(ViewError, match=rf"{key}.fr: expected a text without the control") as caught:
+        view_of("[features]\na = {}", f'"{key}.fr" = {value}')
+    assert caught.value.line == 4
+
+
+@pytest.mark.parametrize("key", ["title", "unit", "window", "null"])
+def test_what_stands_in_tables_and_pictures_is_one_line_of_their_width(key):
+    for language in ("", ".fr"):
+        with pytest.raises(ViewError, match=rf"{key}{language}: expected one line"):
+            doc_of(f'"{key}{language}" = "a\\nb"')
+        if key != "null":
+            with pytest.raises(ViewError, match=rf"{key}{language}: expected one line of at most 80 letters"):
+                doc_of(f'"{key}{language}" = "{"x" * 81}"')
+    assert doc_of('description = "a\\nb"').description == "a\nb"
 
 
 def test_a_view_s_own_texts_are_given_in_other_languages_too():

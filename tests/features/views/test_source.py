@@ -171,8 +171,15 @@ async def test_a_view_that_tells_nothing_still_tells_whom_it_knows(clients):
     assert await whys(clients.source(undated), clients.database, [2, 77], None) == {2: ""}
 
 
+CONTROLS = r"U&'a\202Eb' || E'\x1b[31mc\x01\x7f' || U&'\2028d\0085'"
+
+
 async def test_why_is_a_clause_on_one_line(clients):
-    for given_, read in (("E' left\\n  us. '", "left us"), ("repeat('x', 300)", "x" * 200)):
+    for given_, read in (
+        ("E' left\\n  us. '", "left us"),
+        ("repeat('x', 300)", "x" * 200),
+        (CONTROLS, "a b [31mc d"),
+    ):
         source = clients.source(WHY.format(id_type="bigint", why=given_))
         assert (await whys(source, clients.database, [2]))[2] == read
 

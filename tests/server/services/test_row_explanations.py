@@ -299,7 +299,7 @@ async def test_the_largest_answer_stays_below_what_clients_receive() -> None:
     message, reason = "é" * (ROW_MESSAGE_BYTES // 2), "CUSTOMER_NOT_ELIGIBLE"
     for place in range(count):
         failed.row_errors.add(index=place, code=9, reason=reason, message=message)
-    feature = Feature(name="x" * 63, title="é" * MOST_TITLE_LETTERS, unit="CAD per 30 days")
+    feature = Feature(name="x" * 63, title="é" * MOST_TITLE_LETTERS, unit="é" * MOST_TITLE_LETTERS)
     feature.labels.extend([FeatureLabel(value=8, label="é" * 10)] * 3)
     shared = pb.BatchExplanation(features=[feature] * columns)
     scored.flagged_rows.extend(range(count))
