@@ -83,8 +83,13 @@ def _run_step(settings: Settings, title: str, *command: str) -> None:
     supervised = {SUPERVISED: "1", "OMP_NUM_THREADS": "1"}
     environment = os.environ | settings.environment() | supervised
     # A process group of its own: Ctrl-C reaches us alone, and we end the step, so that it shows no traceback.
-    code = subprocess.run(
-        command_line, env=environment, stdin=subprocess.DEVNULL, check=False, process_group=0
-    ).returncode
+    try:
+        code = subprocess.run(
+            command_line, env=environment, stdin=subprocess.DEVNULL, check=False, process_group=0
+        ).returncode
+    except KeyboardInterrupt:
+        if sys.stdout.isatty():
+            print()  # the line that the step was moving ends here
+        raise
     if code != 0:
         raise StepFailed(f"`staunch {' '.join(command)}` {ending(code)}; what it said stands above")

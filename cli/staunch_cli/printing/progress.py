@@ -1,6 +1,7 @@
 """Progress of a long step: a line that moves on a terminal, lines now and then elsewhere."""
 
 import contextlib
+import shutil
 import sys
 import threading
 import time
@@ -17,6 +18,8 @@ _SILENT_S = 10.0
 
 _STILL_S = 1.0
 """How long it is silent on a terminal."""
+
+_AT_WORK = "at work"  # what a silence after news is called
 
 _PATIENCE_S = 1.0  # how long the end of a line that somebody else writes is waited for
 
@@ -38,7 +41,7 @@ class ProgressLine:
         self._stream = stream or sys.stdout
         self._moves = self._stream.isatty()
         self._stage = self._figure = ""
-        self._is_news = False
+        self._is_news = self._is_below_news = False
         self._width = 0  # of what a moving line shows at most, to be overwritten
         self._clock = clock
         self._printed_at = self._begun_at = clock()
@@ -63,11 +66,16 @@ class ProgressLine:
             if not self._stage or now - self._printed_at < (_STILL_S if self._moves else _SILENT_S):
                 return
             took = f"{now - self._begun_at:.0f} s"
-            if self._moves:
-                self._write(f"\r{self._line(f'{self._stage}{self._figure}, {took}')}")
-            else:
-                what = "at work" if self._is_news else f"{self._stage}{self._figure}"
+            what = _AT_WORK if self._is_news else f"{self._stage}{self._figure}"
+            if not self._moves:
                 self._write(f"{MARGIN}still {what}, {took}\n")
+                return
+            # News stand as they were printed: what moves is a line below them, which the next stage takes.
+            below = self._is_news and not self._is_below_news
+            self._is_below_news |= below
+            self._width = 0 if below else self._width
+            line_break = "\n" if below else "\r"
+            self._write(f"{line_break}{self._line(f'{what}, {took}')}")
 
     def close(self) -> None:
         """Ends the moving line."""
@@ -82,12 +90,13 @@ class ProgressLine:
             self._beating.start()
         with self._lock:
             begins = stage != self._stage
+            takes_line = not begins or self._is_below_news or not self._stage
             if begins:
-                self._begun_at, self._is_news = self._clock(), is_news
+                self._begun_at, self._is_news, self._is_below_news = self._clock(), is_news, False
             if self._moves:
-                line_break = "\n" if begins and self._stage else "\r"
-                self._width = 0 if begins else self._width
-                self._write(f"{line_break}{self._line(f'{stage}{figure}')}")
+                self._width = self._width if takes_line else 0
+                line = f"{MARGIN}{stage.ljust(self._width)}" if is_news else self._line(f"{stage}{figure}")
+                self._write(("\r" if takes_line else "\n") + line)
             elif begins:
                 self._write(f"{MARGIN}{stage}\n")
             elif self._clock() - self._printed_at >= _SILENT_S:
@@ -95,7 +104,8 @@ class ProgressLine:
             self._stage, self._figure = stage, figure
 
     def _line(self, text: str) -> str:
-        """A line that moves, as wide as the one that it overwrites."""
+        """A line that moves: as wide as what it overwrites, and no wider than the terminal."""
+        text = text[: max(1, shutil.get_terminal_size().columns - len(MARGIN) - 1)]
         shown = text.ljust(self._width)
         self._width = len(text)
         return f"{MARGIN}{shown}"

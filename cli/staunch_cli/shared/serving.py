@@ -50,7 +50,9 @@ def serve_until_stopped(settings: Settings, prepare: Prepare | None = None) -> i
         try:
             _serve(settings, prepare, terminal)
         except KeyboardInterrupt:  # or the last words were those of a step that was cut off
-            print_step("stopped", "interrupted; nothing is left running")
+            print_step(
+                "stopped", "interrupted; nothing is left running, and the next start finishes the work"
+            )
             raise
         print_step("stopped", "nothing is left running")
     return 0

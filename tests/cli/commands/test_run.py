@@ -53,6 +53,7 @@ def test_ctrl_c_while_a_step_begins_ends_all_without_a_traceback(start, wait_s):
     assert run.press_ctrl_c() == 130
     assert "Traceback" not in run.output
     assert run.output.splitlines()[-1].startswith("stopped   interrupted")
+    assert run.output.rstrip().endswith("nothing is left running, and the next start finishes the work")
     assert run.none_left(), run.processes()
 
 

@@ -129,3 +129,30 @@ def test_it_says_so_by_itself_while_the_work_holds_its_thread(monkeypatch):
     wait(lambda: "still fitting" in stream.getvalue(), 10)
     progress.close()
     assert threading.active_count() == before
+
+
+def test_on_a_terminal_news_stand_and_the_work_after_them_moves_on_a_line_that_the_next_stage_takes():
+    stream, clock = Terminal(), Clock()
+    progress = ProgressLine(stream, clock)
+    progress("test: as of 2026-08-01", 1.0)
+    for clock.now in (2, 3):
+        progress.beat()
+    progress("reading", 0.5)
+    progress("more news", 1.0)
+    progress.close()
+    shown = stream.getvalue().replace(MARGIN, "")
+    assert shown == "\rtest: as of 2026-08-01\nat work, 2 s\rat work, 3 s\rreading  50%\nmore news\n"
+
+
+def test_a_line_that_moves_is_never_wider_than_the_terminal_and_news_are_whole(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    stream, clock = Terminal(), Clock()
+    progress = ProgressLine(stream, clock)
+    progress("news " * 20, 1.0)
+    progress("a stage with a name that is long", 0.5)
+    clock.now = 5
+    progress.beat()
+    progress.close()
+    news, *moving = stream.getvalue().strip("\r\n").replace("\r", "\n").split("\n")
+    assert news == f"{MARGIN}{'news ' * 20}"
+    assert [len(line) for line in moving] == [39, 39]
