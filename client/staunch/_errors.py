@@ -222,6 +222,8 @@ _CLASSES: Mapping[StatusCode, type[StaunchError]] = {
     StatusCode.CANCELLED: Unavailable,
     StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
 }
+_OUT_OF_TIME = "Deadline Exceeded"  # the words of both libraries where a call's own time ends here
+
 _CODES: Mapping[int, StatusCode] = {code.value[0]: code for code in StatusCode}
 
 
@@ -240,6 +242,8 @@ def from_rpc_error(error: grpc.RpcError) -> StaunchError:
     # Both libraries raise a RpcError that is a finished Call too; the base class does not say so.
     call: grpc.Call = error  # type: ignore[assignment]
     message = call.details() or "the server gave no message"
+    if message == _OUT_OF_TIME:
+        message = "the time was over before an answer came; timeout_s gives it more"
     made = make_error(call.code(), message, _read_details(tuple(call.trailing_metadata() or ())))
     made.__cause__ = error
     return made

@@ -72,6 +72,7 @@ def run(arguments: ExplainArguments) -> int:
     # First of all the file: nobody is asked for what then cannot be drawn.
     with _pending(arguments.plot) as picture_file, connected_client(arguments) as client:
         customer, explanation = ask(
+            client,
             arguments,
             partial(
                 client.explain,

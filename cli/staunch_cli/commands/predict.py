@@ -44,6 +44,7 @@ def run(arguments: PredictArguments) -> int:
     overrides = dict(arguments.overrides)
     with connected_client(arguments) as client:
         customer, prediction = ask(
+            client,
             arguments,
             partial(
                 client.predict,

@@ -251,7 +251,7 @@ async def _score(arguments: ScoreArguments) -> Tally:
             model = await client.get_model(arguments.model)
             return await _score_with(client, model, arguments)
         except Unavailable as error:
-            raise in_plain_words(error, arguments.server) from error
+            raise in_plain_words(error, arguments) from error
 
 
 async def _score_with(client: "AsyncClient", model: "Model", arguments: ScoreArguments) -> Tally:

@@ -6,7 +6,6 @@ from argparse import ArgumentParser, _SubParsersAction
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -19,6 +18,7 @@ from staunch_cli.shared.caches import caches_in
 from staunch_cli.shared.call_arguments import add_language
 from staunch_cli.shared.database import database, refuse_absent_database
 from staunch_cli.shared.errors import CommandError
+from staunch_cli.shared.feature_names import unknown_feature
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
 from staunch_cli.shared.simulated_world import end_of_world
 from staunch_cli.shared.view_lookup import feature_folders, label_folders
@@ -184,13 +184,16 @@ def _names_to_draw(view: "FeatureView", asked: Sequence[str]) -> frozenset[str]:
     """The names of the features to draw; one that the view does not have is refused with the nearest."""
     for name in asked:
         if name not in view.features:
-            near = get_close_matches(name, view.features, n=3, cutoff=0.5)
-            hint = (
-                f"did you mean {' or '.join(near)}?"
-                if near
-                else f"`staunch view show {view.name}` lists them"
+            titles = {
+                each: [doc.title, *(doc.in_language(code).title for code in doc.translations)]
+                for each, doc in view.features.items()
+            }
+            raise unknown_feature(
+                name,
+                titles,
+                f"a feature of {view.name} with --feature",
+                f"staunch view show {view.name}",
             )
-            raise CommandError(f"expected a feature of {view.name} with --feature, got {name!r}: {hint}")
     return frozenset(asked or view.features)
 
 

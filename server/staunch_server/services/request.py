@@ -149,8 +149,8 @@ def moment(served: Served, stamp: Timestamp) -> datetime | None:
     ahead_s = (asked - now).total_seconds()
     if ahead_s > CLOCK_SKEW_S:
         message = (
-            f"Expected an as_of_time that is not in the future, got {ahead_s:.1f} s ahead of this server's "
-            f"clock ({now.isoformat()}); leave it out for now."
+            f"Expected an as_of_time that is not in the future, got {asked.isoformat()}: {ahead_s:.1f} s "
+            f"ahead of this server's clock, {now.isoformat()}; leave it out for now."
         )
         metadata = {
             "as_of_time": asked.isoformat(),

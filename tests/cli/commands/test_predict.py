@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from staunch_server.errors import Reason, Refusal
+
 
 def test_predict_prints_the_score_its_model_and_its_moment(staunch):
     result = staunch("predict", 42)
@@ -112,3 +114,19 @@ def test_a_value_that_cannot_be_is_scored_with_a_warning(staunch):
     (warning,) = json.loads(staunch("predict", 42, "--set", "age=-5", "--json").out)["warnings"]
     assert (warning["feature"], warning["kind"], warning["value"]) == ("age", "impossible", -5.0)
     assert "warnings" not in json.loads(staunch("predict", 42, "--set", "age=5", "--json").out)
+
+
+@pytest.mark.parametrize("command", ["predict", "explain"])
+@pytest.mark.parametrize(
+    ("misspelt", "hint"),
+    [
+        ("agee", "did you mean age?"),
+        ("Âge", "did you mean age?"),
+        ("zzz", "`staunch models churn@3` lists them"),
+    ],
+)
+def test_a_misspelt_feature_is_answered_with_the_nearest(staunch, service, command, misspelt, hint):
+    service.script.append(Refusal(Reason.FEATURE_UNKNOWN, "as told", metadata={"model": "churn@3"}))
+    result = staunch(command, 42, "--set", "age=20", "--set", f"{misspelt}=1")
+    expected = f"expected a feature of churn@3 with --set, got {misspelt!r}: {hint}"
+    assert (result.code, result.out, result.err) == (1, "", f"staunch: {expected}\n")

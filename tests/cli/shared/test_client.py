@@ -1,5 +1,6 @@
 """The client of a command: plain words where no server answers, and whom the words of a user mean."""
 
+import asyncio
 import time
 
 import pytest
@@ -25,7 +26,7 @@ def ask_about(arguments):
     def about(typed: str, *, key: bool = False) -> int | str:
         customer = CustomerArguments("", None, customer_id(typed), key, [], json=False)
         with connected_client(arguments) as client:
-            return ask(customer, client.predict)[0]
+            return ask(client, customer, client.predict)[0]
 
     return about
 
@@ -87,7 +88,7 @@ def test_a_server_that_answers_that_it_cannot_is_heard(arguments, service):
     service.script.extend([Refusal(Reason.DATABASE_UNAVAILABLE, "as told")] * 9)
     with pytest.raises(Unavailable) as caught, connected_client(arguments) as client:
         client.predict(42)
-    assert in_plain_words(caught.value, "there:1") is caught.value
+    assert in_plain_words(caught.value, arguments) is caught.value
 
 
 @pytest.mark.parametrize("wrong", ["http://here:1", "here:1,there:1", " "])
@@ -97,3 +98,13 @@ def test_a_server_that_is_no_address_is_refused_in_words(wrong):
         connected_client(ServerArguments(wrong, 1)),
     ):
         pass
+
+
+def test_a_command_whose_time_is_over_says_which_flag_gives_it_more(arguments, service):
+    service.script.append(lambda *_: asyncio.sleep(60))
+    words = rf"no answer of {arguments.server} within 0\.1 s: give it more with --timeout \("
+    with (
+        pytest.raises(CommandError, match=words),
+        connected_client(ServerArguments(arguments.server, 0.1)) as client,
+    ):
+        client.predict(42)
