@@ -177,8 +177,8 @@ class Reason(enum.Enum):
     )
     MODEL_REFUSED = (
         Code.FAILED_PRECONDITION,
-        "The version failed verification, or its view fails now.",
-        "model problem",
+        "The version failed verification, or its view fails now, for all or for the customer named.",
+        "model problem customer? as_of_time?",
     )
     EXPLAINER_MISSING = (Code.FAILED_PRECONDITION, "The version has no explainer.", "model")
     ALIAS_MOVED = (

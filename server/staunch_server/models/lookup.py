@@ -15,9 +15,9 @@ def resource(version: Version) -> Resource:
     return Resource("model", str(version))
 
 
-def refused(error: Exception, model: str) -> Refusal:
+def refused(error: Exception, model: str, **facts: str) -> Refusal:
     """The refusal of a version, or of what a model's name means, for what is wrong with it."""
-    facts = {"model": model, "problem": str(error)}
+    facts |= {"model": model, "problem": str(error)}
     return Refusal(Reason.MODEL_REFUSED, str(error), resource=Resource("model", model), metadata=facts)
 
 

@@ -15,6 +15,8 @@ import threading
 from collections.abc import Iterator
 from typing import TextIO
 
+from staunch_server.telemetry.lines import escaped
+
 FLUSH_S = 0.2
 """How long whoever prints waits for a reader that is slow; one that has stalled is not waited for again."""
 
@@ -124,7 +126,8 @@ def say_failure(error: Exception, words: str, log_format: str) -> None:
         _LOG.error("%s", getattr(error, "for_log", words))
         return
     with contextlib.suppress(OSError):
-        print(f"staunch: {words}", file=sys.stderr)
+        # A server's message quotes what it found in a table, which no terminal shall obey.
+        print("\n".join(map(escaped, f"staunch: {words}".split("\n"))), file=sys.stderr)
 
 
 def hold_standard_streams() -> None:

@@ -5,6 +5,7 @@ from typing import NoReturn
 
 from staunch_features.views.file import ELIGIBLE
 from staunch_server.errors import Reason, Refusal, Resource
+from staunch_server.models.lookup import refused
 from staunch_server.models.served import Served
 from staunch_server.models.why_not import SecondLook
 from staunch_server.services.request import Live
@@ -16,13 +17,14 @@ async def refuse_unscored(served: Served, asked: Live, row: Row, call: Call) -> 
     """Raises what a row without a score means.
 
     Raises:
-        Refusal: CUSTOMER_NOT_FOUND, CUSTOMER_NOT_ELIGIBLE.
-        ViewError: The row breaks what its view promises.
+        Refusal: CUSTOMER_NOT_FOUND, CUSTOMER_NOT_ELIGIBLE; MODEL_REFUSED for a row that breaks what its view
+            promises.
     """
     if not row.found:
         raise await _not_found(served, asked, row, call)
     if row.problem:
-        raise served.view_error(row.problem, f"for {asked.id} {_when(served, row)}, ")
+        error = served.view_error(row.problem, f"for {asked.id} {_when(served, row)}, ")
+        raise refused(error, served.name, **_whom(served, asked, row)) from error
     raise await _not_eligible(served, asked, row, call)
 
 
@@ -65,11 +67,14 @@ async def _look_again(served: Served, asked: Live, as_of: datetime | None, call:
 def _refusal(
     reason: Reason, served: Served, asked: Live, row: Row, message: str, metadata: dict[str, str]
 ) -> Refusal:
-    customer = str(asked.id)
-    facts = {"customer": customer, "view": served.manifest.view}
-    if served.manifest.uses_as_of:
-        facts["as_of_time"] = row.as_of.isoformat()
-    return Refusal(reason, message, resource=Resource("customer", customer), metadata=facts | metadata)
+    facts = {"view": served.manifest.view} | _whom(served, asked, row) | metadata
+    return Refusal(reason, message, resource=Resource("customer", facts["customer"]), metadata=facts)
+
+
+def _whom(served: Served, asked: Live, row: Row) -> dict[str, str]:
+    """The customer and the moment of a row, as metadata."""
+    moment = {"as_of_time": row.as_of.isoformat()} if served.manifest.uses_as_of else {}
+    return {"customer": str(asked.id)} | moment
 
 
 def _when(served: Served, row: Row) -> str:

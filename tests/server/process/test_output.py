@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from staunch_server.process.output import FLUSH_S, Output
+from staunch_server.process.output import FLUSH_S, Output, say_failure
 
 
 @pytest.fixture
@@ -135,3 +135,10 @@ def test_closed_standard_streams_are_held_by_the_null_device() -> None:
     )
     shell = ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code]
     assert subprocess.run(shell, check=False, timeout=30).returncode == 1
+
+
+def test_what_ends_a_command_is_said_in_lines_that_no_terminal_obeys(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say_failure(ValueError(), 'got "\x1b[31m\r\u202e"\nand é', "")
+    assert capsys.readouterr().err == 'staunch: got "\\x1b[31m\\r\\u202e"\nand é\n'

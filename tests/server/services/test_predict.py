@@ -470,6 +470,11 @@ async def test_a_row_whose_data_the_sql_fails_on_fails_alone(publish: Publish, s
     error = read_rich_error(await failure_of_8_alone(await serve()))
     assert error.reason == "MODEL_REFUSED"
     assert "division by zero" in error.message
+    # What the message tells of this row alone stands in the metadata, as in other refusals of a customer.
+    (info,) = error.infos
+    assert info.metadata.keys() == {"model", "problem", "customer", "as_of_time"}
+    assert info.metadata["customer"] == "8"
+    assert f"for 8 at {info.metadata['as_of_time']}, " in error.message
 
 
 async def test_an_id_with_two_rows_fails_alone_and_no_other_caller_hears_of_it(
