@@ -67,7 +67,8 @@ class PredictionServiceServicer(object):
 
     def BatchPredict(self, request_iterator, context):
         """Scores a stream of chunks and answers each chunk once, in order. What fails in a chunk does not end the stream,
-        whose status stays OK: look at chunk_error and row_errors of every answer.
+        whose status stays OK: look at chunk_error and row_errors of every answer. What the first message fixes for the
+        whole stream ends it, with the status that Predict has, if it cannot be meant or the model does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

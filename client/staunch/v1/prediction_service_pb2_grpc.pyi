@@ -39,7 +39,8 @@ class PredictionServiceStub:
     """Scores one customer."""
     BatchPredict: _grpc.StreamStreamMultiCallable[_prediction_service_pb2.BatchPredictRequest, _prediction_service_pb2.BatchPredictResponse]
     """Scores a stream of chunks and answers each chunk once, in order. What fails in a chunk does not end the stream,
-    whose status stays OK: look at chunk_error and row_errors of every answer.
+    whose status stays OK: look at chunk_error and row_errors of every answer. What the first message fixes for the
+    whole stream ends it, with the status that Predict has, if it cannot be meant or the model does not answer.
     """
     Explain: _grpc.UnaryUnaryMultiCallable[_prediction_service_pb2.ExplainRequest, _prediction_service_pb2.ExplainResponse]
     """Scores one customer and says exactly which features moved the score."""
@@ -55,7 +56,8 @@ class PredictionServiceAsyncStub(PredictionServiceStub):
     """Scores one customer."""
     BatchPredict: _aio.StreamStreamMultiCallable[_prediction_service_pb2.BatchPredictRequest, _prediction_service_pb2.BatchPredictResponse]  # type: ignore[assignment]
     """Scores a stream of chunks and answers each chunk once, in order. What fails in a chunk does not end the stream,
-    whose status stays OK: look at chunk_error and row_errors of every answer.
+    whose status stays OK: look at chunk_error and row_errors of every answer. What the first message fixes for the
+    whole stream ends it, with the status that Predict has, if it cannot be meant or the model does not answer.
     """
     Explain: _aio.UnaryUnaryMultiCallable[_prediction_service_pb2.ExplainRequest, _prediction_service_pb2.ExplainResponse]  # type: ignore[assignment]
     """Scores one customer and says exactly which features moved the score."""
@@ -80,7 +82,8 @@ class PredictionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_prediction_service_pb2.BatchPredictResponse], _abc.AsyncIterator[_prediction_service_pb2.BatchPredictResponse]]:
         """Scores a stream of chunks and answers each chunk once, in order. What fails in a chunk does not end the stream,
-        whose status stays OK: look at chunk_error and row_errors of every answer.
+        whose status stays OK: look at chunk_error and row_errors of every answer. What the first message fixes for the
+        whole stream ends it, with the status that Predict has, if it cannot be meant or the model does not answer.
         """
 
     @_abc_1.abstractmethod
