@@ -104,11 +104,7 @@ class _Waterfall:
     def _draw_head(self, figure: Figure) -> None:
         # Line below line, each measured, since the paper is as tall as what stands on it.
         words, prediction = self._words, self._explanation.prediction
-        score = words.title.format(customer=self._customer, share=words.percent(prediction.probability))
-        band = words.plain.bands.get(prediction.risk_band, "")
-        room_in = _WIDTH_IN - 2 * _MARGIN_IN
-        title = paper.cut(", ".join(filter(None, (score, band))), room_in, _TITLE_PT, "bold")
-        paper.write(figure, _MARGIN_IN, _MARGIN_IN, title, fontsize=_TITLE_PT, fontweight="bold")
+        paper.write(figure, _MARGIN_IN, _MARGIN_IN, self._title(), fontsize=_TITLE_PT, fontweight="bold")
         as_of = prediction.as_of.astimezone(UTC) if prediction.as_of else None
         when = f"{words.plain.as_of} {as_of:%Y-%m-%d %H:%M} UTC" if as_of else ""
         facts = "  ·  ".join(filter(None, (str(prediction.model), when)))
@@ -130,6 +126,16 @@ class _Waterfall:
             borderaxespad=0,
             handlelength=1.6,
         )
+
+    def _title(self) -> str:
+        """Says whose score it is, and the score; of a long key as much as leaves room for that."""
+        words, prediction = self._words, self._explanation.prediction
+        band = words.plain.bands.get(prediction.risk_band, "")
+        share = ", ".join(filter(None, (words.percent(prediction.probability), band)))
+        room_in = _WIDTH_IN - 2 * _MARGIN_IN
+        taken_in = paper.width_in(words.title.format(customer=" ", share=share), _TITLE_PT, "bold")
+        customer = paper.cut(str(self._customer), room_in - taken_in, _TITLE_PT, "bold")
+        return words.title.format(customer=customer, share=share)
 
     def _draw_axes(self, axes: Any) -> None:
         """Sets the axes up: the output's own below, and probabilities above where those are another thing."""
@@ -199,6 +205,8 @@ class _Waterfall:
             room_in = self._names_in - (0 if is_end else self._values_in + _GAP_IN)
             size = _ROW_PT if paper.width_in(step.title, _ROW_PT, weight) <= room_in else _SMALL_PT - 0.3
             name = "\n".join(paper.wrapped(step.title, room_in, size, most=2, weight=weight))
+            if step.title.endswith("*") and not name.endswith("*"):  # the note below is about it
+                name += "*"
             style = {"va": "center" if "\n" in name else "center_baseline", "linespacing": 1.05}
             paper.write(figure, _MARGIN_IN, middle, name, fontsize=size, fontweight=weight, **style)
             value = paper.cut(step.value, self._values_in, _ROW_PT)

@@ -47,8 +47,8 @@ def explanation(space: OutputSpace = OutputSpace.LOG_ODDS, base: float = -2.0) -
     )
 
 
-def texts(tmp_path, found: Explanation, language: str = "en") -> list[str]:
-    draw(found, "c-42", picture_words(language), tmp_path / "why", ".svg")
+def texts(tmp_path, found: Explanation, language: str = "en", customer: str = "c-42") -> list[str]:
+    draw(found, customer, picture_words(language), tmp_path / "why", ".svg")
     return re.findall(r"<!-- (.*?) -->", (tmp_path / "why").read_text())
 
 
@@ -73,6 +73,17 @@ def test_each_contribution_has_title_value_with_unit_or_label_and_figure(tmp_pat
         assert text in found
     assert not any("province_west_to_east" in text for text in found)
     assert "7 others" in found
+
+
+def test_a_long_key_is_cut_and_not_the_score(tmp_path):
+    (title,) = [text for text in texts(tmp_path, explanation(), customer="W" * 64) if "WWW" in text]
+    assert title.startswith("Customer WWW")
+    assert title.endswith("W…: 14.2%, medium risk")
+
+
+def test_a_title_that_is_cut_keeps_the_star_that_the_note_is_about(tmp_path):
+    long = replace(explanation(), contributions=(replace(PARTS[1], title="W" * 80),))
+    assert any(text.endswith("W…*") for text in texts(tmp_path, long))
 
 
 def test_margins_have_their_probabilities_beside_them(tmp_path):
