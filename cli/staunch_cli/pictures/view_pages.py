@@ -83,7 +83,7 @@ class _Pages:
         self._features = by_strength(summary.features)
         self._grid = _GRIDS.get(len(self._features), _GRID)
         self._width_in = max(self._grid.columns * self._grid.width_in, 5.2) + 2 * _MARGIN_IN
-        title = f"{summary.view.name}: {summary.view.description}"
+        title = words.view_title.format(view=summary.view.name, description=summary.view.description)
         self._title = paper.wrapped(title, self._room_in, _TITLE_PT, most=2, weight="bold")
         self._head, self._foot = self._head_lines(), self._foot_lines()
         self._head_in = (

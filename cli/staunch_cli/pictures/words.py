@@ -35,6 +35,7 @@ class PictureWords:
         probability_axis: Names the upper axis.
         log_odds_axis: Names the lower one.
         title: Heads an explanation, by `customer` and `share`.
+        view_title: Heads the features of a view, by `view` and `description`.
         warning: Says below it of a value that the model did not learn from, by `line`.
     """
 
@@ -63,6 +64,7 @@ class PictureWords:
     probability_axis: str
     log_odds_axis: str
     title: str
+    view_title: str
     warning: str
 
     def percent(self, share: float, digits: int = 1) -> str:
@@ -106,6 +108,7 @@ _ENGLISH = PictureWords(
     probability_axis="probability",
     log_odds_axis="log-odds",
     title="Customer {customer}: {share}",
+    view_title="{view}: {description}",
     warning="warning: {line}",
 )
 _FRENCH = PictureWords(
@@ -137,6 +140,7 @@ _FRENCH = PictureWords(
     probability_axis="probabilité",
     log_odds_axis="log-cotes",
     title="Client {customer}\u00a0: {share}",
+    view_title="{view}\u00a0: {description}",
     warning="avertissement\u00a0: {line}",
 )
 

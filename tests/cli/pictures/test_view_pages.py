@@ -156,3 +156,11 @@ def test_a_share_of_none_is_uncertain_too():
     assert low[0] == pytest.approx(0, abs=1e-12)
     assert high[0] == pytest.approx(0.278, abs=1e-3)
     assert (low[1], high[1]) == (pytest.approx(1 - 0.278, abs=1e-3), pytest.approx(1))
+
+
+def test_the_title_of_a_view_is_set_as_the_language_sets_a_colon(tmp_path):
+    found = view_of(feature("x", RNG.random(ROWS)))
+    heads = [
+        [text for text in written(drawn(tmp_path, found, code)) if VIEW.name in text] for code in ("en", "fr")
+    ]
+    assert [head[0].partition(":")[0] for head in heads] == [VIEW.name, f"{VIEW.name}\u00a0"]

@@ -5,6 +5,7 @@ from dataclasses import fields
 import pytest
 
 from staunch_cli.pictures.words import PictureWords, picture_words
+from staunch_cli.printing.words import words_in
 
 
 @pytest.mark.parametrize(
@@ -27,3 +28,13 @@ def test_shares_and_counts_are_written_as_the_language_has_them():
     assert picture_words("fr").percent(0.0444) == "4,4\u00a0%"
     assert picture_words("fr").count(1200) == "1\u00a0200"
     assert picture_words("en").short_percent(0.025) == "2.5%"
+
+
+def test_french_has_a_blank_before_each_colon_and_english_none():
+    both = [(picture_words("en"), picture_words("fr")), (words_in("en"), words_in("fr"))]
+    for english, french in both:
+        for each in fields(english):
+            if each.type is str:
+                texts = getattr(english, each.name), getattr(french, each.name)
+                assert texts[1].count(":") == texts[1].count("\u00a0:"), each.name
+                assert " :" not in texts[0].replace("\u00a0", " "), each.name
