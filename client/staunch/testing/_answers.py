@@ -21,9 +21,6 @@ NAME = "churn"
 """The one model of the fake."""
 
 HORIZON_DAYS = 90
-MOST_REASONS = 10
-"""The most contributions of a row, as the server has it."""
-
 _MEDIUM, _HIGH = 0.1, 0.5
 
 _TITLES = {"en": ("Open tickets", "Income"), "fr": ("Demandes en cours", "Revenu")}

@@ -16,6 +16,7 @@ import grpc
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
 from staunch._arguments import INT32, is_language_tag
+from staunch._batch import MOST_REASONS
 from staunch.testing import _answers as answers
 from staunch.testing._failures import Failure
 from staunch.v1 import model_service_pb2 as models_pb
@@ -209,10 +210,8 @@ class FakeServer:
                 self.streams[stream].append(request)
                 first = self.streams[stream][0]
                 # Of the messages' rules only those that a caller may well break unawares.
-                if not 0 <= first.top_contributions <= answers.MOST_REASONS:
-                    raise Failure(
-                        "FIELD_INVALID", f"Expected top_contributions of 0 to {answers.MOST_REASONS}."
-                    )
+                if not 0 <= first.top_contributions <= MOST_REASONS:
+                    raise Failure("FIELD_INVALID", f"Expected top_contributions of 0 to {MOST_REASONS}.")
                 _refuse_language(first.language_code)
                 self._delay()
                 answer = self.on_chunk(stream, index, request, context) or self._chunk(request)
