@@ -83,6 +83,15 @@ def test_what_cannot_have_been_learned_is_refused(wrong: dict[str, Any]) -> None
         Manifest.parse(json.dumps(content).encode())
 
 
+def test_half_a_letter_which_no_answer_can_carry_is_refused() -> None:
+    content = json.loads(WRITTEN.dump()) | {"view": "\ud800"}
+    with pytest.raises(ModelRefused, match=r"manifest\.view: expected a text"):
+        Manifest.parse(json.dumps(content).encode())
+    pair = json.dumps(json.loads(WRITTEN.dump()) | {"label": "\U0001f600"}).encode()
+    assert b"\\ud83d\\ude00" in pair
+    assert Manifest.parse(pair).label == "\U0001f600"
+
+
 def test_the_same_manifest_gives_the_same_bytes() -> None:
     assert WRITTEN.dump() == replace(WRITTEN).dump() == Manifest.parse(WRITTEN.dump()).dump()
 
