@@ -112,8 +112,8 @@ def in_plain_words(error: "StaunchError", arguments: ServerArguments) -> Excepti
     from staunch import DeadlineExceeded
 
     if isinstance(error, DeadlineExceeded):  # whoever noticed it first, the time was the command's
-        words = f"within {arguments.timeout_s:g} s: give it more with --timeout"
-        return CommandError(f"no answer of {arguments.server} {words} ({error.message})")
+        within = f"within {arguments.timeout_s:g} s"
+        return CommandError(f"no answer of {arguments.server} {within}: give it more with --timeout")
     if error.reason:
         return error
     advice = "start it with `staunch run`, or name another with --server"

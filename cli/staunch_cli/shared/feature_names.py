@@ -23,8 +23,10 @@ def unknown_feature(
 
 
 def _nearest(asked: str, titles: Mapping[str, Collection[str]]) -> list[str]:
-    """The names, at most three, of the features that are called nearly as was asked; the nearest first."""
+    """The names, at most three, of what is called nearly as was asked; one alone if it is called just so."""
     words = {title.lower(): name for name, called in titles.items() for title in called if title}
     words |= {name.lower(): name for name in titles}  # a name before another one's title
-    near = get_close_matches(asked.lower(), words, n=6, cutoff=0.5)
+    if asked.lower() in words:
+        return [words[asked.lower()]]
+    near = get_close_matches(asked.lower(), words, n=6, cutoff=0.6)
     return list(dict.fromkeys(words[word] for word in near))[:3]

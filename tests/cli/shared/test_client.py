@@ -102,7 +102,7 @@ def test_a_server_that_is_no_address_is_refused_in_words(wrong):
 
 def test_a_command_whose_time_is_over_says_which_flag_gives_it_more(arguments, service):
     service.script.append(lambda *_: asyncio.sleep(60))
-    words = rf"no answer of {arguments.server} within 0\.1 s: give it more with --timeout \("
+    words = rf"no answer of {arguments.server} within 0\.1 s: give it more with --timeout$"
     with (
         pytest.raises(CommandError, match=words),
         connected_client(ServerArguments(arguments.server, 0.1)) as client,
