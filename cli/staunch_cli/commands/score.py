@@ -166,6 +166,7 @@ class Tally:
         failed: How many have none, by reason.
         last_score: Any score, for the model and the moment.
         uses_as_of: Whether the view takes an as-of time.
+        eligible: Who is eligible, in the words of the view.
         first: The first id where it may as well be a header that is not known; None if it may not.
         first_not_found: Whether no customer is called so.
         incomplete: What the batch says of chunks that failed as a whole, whose rows are among those failed.
@@ -177,6 +178,7 @@ class Tally:
     failed: Counter[str] = field(default_factory=Counter)
     last_score: "Score | None" = None
     uses_as_of: bool = True
+    eligible: str = ""
     first: str | None = None
     first_not_found: bool = False
     incomplete: "BatchIncomplete | None" = None
@@ -281,7 +283,8 @@ async def _score_with(client: "AsyncClient", model: "Model", arguments: ScoreArg
             customers = population = await _population(model, arguments)
             total = len(population)
         show_done = stack.enter_context(_progress(total))
-        tally = Tally(failed=errors.reasons, uses_as_of=manifest.get("uses_as_of", True), first=first)
+        tally = Tally(failed=errors.reasons, eligible=model.eligible, first=first)
+        tally.uses_as_of = manifest.get("uses_as_of", True)
         batch = client.batch_predict(
             customers,
             model=str(model.reference),
@@ -320,13 +323,15 @@ def _write(
         tally.outside += 1
     else:
         tally.first_not_found |= row.customer == tally.first and row.reason == "CUSTOMER_NOT_FOUND"
-        errors.add(row.customer, row.code.name, row.reason, row.message or _reason_meaning(row.reason))
+        errors.add(row.customer, row.code.name, row.reason, row.message or _meaning(row.reason, tally))
 
 
-def _reason_meaning(reason: str) -> str:
+def _meaning(reason: str, tally: Tally) -> str:
     """What a reason says of a row; nothing for one that only a newer server knows."""
     from staunch_server.errors import Reason
 
+    if reason == "CUSTOMER_NOT_ELIGIBLE" and tally.eligible:
+        return f"Expected a customer who {tally.eligible}."
     return Reason[reason].meaning if reason in Reason.__members__ else ""
 
 

@@ -114,6 +114,20 @@ def test_every_row_without_a_score_says_why_in_words(staunch, service, ids, out,
     }
 
 
+def test_who_is_not_eligible_is_said_what_is_asked_for_in_the_words_of_the_view(
+    staunch, service, ids, out, tmp_path
+):
+    def answer(_stream, _index, request):
+        made = scored(request)
+        made.row_errors.append(pb.BatchPredictRowError(index=0, code=9, reason="CUSTOMER_NOT_ELIGIBLE"))
+        return made
+
+    service.on_chunk = answer
+    staunch("score", "--out", out, "--ids", ids(1, 2))
+    (row,) = rows_of(tmp_path / "scores.errors.csv")
+    assert (row["customer"], row["message"]) == ("1", "Expected a customer who has a live subscription.")
+
+
 def test_a_chunk_that_fails_as_a_whole_is_exit_code_1_and_loses_nobody(staunch, service, ids, out, tmp_path):
     service.on_chunk = lambda _stream, index, request: (
         failed_chunk(request, 13, "INTERNAL") if index == 1 else None
