@@ -10,7 +10,7 @@ from staunch_server.metrics import ModelMetrics, observe_all
 from staunch_server.types import Floats, RiskBand
 
 WAIT_S = 1.0
-"""The longest that a row waits to be counted, in seconds; a worker that is killed loses those that wait."""
+"""The longest that a row waits to be counted, in seconds; a worker that ends loses those that wait."""
 
 MOST_ROWS = 256
 """So many rows are counted at once."""
