@@ -277,7 +277,8 @@ class _ArrowIds:
 
 
 def _no_column(column: str, names: Sequence[str]) -> ValueError:
-    return ValueError(f"expected one column of ids called {column!r}, got {', '.join(names) or 'none'}")
+    got = ", ".join(names) or "none"
+    return ValueError(f"expected one column of ids called {column!r}, got {got}: name another with column=")
 
 
 def _floats(column: str, hint: str) -> TypeError:

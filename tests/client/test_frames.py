@@ -224,7 +224,10 @@ async def test_ids_may_be_in_another_column_or_in_the_index(either: EitherClient
         (frame([5.0, None]), r'got float64: read them with dtype=\{"customer_id": "Int64"\}'),
         (pyarrow.table({"customer_id": [5, None]}), r"none in row 1, from 0.*filter"),
         (pyarrow.table({"customer_id": [5.0]}), "got double: cast them to int64 or text"),
-        (pandas.DataFrame({"id": [5], "name": ["x"]}), "called 'customer_id', got id, name"),
+        (
+            pandas.DataFrame({"id": [5], "name": ["x"]}),
+            "called 'customer_id', got id, name: name another with column=",
+        ),
         # Beyond what a batch holds: by the time such a row is sent, thousands are scored.
         (frame(pandas.Series([*MANY, 5.0], dtype="object")), "got float, in row 5000 of 'customer_id'"),
         (frame(pandas.Series([*MANY, "007"], dtype="object")), "in 'customer_id', got both: 1 and '007'"),
