@@ -54,14 +54,15 @@ print(first[["customer_id", "probability", "risk_band", "reason_1", "reason_2"]]
 # The bands are where the model's thresholds lie. The scale is logarithmic, since most customers stay.
 
 # %%
-BANDS = ["low", "medium", "high"]
+COLORS = {"low": "C0", "medium": "C1", "high": "#a50f15"}  # a high risk is no green, as it is in the palette
 sns.set_theme(style="whitegrid", palette="colorblind")
 figure, axes = plt.subplots(figsize=(7, 4))
 sns.histplot(
     scored,
     x="probability",
     hue="risk_band",
-    hue_order=BANDS,
+    hue_order=list(COLORS),
+    palette=COLORS,
     multiple="stack",
     log_scale=True,
     bins=40,
@@ -95,7 +96,8 @@ sns.stripplot(
     y="reason",
     order=often,
     hue="risk_band",
-    hue_order=BANDS,
+    hue_order=list(COLORS),
+    palette=COLORS,
     size=3,
     alpha=0.6,
     ax=axes,

@@ -7,7 +7,9 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.image import imread
 from tests.server.conftest import people as people
 from tests.server.conftest import publish as publish
 from tests.server.conftest import serve as serve
@@ -49,6 +51,9 @@ async def test_the_cells_score_a_frame_list_the_first_and_draw_both_pictures(
     assert likely == sorted(likely, reverse=True)
     for name in ("scores.png", "reasons.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+        red, green, blue = np.moveaxis(imread(tmp_path / name)[..., :3], -1, 0)
+        assert ((red > 0.5) & (green < 0.4) & (blue < 0.4)).any()  # the high risk, if only in the legend
+        assert not ((green > red + 0.2) & (green > blue + 0.1)).any()
 
 
 def test_the_page_names_what_the_program_reads_and_writes() -> None:
