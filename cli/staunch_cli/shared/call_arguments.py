@@ -168,7 +168,10 @@ def override(text: str) -> tuple[str, float | None]:
     except json.JSONDecodeError:
         read = value
     if not name or not equals or not (read is None or isinstance(read, int | float)):
-        raise ArgumentTypeError(f"expected NAME=NUMBER or NAME=null, got {text!r}")
+        # A person knows a coded value by its label, "ON".
+        is_word = name and value[:1].isalpha()
+        hint = ": what number a label has, `staunch models show` says" if is_word else ""
+        raise ArgumentTypeError(f"expected NAME=NUMBER or NAME=null, got {text!r}{hint}")
     try:
         return name, None if read is None else float(read)
     except OverflowError:

@@ -73,6 +73,15 @@ def test_an_override_that_is_neither_is_refused(text):
         override(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "is_word"), [("province=ON", True), ("a=5,3", False), ("a=", False), ("=x", False)]
+)
+def test_who_sets_a_label_is_told_where_its_number_stands(text, is_word):
+    with pytest.raises(ArgumentTypeError) as caught:
+        override(text)
+    assert ("`staunch models show` says" in str(caught.value)) == is_word
+
+
 def test_the_server_is_that_of_the_environment_unless_a_flag_names_one(monkeypatch):
     def server(*words: str) -> str:
         parser = ArgumentParser()
