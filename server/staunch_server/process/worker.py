@@ -34,6 +34,10 @@ from staunch_server.telemetry.repeats import flush_repeats
 
 _LOG = logging.getLogger("staunch.worker")
 
+_SWITCH_S = 0.0005
+"""After how long a thread at work lets another in, a tenth of Python's own: each call wants the loop several
+times, and waits so long for those that explain chunks (docs/performance.md, "Reasons by the thousand")."""
+
 _TEXT_CHARACTERS = 1000  # of a trouble, of which /healthz is to say what it is
 
 
@@ -68,6 +72,7 @@ def _main(log_format: str) -> int:
 
 async def _serve(settings: Settings, pipe: "_Pipe") -> None:
     asyncio.get_running_loop().set_exception_handler(loop_failed)
+    sys.setswitchinterval(_SWITCH_S)
     supervised = is_supervised(os.environ)
     if "STAUNCH_WORKER" in os.environ:  # before the first metric is made
         write_as(int(os.environ["STAUNCH_WORKER"]))
