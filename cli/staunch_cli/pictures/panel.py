@@ -136,7 +136,7 @@ def _draw_missing(axes: Any, feature: "FeatureSummary", frame: Frame) -> None:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.spines["right"].set_visible(False)
-    axes.set_xticks([0], [frame.words.missing], fontsize=paper.SMALL_PT)
+    axes.set_xticks([0], [frame.words.plain.missing], fontsize=paper.SMALL_PT)
 
 
 def _draw_labels(figure: Figure, axes: Any, missing: Any, feature: "FeatureSummary", frame: Frame) -> None:

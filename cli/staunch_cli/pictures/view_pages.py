@@ -172,7 +172,7 @@ class _Pages:
         handles: list[Patch | Line2D] = [Patch(color=paper.ROWS, label=words.rows)]
         if any(feature.null_rows for feature in self._features):
             handles.append(
-                Patch(facecolor=paper.MISSING, edgecolor=paper.FAINT, hatch="////", label=words.missing)
+                Patch(facecolor=paper.MISSING, edgecolor=paper.FAINT, hatch="////", label=words.plain.missing)
             )
         if self._summary.label_share is not None:
             line: dict[str, Any] = {"color": paper.LABEL, "linewidth": 0.9}

@@ -150,7 +150,7 @@ class _Waterfall:
         axes.xaxis.set_major_formatter(lambda value, _: self._mark(value))
         axes.tick_params(axis="x", labelsize=_SMALL_PT)
         axes.set_xlabel(
-            words.probability_axis if self._in_probability else words.log_odds_axis, fontsize=_SMALL_PT
+            words.plain.probability if self._in_probability else words.plain.log_odds, fontsize=_SMALL_PT
         )
         axes.grid(axis="x", color=paper.HAIRLINE, linewidth=0.5)
         axes.set_axisbelow(True)
@@ -162,7 +162,7 @@ class _Waterfall:
                 [words.short_percent(share) for share in shares],
                 fontsize=_SMALL_PT,
             )
-            above.set_xlabel(words.probability_axis, fontsize=_SMALL_PT)
+            above.set_xlabel(words.plain.probability, fontsize=_SMALL_PT)
 
     def _draw_steps(self, axes: Any) -> None:
         """Draws bars, each from where the one before ended, and what they begin and end with."""

@@ -10,12 +10,11 @@ class PictureWords:
     """The words of pictures in one language.
 
     Attributes:
-        plain: What the command says around scores, and how numbers are written.
+        plain: What the command says around scores, axes and missing values too, and how numbers are written.
         rows: Names the axis of the bars.
         label_true: Names the axis of the line.
         interval: What stands behind the name of the line in the legend.
         all_rows: Names the dotted line.
-        missing: Names the bar of the rows without a value.
         missing_share: How many they are, by `share` and `rows`.
         log_scale: Says that each step is a multiple of the one before.
         value: Names the axis of a number without a unit.
@@ -32,8 +31,6 @@ class PictureWords:
         page: Which page of how many.
         average: Names the first line of an explanation.
         together: Names the last one.
-        probability_axis: Names the upper axis.
-        log_odds_axis: Names the lower one.
         title: Heads an explanation, by `customer` and `share`.
         view_title: Heads the features of a view, by `view` and `description`.
         warning: Says below it of a value that the model did not learn from, by `line`.
@@ -44,7 +41,6 @@ class PictureWords:
     label_true: str
     interval: str
     all_rows: str
-    missing: str
     missing_share: str
     log_scale: str
     value: str
@@ -61,8 +57,6 @@ class PictureWords:
     page: str
     average: str
     together: str
-    probability_axis: str
-    log_odds_axis: str
     title: str
     view_title: str
     warning: str
@@ -86,7 +80,6 @@ _ENGLISH = PictureWords(
     label_true="label true",
     interval="with its 95% interval",
     all_rows="label true, all rows",
-    missing="missing",
     missing_share="missing {share} ({rows})",
     log_scale="log scale",
     value="value",
@@ -105,8 +98,6 @@ _ENGLISH = PictureWords(
     page="page {page} of {pages}",
     average="Average of what the model learned from",
     together="Together",
-    probability_axis="probability",
-    log_odds_axis="log-odds",
     title="Customer {customer}: {share}",
     view_title="{view}: {description}",
     warning="warning: {line}",
@@ -117,7 +108,6 @@ _FRENCH = PictureWords(
     label_true="étiquette vraie",
     interval="avec son intervalle à 95\u00a0%",
     all_rows="étiquette vraie, toutes les lignes",
-    missing="manquant",
     missing_share="manquant {share} ({rows})",
     log_scale="échelle logarithmique",
     value="valeur",
@@ -137,8 +127,6 @@ _FRENCH = PictureWords(
     page="page {page} de {pages}",
     average="Moyenne de ce que le modèle a appris",
     together="Ensemble",
-    probability_axis="probabilité",
-    log_odds_axis="log-cotes",
     title="Client {customer}\u00a0: {share}",
     view_title="{view}\u00a0: {description}",
     warning="avertissement\u00a0: {line}",
