@@ -13,7 +13,12 @@ FeatureError
     └── RowNotAsked         the same, for a key that the view takes for another
 """
 
+import re
 import signal
+
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""What ends a line, moves the cursor of a terminal or turns the writing round: no text of others has it where
+people read it, in a log or a picture, on a terminal or in an error."""
 
 _SHELLS_BASE = 128  # a shell adds it to the number of the signal that killed its command
 

@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections.abc import Container
 
-from staunch_features.views.header import CONTROL
+from staunch_features.errors import CONTROL
 from staunch_features.views.sql_text import MAX_NAME_BYTES
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")

@@ -9,8 +9,8 @@ from staunch_features.drafts.catalogue import Relation
 from staunch_features.drafts.feature import Clock, Feature
 from staunch_features.drafts.keys import Key
 from staunch_features.drafts.names import comment, plain_name, prose, toml, unused_name, words_of
+from staunch_features.errors import CONTROL
 from staunch_features.views.feature_doc import MOST_TITLE_LETTERS
-from staunch_features.views.header import CONTROL
 
 HORIZON_DAYS = 30
 """The outcome window of a dated label until somebody sets another."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from staunch_features.errors import ViewError
+from staunch_features.errors import CONTROL, ViewError
 from staunch_features.views.sql_text import has_code, line_at, other_than_reading, split_statement
 
 _MOST_DAYS = 36_500  # a hundred years: beyond some thousand there is no date
@@ -16,9 +16,6 @@ _DOTTED = rf"{_NAME}(?:[ \t]*\.[ \t]*{_NAME})*"
 _KEY = re.compile(
     rf"^[ \t]*(?:\[[ \t]*(?P<table>{_DOTTED})[ \t]*\]|(?P<key>{_DOTTED})[ \t]*=)", re.MULTILINE | re.ASCII
 )
-
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""What ends a line, moves the cursor of a terminal or turns the writing round."""
 
 OWN = ""
 """The language of what names none, where texts are sorted by language: the header's own."""

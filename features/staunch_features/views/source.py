@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import staunch_sql
-from staunch_features.errors import RowNotAsked, RowsNotUnique, ViewError
+from staunch_features.errors import CONTROL, RowNotAsked, RowsNotUnique, ViewError
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
-from staunch_features.views.header import CONTROL
 from staunch_features.views.population import population_cast
 from staunch_features.views.rules import ELIGIBLE_IS_NULL, bad_values, refuse_nulls, value_problem
 from staunch_features.views.signature import check_label, label_sql, read_signature

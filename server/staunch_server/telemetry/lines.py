@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from staunch_features.errors import log_text
+from staunch_features.errors import CONTROL, log_text
 
 FIELDS: Mapping[str, str] = MappingProxyType(
     {
@@ -47,7 +47,6 @@ LONGEST_BYTES = 4096
 _TEXT_CHARACTERS = 2000  # of a message or an exception, at first
 _FIELD_CHARACTERS = 256
 _MOST_FRAMES = 12
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _PLAIN = re.compile(r"[\w.:/@+,-]+", re.ASCII)
 
 
@@ -125,7 +124,7 @@ def json_line(fields: Mapping[str, Any]) -> str:
 
 def escaped(text: str) -> str:
     """Returns text with what would end a line, move the cursor or turn the writing made visible."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def traceback_text(error: BaseException, depth: int = 3) -> str:
