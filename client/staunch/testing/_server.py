@@ -193,6 +193,17 @@ class FakeServer:
             return self.failing
         return self.script.popleft() if self.script else None
 
+    def _refuse_batch(self, requests: Iterator[pb.BatchPredictRequest]) -> None:
+        """Raises what a batch shall end with, if anything."""
+        behaviour = self._next_behaviour()
+        if behaviour is None:
+            return
+        # Ended while its caller writes, grpc.aio would say "Internal error from Core" in our place.
+        next(requests, None)
+        if isinstance(behaviour, Exception):
+            raise behaviour.with_traceback(None)
+        raise TypeError("expected an exception for a batch, got a function: on_chunk takes those")
+
     def _batch(
         self, requests: Iterator[pb.BatchPredictRequest], context: grpc.ServicerContext
     ) -> Iterator[pb.BatchPredictResponse]:
@@ -200,10 +211,7 @@ class FakeServer:
         stream = len(self.streams)
         self.streams.append([])
         with _ended(context, request_id):
-            if isinstance(behaviour := self._next_behaviour(), Exception):
-                raise behaviour.with_traceback(None)
-            if behaviour is not None:
-                raise TypeError("expected an exception for a batch, got a function: on_chunk takes those")
+            self._refuse_batch(requests)
             if self.on_stream(stream, context):
                 return
             for index, request in enumerate(requests):
