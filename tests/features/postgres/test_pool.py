@@ -13,6 +13,7 @@ import pytest
 from tests.harness.clock import Clock
 from tests.harness.databases import count_connections, until_connections
 from tests.harness.processes import family, frozen
+from tests.harness.waiting import until
 
 from staunch_features.errors import DatabaseUnavailable
 from staunch_features.postgres.connection import SETTLE_S, connect
@@ -182,6 +183,7 @@ async def test_cancelling_a_task_cancels_its_query_and_keeps_the_connection(
     with pytest.raises(asyncio.CancelledError):
         await task
     await until_connections(server, 0, "state = 'active'", patience_s=1)
+    await until(lambda: not pool._settling)  # until we have heard, too, that the query is cancelled
     assert await _backend(pool) == backend
 
 
