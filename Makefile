@@ -4,7 +4,7 @@ PYTHON_BIN := .venv/bin/python
 export OMP_NUM_THREADS = 1
 export BUF_CACHE_DIR = $(CURDIR)/.staunch/caches/buf
 
-.PHONY: help run test walk mutate check format stubs publish-contract lock schema docs clean
+.PHONY: help run ghz test walk mutate check format stubs publish-contract lock schema docs clean
 
 help: ## Lists the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -12,6 +12,10 @@ help: ## Lists the targets.
 run: ## Serves on 127.0.0.1:50051; the first run makes database, world and model. Flags: make run ARGS="--port 50052".
 	@sh scripts/install run
 	@exec .venv/bin/staunch run $(ARGS)
+
+ghz: ## Loads what make run serves, or any server: make ghz ARGS="--server HOST:PORT predict-open"; needs Go once.
+	@sh scripts/install run
+	@ghz=$$(sh scripts/ghz) && exec $(PYTHON_BIN) -m bench.ghz --ghz "$$ghz" $(ARGS)
 
 test: ## Runs every test but the walks, in less than five minutes. A part: make test ARGS="tests/features -x".
 	@sh scripts/install dev
