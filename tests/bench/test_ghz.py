@@ -75,6 +75,11 @@ def test_the_profiles_cover_each_method_in_both_loops_steps_many_connections_and
         assert body.get("async", False) is name.endswith(("-open", "-steps")), name
 
 
+def test_the_page_names_every_profile() -> None:
+    text = (ROOT / "docs/load-testing.md").read_text()
+    assert [file.stem for file in ghz.profiles() if f"`{file.stem}`" not in text] == []
+
+
 def test_the_lists_hold_the_eligible_each_once_and_by_zipf(tmp_path: Path) -> None:
     lists.write(tmp_path, CUSTOMERS)
     one = [each["customerId"] for each in json.loads((tmp_path / "one.json").read_text())]
