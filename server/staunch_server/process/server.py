@@ -115,14 +115,14 @@ class Server:
         self.port = await self.transport.start()
         self.events.answers_changed.subscribe(lambda _: self._changed.set())
         await self.registry.reload()
-        await self._report_health()
+        self._report_health()
 
     async def follow_registry(self) -> None:
         """Tells the health of the services after each change of what answers; for ever."""
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await self._report_health()
+            self._report_health()
 
     async def sample(self) -> None:
         """Sets the gauges once a second, since setting them at each change costs every call; for ever."""
@@ -153,7 +153,7 @@ class Server:
         library loses what it has received and not yet handed over (grpc/grpc#41785).
         """
         self._leaving = True
-        await self.transport.leave()
+        self.transport.leave()
         await asyncio.sleep(self._settings.drain_wait_s)
         self.guard.drain()
         if not await self.guard.idle(self._settings.drain_s):
@@ -167,11 +167,11 @@ class Server:
         await self.databases.interactive.close()
         await self.databases.batch.close()
 
-    async def _report_health(self) -> None:
+    def _report_health(self) -> None:
         answers = self.registry.verified()
-        await self.transport.set_serving(MODEL_SERVICE, True)
-        await self.transport.set_serving(PREDICTION_SERVICE, answers)
-        await self.transport.set_serving("", answers)
+        self.transport.set_serving(MODEL_SERVICE, True)
+        self.transport.set_serving(PREDICTION_SERVICE, answers)
+        self.transport.set_serving("", answers)
         self._report_trouble()
 
     def why_not_serving(self) -> str:

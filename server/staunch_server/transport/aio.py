@@ -9,13 +9,12 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import grpc
-from google.protobuf.message import DecodeError
 from grpc import aio
-from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from staunch_server.deadlines import Deadline
-from staunch_server.transport import reflection
+from staunch_server.transport import health, reflection
+from staunch_server.transport.health import parsed
 from staunch_server.transport.seam import (
     MAX_MESSAGE_BYTES,
     USUAL_LIMITS,
@@ -54,6 +53,9 @@ class AioTransport:
         reuse_port: Lets several processes share the port; otherwise a used port is refused.
         reflects: Whether reflection is served.
         limits: What one connection may do.
+
+    Attributes:
+        health: What grpc.health.v1 answers.
     """
 
     def __init__(
@@ -68,16 +70,15 @@ class AioTransport:
     ) -> None:
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._options = _options(reuse_port, limits)
-        self._health = health.aio.HealthServicer()
-        self._handlers = {**_service_handlers(services), **_health_handlers(self._health)}
+        names = [service.name for service in services]
+        self.health = health.Health(names)
+        self._handlers = {**_service_handlers(services), **_health_handlers(self.health)}
         if reflects:
-            names = [service.name for service in services]
-            self._handlers |= _reflection_handlers([*names, health.SERVICE_NAME])
+            self._handlers |= _reflection_handlers([*names, health.SERVICE])
         self._server: aio.Server | None = None
 
     async def start(self) -> int:
         """Binds and answers from now on; returns the port. OSError if the address cannot be bound."""
-        await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
         self._server = self._new_server(self._handlers)
         try:
             port = self._server.add_insecure_port(self._address)
@@ -86,14 +87,13 @@ class AioTransport:
         await self._server.start()
         return port
 
-    async def set_serving(self, service: str, serving: bool) -> None:
+    def set_serving(self, service: str, serving: bool) -> None:
         """Sets what grpc.health.v1 says of a service; "" is the whole server. Ignored after `leave`."""
-        states = health_pb2.HealthCheckResponse
-        await self._health.set(service, states.SERVING if serving else states.NOT_SERVING)
+        self.health.set(service, serving)
 
-    async def leave(self) -> None:
+    def leave(self) -> None:
         """Says NOT_SERVING for everything from now on and goes on answering."""
-        await self._health.enter_graceful_shutdown()
+        self.health.leave()
 
     async def stop(self, grace_s: float) -> None:
         """Takes no new call, waits up to grace_s seconds for those in progress, cancels the rest, closes."""
@@ -195,17 +195,13 @@ async def _abort(context: Context, call: Call, failure: Failure) -> bytes:
 _STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def _health_handlers(servicer: health.aio.HealthServicer) -> Handlers:
-    async def check(raw: bytes, context: Context) -> Any:
-        return await servicer.Check(await _parsed(health_pb2.HealthCheckRequest, raw, context), context)
-
-    async def watch(raw: bytes, context: Context) -> None:
-        await servicer.Watch(await _parsed(health_pb2.HealthCheckRequest, raw, context), context)
-
-    encode = health_pb2.HealthCheckResponse.SerializeToString
+def _health_handlers(servicer: health.Health) -> Handlers:
     return {
-        f"/{health.SERVICE_NAME}/Check": grpc.unary_unary_rpc_method_handler(check, None, encode),
-        f"/{health.SERVICE_NAME}/Watch": grpc.unary_stream_rpc_method_handler(watch, None, encode),
+        f"/{health.SERVICE}/Check": grpc.unary_unary_rpc_method_handler(servicer.check),
+        f"/{health.SERVICE}/List": grpc.unary_unary_rpc_method_handler(servicer.list),
+        # As a stream of messages, of which one comes: so nothing waits for it but us, and the native library
+        # keeps no thread waiting for a watcher that does not read.
+        f"/{health.SERVICE}/Watch": grpc.stream_stream_rpc_method_handler(servicer.watch),
     }
 
 
@@ -215,7 +211,7 @@ def _reflection_handlers(names: Sequence[str]) -> Handlers:
     async def info(raw: AsyncIterator[bytes], context: Context) -> AsyncGenerator[Any, None]:
         async def requests() -> AsyncGenerator[Any, None]:
             async for message in raw:
-                yield await _parsed(reflection_pb2.ServerReflectionRequest, message, context)
+                yield await parsed(reflection_pb2.ServerReflectionRequest, message, context)
 
         async for response in servicer.ServerReflectionInfo(requests(), context):
             yield response
@@ -223,11 +219,3 @@ def _reflection_handlers(names: Sequence[str]) -> Handlers:
     encode = reflection_pb2.ServerReflectionResponse.SerializeToString
     handler: Any = grpc.stream_stream_rpc_method_handler(info, None, encode)
     return dict.fromkeys(reflection.METHODS, handler)
-
-
-async def _parsed(message_type: Any, raw: bytes, context: Context) -> Any:
-    try:
-        return message_type.FromString(raw)
-    except DecodeError:
-        name = message_type.DESCRIPTOR.full_name
-        return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"expected the bytes of a {name}")

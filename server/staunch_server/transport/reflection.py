@@ -5,11 +5,14 @@ but in the descriptor of the service itself: so one servicer answers both.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from staunch_server.transport import health
 
 _ALPHA, _V1 = "grpc.reflection.v1alpha", "grpc.reflection.v1"
 
@@ -30,15 +33,15 @@ def servicer(names: Sequence[str]) -> reflection.aio.ReflectionServicer:
 
 
 class _Pool:
-    """The default descriptor pool, and after it that of reflection v1, asked by any method of theirs.
+    """The descriptor pools of health, of all else and of reflection v1, asked by any method of theirs.
 
     It finds methods by name as well, for which ghz asks: the reflection protocol says that a server must, and
     protobuf's own pools know messages, enums, fields and services only.
     """
 
     def __init__(self) -> None:
-        self._default: Any = descriptor_pool.Default()
-        self._v1: Any = _v1_pool()
+        # That of our health before the default one, whose health service has no List.
+        self._pools: Sequence[Any] = (health.POOL, descriptor_pool.Default(), _v1_pool())
 
     def __getattr__(self, find: str) -> Callable[..., Any]:
         return partial(self._first, find)
@@ -52,11 +55,12 @@ class _Pool:
             return self._first("FindServiceByName", service).methods_by_name[method].containing_service.file
 
     def _first(self, find: str, *key: Any) -> Any:
-        """What the first of the pools that finds something finds. Raises KeyError if neither does."""
-        try:
-            return getattr(self._default, find)(*key)
-        except KeyError:
-            return getattr(self._v1, find)(*key)
+        """What the first of the pools that finds something finds. Raises KeyError if none does."""
+        *first, last = self._pools
+        for pool in first:
+            with suppress(KeyError):
+                return getattr(pool, find)(*key)
+        return getattr(last, find)(*key)
 
 
 def _v1_pool() -> descriptor_pool.DescriptorPool:

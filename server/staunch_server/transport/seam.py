@@ -111,10 +111,13 @@ class Transport(Protocol):
     async def start(self) -> int:
         """Binds and answers from now on; returns the port. OSError if the address cannot be bound."""
 
-    async def set_serving(self, service: str, serving: bool) -> None:
-        """Sets what grpc.health.v1 says of a service; "" is the whole server. Ignored after `leave`."""
+    def set_serving(self, service: str, serving: bool) -> None:
+        """Sets what grpc.health.v1 says of a service; "" is the whole server. Waits for no watcher.
 
-    async def leave(self) -> None:
+        Ignored after `leave`.
+        """
+
+    def leave(self) -> None:
         """Says NOT_SERVING for everything from now on and goes on answering."""
 
     async def stop(self, grace_s: float) -> None:

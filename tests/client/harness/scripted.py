@@ -140,7 +140,7 @@ class ScriptedServer:
 
     async def set_serving(self, serving: bool) -> None:
         """Sets what the health service says of the whole server."""
-        await self._transport.set_serving("", serving)
+        self._transport.set_serving("", serving)
 
     async def stop(self) -> None:
         """Drains as the real server does; what does not end by itself is cut off."""

@@ -1,6 +1,8 @@
 """What the whole server promises, with a real database and a real model."""
 
 import sys
+import time
+from contextlib import AsyncExitStack
 from typing import Any
 
 import grpc
@@ -10,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from tests.harness.databases import TestDatabase
 from tests.harness.waiting import until
 from tests.server.harness.errors import failure
+from tests.server.harness.peers import peer
 from tests.server.harness.running import Publish, Running, Serve
 
 from staunch.v1 import model_service_pb2, prediction_service_pb2
@@ -19,6 +22,7 @@ from staunch_server.events import CallEnded
 from staunch_server.models import aliases, registry, tally
 from staunch_server.process.server import Server
 from staunch_server.settings import SettingsError, load_settings
+from staunch_server.transport.aio import AioTransport
 
 STATES = health_pb2.HealthCheckResponse
 
@@ -194,3 +198,36 @@ async def test_the_native_transport_is_named_when_it_is_not_installed(
     settings = load_settings({"transport": "native", "database_reader_url": people.reader_url})
     with pytest.raises(SettingsError, match=r"install staunch-server\[native\], or choose aio"):
         Server(settings, CollectorRegistry())
+
+
+@pytest.mark.parametrize("transport", ["aio", "native"])
+async def test_who_watches_the_health_and_does_not_read_keeps_neither_start_nor_drain_waiting(
+    publish: Publish, serve: Serve, monkeypatch: pytest.MonkeyPatch, transport: str
+) -> None:
+    """Once for good and by 40 s: the library wrote to watchers under the lock that a change needed."""
+    publish()
+    reload, peers = registry.Registry.reload, AsyncExitStack()
+
+    async def watched_while_loading(of: registry.Registry) -> None:
+        held = await peers.enter_async_context(peer(ports[0]))
+        for service in ("", "staunch.v1.PredictionService", "staunch.v1.ModelService"):
+            held.watch(service)
+        await until(lambda: transports[0].health.watchers == 3)
+        await reload(of)
+
+    start, ports, transports = AioTransport.start, list[int](), list[AioTransport]()
+
+    async def noting(of: AioTransport) -> int:
+        transports.append(of)
+        ports.append(await start(of))
+        return ports[0]
+
+    monkeypatch.setattr(AioTransport, "start", noting)
+    monkeypatch.setattr(registry.Registry, "reload", watched_while_loading)
+    async with peers:
+        running = await serve(transport=transport, drain_wait_s=0.1, drain_s=0.1)
+        assert await health(running) == STATES.SERVING
+        assert await health(running, "staunch.v1.PredictionService") == STATES.SERVING
+        began = time.monotonic()
+        await running.stop()
+        assert time.monotonic() - began < 5

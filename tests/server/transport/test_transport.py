@@ -43,11 +43,11 @@ def watch(channel: aio.Channel, service: str = "") -> Any:
 async def test_health_begins_as_not_serving_and_follows_what_we_set(shell: StartShell) -> None:
     server = await shell()
     assert (await check(server.channel)).status == STATES.NOT_SERVING
-    await server.transport.set_serving("", True)
-    await server.transport.set_serving(SERVICE, True)
+    server.transport.set_serving("", True)
+    server.transport.set_serving(SERVICE, True)
     assert (await check(server.channel)).status == STATES.SERVING
     assert (await check(server.channel, SERVICE)).status == STATES.SERVING
-    await server.transport.set_serving(SERVICE, False)
+    server.transport.set_serving(SERVICE, False)
     assert (await check(server.channel, SERVICE)).status == STATES.NOT_SERVING
 
 
@@ -59,16 +59,16 @@ async def test_the_health_of_an_unknown_service_is_not_found(shell: StartShell) 
 
 async def test_watchers_hear_of_every_change_and_of_our_leaving(shell: StartShell) -> None:
     server = await shell()
-    await server.transport.set_serving(SERVICE, True)
+    server.transport.set_serving(SERVICE, True)
     watching = watch(server.channel, SERVICE)
     assert (await watching.read()).status == STATES.SERVING
-    await server.transport.set_serving(SERVICE, False)
+    server.transport.set_serving(SERVICE, False)
     assert (await watching.read()).status == STATES.NOT_SERVING
-    await server.transport.set_serving(SERVICE, True)
+    server.transport.set_serving(SERVICE, True)
     assert (await watching.read()).status == STATES.SERVING
-    await server.transport.leave()
+    server.transport.leave()
     assert (await watching.read()).status == STATES.NOT_SERVING
-    await server.transport.set_serving(SERVICE, True)
+    server.transport.set_serving(SERVICE, True)
     assert (await check(server.channel, SERVICE)).status == STATES.NOT_SERVING
 
 
@@ -128,7 +128,7 @@ async def test_a_drain_that_callers_see_in_the_health_loses_no_call(shell: Start
         return pb.PredictResponse(probability=0.5)
 
     server = await shell(predict=working)
-    await server.transport.set_serving("", True)
+    server.transport.set_serving("", True)
     watching = watch(server.channel)
     serving = asyncio.Event()
     serving.set()
@@ -150,7 +150,7 @@ async def test_a_drain_that_callers_see_in_the_health_loses_no_call(shell: Start
     heeding = asyncio.ensure_future(heed_health())
     callers = [asyncio.ensure_future(call_while_serving()) for _ in range(32)]
     await until(lambda: answered > 100)
-    await server.transport.leave()
+    server.transport.leave()
     await until(lambda: not serving.is_set())
     await asyncio.gather(*callers)
     server.guard.drain()

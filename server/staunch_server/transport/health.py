@@ -1,0 +1,210 @@
+"""grpc.health.v1: what we say of our health to those who ask, list or watch.
+
+Ours and not the library's, which writes to watchers under the lock that a change of a status needs: one that
+did not read kept a server from ever being ready, and from ever leaving. Here a change is a plain function, so
+that it can wait for nobody. It sets the status and wakes the watchers, each by an event of its own; each
+writes what it finds then, so that a slow one gets the last status and not every one between.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+from grpc import StatusCode, aio
+from grpc_health.v1 import health_pb2
+
+from staunch_server.deadlines import Deadline
+from staunch_server.errors import Reason, Refusal, status
+
+SERVICE = "grpc.health.v1.Health"
+"""The full name of the service."""
+
+MAX_WATCHERS = 1000
+"""The watchers that a process takes at once; one more is refused as OVERLOADED."""
+
+ASKED_WITHIN_S = 5.0
+"""A watcher that has not said by then what it watches is let go."""
+
+TAKEN_WITHIN_S = 10.0
+"""A watcher that has not taken a status by then is let go, so that it keeps no place from others."""
+
+Context = aio.ServicerContext[Any, Any]
+
+_STATES: Any = health_pb2.HealthCheckResponse
+_ENCODED: dict[int, bytes] = {
+    state: _STATES(status=state).SerializeToString() for state in _STATES.ServingStatus.values()
+}
+
+
+class Health:
+    """The status of every service, and who watches it. Its methods take and give bytes.
+
+    Args:
+        services: The full names of what is served; each begins as NOT_SERVING, like "", the whole server.
+    """
+
+    def __init__(self, services: Iterable[str] = ()) -> None:
+        self._states: dict[str, int] = dict.fromkeys(["", *services], _STATES.NOT_SERVING)
+        self._watchers = set[asyncio.Event]()
+        self._left = False
+
+    @property
+    def watchers(self) -> int:
+        """How many watch."""
+        return len(self._watchers)
+
+    def set(self, service: str, serving: bool) -> None:
+        """Sets the status of a service and wakes those that watch it. Ignored after `leave`."""
+        if not self._left:
+            self._states[service] = _STATES.SERVING if serving else _STATES.NOT_SERVING
+            self._wake()
+
+    def leave(self) -> None:
+        """Sets every service to NOT_SERVING, for good."""
+        self._left = True
+        self._states = dict.fromkeys(self._states, _STATES.NOT_SERVING)
+        self._wake()
+
+    async def check(self, raw: bytes, context: Context) -> bytes:
+        """Answers with the status of a service; NOT_FOUND if it is unknown."""
+        service = (await parsed(health_pb2.HealthCheckRequest, raw, context)).service
+        state = self._states.get(service)
+        if state is None:
+            await context.abort(
+                StatusCode.NOT_FOUND, "expected the name of a service of this server, or none"
+            )
+        return _ENCODED[state]
+
+    async def list(self, raw: bytes, context: Context) -> bytes:
+        """Answers with the status of every service."""
+        await parsed(ListRequest, raw, context)
+        answer = ListResponse()
+        for service, state in self._states.items():
+            answer.statuses[service].status = state
+        return bytes(answer.SerializeToString())
+
+    async def watch(self, raw: AsyncIterator[bytes], context: Context) -> None:
+        """Writes the status of a service at once and after each change, for ever.
+
+        That of an unknown one is SERVICE_UNKNOWN: it may become known. A watcher has its place from the
+        headers on: `ASKED_WITHIN_S` without a message, `TAKEN_WITHIN_S` with a status that it does not take.
+        """
+        if len(self._watchers) >= MAX_WATCHERS:
+            await _refuse(context)
+        woken = asyncio.Event()
+        self._watchers.add(woken)
+        try:
+            service = await _service_of(raw, context)
+            late = await self._follow(service, woken, context)
+        finally:
+            self._watchers.discard(woken)
+        # Without a place: grpc.aio can end no call with a message on its way, and has no way to reset one.
+        await late
+        await context.abort(
+            StatusCode.UNAVAILABLE, f"expected the status to be taken within {TAKEN_WITHIN_S:g} s"
+        )
+
+    async def _follow(self, service: str, woken: asyncio.Event, context: Context) -> asyncio.Task[None]:
+        """Tells a watcher of each change; returns the writing that it did not take in time."""
+        written = None
+        while True:
+            woken.clear()  # before the look: a change during the write wakes us again
+            state = self._states.get(service, _STATES.SERVICE_UNKNOWN)
+            if state != written:
+                writing = asyncio.create_task(_write(_ENCODED[state], context))
+                if not await _ends(writing, TAKEN_WITHIN_S):
+                    return writing
+                written = state
+            await woken.wait()
+
+    def _wake(self) -> None:
+        for woken in self._watchers:
+            woken.set()
+
+
+async def _service_of(raw: AsyncIterator[bytes], context: Context) -> str:
+    """The service that a watcher names; the call ends if it names none in time."""
+    try:
+        async with Deadline.after(ASKED_WITHIN_S).timeout():
+            first = await anext(raw, None)
+    except TimeoutError:
+        await context.abort(StatusCode.DEADLINE_EXCEEDED, f"expected a message within {ASKED_WITHIN_S:g} s")
+    if first is None:
+        await context.abort(StatusCode.INVALID_ARGUMENT, "expected a message, got the end of the call")
+    return str((await parsed(health_pb2.HealthCheckRequest, first, context)).service)
+
+
+async def _write(status: bytes, context: Context) -> None:
+    await context.write(status)
+
+
+async def _ends(task: asyncio.Task[None], within_s: float) -> bool:
+    """Says whether a task ends in time, and raises what it raised; it ends with us, and goes on otherwise."""
+    try:
+        done, _ = await asyncio.wait({task}, timeout=within_s)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    for one in done:
+        one.result()
+    return bool(done)
+
+
+async def _refuse(context: Context) -> None:
+    """Ends a call of one watcher too many as the guard would: clients try again after a while."""
+    refusal = Refusal(
+        Reason.OVERLOADED,
+        f"This server takes {MAX_WATCHERS} watchers of its health at once, all there; "
+        "try again a little later, or ask by Check.",
+        metadata={"what": "watchers", "limit": str(MAX_WATCHERS)},
+    )
+    rich = status(refusal)
+    details = ("grpc-status-details-bin", rich.SerializeToString())
+    await context.abort(StatusCode.UNAVAILABLE, rich.message, (details,))
+
+
+async def parsed(message_type: Any, raw: bytes, context: Context) -> Any:
+    """Returns the message that the bytes are; INVALID_ARGUMENT ends the call if they are none."""
+    try:
+        return message_type.FromString(raw)
+    except DecodeError:
+        name = message_type.DESCRIPTOR.full_name
+        return await context.abort(StatusCode.INVALID_ARGUMENT, f"expected the bytes of a {name}")
+
+
+def _with_list() -> descriptor_pool.DescriptorPool:
+    """A pool of the health service alone, with its method List, which the library's file lacks."""
+    file = descriptor_pb2.FileDescriptorProto()
+    health_pb2.DESCRIPTOR.CopyToProto(file)
+    package, kinds = f".{file.package}", descriptor_pb2.FieldDescriptorProto
+    file.message_type.add(name="HealthListRequest")
+    response = file.message_type.add(name="HealthListResponse")
+    entry = response.nested_type.add(name="StatusesEntry")
+    entry.options.map_entry = True
+    one = {"label": kinds.LABEL_OPTIONAL, "type": kinds.TYPE_MESSAGE}
+    entry.field.add(name="key", number=1, label=kinds.LABEL_OPTIONAL, type=kinds.TYPE_STRING)
+    entry.field.add(name="value", number=2, type_name=f"{package}.HealthCheckResponse", **one)
+    many = one | {"label": kinds.LABEL_REPEATED}
+    entries = f"{package}.HealthListResponse.StatusesEntry"
+    response.field.add(name="statuses", number=1, type_name=entries, **many)
+    types = {"input_type": f"{package}.HealthListRequest", "output_type": f"{package}.HealthListResponse"}
+    file.service[0].method.add(name="List", **types)
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return pool
+
+
+POOL = _with_list()
+"""The descriptors of the service, for reflection."""
+
+ListRequest: Any = message_factory.GetMessageClass(
+    POOL.FindMessageTypeByName("grpc.health.v1.HealthListRequest")
+)
+"""The message that List takes, without a field."""
+
+ListResponse: Any = message_factory.GetMessageClass(
+    POOL.FindMessageTypeByName("grpc.health.v1.HealthListResponse")
+)
+"""The message that List gives: `statuses`, names of services to HealthCheckResponses."""

@@ -1,0 +1,114 @@
+"""A client of raw HTTP/2 (RFC 9113) that takes no more of an answer than it says: no library would let it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+WATCH = "/grpc.health.v1.Health/Watch"
+BATCH = "/staunch.v1.PredictionService/BatchPredict"
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_DATA, _HEADERS, _RESET, _SETTINGS, _PING, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 8
+_END_STREAM, _ACK, _END_HEADERS = 1, 1, 4
+_INITIAL_WINDOW = 4
+
+WIDE = 2**31 - 1
+"""The window of a peer whose streams are held up by their connection alone."""
+
+
+@dataclass
+class Peer:
+    """A connection that gives the server no room beside the 65,535 bytes that each connection begins with.
+
+    Attributes:
+        taken: Bytes of answers by stream.
+        ended: The streams that the server ended or reset.
+        closed: Whether the server closed the connection.
+    """
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    taken: Counter[int] = field(default_factory=Counter)
+    ended: set[int] = field(default_factory=set)
+    closed: bool = False
+    _streams: int = 0
+
+    def open(self, path: str) -> int:
+        """Begins a call; returns its stream."""
+        stream = 2 * self._streams + 1
+        self._streams += 1
+        fields = {
+            ":method": "POST",
+            ":scheme": "http",
+            ":path": path,
+            ":authority": "x",
+            "content-type": "application/grpc",
+            "te": "trailers",
+        }
+        block = b"".join(b"\0" + _text(name) + _text(value) for name, value in fields.items())
+        self._send(_HEADERS, _END_HEADERS, stream, block)
+        return stream
+
+    def send(self, stream: int, message: bytes, *, last: bool = False) -> None:
+        """Sends a message of a call, and with the last one its end."""
+        framed = b"\0" + len(message).to_bytes(4, "big") + message
+        self._send(_DATA, _END_STREAM if last else 0, stream, framed)
+
+    def give_room(self, stream: int, more_bytes: int) -> None:
+        """Takes so many more bytes of a stream's answer."""
+        self._send(_WINDOW_UPDATE, 0, stream, more_bytes.to_bytes(4, "big"))
+
+    def watch(self, service: str = "") -> int:
+        """Watches the health of a service; returns the stream."""
+        name = service.encode()
+        stream = self.open(WATCH)
+        self.send(stream, b"\x0a" + bytes([len(name)]) + name if name else b"", last=True)
+        return stream
+
+    async def read(self) -> None:
+        """Reads frames until the server closes; gives back no room."""
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                header = await self.reader.readexactly(9)
+                payload = await self.reader.readexactly(int.from_bytes(header[:3], "big"))
+                self._take(header[3], header[4], int.from_bytes(header[5:], "big"), payload)
+        self.closed = True
+
+    def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        if kind in (_SETTINGS, _PING) and not flags & _ACK:
+            self._send(kind, _ACK, 0, payload if kind == _PING else b"")
+        elif kind == _DATA:
+            self.taken[stream] += len(payload)
+        if kind == _RESET or (kind in (_DATA, _HEADERS) and flags & _END_STREAM):
+            self.ended.add(stream)
+
+    def _send(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        head = len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big")
+        self.writer.write(head + payload)
+
+    def settings(self, window: int) -> None:
+        """Says hello, and how much of each stream's answer it takes."""
+        setting = _INITIAL_WINDOW.to_bytes(2, "big") + window.to_bytes(4, "big")
+        self.writer.write(_PREFACE)
+        self._send(_SETTINGS, 0, 0, setting)
+
+
+@asynccontextmanager
+async def peer(port: int, *, window: int = 0) -> AsyncIterator[Peer]:
+    """Connects as one who takes `window` bytes of each stream, and of all together 65,535."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    connection = Peer(reader, writer)
+    connection.settings(window)
+    reading = asyncio.create_task(connection.read())
+    try:
+        yield connection
+    finally:
+        reading.cancel()
+        writer.close()
+
+
+def _text(text: str) -> bytes:
+    """A string of HPACK, not compressed."""
+    return bytes([len(text)]) + text.encode()
