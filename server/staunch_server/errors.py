@@ -202,7 +202,7 @@ class Reason(enum.Enum):
     )
     STREAM_IDLE = (
         Code.UNAVAILABLE,
-        "A stream's caller was silent too long; a new one takes what is left.",
+        "A stream's caller sent or took nothing for too long; a new one takes what is left.",
         "limit_s",
         0.1,
     )

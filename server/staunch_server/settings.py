@@ -121,6 +121,9 @@ class Settings(Sourced):
         ge=0,
         description="Seconds until a stream is ended whose caller owes the next message; 0 is never.",
     )
+    answer_wait_s: float = Field(
+        10.0, gt=0, le=3600, description="Seconds until a stream is ended whose caller takes no answer."
+    )
     max_connection_streams: int = Field(
         100, ge=1, le=10_000, description="Calls in progress on one connection (HTTP/2 streams)."
     )

@@ -14,12 +14,12 @@ MIXES = {
 
 OWN_TIMEOUTS = {
     "staunch_features.postgres.deadlines": "is where a deadline becomes a timeout",
-    "staunch_server.transport.guard": "how long a stream may idle begins anew, or ends, within the block",
+    "staunch_server.transport.turns": "how long a stream may idle begins anew, or ends, within the block",
     "staunch_server.process.supervisor": "a pause between two starts: it promises nobody an end",
 }
 """Who calls `asyncio.timeout` all the same; everybody else takes `deadline.timeout()`."""
 
-RESCHEDULES = {"staunch_server.transport.guard"}
+RESCHEDULES = {"staunch_server.transport.guard", "staunch_server.transport.turns"}
 """Where the loop's time is asked for all the same: `asyncio.Timeout.reschedule` takes no other."""
 
 

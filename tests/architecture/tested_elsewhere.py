@@ -170,6 +170,16 @@ TESTED_ELSEWHERE: Mapping[str, Held] = {
     "staunch_server.transport.seam": Held(
         "server/transport/test_transport.py", "protocols, and what a call is"
     ),
+    "staunch_server.transport.turns": Held(
+        "server/transport/test_guard.py",
+        "callers who send late, or never",
+        through="staunch_server.transport.guard",
+    ),
+    "staunch_server.transport.writing": Held(
+        "server/transport/test_health.py",
+        "watchers who take nothing, or late",
+        through="staunch_server.transport.health",
+    ),
     "staunch_cli.pictures.bars": Held(
         "cli/pictures/test_view_pages.py", "labels, units, tails", through="staunch_cli.pictures.panel"
     ),

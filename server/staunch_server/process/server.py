@@ -312,7 +312,11 @@ def _transport(settings: Settings, services: list[Service], *, shared_port: bool
         port=settings.port,
         reuse_port=shared_port,
         reflects=settings.reflects,
-        limits=ConnectionLimits(streams=settings.max_connection_streams, age_s=settings.max_connection_age_s),
+        limits=ConnectionLimits(
+            streams=settings.max_connection_streams,
+            age_s=settings.max_connection_age_s,
+            answer_wait_s=settings.answer_wait_s,
+        ),
     )
 
 

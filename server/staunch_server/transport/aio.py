@@ -22,10 +22,12 @@ from staunch_server.transport.seam import (
     ConnectionLimits,
     Failure,
     Metadata,
+    NotTaken,
     Service,
     StreamMethod,
     UnaryMethod,
 )
+from staunch_server.transport.writing import write
 
 HANDSHAKE_TIMEOUT_S = 5.0
 """How long a new connection may take to say that it speaks HTTP/2; the library's default is 120 s."""
@@ -72,7 +74,10 @@ class AioTransport:
         self._options = _options(reuse_port, limits)
         names = [service.name for service in services]
         self.health = health.Health(names)
-        self._handlers = {**_service_handlers(services), **_health_handlers(self.health)}
+        self._handlers = {
+            **_service_handlers(services, limits.answer_wait_s),
+            **_health_handlers(self.health),
+        }
         if reflects:
             self._handlers |= _reflection_handlers([*names, health.SERVICE])
         self._server: aio.Server | None = None
@@ -140,7 +145,7 @@ def _options(reuse_port: bool, limits: ConnectionLimits) -> list[tuple[str, int]
     return options
 
 
-def _service_handlers(services: Sequence[Service]) -> Handlers:
+def _service_handlers(services: Sequence[Service], answer_wait_s: float) -> Handlers:
     handlers: Handlers = {}
     for service in services:
         for name, unary in service.unary.items():
@@ -148,7 +153,7 @@ def _service_handlers(services: Sequence[Service]) -> Handlers:
             handlers[path] = grpc.unary_unary_rpc_method_handler(_unary(unary, path))
         for name, stream in service.streams.items():
             path = f"/{service.name}/{name}"
-            handlers[path] = grpc.stream_stream_rpc_method_handler(_stream(stream, path))
+            handlers[path] = grpc.stream_stream_rpc_method_handler(_stream(stream, path, answer_wait_s))
     return handlers
 
 
@@ -165,14 +170,17 @@ def _unary(method: UnaryMethod, path: str) -> Callable[..., Any]:
     return handle
 
 
-def _stream(method: StreamMethod, path: str) -> Callable[..., Any]:
-    async def handle(raw: AsyncIterator[bytes], context: Context) -> AsyncGenerator[bytes, None]:
-        call = _call(path, context)
+def _stream(method: StreamMethod, path: str, answer_wait_s: float) -> Callable[..., Any]:
+    async def handle(raw: AsyncIterator[bytes], context: Context) -> None:
+        call, late = _call(path, context), None
         try:
             async with aclosing(method(raw, call)) as answers:
                 async for answer in answers:
-                    yield answer
+                    if late := await write(answer, context, answer_wait_s):
+                        await answers.athrow(NotTaken(answer_wait_s))
         except Failure as failure:
+            if late is not None:
+                await late
             await _abort(context, call, failure)
         context.set_trailing_metadata(tuple(call.trailing))
 

@@ -10,7 +10,7 @@ import re
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager, nullcontext
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
@@ -19,13 +19,17 @@ from google.protobuf.message import DecodeError
 from staunch_server.deadlines import Deadline, answer_by
 from staunch_server.errors import Code, Reason, Refusal, refusal_of, status
 from staunch_server.events import CallEnded, Events
-from staunch_server.transport.seam import Call, Failure, StreamMethod, UnaryMethod
+from staunch_server.transport.seam import Call, Failure, NotTaken, StreamMethod, UnaryMethod
+from staunch_server.transport.turns import Turn
 
 MAX_UNARY_BYTES = 256 * 1024
 """The largest unary request; the transport's own limit is that of a stream's messages."""
 
 SHORTEST_S = 0.001
 """A call that arrives with less time than this is refused: nothing could be answered in it."""
+
+FIRST_MESSAGE_S = 5.0
+"""Seconds that a stream may take to send its first message, or stream_idle_s if that is less."""
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _POLL_S = 0.01
@@ -108,8 +112,8 @@ class Guard:
             self._keep_time,
             self._find_room,
         )
-        # A stream passes these before its first message is waited for. Room is asked for once that has come,
-        # since a stream that never sends one must not hold a place; and each message is parsed by itself.
+        # A stream passes these, and finds room, before its first message is waited for: with messages yet to
+        # come it costs as much as any, and `FIRST_MESSAGE_S` ends it. Each message is parsed by itself.
         self._way_in_of_streams: Sequence[Station] = access
         self._draining = False
         self._reading: set[asyncio.Timeout] = set()
@@ -117,7 +121,7 @@ class Guard:
         self.calls = 0
         """Unary calls in progress."""
         self.streams = 0
-        """Streams in progress that have sent a message."""
+        """Streams in progress, from their headers on."""
 
     def unary(
         self, request_type: type[Request], handler: UnaryHandler[Request], *, keeps_deadline: bool = False
@@ -173,6 +177,8 @@ class Guard:
             except (asyncio.CancelledError, GeneratorExit):
                 self._ended(call, started, Code.CANCELLED)
                 raise
+            except NotTaken as late:
+                raise self._failed(_not_taken(late), call, started) from None
             except (
                 Exception
             ) as error:  # The outermost guard: whatever comes, the caller gets a status of ours.
@@ -207,14 +213,14 @@ class Guard:
         visit = Visit(b"", call, request_type)
         for station in self._way_in_of_streams:
             await station(visit)
-        turn = _Turn(self._stream_idle_s)
-        first = await self._next(raw, turn)
-        if first is None:
-            self._refuse_if_draining()
-            return
+        turn = Turn(FIRST_MESSAGE_S, self._stream_idle_s)
         self._refuse_beyond(self.streams, self._max_streams, "streams")
         self.streams += 1
         try:
+            first = await self._next(raw, turn)
+            if first is None:
+                self._refuse_if_draining()
+                return
             async with aclosing(handler(self._requests(request_type, first, raw, turn), call)) as responses:
                 async for response in responses:
                     yield response.SerializeToString()
@@ -225,7 +231,7 @@ class Guard:
             self.streams -= 1
 
     async def _requests(
-        self, request_type: type[Request], first: bytes, raw: AsyncIterator[bytes], turn: "_Turn"
+        self, request_type: type[Request], first: bytes, raw: AsyncIterator[bytes], turn: Turn
     ) -> AsyncGenerator[Request | Refusal, None]:
         message: bytes | None = first
         while message is not None:
@@ -235,7 +241,7 @@ class Guard:
                 yield refusal
             message = await self._next(raw, turn)
 
-    async def _next(self, raw: AsyncIterator[bytes], turn: "_Turn") -> bytes | None:
+    async def _next(self, raw: AsyncIterator[bytes], turn: Turn) -> bytes | None:
         """The next message; None at the end of the stream or when we drain."""
         if self._draining:
             return None
@@ -251,9 +257,9 @@ class Guard:
                 return None
             raise Refusal(
                 Reason.STREAM_IDLE,
-                f"Expected a message or the end of the stream within {self._stream_idle_s:g} s, got neither; "
+                f"Expected a message or the end of the stream within {turn.limit_s:g} s, got neither; "
                 "open a new stream for what is left.",
-                metadata={"limit_s": f"{self._stream_idle_s:g}"},
+                metadata={"limit_s": f"{turn.limit_s:g}"},
             ) from None
 
     def _begin(self, call: Call) -> float:
@@ -351,32 +357,6 @@ async def parse(visit: Visit[Any]) -> None:
     visit.request = _parsed(visit.request_type, visit.raw)
 
 
-class _Turn:
-    """Whose turn it is on a stream: ours while messages are in hand, else the caller's, and not for ever."""
-
-    def __init__(self, idle_s: float) -> None:
-        self._idle_s = idle_s or None
-        self._loop = asyncio.get_running_loop()
-        self._in_hand = 0
-        self._reading: asyncio.Timeout | None = None
-
-    @asynccontextmanager
-    async def taking(self) -> AsyncIterator[asyncio.Timeout]:
-        """Waits in the block for a message: as long as it takes while one is in hand, else idle_s seconds."""
-        try:
-            async with asyncio.timeout(None if self._in_hand else self._idle_s) as self._reading:
-                yield self._reading
-            self._in_hand += 1
-        finally:
-            self._reading = None
-
-    def given(self) -> None:
-        """Counts an answer; after the last that was in hand the caller's time begins."""
-        self._in_hand -= 1
-        if self._reading is not None and not self._in_hand and self._idle_s is not None:
-            self._reading.reschedule(self._loop.time() + self._idle_s)
-
-
 def _parsed(request_type: type[Request], raw: bytes) -> Request:
     try:
         return request_type.FromString(raw)
@@ -384,6 +364,15 @@ def _parsed(request_type: type[Request], raw: bytes) -> Request:
         facts = {"message_type": f"staunch.v1.{request_type.__name__}", "size_bytes": str(len(raw))}
         message = "Expected the bytes of a {message_type}, got {size_bytes} bytes that cannot be read as one."
         raise Refusal(Reason.MALFORMED_MESSAGE, message.format_map(facts), metadata=facts) from None
+
+
+def _not_taken(late: NotTaken) -> Refusal:
+    return Refusal(
+        Reason.STREAM_IDLE,
+        f"Expected an answer to be taken within {late.within_s:g} s, it was not; "
+        "open a new stream for what is left.",
+        metadata={"limit_s": f"{late.within_s:g}"},
+    )
 
 
 def _incident() -> Refusal:

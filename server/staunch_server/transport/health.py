@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2
 
 from staunch_server.deadlines import Deadline
 from staunch_server.errors import Reason, Refusal, status
+from staunch_server.transport.writing import write
 
 SERVICE = "grpc.health.v1.Health"
 """The full name of the service."""
@@ -100,22 +101,20 @@ class Health:
             late = await self._follow(service, woken, context)
         finally:
             self._watchers.discard(woken)
-        # Without a place: grpc.aio can end no call with a message on its way, and has no way to reset one.
-        await late
+        await late  # without a place
         await context.abort(
             StatusCode.UNAVAILABLE, f"expected the status to be taken within {TAKEN_WITHIN_S:g} s"
         )
 
-    async def _follow(self, service: str, woken: asyncio.Event, context: Context) -> asyncio.Task[None]:
+    async def _follow(self, service: str, woken: asyncio.Event, context: Context) -> Any:
         """Tells a watcher of each change; returns the writing that it did not take in time."""
         written = None
         while True:
             woken.clear()  # before the look: a change during the write wakes us again
             state = self._states.get(service, _STATES.SERVICE_UNKNOWN)
             if state != written:
-                writing = asyncio.create_task(_write(_ENCODED[state], context))
-                if not await _ends(writing, TAKEN_WITHIN_S):
-                    return writing
+                if late := await write(_ENCODED[state], context, TAKEN_WITHIN_S):
+                    return late
                 written = state
             await woken.wait()
 
@@ -134,22 +133,6 @@ async def _service_of(raw: AsyncIterator[bytes], context: Context) -> str:
     if first is None:
         await context.abort(StatusCode.INVALID_ARGUMENT, "expected a message, got the end of the call")
     return str((await parsed(health_pb2.HealthCheckRequest, first, context)).service)
-
-
-async def _write(status: bytes, context: Context) -> None:
-    await context.write(status)
-
-
-async def _ends(task: asyncio.Task[None], within_s: float) -> bool:
-    """Says whether a task ends in time, and raises what it raised; it ends with us, and goes on otherwise."""
-    try:
-        done, _ = await asyncio.wait({task}, timeout=within_s)
-    except asyncio.CancelledError:
-        task.cancel()
-        raise
-    for one in done:
-        one.result()
-    return bool(done)
 
 
 async def _refuse(context: Context) -> None:

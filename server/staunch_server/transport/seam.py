@@ -1,7 +1,8 @@
 """The seam between gRPC and us: what an adapter hands over, what it takes back, what it offers.
 
 A unary method is `async def (raw: bytes, call: Call) -> bytes`; a stream takes and gives async iterators of
-bytes. Either raises `Failure`. Only the two adapters know which library carries the bytes.
+bytes. Either raises `Failure`; an adapter throws `NotTaken` into a stream. Only the two adapters know which
+library carries the bytes.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -65,6 +66,18 @@ class Failure(Exception):
         return f"{self.code}: {self.message}"
 
 
+class NotTaken(Exception):
+    """An answer that its caller did not take in time; an adapter throws it into the stream.
+
+    Args:
+        within_s: The time that there was, in seconds.
+    """
+
+    def __init__(self, within_s: float) -> None:
+        super().__init__(within_s)
+        self.within_s = within_s
+
+
 MAX_MESSAGE_BYTES = 1024 * 1024
 """The largest message a transport takes: a chunk of 10,000 keys of 64 bytes fits."""
 
@@ -91,6 +104,7 @@ class ConnectionLimits:
         keepalive_s: A silent one is asked so often whether its client lives, with or without a call. By
             default the libraries ask after two hours: until then streams of a client that vanished count.
         keepalive_timeout_s: The seconds without an answer to that after which it is closed.
+        answer_wait_s: An answer of a stream that has not been taken by then ends it.
         ping_interval_s: A client may ask the same of us so often, which is a limit against floods. That of
             grpc.aio itself is 5 minutes, 2 hours without a call, and the fourth ping ends the connection.
     """
@@ -99,6 +113,7 @@ class ConnectionLimits:
     age_s: float = 0.0
     keepalive_s: float = 60.0
     keepalive_timeout_s: float = 20.0
+    answer_wait_s: float = 10.0
     ping_interval_s: float = 0.1
 
 

@@ -11,12 +11,14 @@ import pytest
 from grpc import aio
 from tests.harness.waiting import until
 from tests.server.harness.errors import failure, read_all
+from tests.server.harness.peers import BATCH, peer
 from tests.server.harness.shell import StartShell
 
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_server.errors import Reason, Refusal, Resource, Violation
+from staunch_server.transport import guard
 from staunch_server.transport.guard import MAX_UNARY_BYTES
-from staunch_server.transport.seam import MAX_MESSAGE_BYTES
+from staunch_server.transport.seam import MAX_MESSAGE_BYTES, ConnectionLimits
 
 MALFORMED = b"\x0a\xff"
 SECRET = "postgresql://staunch:hunter2@10.0.0.1/crm"
@@ -229,14 +231,81 @@ async def test_one_call_too_many_is_overloaded_and_the_others_are_answered(shell
     assert server.guard.calls == 0
 
 
-async def test_streams_that_never_send_lock_nobody_out(shell: StartShell) -> None:
-    server = await shell(max_streams=1)
-    silent = [server.batch() for _ in range(5)]
-    await asyncio.gather(*(call.wait_for_connection() for call in silent))
-    call = server.batch(iter([pb.BatchPredictRequest(customer_ids=[7]).SerializeToString()]))
+async def test_streams_that_never_send_lock_nobody_out_for_long(
+    shell: StartShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They count from their headers on, and end when their first message has not come in time."""
+    monkeypatch.setattr(guard, "FIRST_MESSAGE_S", 0.3)
+    server = await shell(max_streams=2)
+    silent = [server.batch() for _ in range(2)]
+    await until(lambda: server.guard.streams == 2)
+    chunk = pb.BatchPredictRequest(customer_ids=[7]).SerializeToString()
+    assert (await failure(server.batch(iter([chunk])).read())).reason == "OVERLOADED"
+    errors = await asyncio.gather(*(failure(call.read()) for call in silent))
+    assert [error.reason for error in errors] == ["STREAM_IDLE"] * 2
+    assert errors[0].message.startswith("Expected a message or the end of the stream within 0.3 s")
+    call = server.batch(iter([chunk]))
     assert [pb.BatchPredictResponse.FromString(one).customer_ids[0] async for one in call] == [7]
-    for one in silent:
-        one.cancel()
+
+
+async def test_only_the_first_message_must_come_soon(
+    shell: StartShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "FIRST_MESSAGE_S", 0.1)
+    call = (await shell(stream_idle_s=60)).batch()
+    for _ in range(2):
+        await call.write(b"")
+        assert await call.read() == b""
+        await asyncio.sleep(0.2)
+    await call.done_writing()
+    assert await call.read() is aio.EOF
+
+
+@pytest.mark.parametrize("transport_name", ["aio"])  # the native front takes some 100 kB in a caller's stead
+async def test_streams_whose_answers_are_not_taken_end_and_their_places_are_free(
+    shell: StartShell,
+) -> None:
+    closed = list[int]()
+
+    async def answering(requests: Any, call: Any) -> Any:
+        try:
+            async for request in requests:
+                yield pb.BatchPredictResponse(customer_ids=request.customer_ids)
+        finally:
+            closed.append(1)
+
+    server = await shell(batch=answering, max_streams=2, connections=ConnectionLimits(answer_wait_s=0.3))
+    chunk = pb.BatchPredictRequest(customer_ids=range(1, 1001)).SerializeToString()
+    async with peer(server.port) as held:
+        streams = [held.open(BATCH) for _ in range(2)]
+        for stream in streams:
+            held.send(stream, chunk)
+            held.send(stream, chunk)
+        await until(lambda: server.guard.streams == 2)
+        await until(lambda: server.guard.streams == 0)
+        assert closed == [1, 1]
+        value = server.metrics.registry.get_sample_value
+        labels = {"method": BATCH, "code": "UNAVAILABLE", "reason": "STREAM_IDLE", "model": ""}
+        assert value("staunch_calls_total", labels) == 2
+        assert await read_all(server.batch(iter([b""]))) == [b""]
+        # Who reads again is told: the answer that was on its way comes whole, and then the end.
+        held.give_room(streams[0], 100_000)
+        await until(lambda: streams[0] in held.ended)
+        assert held.taken[streams[0]] == len(chunk) + 5
+
+
+@pytest.mark.parametrize("transport_name", ["aio"])
+async def test_a_caller_that_takes_each_answer_in_time_may_be_as_slow_as_that(shell: StartShell) -> None:
+    server = await shell(connections=ConnectionLimits(answer_wait_s=0.5))
+    chunk = pb.BatchPredictRequest(customer_ids=range(1, 1001)).SerializeToString()
+    async with peer(server.port) as slow:
+        stream = slow.open(BATCH)
+        for count in range(1, 5):
+            slow.send(stream, chunk, last=count == 4)
+            await asyncio.sleep(0.3)
+            slow.give_room(stream, len(chunk) + 5)
+        await until(lambda: stream in slow.ended)
+        assert slow.taken[stream] == 4 * (len(chunk) + 5)
 
 
 async def test_one_stream_too_many_is_overloaded(shell: StartShell) -> None:
