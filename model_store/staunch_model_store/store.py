@@ -12,27 +12,27 @@ process killed at any moment leaves either the old state or the new one.
 
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from staunch_model_store import alias_file, disk
+from staunch_model_store.alias_file import LAST_VERSION
 from staunch_model_store.errors import AliasMoved, ModelNotFound, ModelRefused, NameInvalid
 from staunch_model_store.manifest import FORMAT, NAME, FileEntry, Manifest
 
 CHAMPION = "champion"
 """The alias that a model's bare name means."""
 
-LAST_VERSION = 2**31 - 1
-"""The highest number of a version: an int32 of the contract, which is a number in every language and JSON."""
-
 _MANIFEST = "manifest.json"
+_MAX_MANIFEST_BYTES = 4 << 20  # some thirty thousand features; more fits no answer of GetModel
+_ALIASES = "aliases.json"
 _LAST_VERSION = "last_version"
+_MAX_LAST_VERSION_BYTES = 100
 _UNFINISHED = ".unfinished-"
 
 
@@ -102,17 +102,27 @@ class ModelStore:
         self.root = root
 
     def names(self) -> list[str]:
-        """Lists the models that have a version, sorted; none if the folder does not exist."""
+        """Lists the models that have a version, sorted; none if the folder does not exist.
+
+        One whose folder cannot be read is among them: what is wrong with it is no concern of the others.
+        """
         if not self.root.is_dir():
             return []
-        return sorted(entry.name for entry in self.root.iterdir() if self.versions(entry.name))
+        return sorted(entry.name for entry in self.root.iterdir() if self._may_hold(entry.name))
 
     def versions(self, name: str) -> list[int]:
-        """Lists the published versions, newest first; none if there is no such model."""
-        folder = self.root / name / "versions"
-        if not NAME.fullmatch(name) or not folder.is_dir():
+        """Lists the published versions, newest first; none if there is no such model.
+
+        Raises:
+            OSError: The model's folder cannot be read.
+        """
+        if not NAME.fullmatch(name):
             return []
-        return sorted(map(int, filter(_is_version, os.listdir(folder))), reverse=True)
+        try:
+            entries = os.listdir(self.root / name / "versions")
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(map(int, filter(_is_version, entries)), reverse=True)
 
     def aliases(self, name: str) -> dict[str, int]:
         """Gives each alias of the model and the version it points at; none if there is no such model.
@@ -120,14 +130,20 @@ class ModelStore:
         Raises:
             ModelRefused: Aliases.json is not readable.
         """
-        file = self.root / name / "aliases.json"
-        if not NAME.fullmatch(name) or not file.is_file():
+        if not NAME.fullmatch(name):
             return {}
         try:
-            return _parse_aliases(json.loads(file.read_bytes()))
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            return alias_file.parse(disk.read_file(self.root / name / _ALIASES, alias_file.MAX_BYTES))
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except OSError as error:
             raise ModelRefused(
-                f"{name}/aliases.json: expected format {FORMAT} with a version for each alias, got {error}; "
+                f"{name}/{_ALIASES}: expected a file that can be read, got {disk.reason(error)}; "
+                "let the user that serves read it"
+            ) from error
+        except ValueError as error:
+            raise ModelRefused(
+                f"{name}/{_ALIASES}: expected format {FORMAT} with a version for each alias, got {error}; "
                 "delete the file and set the aliases again"
             ) from error
 
@@ -155,9 +171,9 @@ class ModelStore:
             ModelRefused: The file is not readable.
         """
         try:
-            return (self._version_folder(name, version) / _MANIFEST).read_bytes()
-        except OSError as error:
-            raise _refusal(f"{name}@{version}", "a readable manifest.json", _system_reason(error)) from error
+            return disk.read_file(self._version_folder(name, version) / _MANIFEST, _MAX_MANIFEST_BYTES)
+        except (OSError, disk.Unfit) as error:
+            raise _refusal(f"{name}@{version}", "a readable manifest.json", disk.reason(error)) from error
 
     def read(self, name: str, version: int) -> StoredVersion:
         """Reads all files of a version once and verifies them against the manifest.
@@ -168,11 +184,10 @@ class ModelStore:
         """
         folder = self._version_folder(name, version)
         try:
-            manifest_bytes = (folder / _MANIFEST).read_bytes()
-            names = Manifest.parse(manifest_bytes).files
-            files = {file: (folder / file).read_bytes() for file in names if (folder / file).is_file()}
-        except OSError as error:
-            raise _refusal(f"{name}@{version}", "readable files", _system_reason(error)) from error
+            manifest_bytes = disk.read_file(folder / _MANIFEST, _MAX_MANIFEST_BYTES)
+            files = _read_files(folder, Manifest.parse(manifest_bytes).files)
+        except (OSError, disk.Unfit) as error:
+            raise _refusal(f"{name}@{version}", "readable files", disk.reason(error)) from error
         stored = StoredVersion.verified(manifest_bytes, files)
         named = f"{stored.manifest.name}@{stored.manifest.version}"
         if named != f"{name}@{version}":
@@ -205,7 +220,7 @@ class ModelStore:
                     expected_version=str(expected),
                     current_version=str(previous),
                 )
-            _write_aliases(folder, aliases | {alias: version})
+            disk.replace_file(folder / _ALIASES, alias_file.dump(aliases | {alias: version}))
         return previous
 
     def publish(
@@ -235,6 +250,12 @@ class ModelStore:
                 verify(stored)
             _write_version(folder, version, stored)
         return stored
+
+    def _may_hold(self, name: str) -> bool:
+        try:
+            return bool(self.versions(name))
+        except OSError:
+            return True
 
     def _version_folder(self, name: str, version: int) -> Path:
         held = self.versions(name)
@@ -299,9 +320,13 @@ def _refusal(what: str, expected: str, got: str) -> ModelRefused:
     return ModelRefused(f"{what}: expected {expected}, got {got}; restore the files or publish again")
 
 
-def _system_reason(error: OSError) -> str:
-    """What the system says of which file, without its folder: callers of the server read this too."""
-    return f"{Path(str(error.filename)).name}: {error.strerror or type(error).__name__}"
+def _read_files(folder: Path, entries: Mapping[str, FileEntry]) -> dict[str, bytes]:
+    """Reads the files of a version that are there, and of none more than the manifest says it holds."""
+    files = {}
+    for name, entry in entries.items():
+        with suppress(FileNotFoundError):  # what is missing is refused with the digests
+            files[name] = disk.read_file(folder / name, entry.size_bytes)
+    return files
 
 
 def _verify(name: str, entry: FileEntry, content: bytes | None) -> None:
@@ -313,25 +338,14 @@ def _verify(name: str, entry: FileEntry, content: bytes | None) -> None:
         raise _refusal(name, expected, f"{size} bytes with {digest}")
 
 
-def _parse_aliases(content: dict[str, Any]) -> dict[str, int]:
-    if content["format"] != FORMAT:
-        raise ValueError(f"format {content['format']!r}")
-    versions = {alias: int(target["version"]) for alias, target in content["aliases"].items()}
-    if wrong := [version for version in versions.values() if not 1 <= version <= LAST_VERSION]:
-        raise ValueError(f"version {wrong[0]}, which is not from 1 to {LAST_VERSION}")
-    return versions
-
-
-def _write_aliases(folder: Path, aliases: Mapping[str, int]) -> None:
-    content = {"format": FORMAT, "aliases": {name: {"version": aliases[name]} for name in sorted(aliases)}}
-    _replace_file(folder / "aliases.json", json.dumps(content, indent=1).encode() + b"\n")
-
-
 def _read_last_version(folder: Path) -> int:
     try:
-        text = (folder / _LAST_VERSION).read_text(encoding="ascii", errors="replace").strip()
+        content = disk.read_file(folder / _LAST_VERSION, _MAX_LAST_VERSION_BYTES)
+        text = content.decode("ascii", "replace").strip()
     except FileNotFoundError:
         return 0
+    except disk.Unfit as error:
+        text = str(error)
     if not _is_version(text):
         raise ModelRefused(
             f"{folder.name}/{_LAST_VERSION}: expected the highest version number ever given, "
@@ -354,33 +368,9 @@ def _write_version(folder: Path, version: int, stored: StoredVersion) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=versions))
     temporary.chmod(0o755)  # mkdtemp makes it private; the server may run as another user
     for name, content in {**stored.files, _MANIFEST: stored.manifest_bytes}.items():
-        _write_file(temporary / name, content)
-    _sync(temporary)
+        disk.write_file(temporary / name, content)
+    disk.sync(temporary)
     # Before the folder shows: a process killed in between loses a number, and none is given twice.
-    _replace_file(folder / _LAST_VERSION, f"{version}\n".encode())
+    disk.replace_file(folder / _LAST_VERSION, f"{version}\n".encode())
     temporary.rename(versions / str(version))
-    _sync(versions)
-
-
-def _replace_file(path: Path, content: bytes) -> None:
-    """Replaces a file at one moment: readers see the old content or the new one."""
-    temporary = path.with_name(f".{path.name}")
-    _write_file(temporary, content)
-    temporary.replace(path)
-    _sync(path.parent)
-
-
-def _write_file(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Makes the names in a folder durable: fsync of a file alone does not."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    disk.sync(versions)

@@ -310,11 +310,10 @@ _PUBLISH_AND_DIE = """
 import os, signal, sys
 from dataclasses import replace
 from pathlib import Path
-from staunch_model_store import store
-from staunch_model_store.manifest import Manifest
+from staunch_model_store import disk, store
 
 root, last = Path(sys.argv[1]), int(sys.argv[2])
-seen, write = [], store._write_file
+seen, write = [], disk.write_file
 
 def write_or_die(path, content):
     seen.append(path)
@@ -323,7 +322,7 @@ def write_or_die(path, content):
         os.kill(os.getpid(), signal.SIGKILL)
     write(path, content)
 
-store._write_file = write_or_die
+disk.write_file = write_or_die
 first = store.ModelStore(root).read("churn", 1)
 again = lambda version: (replace(first.manifest, version=version), first.files)
 store.ModelStore(root).publish("churn", again)
@@ -338,3 +337,45 @@ def test_a_writer_killed_at_any_file_leaves_the_store_as_it_was(store: ModelStor
     assert (store.versions("churn"), store.read("churn", 1)) == ([1], before)
     assert store.publish("churn", built).manifest.version == 2
     assert sorted(os.listdir(store.root / "churn" / "versions")) == ["1", "2"]
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    "name", ["aliases.json", "last_version", "versions/1/manifest.json", "versions/1/model.onnx"]
+)
+@pytest.mark.parametrize("kind", ["folder", "pipe", "huge"])
+def test_what_is_no_file_or_too_large_is_refused_at_once(store: ModelStore, name: str, kind: str) -> None:
+    store.publish("churn", built)
+    store.set_alias("churn", "champion", 1)
+    path = store.root / "churn" / name
+    if kind == "huge":
+        os.truncate(path, 3 << 30)
+    else:
+        path.unlink()
+        (path.mkdir if kind == "folder" else lambda: os.mkfifo(path))()
+    use = {"aliases.json": store.aliases, "last_version": lambda name: store.publish(name, built)}
+    with pytest.raises(ModelRefused, match="no regular file" if kind != "huge" else "of 3221225472 bytes"):
+        use.get(name, lambda name: store.read(name, 1))("churn")
+
+
+def test_an_alias_cannot_be_set_where_its_file_is_none(store: ModelStore) -> None:
+    store.publish("churn", built)
+    (store.root / "churn" / "aliases.json").mkdir()
+    with pytest.raises(ModelRefused, match=r"^churn/aliases\.json: .* delete the file and set the aliases"):
+        store.set_alias("churn", "champion", 1)
+
+
+class AwayStore(ModelStore):
+    """A store of which one model's folder cannot be read, as root can read any."""
+
+    def versions(self, name: str) -> list[int]:
+        if name == "away":
+            raise PermissionError(13, "Permission denied", "versions")
+        return super().versions(name)
+
+
+def test_a_model_whose_folder_cannot_be_read_does_not_hide_the_others(store: ModelStore) -> None:
+    store.publish("churn", built)
+    (store.root / "away").mkdir()
+    assert AwayStore(store.root).names() == ["away", "churn"]
+    assert AwayStore(store.root).resolve("churn@1") == ("churn", 1)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from staunch_features.errors import log_text
 from staunch_model_store.errors import ModelRefused, ModelStoreError
 from staunch_model_store.store import ModelStore
 from staunch_server.models.problems import Problems
@@ -68,14 +69,20 @@ def _report_gone(
 def _read_aliases(store: ModelStore, name: str, problems: Problems) -> dict[Alias, Target]:
     try:
         aliases = store.aliases(name)
+        found = {
+            Alias(name, alias): Target(number, _digest(store, Version(name, number)))
+            for alias, number in aliases.items()
+        }
     except (ModelRefused, OSError) as error:
         problems.report(f"{name}/aliases.json", f"cannot be read, so nothing changes: {error}")
         return {}
+    except (
+        Exception
+    ) as error:  # A mistake of ours: it must not end the worker, which starts to meet it again.
+        problems.report(f"{name}/aliases.json", f"cannot be read, so nothing changes: {log_text(error)}")
+        return {}
     problems.solved(f"{name}/aliases.json")
-    return {
-        Alias(name, alias): Target(number, _digest(store, Version(name, number)))
-        for alias, number in aliases.items()
-    }
+    return found
 
 
 def _digest(store: ModelStore, version: Version) -> str:

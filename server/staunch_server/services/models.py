@@ -105,11 +105,19 @@ class ModelServicer:
         return version.number in await asyncio.to_thread(self._store.versions, version.name)
 
     def _versions(self, name: str) -> list[Version]:
-        names = [name] if name else self._store.names()
-        found = [Version(each, number) for each in names for number in self._store.versions(each)]
-        if name and not found:
+        if not name:
+            return [version for each in self._store.names() for version in self._readable_versions(each)]
+        found = [Version(name, number) for number in self._store.versions(name)]
+        if not found:
             raise self._not_found(name)
         return found
+
+    def _readable_versions(self, name: str) -> list[Version]:
+        """Lists a model's versions; none if its folder cannot be read, so that the others are listed."""
+        try:
+            return [Version(name, number) for number in self._store.versions(name)]
+        except OSError:
+            return []
 
     def _not_found(self, name: str) -> Refusal:
         held = ", ".join(self._store.names()[:10])

@@ -2,10 +2,12 @@
 
 import hashlib
 import logging
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from tests.model_store.test_alias_file import CONTENTS
 from tests.server.harness.running import Publish
 
 from staunch_model_store.errors import ModelNotFound, ModelRefused
@@ -138,3 +140,37 @@ def test_a_store_that_cannot_be_listed_changes_nothing_and_is_reported(
     with caplog.at_level(logging.INFO, logger="staunch.models"):
         assert read_targets(store, last, problems) == last
     assert "store: well again" in caplog.messages
+
+
+@pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
+def test_no_content_of_one_models_aliases_ends_or_holds_up_the_others(
+    last: Targets, store: ModelStore, publish: Publish, problems: Problems, content: bytes
+) -> None:
+    (store.root / "churn" / "aliases.json").write_bytes(content)
+    at_start = read_targets(store, {}, Problems())
+    assert at_start == {LOYAL: last[LOYAL]}
+    assert read_targets(store, last, problems) == last
+
+
+def test_a_mistake_of_ours_in_reading_aliases_is_one_models_trouble(
+    last: Targets, store: ModelStore, problems: Problems, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Mistaken(ModelStore):
+        """A store that has not foreseen something."""
+
+        def aliases(self, name: str) -> dict[str, int]:
+            if name == "churn":
+                raise OverflowError("cannot convert float infinity to integer")
+            return super().aliases(name)
+
+    assert read_targets(Mistaken(store.root), {}, problems) == {LOYAL: last[LOYAL]}
+    assert "churn/aliases.json: cannot be read, so nothing changes: " in caplog.text
+
+
+@pytest.mark.timeout(10)
+def test_a_pipe_in_place_of_one_models_aliases_holds_up_nothing(
+    last: Targets, store: ModelStore, problems: Problems
+) -> None:
+    (store.root / "churn" / "aliases.json").unlink()
+    os.mkfifo(store.root / "churn" / "aliases.json")
+    assert read_targets(store, last, problems) == last

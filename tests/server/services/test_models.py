@@ -442,3 +442,27 @@ def test_only_a_supervised_worker_signals_its_parent(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("STAUNCH_SUPERVISED", "1")
     server_module.signal_supervisor()
     assert sent == [(os.getppid(), signal.SIGHUP)]
+
+
+async def test_one_models_broken_aliases_are_no_concern_of_another(
+    publish: Publish, serve: Serve, store: ModelStore
+) -> None:
+    """From the start on, which must not end; what cannot be read is neither listed nor in the way."""
+    publish()
+    publish("spend")
+    (store.root / "spend" / "aliases.json").write_text(
+        '{"format": 1, "aliases": {"champion": {"version": 1e999}}}'
+    )
+    (store.root / "loop").mkdir()
+    (store.root / "loop" / "versions").symlink_to("versions")  # as unreadable to root as to others
+    live = await serve()
+    assert await answering(live) == 1
+    listed = (await live.models.ListModels(mpb.ListModelsRequest())).models
+    assert [(model.name, bool(model.state_message)) for model in listed] == [
+        ("churn", False),
+        ("spend", True),
+    ]
+    error = await failure(live.prediction.Predict(pb.PredictRequest(model="spend", customer_id=8)))
+    assert error.reason == "MODEL_REFUSED"
+    assert "spend/aliases.json: expected format 1" in error.message
+    assert await answering(live, "spend@1") == 1

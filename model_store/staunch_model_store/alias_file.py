@@ -1,0 +1,70 @@
+"""The content of aliases.json: which version each alias of a model points at."""
+
+import json
+import reprlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from staunch_model_store.manifest import FORMAT, NAME
+
+LAST_VERSION = 2**31 - 1
+"""The highest number of a version: an int32 of the contract, which is a number in every language and JSON."""
+
+MAX_BYTES = 1 << 20
+"""The most that an aliases.json may hold; ours have some sixty bytes an alias."""
+
+
+def parse(raw: bytes) -> dict[str, int]:
+    """Reads each alias and the version that it points at.
+
+    Raises:
+        ValueError: It is anything but what `dump` writes; the text says what was found, in few words.
+    """
+    try:
+        content = json.loads(raw, parse_constant=_no_constant, object_pairs_hook=_distinct)
+    except RecursionError as error:
+        raise ValueError("lists in lists without end") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"no object but {reprlib.repr(content)}")  # noqa: TRY004 - one error for bad bytes
+    # True equals 1, and so does 1.0.
+    if type(content.get("format")) is not int or content["format"] != FORMAT:
+        raise ValueError(f"format {reprlib.repr(content.get('format'))}")
+    targets = content.get("aliases")
+    if not isinstance(targets, dict):
+        raise ValueError(f"aliases {reprlib.repr(targets)}")  # noqa: TRY004 - as above
+    return {_alias(alias): _version(target) for alias, target in targets.items()}
+
+
+def dump(aliases: Mapping[str, int]) -> bytes:
+    """Writes what `parse` reads."""
+    content = {"format": FORMAT, "aliases": {name: {"version": aliases[name]} for name in sorted(aliases)}}
+    return json.dumps(content, indent=1).encode() + b"\n"
+
+
+def _alias(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ValueError(f"the alias {reprlib.repr(name)}, which does not match {NAME.pattern}")
+    return name
+
+
+def _version(target: Any) -> int:
+    """Reads a target; a version is a whole number written as one: neither "1", 1.9, 1e999 nor true."""
+    version = target.get("version") if isinstance(target, dict) else target
+    if not isinstance(target, dict) or type(version) is not int:
+        raise ValueError(f"version {reprlib.repr(version)}, which is no whole number")
+    if not 1 <= version <= LAST_VERSION:
+        raise ValueError(f"version {reprlib.repr(version)}, which is not from 1 to {LAST_VERSION}")
+    return version
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text}, which is no JSON")
+
+
+def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuses an object that says two things of one name: which of them is meant is anybody's guess."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"two values of {reprlib.repr(next(n for n in names if names.count(n) > 1))}")
+    return found
