@@ -1,21 +1,29 @@
-"""The content of aliases.json: which version each alias of a model points at."""
+"""The content of aliases.json: which version each alias of a model points at, and that one's digest."""
 
 import json
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from staunch_model_store.manifest import FORMAT, NAME
-
-LAST_VERSION = 2**31 - 1
-"""The highest number of a version: an int32 of the contract, which is a number in every language and JSON."""
+from staunch_model_store.reference import LAST_VERSION
 
 MAX_BYTES = 1 << 20
 """The most that an aliases.json may hold; ours have some sixty bytes an alias."""
 
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
 
-def parse(raw: bytes) -> dict[str, int]:
-    """Reads each alias and the version that it points at.
+
+class Target(NamedTuple):
+    """What an alias points at: a version, and the digest of its manifest ("" of an older release's alias)."""
+
+    version: int
+    digest: str = ""
+
+
+def parse(raw: bytes) -> dict[str, Target]:
+    """Reads each alias and what it points at.
 
     Raises:
         ValueError: It is anything but what `dump` writes; the text says what was found, in few words.
@@ -32,12 +40,15 @@ def parse(raw: bytes) -> dict[str, int]:
     targets = content.get("aliases")
     if not isinstance(targets, dict):
         raise ValueError(f"aliases {reprlib.repr(targets)}")  # noqa: TRY004 - as above
-    return {_alias(alias): _version(target) for alias, target in targets.items()}
+    return {_alias(alias): Target(_version(target), _digest(target)) for alias, target in targets.items()}
 
 
-def dump(aliases: Mapping[str, int]) -> bytes:
+def dump(targets: Mapping[str, Target]) -> bytes:
     """Writes what `parse` reads."""
-    content = {"format": FORMAT, "aliases": {name: {"version": aliases[name]} for name in sorted(aliases)}}
+    aliases: dict[str, dict[str, int | str]] = {}
+    for name, target in sorted(targets.items()):
+        aliases[name] = {"version": target.version} | ({"digest": target.digest} if target.digest else {})
+    content = {"format": FORMAT, "aliases": aliases}
     return json.dumps(content, indent=1).encode() + b"\n"
 
 
@@ -55,6 +66,13 @@ def _version(target: Any) -> int:
     if not 1 <= version <= LAST_VERSION:
         raise ValueError(f"version {reprlib.repr(version)}, which is not from 1 to {LAST_VERSION}")
     return version
+
+
+def _digest(target: Mapping[str, Any]) -> str:
+    digest = target.get("digest", "")
+    if "digest" in target and not (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
+        raise ValueError(f"digest {reprlib.repr(digest)}, which does not match {_DIGEST.pattern}")
+    return str(digest)
 
 
 def _no_constant(text: str) -> float:

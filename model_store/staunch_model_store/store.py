@@ -1,7 +1,7 @@
 """The store: a folder of model versions, each proving itself, and the aliases that point at them.
 
-<root>/NAME/versions/7/   manifest.json and the files whose digests it holds
-<root>/NAME/aliases.json  {"format": 1, "aliases": {"champion": {"version": 7}}}
+<root>/NAME/versions/7/   manifest.json, the files whose digests it holds, and its own in manifest.sha256
+<root>/NAME/aliases.json  {"format": 1, "aliases": {"champion": {"version": 7, "digest": "sha256:..."}}}
 <root>/NAME/last_version  the highest number ever given, so that none is given twice
 <root>/NAME/.lock         taken by whoever writes
 
@@ -20,13 +20,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from staunch_model_store import alias_file, disk
-from staunch_model_store.alias_file import LAST_VERSION
-from staunch_model_store.errors import AliasMoved, ModelNotFound, ModelRefused, NameInvalid
+from staunch_model_store import alias_file, disk, proof
+from staunch_model_store.errors import AliasMoved, ModelNotFound, ModelRefused
 from staunch_model_store.manifest import FORMAT, NAME, FileEntry, Manifest
-
-CHAMPION = "champion"
-"""The alias that a model's bare name means."""
+from staunch_model_store.reference import LAST_VERSION, is_number, is_version, parse_reference, refuse_name
 
 _MANIFEST = "manifest.json"
 _MAX_MANIFEST_BYTES = 4 << 20  # some thirty thousand features; more fits no answer of GetModel
@@ -34,15 +31,6 @@ _ALIASES = "aliases.json"
 _LAST_VERSION = "last_version"
 _MAX_LAST_VERSION_BYTES = 100
 _UNFINISHED = ".unfinished-"
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A parsed "name", "name@3" or "name@alias"; exactly one of `version` and `alias` is set."""
-
-    name: str
-    version: int | None
-    alias: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +42,14 @@ class StoredVersion:
         manifest_bytes: The manifest.json, byte for byte.
         digest: "sha256:" and the hex digest of manifest_bytes.
         files: Name to content, all those of the manifest.
+        proven: Whether something beside the manifest holds its digest; false of what an older release wrote.
     """
 
     manifest: Manifest
     manifest_bytes: bytes
     digest: str
     files: Mapping[str, bytes]
+    proven: bool = True
 
     @classmethod
     def verified(cls, manifest_bytes: bytes, files: Mapping[str, bytes]) -> "StoredVersion":
@@ -71,25 +61,7 @@ class StoredVersion:
         manifest = Manifest.parse(manifest_bytes)
         for name, entry in manifest.files.items():
             _verify(name, entry, files.get(name))
-        return cls(manifest, manifest_bytes, f"sha256:{_sha256(manifest_bytes)}", files)
-
-
-def parse_reference(text: str) -> Reference:
-    """Reads "name" (its champion), "name@3" or "name@alias".
-
-    Raises:
-        NameInvalid: No model can be called that.
-    """
-    name, at, rest = text.partition("@")
-    rest = rest if at else CHAMPION
-    if NAME.fullmatch(name) and NAME.fullmatch(rest):
-        return Reference(name, None, rest)
-    if NAME.fullmatch(name) and _is_version(rest):
-        return Reference(name, int(rest), None)
-    expected, got = '"name", "name@version" or "name@alias"', text[:80]
-    hint = f"; versions are numbers from 1 to {LAST_VERSION}" if _is_number(rest) else ""
-    message = f"expected a model as {expected}, got {got!r}{hint}"
-    raise NameInvalid(message, field="model", expected=expected, got=got)
+        return cls(manifest, manifest_bytes, proof.digest(manifest_bytes), files)
 
 
 class ModelStore:
@@ -122,7 +94,7 @@ class ModelStore:
             entries = os.listdir(self.root / name / "versions")
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(map(int, filter(_is_version, entries)), reverse=True)
+        return sorted(map(int, filter(is_version, entries)), reverse=True)
 
     def aliases(self, name: str) -> dict[str, int]:
         """Gives each alias of the model and the version it points at; none if there is no such model.
@@ -130,6 +102,9 @@ class ModelStore:
         Raises:
             ModelRefused: Aliases.json is not readable.
         """
+        return {alias: target.version for alias, target in self._targets(name).items()}
+
+    def _targets(self, name: str) -> dict[str, alias_file.Target]:
         if not NAME.fullmatch(name):
             return {}
         try:
@@ -168,10 +143,10 @@ class ModelStore:
 
         Raises:
             ModelNotFound: The store holds no such version.
-            ModelRefused: The file is not readable.
+            ModelRefused: The file is not readable, or not what was published.
         """
         try:
-            return disk.read_file(self._version_folder(name, version) / _MANIFEST, _MAX_MANIFEST_BYTES)
+            return self._proven_manifest(self._version_folder(name, version), version)[0]
         except (OSError, disk.Unfit) as error:
             raise _refusal(f"{name}@{version}", "a readable manifest.json", disk.reason(error)) from error
 
@@ -184,7 +159,7 @@ class ModelStore:
         """
         folder = self._version_folder(name, version)
         try:
-            manifest_bytes = disk.read_file(folder / _MANIFEST, _MAX_MANIFEST_BYTES)
+            manifest_bytes, proven = self._proven_manifest(folder, version)
             files = _read_files(folder, Manifest.parse(manifest_bytes).files)
         except (OSError, disk.Unfit) as error:
             raise _refusal(f"{name}@{version}", "readable files", disk.reason(error)) from error
@@ -192,7 +167,7 @@ class ModelStore:
         named = f"{stored.manifest.name}@{stored.manifest.version}"
         if named != f"{name}@{version}":
             raise _refusal(f"{name}@{version}", "its own manifest", f"that of {named}")
-        return stored
+        return replace(stored, proven=proven)
 
     def set_alias(self, name: str, alias: str, version: int, expected: int | None = None) -> int:
         """Points an alias at a published version, atomically; gives the one it pointed at before, 0 for none.
@@ -208,11 +183,11 @@ class ModelStore:
             ModelNotFound: The store holds no such version.
             AliasMoved: The alias does not point at `expected`.
         """
-        _refuse_name("alias", alias)
-        self._version_folder(name, version)
+        refuse_name("alias", alias)
+        target = alias_file.Target(version, proof.digest(self.manifest_bytes(name, version)))
         with self._locked(name) as folder:
-            aliases = self.aliases(name)
-            previous = aliases.get(alias, 0)
+            targets = self._targets(name)
+            previous = targets[alias].version if alias in targets else 0
             if expected is not None and expected != previous:
                 raise AliasMoved(
                     f"{name}@{alias}: expected version {expected}, got {previous}; look again, then repeat",
@@ -220,7 +195,7 @@ class ModelStore:
                     expected_version=str(expected),
                     current_version=str(previous),
                 )
-            disk.replace_file(folder / _ALIASES, alias_file.dump(aliases | {alias: version}))
+            disk.replace_file(folder / _ALIASES, alias_file.dump(targets | {alias: target}))
         return previous
 
     def publish(
@@ -242,7 +217,7 @@ class ModelStore:
             NameInvalid: Of the model.
             ModelRefused: Manifest and files are not a version, or the last number given cannot be read.
         """
-        _refuse_name("model", name)
+        refuse_name("model", name)
         with self._locked(name) as folder:
             version = self._next_version(name)
             stored = _assemble(*build(version))
@@ -250,6 +225,44 @@ class ModelStore:
                 verify(stored)
             _write_version(folder, version, stored)
         return stored
+
+    def prove(self, name: str, version: int) -> StoredVersion:
+        """Writes the digest of a manifest beside it and into the aliases, where an older release wrote none.
+
+        Whoever calls has looked whether the version computes what it should: from here on it is what it is.
+
+        Raises:
+            ModelNotFound: The store holds no such version.
+            ModelRefused: A file is missing, damaged, unreadable or foreign.
+        """
+        with self._locked(name) as folder:
+            stored = self.read(name, version)
+            targets = self._targets(name)
+            target = alias_file.Target(version, stored.digest)
+            proof.write(folder / "versions" / str(version), stored.manifest_bytes)
+            proven = {alias: target if each.version == version else each for alias, each in targets.items()}
+            if proven != targets:
+                disk.replace_file(folder / _ALIASES, alias_file.dump(proven))
+        return replace(stored, proven=True)
+
+    def _proven_manifest(self, folder: Path, version: int) -> tuple[bytes, bool]:
+        """Reads a manifest.json, and tells whether anything proves it.
+
+        Raises:
+            ModelRefused: It is not what its digest, or an alias that points at it, says.
+        """
+        raw = disk.read_file(folder / _MANIFEST, _MAX_MANIFEST_BYTES)
+        held = {proof.FILE: noted} if (noted := proof.read(folder)) else {}
+        with suppress(ModelRefused):  # unreadable aliases are no fault of a version
+            targets = self._targets(folder.parents[1].name)
+            held |= {
+                f"the alias {a}": t.digest for a, t in targets.items() if t.version == version and t.digest
+            }
+        got = proof.digest(raw)
+        for source, digest in held.items():
+            if digest != got:
+                raise _refusal(_MANIFEST, f"{digest} as {source} has it", got)
+        return raw, bool(held)
 
     def _may_hold(self, name: str) -> bool:
         try:
@@ -277,7 +290,7 @@ class ModelStore:
         """
         folder = self.root / name
         given = [_read_last_version(folder), *self.versions(name), *self.aliases(name).values()]
-        foreign = [one for one in os.listdir(folder / "versions") if _is_number(one) and not _is_version(one)]
+        foreign = [one for one in os.listdir(folder / "versions") if is_number(one) and not is_version(one)]
         if foreign or max(given) == LAST_VERSION:
             raise ModelRefused(
                 f"{name}/versions: expected versions from 1 to {LAST_VERSION} and room for another, "
@@ -295,21 +308,6 @@ class ModelStore:
             for left_over in (folder / "versions").glob(f"{_UNFINISHED}*"):
                 shutil.rmtree(left_over)
             yield folder
-
-
-def _refuse_name(field: str, name: str) -> None:
-    if not NAME.fullmatch(name):
-        expected, got = NAME.pattern, name[:80]
-        message = f"{field}: expected {expected}, got {got!r}"
-        raise NameInvalid(message, field=field, expected=expected, got=got)
-
-
-def _is_version(text: str) -> bool:
-    return _is_number(text) and text[0] != "0" and len(text) <= 10 and int(text) <= LAST_VERSION
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
 
 
 def _sha256(content: bytes) -> str:
@@ -346,7 +344,7 @@ def _read_last_version(folder: Path) -> int:
         return 0
     except disk.Unfit as error:
         text = str(error)
-    if not _is_version(text):
+    if not is_version(text):
         raise ModelRefused(
             f"{folder.name}/{_LAST_VERSION}: expected the highest version number ever given, "
             f"got {text[:80]!r}; write it into the file, or delete the file if no version was ever removed"
@@ -367,6 +365,7 @@ def _write_version(folder: Path, version: int, stored: StoredVersion) -> None:
     versions = folder / "versions"
     temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=versions))
     temporary.chmod(0o755)  # mkdtemp makes it private; the server may run as another user
+    proof.write(temporary, stored.manifest_bytes)
     for name, content in {**stored.files, _MANIFEST: stored.manifest_bytes}.items():
         disk.write_file(temporary / name, content)
     disk.sync(temporary)

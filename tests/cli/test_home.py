@@ -18,6 +18,7 @@ MAKING: Mapping[str, str] = {
     "migrate": "",
     "simulate": "--customers 400",
     "train": "--learner xgboost",
+    "models verify": "",
     "psql": "-- -c SELECT",
     "view new": "staunch.customers --key customer_id --label language=fr --name drafted --views {folder}",
     "view check": "churn",
@@ -40,7 +41,7 @@ ASKING: Mapping[str, str] = {
 }
 """The commands that ask a server that runs."""
 
-RUN_GRAPHS = {"train", "staunch_server.process.worker"}
+RUN_GRAPHS = {"train", "verify", "staunch_server.process.worker"}
 """The programs that pass the door to onnxruntime."""
 
 

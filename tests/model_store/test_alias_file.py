@@ -28,6 +28,11 @@ VERSIONS = {
 }
 
 
+TARGETS = st.builds(
+    alias_file.Target, st.integers(1, 2**31 - 1), st.just("") | st.from_regex(r"\Asha256:[0-9a-f]{64}\Z")
+)
+
+
 def of_champion(version: bytes) -> bytes:
     return b'{"format": 1, "aliases": {"champion": {"version": %s}}}' % version
 
@@ -50,6 +55,9 @@ CONTENTS = {
     "a list of aliases": b'{"format": 1, "aliases": []}',
     "a bare version": b'{"format": 1, "aliases": {"champion": 1}}',
     "a bare true": b'{"format": 1, "aliases": {"champion": true}}',
+    "no digest": b'{"format": 1, "aliases": {"champion": {"version": 1, "digest": true}}}',
+    "an empty digest": b'{"format": 1, "aliases": {"champion": {"version": 1, "digest": ""}}}',
+    "half a digest": b'{"format": 1, "aliases": {"champion": {"version": 1, "digest": "sha256:abc"}}}',
     "no version": b'{"format": 1, "aliases": {"champion": {}}}',
     "no name": b'{"format": 1, "aliases": {"Not A Name\\n\\u001b[31m": {"version": 1}}}',
     "a number as a name": b'{"format": 1, "aliases": {"1": {"version": 1}}}',
@@ -84,17 +92,17 @@ def test_no_bytes_raise_anything_else(content: bytes) -> None:
     assert alias_file.parse(alias_file.dump(aliases)) == aliases
 
 
-@given(st.dictionaries(st.from_regex(r"\A[a-z][a-z0-9_-]{0,62}\Z"), st.integers(1, 2**31 - 1)))
-def test_what_is_written_is_read(aliases: dict[str, int]) -> None:
+@given(st.dictionaries(st.from_regex(r"\A[a-z][a-z0-9_-]{0,62}\Z"), TARGETS))
+def test_what_is_written_is_read(aliases: dict[str, alias_file.Target]) -> None:
     assert alias_file.parse(alias_file.dump(aliases)) == aliases
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
 def test_what_an_editor_of_another_system_saves_is_read(encoding: str) -> None:
     content = of_champion(b"3").decode().encode(encoding)
-    assert alias_file.parse(content) == {"champion": 3}
+    assert alias_file.parse(content) == {"champion": alias_file.Target(3)}
 
 
 def test_what_a_later_release_adds_to_a_target_is_passed_over() -> None:
     content = b'{"format": 1, "more": 0, "aliases": {"champion": {"version": 3, "more": [1]}}}'
-    assert alias_file.parse(content) == {"champion": 3}
+    assert alias_file.parse(content) == {"champion": alias_file.Target(3)}

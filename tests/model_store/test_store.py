@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from tests.model_store.model_examples import a_manifest, booster
 
+from staunch_model_store import proof
 from staunch_model_store.errors import AliasMoved, ModelNotFound, ModelRefused, NameInvalid
 from staunch_model_store.manifest import Manifest
-from staunch_model_store.store import ModelStore, Reference, StoredVersion, parse_reference
+from staunch_model_store.reference import Reference, parse_reference
+from staunch_model_store.store import ModelStore, StoredVersion
 
 FILES = {"features.sql": b"SELECT 1", "model.onnx": b"model", "golden.npz": b"rows", "card.html": b"<p>"}
 
@@ -154,7 +156,8 @@ def test_an_alias_moves_and_says_where_it_was(store: ModelStore) -> None:
     assert store.set_alias("churn", "champion", 2, expected=1) == 1
     assert store.aliases("churn") == {"champion": 2}
     content = json.loads((store.root / "churn" / "aliases.json").read_bytes())
-    assert content == {"format": 1, "aliases": {"champion": {"version": 2}}}
+    target = {"version": 2, "digest": store.read("churn", 2).digest}
+    assert content == {"format": 1, "aliases": {"champion": target}}
 
 
 @pytest.mark.parametrize("expected", [0, 2, 7])
@@ -329,7 +332,7 @@ store.ModelStore(root).publish("churn", again)
 """
 
 
-@pytest.mark.parametrize("last", [1, 3, 5, 6])
+@pytest.mark.parametrize("last", [1, 3, 5, 6, 7])
 def test_a_writer_killed_at_any_file_leaves_the_store_as_it_was(store: ModelStore, last: int) -> None:
     before = store.publish("churn", built)
     command = [sys.executable, "-c", _PUBLISH_AND_DIE, str(store.root), str(last)]
@@ -379,3 +382,96 @@ def test_a_model_whose_folder_cannot_be_read_does_not_hide_the_others(store: Mod
     (store.root / "away").mkdir()
     assert AwayStore(store.root).names() == ["away", "churn"]
     assert AwayStore(store.root).resolve("churn@1") == ("churn", 1)
+
+
+def forge(store: ModelStore, version: int = 1) -> None:
+    """Changes a manifest where no file's digest sees it: what was LOW is HIGH now."""
+    file = folder(store, version) / "manifest.json"
+    content = json.loads(file.read_bytes())
+    content["thresholds"] |= {"medium": 0.0, "high": 0.0}
+    file.write_text(json.dumps(content))
+
+
+def as_of_an_older_release(store: ModelStore) -> None:
+    """Leaves a store as those before digests of manifests wrote it."""
+    for file in store.root.glob("*/versions/*/manifest.sha256"):
+        file.unlink()
+    for file in store.root.glob("*/aliases.json"):
+        content = json.loads(file.read_bytes())
+        targets = {name: {"version": target["version"]} for name, target in content["aliases"].items()}
+        file.write_text(json.dumps(content | {"aliases": targets}))
+
+
+def test_a_published_version_holds_the_digest_of_its_manifest_as_sha256sum_reads_it(
+    store: ModelStore,
+) -> None:
+    published = store.publish("churn", built)
+    line = (folder(store) / "manifest.sha256").read_text()
+    assert line == f"{published.digest.removeprefix('sha256:')}  manifest.json\n"
+    assert (published.proven, store.read("churn", 1).proven) == (True, True)
+
+
+def test_a_changed_manifest_is_refused_by_the_digest_beside_it(store: ModelStore) -> None:
+    store.publish("churn", built)
+    forge(store)
+    for read in (store.read, store.manifest_bytes, store.prove):
+        with pytest.raises(
+            ModelRefused, match=r"^manifest\.json: .* as manifest\.sha256 has it, got sha256:"
+        ):
+            read("churn", 1)
+
+
+def test_a_manifest_changed_together_with_its_digest_is_refused_by_the_alias(store: ModelStore) -> None:
+    store.publish("churn", built)
+    store.set_alias("churn", "champion", 1)
+    forge(store)
+    proof.write(folder(store), (folder(store) / "manifest.json").read_bytes())
+    for read in (store.read, store.manifest_bytes, store.prove):
+        with pytest.raises(ModelRefused, match=r"as the alias champion has it"):
+            read("churn", 1)
+    with pytest.raises(ModelRefused):
+        store.set_alias("churn", "next", 1)
+
+
+def test_an_alias_proves_a_version_whose_own_digest_is_gone(store: ModelStore) -> None:
+    store.publish("churn", built)
+    store.set_alias("churn", "champion", 1)
+    (folder(store) / "manifest.sha256").unlink()
+    assert store.read("churn", 1).proven
+    forge(store)
+    with pytest.raises(ModelRefused, match="as the alias champion has it"):
+        store.read("churn", 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"0" * 64, b"a" * 5000, b"0" * 64 + b"  model.onnx\n"])
+def test_a_digest_that_is_none_is_refused(store: ModelStore, content: bytes) -> None:
+    store.publish("churn", built)
+    (folder(store) / "manifest.sha256").write_bytes(content)
+    with pytest.raises(ModelRefused, match=r"manifest\.sha256"):
+        store.read("churn", 1)
+
+
+def test_what_an_older_release_wrote_is_read_and_proven_once_that_is_asked_for(store: ModelStore) -> None:
+    store.publish("churn", built)
+    store.publish("churn", built)
+    store.set_alias("churn", "champion", 1)
+    as_of_an_older_release(store)
+    assert (store.read("churn", 1).proven, store.resolve("churn")) == (False, ("churn", 1))
+    before = store.read("churn", 1)
+    assert store.prove("churn", 1).proven
+    assert store.read("churn", 1).proven
+    assert store.read("churn", 1).manifest_bytes == before.manifest_bytes
+    assert not store.read("churn", 2).proven
+    # Both places hold it now.
+    forge(store)
+    with pytest.raises(ModelRefused, match=r"as manifest\.sha256 has it"):
+        store.read("churn", 1)
+    (folder(store) / "manifest.sha256").unlink()
+    with pytest.raises(ModelRefused, match="as the alias champion has it"):
+        store.read("churn", 1)
+
+
+def test_unreadable_aliases_do_not_refuse_a_version_of_that_number(store: ModelStore) -> None:
+    store.publish("churn", built)
+    (store.root / "churn" / "aliases.json").write_text("{")
+    assert store.read("churn", 1).proven

@@ -6,7 +6,7 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from staunch_model_store.store import parse_reference
+from staunch_model_store.reference import parse_reference
 from staunch_server.types import Alias, Stages, Version, timed
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,9}", fullmatch=True)

@@ -25,7 +25,8 @@ from staunch_features.views.file import FeatureView, LabelText
 from staunch_features.views.signature import check_horizon
 from staunch_features.views.source import FeatureSource
 from staunch_model_store.manifest import Compared, DataSplit, Metric
-from staunch_model_store.store import CHAMPION, ModelStore, StoredVersion
+from staunch_model_store.reference import CHAMPION
+from staunch_model_store.store import ModelStore, StoredVersion
 from staunch_training.costs import Costs
 from staunch_training.dataset import Dataset, ExtractSettings, extract
 from staunch_training.errors import TrainingError

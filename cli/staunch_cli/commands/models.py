@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from staunch_cli.commands import models_verify
 from staunch_cli.printing import formatting
 from staunch_cli.printing.json_results import alias_json, model_json, print_json
 from staunch_cli.shared.arguments import CommandParser, Handler, add_json
@@ -72,6 +73,7 @@ def add(subparsers: "_SubParsersAction[CommandParser]") -> None:
     _add_show(actions)
     _add_alias(actions)
     _add_reload(actions)
+    models_verify.add(actions)
 
 
 def _with_show(actions: "_SubParsersAction[CommandParser]", words: Sequence[str]) -> Sequence[str]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from staunch_cli.shared.call_arguments import DEFAULT_SERVER
 from staunch_cli.shared.example_customers import NO_EXAMPLES, ExampleCustomers
 from staunch_model_store.manifest import Manifest
-from staunch_model_store.store import CHAMPION, ModelStore
+from staunch_model_store.reference import CHAMPION
+from staunch_model_store.store import ModelStore
 from staunch_server.settings import Settings
 from staunch_server.settings import address as address_of
 

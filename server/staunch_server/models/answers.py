@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Protocol, TypeVar
 
-from staunch_model_store.store import CHAMPION
+from staunch_model_store.reference import CHAMPION
 from staunch_server.models.aliases import Targets
 from staunch_server.types import Alias, Version
 

@@ -8,13 +8,14 @@ from functools import partial
 
 from staunch_features.errors import DatabaseUnavailable, FeatureError, ViewError, log_text
 from staunch_model_store.errors import ModelRefused, ModelStoreError
-from staunch_model_store.model import LoadedModel
-from staunch_model_store.store import ModelStore, StoredVersion, parse_reference
+from staunch_model_store.reference import parse_reference
+from staunch_model_store.store import ModelStore
 from staunch_server.deadlines import Deadline
 from staunch_server.errors import Reason, Refusal, refusal_of
 from staunch_server.events import AnswersChanged, Events, LoadEnded
 from staunch_server.models import answers
 from staunch_server.models.aliases import Target, Targets, digest, read_targets
+from staunch_server.models.loading import read_and_prove
 from staunch_server.models.lookup import about, find, not_ready, refused, resource
 from staunch_server.models.problems import Problems, Trouble, trouble
 from staunch_server.models.served import MakeServed, Served
@@ -296,7 +297,7 @@ class Registry:
 
     async def _prove(self, version: Version) -> Served:
         """Reads a version and runs its golden rows in a thread, so that calls go on meanwhile."""
-        stored, model = await asyncio.to_thread(_read_and_prove, self.store, version)
+        stored, model = await asyncio.to_thread(read_and_prove, self.store, version)
         served = self._make_served(model, stored)
         served.view.on_outcome = partial(self._view_ran, served)
         return served
@@ -371,11 +372,6 @@ class Registry:
     def _statuses(self) -> dict[Version, VersionStatus]:
         # Whether a version is needed is none of its state as GetModel gives it.
         return {version: replace(record.status(), let_go=False) for version, record in self._records.items()}
-
-
-def _read_and_prove(store: ModelStore, version: Version) -> tuple[StoredVersion, LoadedModel]:
-    stored = store.read(*version)
-    return stored, LoadedModel.load(stored)
 
 
 def _after_failed_load(loading: State, error: BaseException) -> State:

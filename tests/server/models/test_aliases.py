@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.model_store.test_alias_file import CONTENTS
+from tests.model_store.test_store import as_of_an_older_release
 from tests.server.harness.running import Publish
 
 from staunch_model_store.errors import ModelNotFound, ModelRefused
@@ -44,6 +45,9 @@ def test_the_digest_is_that_of_the_manifest_on_the_disk(last: Targets, store: Mo
     file = store.root / "churn" / "versions" / "2" / "manifest.json"
     assert digest(store, Version("churn", 2)) == f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
     file.write_bytes(file.read_bytes() + b"\n")
+    with pytest.raises(ModelRefused, match=r"as manifest\.sha256 has it"):
+        digest(store, Version("churn", 2))
+    as_of_an_older_release(store)
     assert digest(store, Version("churn", 2)) != last[CHAMPION].digest
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from staunch_model_store.store import CHAMPION
+from staunch_model_store.reference import CHAMPION
 from staunch_server.models import answers
 from staunch_server.models.aliases import Target, Targets
 from staunch_server.types import Alias, Version
