@@ -1,9 +1,11 @@
 """Which name answers by what: decided from what is known, touching neither disk nor database."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import astuple
 from typing import Protocol, TypeVar
 
-from staunch_model_store.reference import CHAMPION
+from staunch_model_store.errors import NameInvalid
+from staunch_model_store.reference import CHAMPION, parse_reference
 from staunch_server.models.aliases import Targets
 from staunch_server.types import Alias, Version
 
@@ -22,6 +24,23 @@ L = TypeVar("L", bound=Loaded)
 def pointed_at(targets: Targets) -> set[Version]:
     """Returns the versions that an alias points at."""
     return {Version(alias.name, target.number) for alias, target in targets.items()}
+
+
+def aliases_of(version: Version, targets: Targets) -> list[str]:
+    """Returns the aliases that point at a version, sorted."""
+    wanted = (version.name, version.number)
+    return sorted(alias.alias for alias, target in targets.items() if (alias.name, target.number) == wanted)
+
+
+def meant(model: str, targets: Targets) -> Version | None:
+    """Returns the version that "name", "name@3" or "name@alias" means; None if only the store can tell."""
+    try:
+        name, number, alias = astuple(parse_reference(model))
+    except NameInvalid:
+        return None
+    if alias is not None and (target := targets.get(Alias(name, alias))) is not None:
+        number = target.number
+    return None if number is None else Version(name, number)
 
 
 def by_alias(targets: Targets, loaded: Mapping[Version, L], before: Mapping[Alias, L]) -> dict[Alias, L]:

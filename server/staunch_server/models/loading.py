@@ -1,16 +1,75 @@
-"""Reads a version and proves it, in whichever thread it is called."""
+"""How versions come from the disk: in threads apart, and proven before they answer."""
 
+import asyncio
+import contextlib
+import contextvars
 import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore, StoredVersion
+from staunch_server.errors import Reason, refusal_of
 from staunch_server.types import Version
 
 _LOG = logging.getLogger("staunch.models")
 
+Result = TypeVar("Result")
 
-def read_and_prove(store: ModelStore, version: Version) -> tuple[StoredVersion, LoadedModel]:
-    """Reads all of a version and runs its golden rows; touches the disk, and computes.
+
+class DiskThreads:
+    """Threads for what touches the store: where its disk hangs, nothing waits that computes.
+
+    Each call has a thread of its own, since a call of the store is rare beside what it costs. One that hangs
+    keeps its place until the disk is back, and holds up no end of the process.
+
+    Args:
+        at_once: Most threads; further calls wait for one to end.
+    """
+
+    def __init__(self, at_once: int = 8) -> None:
+        self._places = asyncio.Semaphore(at_once)
+
+    async def run(self, work: Callable[..., Result], *arguments: object) -> Result:
+        """Calls in a thread what may block, as `asyncio.to_thread` does; a caller may give up waiting."""
+        await self._places.acquire()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Result] = loop.create_future()
+        call = partial(contextvars.copy_context().run, work, *arguments)
+        threading.Thread(target=self._call, args=(loop, done, call), name="disk", daemon=True).start()
+        return await done
+
+    def _call(
+        self, loop: asyncio.AbstractEventLoop, done: asyncio.Future[Result], call: Callable[[], Result]
+    ) -> None:
+        """Runs in the thread."""
+        try:
+            result = call()
+        except BaseException as error:
+            settle = partial(_fail, done, error)
+        else:
+            settle = partial(_give, done, result)
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile: nobody waits
+            loop.call_soon_threadsafe(self._places.release)
+            loop.call_soon_threadsafe(settle)
+
+
+def _give(done: asyncio.Future[Result], result: Result) -> None:
+    if not done.done():  # or whoever waited has given up
+        done.set_result(result)
+
+
+def _fail(done: asyncio.Future[Result], error: BaseException) -> None:
+    if not done.done():
+        done.set_exception(error)
+
+
+async def read_and_prove(
+    disk: DiskThreads, store: ModelStore, version: Version
+) -> tuple[StoredVersion, LoadedModel]:
+    """Reads all of a version, and runs its golden rows in a thread that computes.
 
     What an older release published is accepted with a warning: no digest proves its manifest.
 
@@ -18,8 +77,8 @@ def read_and_prove(store: ModelStore, version: Version) -> tuple[StoredVersion, 
         ModelNotFound: The store holds no such version.
         ModelRefused: It is damaged, foreign, or computes wrong answers.
     """
-    stored = store.read(*version)
-    model = LoadedModel.load(stored)
+    stored = await disk.run(store.read, *version)
+    model = await asyncio.to_thread(LoadedModel.load, stored)
     if not stored.proven:
         _LOG.warning(
             "%s: accepted, though nothing holds the digest of its manifest, as of an older release; "
@@ -27,3 +86,11 @@ def read_and_prove(store: ModelStore, version: Version) -> tuple[StoredVersion, 
             version,
         )
     return stored, model
+
+
+def outcome(error: BaseException | None) -> str:
+    """Returns how a load ended, for the metric: "ready", or the reason of the table that its error has."""
+    if error is None:
+        return "ready"
+    refusal = refusal_of(error)
+    return (Reason.INTERNAL if refusal is None else refusal.reason).name

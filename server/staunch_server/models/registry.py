@@ -11,11 +11,11 @@ from staunch_model_store.errors import ModelRefused, ModelStoreError
 from staunch_model_store.reference import parse_reference
 from staunch_model_store.store import ModelStore
 from staunch_server.deadlines import Deadline
-from staunch_server.errors import Reason, Refusal, refusal_of
+from staunch_server.errors import Reason, Refusal
 from staunch_server.events import AnswersChanged, Events, LoadEnded
 from staunch_server.models import answers
 from staunch_server.models.aliases import Target, Targets, digest, read_targets
-from staunch_server.models.loading import read_and_prove
+from staunch_server.models.loading import DiskThreads, outcome, read_and_prove
 from staunch_server.models.lookup import about, find, not_ready, refused, resource
 from staunch_server.models.problems import Problems, Trouble, trouble
 from staunch_server.models.served import MakeServed, Served
@@ -56,6 +56,7 @@ class Registry:
         look_s: float,
     ) -> None:
         self.store = store
+        self.disk = DiskThreads()
         self._make_served = make_served
         self._events = events
         self.default_model = default_model
@@ -88,6 +89,10 @@ class Registry:
     def answers_for(self, name: str) -> list[str]:
         """Returns the aliases of a version, "churn@1", sorted."""
         return sorted(alias.alias for alias, served in self._aliases.items() if served.name == name)
+
+    def pointing(self, version: Version) -> list[str]:
+        """Returns the aliases that point at a version, as the store was read last, sorted."""
+        return answers.aliases_of(version, self._targets)
 
     def held(self, version: Version) -> Served | None:
         """Returns the version in memory, if it is."""
@@ -177,11 +182,16 @@ class Registry:
     async def stored(self, model: str) -> Version:
         """Finds the version of the store that "name", "name@version", "name@alias" or "" means now.
 
+        One that is in memory needs no look at the disk: aliases point where they pointed when last read.
+
         Raises:
             Refusal: FIELD_INVALID; MODEL_NOT_FOUND; MODEL_NOT_READY for the default model before its first
                 version; MODEL_REFUSED if its aliases cannot be read.
         """
-        return await asyncio.to_thread(find, self.store, self.default_model, model)
+        loaded = answers.meant(model or self.default_model, self._targets)
+        if loaded is not None and self.held(loaded):
+            return loaded
+        return await self.disk.run(find, self.store, self.default_model, model)
 
     async def set_alias(self, version: Version, alias: str, expected: int | None) -> int:
         """Points an alias at a version once that has been verified; gives the one it pointed at before, or 0.
@@ -195,9 +205,9 @@ class Registry:
         async with self._changing:
             try:
                 with about(version):
-                    manifest = await asyncio.to_thread(digest, self.store, version)
+                    manifest = await self.disk.run(digest, self.store, version)
                     served = await self._verified(version, manifest)
-                previous = await asyncio.to_thread(self.store.set_alias, name, alias, number, expected)
+                previous = await self.disk.run(self.store.set_alias, name, alias, number, expected)
                 self._aliases[Alias(name, alias)] = served
                 self._targets = {**self._targets, Alias(name, alias): Target(number, manifest)}
             finally:
@@ -297,7 +307,7 @@ class Registry:
 
     async def _prove(self, version: Version) -> Served:
         """Reads a version and runs its golden rows in a thread, so that calls go on meanwhile."""
-        stored, model = await asyncio.to_thread(read_and_prove, self.store, version)
+        stored, model = await read_and_prove(self.disk, self.store, version)
         served = self._make_served(model, stored)
         served.view.on_outcome = partial(self._view_ran, served)
         return served
@@ -310,11 +320,11 @@ class Registry:
         else:
             record.named = False
             record.become(_after_failed_load(record.state, error))
-        self._events.load_ended.emit(LoadEnded(record.version, _outcome(error)))
+        self._events.load_ended.emit(LoadEnded(record.version, outcome(error)))
         self._announce()
 
     async def _read_targets(self) -> Targets:
-        return await asyncio.to_thread(read_targets, self.store, self._targets, self._problems)
+        return await self.disk.run(read_targets, self.store, self._targets, self._problems)
 
     def _count_named(self, record: Record, model: str) -> None:
         """Counts a version that a request names by number; what an alias points at is not limited."""
@@ -384,11 +394,3 @@ def _after_failed_load(loading: State, error: BaseException) -> State:
 
 def _looked_at(record: Record) -> float:
     return record.served.view.looked_at if record.served is not None else 0.0
-
-
-def _outcome(error: BaseException | None) -> str:
-    """How a load ended, for the metric: "ready", or the reason of the table that its error has."""
-    if error is None:
-        return "ready"
-    refusal = refusal_of(error)
-    return (Reason.INTERNAL if refusal is None else refusal.reason).name

@@ -1,6 +1,5 @@
 """ModelService: shows the versions of the store and what this process does with them; moves aliases."""
 
-import asyncio
 import base64
 import hashlib
 from collections.abc import Callable
@@ -59,7 +58,7 @@ class ModelServicer:
         size = _page_size(request.page_size)
         after = _parse_token(request.page_token) if request.page_token else None
         _refuse_name(request.name)
-        versions = await asyncio.to_thread(self._versions, request.name)
+        versions = await self._registry.disk.run(self._versions, request.name)
         if after is not None:
             versions = [version for version in versions if _order(version) > _order(after)]
         page = versions[:size]
@@ -102,7 +101,7 @@ class ModelServicer:
         return ReloadModelsResponse(models=[await self._model(version) for version in held])
 
     async def _exists(self, version: Version) -> bool:
-        return version.number in await asyncio.to_thread(self._store.versions, version.name)
+        return version.number in await self._registry.disk.run(self._store.versions, version.name)
 
     def _versions(self, name: str) -> list[Version]:
         if not name:
@@ -136,9 +135,14 @@ class ModelServicer:
             state_message=status.message,
         )
         try:
-            model.aliases.extend(await asyncio.to_thread(self._aliases, version))
+            if held:
+                model.aliases.extend(self._registry.pointing(version))
+            else:
+                model.aliases.extend(await self._registry.disk.run(self._aliases, version))
             raw = (
-                held.manifest_bytes if held else await asyncio.to_thread(self._store.manifest_bytes, *version)
+                held.manifest_bytes
+                if held
+                else await self._registry.disk.run(self._store.manifest_bytes, *version)
             )
             _describe(model, raw)
             if full:
@@ -151,7 +155,7 @@ class ModelServicer:
         """Fills in what a list leaves out; the features' texts from the view that the version carries."""
         manifest = Manifest.parse(raw)
         version = Version(model.name, model.version)
-        view = held.view.text if held else await asyncio.to_thread(self._view, version)
+        view = held.view.text if held else await self._registry.disk.run(self._view, version)
         model.features.extend(described(manifest.features, view))
         if view is not None:
             model.language_code, model.eligible = view.language, view.eligible

@@ -123,3 +123,15 @@ def test_the_same_number_from_other_files_answers_only_while_it_is_held() -> Non
     assert answers.by_alias(targets, {version: Loaded(version, checked=True)}, {alias: older}) != {
         alias: older
     }
+
+
+def test_what_a_name_means_is_known_without_the_store_where_an_alias_or_a_number_says_it() -> None:
+    targets = {Alias("churn", "champion"): Target(2, "x"), Alias("churn", "safe"): Target(1, "y")}
+    known = {"churn": 2, "churn@champion": 2, "churn@safe": 1, "churn@7": 7}
+    assert {model: answers.meant(model, targets) for model in known} == {
+        model: Version("churn", number) for model, number in known.items()
+    }
+    for model in ("churn@next", "other", "Churn", "churn@0", ""):
+        assert answers.meant(model, targets) is None
+    assert answers.aliases_of(Version("churn", 2), targets) == ["champion"]
+    assert answers.aliases_of(Version("other", 2), targets) == []

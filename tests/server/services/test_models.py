@@ -466,3 +466,29 @@ async def test_one_models_broken_aliases_are_no_concern_of_another(
     assert error.reason == "MODEL_REFUSED"
     assert "spend/aliases.json: expected format 1" in error.message
     assert await answering(live, "spend@1") == 1
+
+
+async def test_while_the_store_hangs_what_is_loaded_answers_every_call_and_is_described(
+    publish: Publish, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish()
+    live = await serve()
+    back = threading.Event()
+    for name in ("names", "versions", "aliases", "resolve", "manifest_bytes", "read"):
+        monkeypatch.setattr(ModelStore, name, lambda *_: back.wait(30))
+    try:
+        lost = [live.models.GetModel(mpb.GetModelRequest(model="churn@9"), timeout=0.3) for _ in range(40)]
+        lost += [live.models.ListModels(mpb.ListModelsRequest(), timeout=0.3) for _ in range(40)]
+        ended = await asyncio.gather(*lost, return_exceptions=True)
+        assert {one.code().name for one in ended} == {"DEADLINE_EXCEEDED"}
+        for model in ("", "churn", "churn@1", "churn@champion"):
+            found = await live.models.GetModel(mpb.GetModelRequest(model=model), timeout=5)
+            assert (found.model.version, list(found.model.aliases)) == (1, ["champion"])
+            assert found.model.manifest_json
+        assert await answering(live) == 1
+        await live.prediction.Explain(pb.ExplainRequest(customer_id=8), timeout=5)
+        rows = pb.BatchPredictRequest(customer_ids=range(1, 300))
+        chunks = [chunk async for chunk in live.prediction.BatchPredict(iter([rows]), timeout=5)]
+        assert len(chunks) == 1
+    finally:
+        back.set()
