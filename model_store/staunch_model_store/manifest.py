@@ -28,6 +28,8 @@ GOLDEN_NPZ = "golden.npz"
 IdType = Literal["int64", "text", "uuid"]
 OutputSpace = Literal["LOG_ODDS", "PROBABILITY"]
 
+_VIEW_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")  # it names a file, and stands in errors
+_TIGHT = f"numbers from 0 to {MAX_GOLDEN_TOLERANCE}"
 _FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PRIMITIVES: Mapping[type, str] = {
@@ -154,9 +156,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldenTolerance:
-    """The largest absolute difference that golden rows may show, in the output space.
-
-    Both lie from 0 to MAX_GOLDEN_TOLERANCE.
+    """The most that golden rows may be off, in the output space: from 0 to MAX_GOLDEN_TOLERANCE.
 
     Attributes:
         output: Of margins and probabilities; XGBoost adds up in float32, so its answers need about 1e-5.
@@ -275,10 +275,10 @@ def _no_constant(text: str) -> float:
 
 def _check(manifest: Manifest) -> None:
     """Refuses what the types alone do not: names, digests and the files that every version has."""
-    tight = f"numbers from 0 to {MAX_GOLDEN_TOLERANCE}"
     rules: tuple[tuple[str, bool, str], ...] = (
         ("name", NAME.fullmatch(manifest.name) is not None, NAME.pattern),
         ("version", manifest.version >= 1, "1 or more"),
+        ("view", _VIEW_NAME.fullmatch(manifest.view) is not None, _VIEW_NAME.pattern),
         ("features", 0 < len(manifest.features) == len(set(manifest.feature_names)), "distinct names"),
         ("features", all(_is_ordered(f.learned) for f in manifest.features if f.learned), "values in order"),
         ("horizon_days", 0 <= manifest.horizon_days < 2**31, "0 to 2147483647"),  # or no answer could be sent
@@ -287,7 +287,7 @@ def _check(manifest: Manifest) -> None:
         ("files", all(_FILE_NAME.fullmatch(name) for name in manifest.files), _FILE_NAME.pattern),
         ("files", all(_SHA256.fullmatch(entry.sha256) for entry in manifest.files.values()), _SHA256.pattern),
         ("thresholds", _in_order(manifest.thresholds), "0 <= medium <= high <= 1"),
-        ("golden_tolerance", _is_tight(manifest.golden_tolerance), tight),
+        ("golden_tolerance", _is_tight(manifest.golden_tolerance), _TIGHT),
     )
     for where, holds, expected in rules:
         if not holds:
