@@ -6,6 +6,7 @@ serves its own /metrics and /healthz.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -37,6 +38,10 @@ _LOG = logging.getLogger("staunch.worker")
 _SWITCH_S = 0.0005
 """After how long a thread at work lets another in, a tenth of Python's own: each call wants the loop several
 times, and waits so long for those that explain chunks (docs/performance.md, "Reasons by the thousand")."""
+
+COLLECT_AFTER = (50_000, 20, 100)
+"""After how many new objects the collector of cycles looks at the young, and after how many looks at the old:
+Python's own 700 make it look several times in each batch, at calls that counting alone frees."""
 
 _TEXT_CHARACTERS = 1000  # of a trouble, of which /healthz is to say what it is
 
@@ -81,6 +86,7 @@ async def _serve(settings: Settings, pipe: "_Pipe") -> None:
     url = "" if supervised or settings.reader_url is None else settings.reader_url.get_secret_value()
     if url:
         await why_away(url)  # to be refused before a port is open; else it is asked below
+    settle_memory()
     async with AsyncExitStack() as stack:
         listening = None if supervised else listen(settings.metrics_host, settings.metrics_port)
         server = await stack.enter_async_context(serving(settings, collector, shared_port=supervised))
@@ -93,6 +99,18 @@ async def _serve(settings: Settings, pipe: "_Pipe") -> None:
         pipe.trouble(server.why_not_serving())
         await _until_stopped(stopping, url)
         _LOG.info("stopping")
+
+
+def settle_memory() -> None:
+    """Has the collector of cycles leave alone what is there by now, and look seldom at what comes.
+
+    To be called once all modules are there and no model is: modules stay as long as the process, and to look
+    through them again costs each call a tenth (docs/performance.md, "What a call costs"); models go, and what
+    is in cycles with them must go too.
+    """
+    gc.collect()  # else what is garbage by now would be kept for ever
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 async def _until_stopped(stopping: asyncio.Event, url: str) -> None:

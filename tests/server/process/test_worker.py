@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from staunch.v1 import prediction_service_pb2 as pb
 from staunch.v1.model_service_pb2_grpc import ModelServiceStub
 from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
 from staunch_model_store.store import ModelStore
-from staunch_server.process.worker import _Pipe
+from staunch_server.process.worker import COLLECT_AFTER, _Pipe, settle_memory
 
 FORBIDDEN = {
     "sklearn",
@@ -336,3 +338,32 @@ def test_the_supervisor_hears_of_a_file_whose_name_is_no_utf_8(monkeypatch: pyte
     assert os.read(reading, 100) == b"trouble the store stor\\udce9 is empty\n"
     for end in (reading, writing):
         os.close(end)
+
+
+@pytest.fixture
+def collector_as_before() -> Iterator[None]:
+    """Gives the collector of cycles back as the other tests know it."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+
+
+class Node:
+    """What can be in a cycle with itself, as a served version is with what it hands its methods to."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.mark.usefixtures("collector_as_before")
+def test_the_collector_leaves_alone_what_is_there_and_still_frees_what_comes_and_goes() -> None:
+    before = weakref.ref(Node())
+    settle_memory()
+    after = weakref.ref(Node())
+    assert before() is None  # garbage is not kept by being frozen
+    assert gc.get_freeze_count() > 10_000  # the modules
+    assert gc.get_threshold() == COLLECT_AFTER
+    assert after() is not None
+    gc.collect()
+    assert after() is None
