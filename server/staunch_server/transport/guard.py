@@ -118,6 +118,8 @@ class Guard:
         self._draining = False
         self._reading: set[asyncio.Timeout] = set()
         self._made_ids = 0
+        # Once for all: what it costs to ask the system for randomness is a twentieth of a call.
+        self._id_prefix = secrets.token_hex(6)
         self.calls = 0
         """Unary calls in progress."""
         self.streams = 0
@@ -151,9 +153,7 @@ class Guard:
             except asyncio.CancelledError:
                 self._ended(call, started, Code.CANCELLED)
                 raise
-            except (
-                Exception
-            ) as error:  # The outermost guard: whatever comes, the caller gets a status of ours.
+            except Exception as error:  # The outermost guard: whatever comes gets a status of ours.
                 raise self._failed(error, call, started) from error
             self._ended(call, started, Code.OK)
             return encoded
@@ -179,9 +179,7 @@ class Guard:
                 raise
             except NotTaken as late:
                 raise self._failed(_not_taken(late), call, started) from None
-            except (
-                Exception
-            ) as error:  # The outermost guard: whatever comes, the caller gets a status of ours.
+            except Exception as error:  # The outermost guard: whatever comes gets a status of ours.
                 raise self._failed(error, call, started) from error
             self._ended(call, started, Code.OK)
 
@@ -266,7 +264,7 @@ class Guard:
         call.request_id = _metadatum(call, "x-request-id")
         if not _REQUEST_ID.fullmatch(call.request_id):
             self._made_ids += 1
-            call.request_id = f"{secrets.token_hex(6)}-{self._made_ids:x}"
+            call.request_id = f"{self._id_prefix}-{self._made_ids:x}"
         call.trailing.append(("x-request-id", call.request_id))
         return time.monotonic()
 
