@@ -5,6 +5,7 @@ built: one query in flight and at most 32 rows a batch serve most calls a second
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -95,6 +96,9 @@ class Coalescer:
         # In order of arrival; a dict, so that one who leaves is found at once.
         self._queue: dict[_Waiter, None] = {}
         self._flight: _Batch | None = None
+        # One timer for all, set to the earliest deadline: one each would cost every call.
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = math.inf
         # When the first query was sent that the database has not answered since; None if it owes us nothing.
         self._silent_since: float | None = None
 
@@ -120,19 +124,18 @@ class Coalescer:
             TimeoutError: The deadline was too short for a healthy database too.
             ViewError: The view is at fault.
         """
-        loop = asyncio.get_running_loop()
         deadline = deadline or Deadline.after(self._timeout_s)
-        waiter = _Waiter(
-            id_, as_of, overrides, deadline, loop.create_future(), {} if stages is None else stages
-        )
-        timer = loop.call_later(max(0.0, deadline.left()), self._give_up, waiter)
+        future: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
+        waiter = _Waiter(id_, as_of, overrides, deadline, future, {} if stages is None else stages)
         self._queue[waiter] = None
+        if deadline.at < self._alarm_at:
+            self._set_alarm(deadline)
         self._launch()
         try:
-            return await waiter.row
-        finally:
-            timer.cancel()
+            return await future
+        except BaseException:  # cancelled, or without a row; who has one is in no queue and no flight
             self._leave(waiter)
+            raise
 
     def _launch(self) -> None:
         """Sends the next batch unless one is in flight; what arrives in the same turn of the loop joins."""
@@ -151,7 +154,30 @@ class Coalescer:
         if not self._queue:
             # Nobody waits, so nothing is owed: the next query's silence begins with that query.
             self._silent_since = None
+            self._stop_alarm()
         self._launch()
+
+    def _set_alarm(self, deadline: Deadline) -> None:
+        self._stop_alarm()
+        self._alarm_at = deadline.at
+        self._alarm = asyncio.get_running_loop().call_later(max(0.0, deadline.left()), self._ring)
+
+    def _stop_alarm(self) -> None:
+        """Stops it; it would also keep a version in memory that another has replaced."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm, self._alarm_at = None, math.inf
+
+    def _ring(self) -> None:
+        """Ends the wait of those whose time is over, and sets the alarm for the next of the others."""
+        self._stop_alarm()
+        waiting = [*self._queue, *(self._flight.waiters if self._flight else ())]
+        for waiter in waiting:
+            if waiter.deadline.left() <= 0:
+                self._give_up(waiter)
+        open_ = [waiter.deadline for waiter in waiting if not waiter.row.done()]
+        if open_:
+            self._set_alarm(min(open_, key=lambda deadline: deadline.at))
 
     def _give_up(self, waiter: _Waiter) -> None:
         if not waiter.row.done():
@@ -179,6 +205,7 @@ class Coalescer:
         """Takes the callers that wait for the same moment as the first of them, in order of arrival."""
         for gone in [waiter for waiter in self._queue if not waiter.waits()]:
             del self._queue[gone]
+            self._give_up(gone)  # the alarm would find it no more
         if not self._queue:
             return []
         moment = next(iter(self._queue)).as_of

@@ -1,8 +1,10 @@
 """The coalescer's promises, with a real event loop and small functions where SQL and ONNX go."""
 
 import asyncio
+import gc
 import math
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -392,6 +394,36 @@ async def test_a_query_that_takes_too_long_while_the_caller_has_time_is_unavaila
 ) -> None:
     with pytest.raises(DatabaseUnavailable):
         await coalescer(timeout_s=0.2).row(1, deadline=Deadline.after(60))
+
+
+async def test_each_caller_waits_until_its_own_deadline_whichever_came_first(
+    coalescer: Callable[..., Coalescer],
+) -> None:
+    made = coalescer(max_rows=2)
+    waits = [0.3, 0.1, 0.5, 0.2, 0.4, 0.1]  # some in flight, some queued; later ones are due earlier
+    began = time.monotonic()
+
+    async def waited(seconds: float) -> float:
+        with pytest.raises((TimeoutError, DatabaseUnavailable)):
+            await made.row(1, deadline=Deadline.after(seconds))
+        return time.monotonic() - began
+
+    ended = await asyncio.gather(*map(waited, waits))
+    for wait, end in zip(waits, ended, strict=True):
+        assert wait <= end < wait + 0.09
+
+
+async def test_a_far_deadline_keeps_no_coalescer_once_its_caller_is_answered(
+    backend: Backend, coalescer: Callable[..., Coalescer]
+) -> None:
+    backend.gate.set()
+    made = coalescer()
+    await made.row(1, deadline=Deadline.after(3600))
+    await settle()
+    gone = weakref.ref(made)
+    del made
+    gc.collect()
+    assert gone() is None
 
 
 async def test_a_caller_without_a_deadline_waits_no_longer_than_a_query_may_take(
