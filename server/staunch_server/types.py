@@ -71,9 +71,8 @@ class Flag(NamedTuple):
     is_impossible: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What became of one caller's customer.
+class Row(NamedTuple):
+    """What became of one caller's customer. A tuple, as `events.CallEnded` is.
 
     Attributes:
         found: Whether the view has a row.

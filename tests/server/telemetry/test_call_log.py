@@ -1,6 +1,5 @@
 """What the log says of calls: which have a line, of which level, and what is in it."""
 
-import dataclasses
 import logging
 from pathlib import Path
 from typing import Any
@@ -133,7 +132,7 @@ def test_calls_are_counted_by_method_reason_and_version(
 ) -> None:
     log = CallLog(clock=clock)
     for model in ("churn@1", "churn@2", "churn@1"):
-        log.call_ended(dataclasses.replace(ended(Reason.OVERLOADED), model=model))
+        log.call_ended(ended(Reason.OVERLOADED)._replace(model=model))
     assert [each["model"] for each in fields(lines)] == ["churn@1", "churn@2"]
 
 
@@ -176,8 +175,8 @@ def test_the_line_that_the_page_of_operations_shows_is_what_is_written(
     lines: pytest.LogCaptureFixture,
 ) -> None:
     stages = {"queue": 0.000_083, "sql": 0.001_725, "onnx": 0.000_213}
-    answered = dataclasses.replace(ended(Reason.INTERNAL), code=Code.OK, seconds=0.00251, refusal=None)
-    CallLog("all").call_ended(dataclasses.replace(answered, request_id="7d1c", stages=stages))
+    answered = ended(Reason.INTERNAL)._replace(code=Code.OK, seconds=0.00251, refusal=None)
+    CallLog("all").call_ended(answered._replace(request_id="7d1c", stages=stages))
     lines.records[0].created = 1_790_000_000.25
     page = (Path(__file__).parents[3] / "docs/operations.md").read_text()
     line = JsonLines().format(lines.records[0])
@@ -196,7 +195,7 @@ def test_a_line_has_what_its_steps_took_in_milliseconds() -> None:
 
 
 def test_a_call_that_never_came_to_a_model_has_none() -> None:
-    found = call_fields(dataclasses.replace(ended(Reason.MODEL_NOT_FOUND), model=""))
+    found = call_fields(ended(Reason.MODEL_NOT_FOUND)._replace(model=""))
     assert (found["code"], found["reason"], found["trace_id"]) == ("NOT_FOUND", "MODEL_NOT_FOUND", TRACE)
     assert "model" not in found
 
