@@ -68,6 +68,44 @@ def respond(served: Served, answered: Answer, *, include: bool, language_code: s
     return response
 
 
+class Encoder:
+    """Encodes answers; what those of a batch share, the version and the moment, is encoded once for them all.
+
+    Messages merge by concatenation, so an answer is its own fields and, behind them, the bytes of the others.
+    """
+
+    def __init__(self) -> None:
+        # By digest and not by version, which would stay in memory after another has replaced it.
+        self._key: tuple[str, datetime | None] = ("", None)
+        self._shared = b""
+
+    def encoded(self, served: Served, answered: Answer) -> bytes:
+        """Returns what `respond` would say, without values and warnings, as bytes."""
+        key = (served.digest, answered.as_of)
+        if key != self._key:
+            as_of = None if answered.as_of is None else timestamp(answered.as_of)
+            shared = PredictResponse(model=reference(served), as_of_time=as_of)
+            self._key, self._shared = key, shared.SerializeToString()
+        probability = answered.probability
+        own = PredictResponse(probability=probability, risk_band=risk_band(served, probability))
+        return own.SerializeToString() + self._shared
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An answer that is bytes already, in the place of the message.
+
+    Attributes:
+        raw: The bytes.
+    """
+
+    raw: bytes
+
+    def SerializeToString(self) -> bytes:  # noqa: N802 - protobuf's name
+        """Returns the bytes."""
+        return self.raw
+
+
 def risk_band(served: Served, probability: float) -> RiskBand.ValueType:
     """Returns the class of action of a probability as the contract has it."""
     return _BANDS[served.band(probability)]

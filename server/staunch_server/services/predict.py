@@ -3,7 +3,7 @@
 from staunch.v1.prediction_service_pb2 import ExplainRequest, PredictRequest, PredictResponse
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
-from staunch_server.services.answer import Answer, respond
+from staunch_server.services.answer import Answer, Encoded, Encoder, respond
 from staunch_server.services.request import given, live
 from staunch_server.services.unscored import refuse_unscored
 from staunch_server.transport.seam import Call
@@ -19,8 +19,9 @@ class PredictServicer:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._encoder = Encoder()
 
-    async def predict(self, request: PredictRequest, call: Call) -> PredictResponse:
+    async def predict(self, request: PredictRequest, call: Call) -> PredictResponse | Encoded:
         """Scores one customer.
 
         Raises:
@@ -29,7 +30,10 @@ class PredictServicer:
         """
         served = await self._registry.resolve(request.model, call.answer_by())
         call.model = served.name
-        return respond(served, await score(served, request, call), include=request.include_features)
+        answered = await score(served, request, call)
+        if answered.flags or request.include_features:
+            return respond(served, answered, include=request.include_features)
+        return Encoded(self._encoder.encoded(served, answered))
 
 
 async def score(served: Served, request: PredictRequest | ExplainRequest, call: Call) -> Answer:

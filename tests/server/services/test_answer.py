@@ -14,7 +14,15 @@ from tests.server.harness.served import MakeServed
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_model_store.manifest import Thresholds
 from staunch_server.models.served import Served
-from staunch_server.services.answer import Answer, reference, respond, risk_band, set_value, timestamp
+from staunch_server.services.answer import (
+    Answer,
+    Encoder,
+    reference,
+    respond,
+    risk_band,
+    set_value,
+    timestamp,
+)
 from staunch_server.services.request import utc
 from staunch_server.types import RiskBand
 
@@ -85,6 +93,22 @@ def test_an_answer_names_its_version_and_its_moment(served: Served) -> None:
 
 def test_an_answer_to_given_features_has_no_moment(served: Served) -> None:
     assert not respond(served, Answer(VALUES, 0.25, None), include=False).HasField("as_of_time")
+
+
+@pytest.mark.parametrize("probability", [0.0, 5e-324, 0.0999, 0.1, 0.45, 1.0])
+def test_an_encoded_answer_says_what_the_message_says(
+    served: Served, make: MakeServed, probability: float
+) -> None:
+    encoder = Encoder()
+    another = make(thresholds=THRESHOLDS, base=0.5)
+    assert another.digest != served.digest
+    # One encoder for all, as a server has: versions, moments and none take turns.
+    for version in (served, another, served):
+        for moment in (MOMENT, MOMENT, None, datetime(1, 1, 1, tzinfo=UTC)):
+            answer = Answer(VALUES, probability, moment)
+            read = pb.PredictResponse.FromString(encoder.encoded(version, answer))
+            assert read == respond(version, answer, include=False)
+            assert read.HasField("probability")
 
 
 def test_what_it_was_computed_from_is_included_if_asked_for_null_too(served: Served) -> None:
