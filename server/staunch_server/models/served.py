@@ -167,6 +167,13 @@ class Served:
             return RiskBand.UNSPECIFIED
         return _BANDS[bisect_right(self._edges, probability)]
 
+    def bands(self, probabilities: Floats) -> NDArray[np.intp]:
+        """Returns the numbers of the bands of many probabilities, float64 (n,): as `band`, at once."""
+        if not self._edges:
+            return np.zeros(len(probabilities), dtype=np.intp)
+        places = np.searchsorted(self._edges, probabilities, side="right") + int(RiskBand.LOW)
+        return np.where(np.isnan(probabilities), int(RiskBand.UNSPECIFIED), places)
+
     def view_error(self, problem: str, about: str = "") -> ViewError:
         """Returns the error of a view that gave a row which it says it never gives, or failed on one.
 

@@ -4,8 +4,10 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import numpy as np
 from google.protobuf.struct_pb2 import NULL_VALUE, Value
 from google.protobuf.timestamp_pb2 import Timestamp
+from numpy.typing import NDArray
 
 from staunch.v1.prediction_service_pb2 import (
     RISK_BAND_HIGH,
@@ -109,6 +111,11 @@ class Encoded:
 def risk_band(served: Served, probability: float) -> RiskBand.ValueType:
     """Returns the class of action of a probability as the contract has it."""
     return _BANDS[served.band(probability)]
+
+
+def risk_bands(bands: NDArray[np.intp]) -> list[RiskBand.ValueType]:
+    """Returns numbers of `types.RiskBand`, intp (n,), as the contract has them."""
+    return [_BANDS[band] for band in bands.tolist()]
 
 
 def reference(served: Served) -> ModelReference:

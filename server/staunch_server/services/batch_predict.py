@@ -39,11 +39,11 @@ from staunch_server.models.reasons import Explainers
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
 from staunch_server.services import row_explanations
-from staunch_server.services.answer import reference, risk_band, timestamp
+from staunch_server.services.answer import reference, risk_bands, timestamp
 from staunch_server.services.request import id_type_mismatch, moment, utc
 from staunch_server.services.row_explanations import ScoredRows, Wanted, changed_in_stream
 from staunch_server.transport.seam import Call
-from staunch_server.types import Id, Stages, timed
+from staunch_server.types import Floats, Id, Stages, timed
 
 MAX_CHUNK_ROWS = 10_000
 """The most ids or keys of a chunk."""
@@ -207,17 +207,15 @@ class BatchPredictServicer:
                 scores = await served.score(values)
             probabilities[places[scored]] = scores.probabilities
             flagged = places[scored][await served.flagged(values)].tolist()
-            errors |= _row_errors(served, batch, places)
+            errors |= await asyncio.to_thread(_row_errors, served, batch, places)
             if stream.wanted.count:
                 rows = ScoredRows(places[scored], values, scores.margins)
                 errors |= await self._explain(response, stream, rows)
                 probabilities[list(errors)] = np.nan
             response.flagged_rows.extend(place for place in flagged if place not in errors)
         served.count(scored=len(raw) - len(errors), failed=len(errors))
-        answers = probabilities.tolist()
-        response.probabilities.extend(answers)
-        response.risk_bands.extend(risk_band(served, probability) for probability in answers)
-        response.row_errors.extend(errors[place] for place in sorted(errors))
+        # In threads, as all that grows with the rows: on the loop it would hold up every other call.
+        await asyncio.to_thread(_write, response, probabilities, served.bands(probabilities), errors)
 
     async def _explain(
         self, response: BatchPredictResponse, stream: _Stream, rows: ScoredRows
@@ -332,6 +330,17 @@ def _row_errors(
         first = served.view_error(next(iter(batch.problems.values()))).for_log
         _LOG.warning("%d rows of a chunk have no score, the first since %s", len(batch.problems), first)
     return errors
+
+
+def _write(
+    response: BatchPredictResponse,
+    probabilities: Floats,
+    bands: NDArray[np.intp],
+    errors: dict[int, BatchPredictRowError],
+) -> None:
+    response.probabilities.extend(probabilities.tolist())
+    response.risk_bands.extend(risk_bands(bands))
+    response.row_errors.extend(errors[place] for place in sorted(errors))
 
 
 def _fail(response: BatchPredictResponse, stream: _Stream | None, error: Exception) -> None:

@@ -38,6 +38,18 @@ def test_a_probability_at_a_threshold_belongs_to_the_band_above(
     assert served.band(probability) is band
 
 
+@pytest.mark.parametrize("thresholds", [Thresholds(medium=MEDIUM, high=HIGH, costs={}), None])
+def test_many_probabilities_have_the_bands_that_each_has(
+    make: MakeServed, thresholds: Thresholds | None
+) -> None:
+    served = make(thresholds=thresholds)
+    edges = [MEDIUM, HIGH]
+    around = [math.nextafter(edge, end) for edge in edges for end in (0, 1)]
+    probabilities = [0.0, *edges, *around, 1.0, math.nan]
+    assert served.bands(np.array(probabilities)).tolist() == [served.band(each) for each in probabilities]
+    assert served.bands(np.array([])).tolist() == []
+
+
 def test_without_thresholds_there_is_no_band(make: MakeServed) -> None:
     assert make(thresholds=None).band(0.99) is RiskBand.UNSPECIFIED
 
