@@ -7,6 +7,8 @@ import os
 import stat
 from pathlib import Path
 
+_UNSIZED_BYTES = 1 << 20  # what is read of a file that says it has none, as those of the kernel do
+
 
 class Unfit(ValueError):
     """What lies where a file belongs is none, or is larger than what is read of it."""
@@ -30,8 +32,9 @@ def read_file(path: Path, most_bytes: int) -> bytes:
         raise Unfit(f"{path.name}, which is no regular file")
     with open(descriptor, "rb") as file:
         size = os.fstat(descriptor).st_size
-        # One more than there may be: it may grow while it is read.
-        content = b"" if size > most_bytes else file.read(most_bytes + 1)
+        # One more than there may be, since it may grow while it is read; but no memory for what is not there.
+        at_most = min(most_bytes, max(size, _UNSIZED_BYTES)) + 1
+        content = b"" if size > most_bytes else file.read(at_most)
     if max(size, len(content)) > most_bytes:
         raise Unfit(f"{path.name} of {max(size, len(content))} bytes where at most {most_bytes} belong")
     return content

@@ -1,15 +1,13 @@
 """The manifest of a model version: what it is, how it was made, and the digests that prove its files."""
 
 import json
-import math
 import re
-import types
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
 
-from staunch_model_store.errors import ModelRefused
+from staunch_model_store import records
 
 FORMAT = 1
 """The only format of manifest.json that this code reads and writes."""
@@ -17,9 +15,20 @@ FORMAT = 1
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 """What names of models and aliases match in full; such a name is never mistaken for a version number."""
 
+MAX_HORIZON_DAYS = 36_500
+"""The furthest that a label looks ahead: a hundred years, as the header of a view has it."""
+
+MAX_FILES_BYTES = (2 << 30) - 1
+"""The most that all files of a version may hold together: what a single ONNX file may."""
+
+MAX_GOLDEN_ROWS = 10_000
+"""The most golden rows: each is computed whenever the version is loaded."""
+
 MAX_GOLDEN_TOLERANCE = 0.01
 """The widest tolerance of golden rows: one that is wider would let another model pass for this one."""
 
+MANIFEST_JSON = "manifest.json"
+MANIFEST_SHA256 = "manifest.sha256"
 FEATURES_SQL = "features.sql"
 MODEL_ONNX = "model.onnx"
 EXPLAINER_ONNX = "explainer.onnx"
@@ -32,12 +41,6 @@ _VIEW_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")  # it names a file, and stands 
 _TIGHT = f"numbers from 0 to {MAX_GOLDEN_TOLERANCE}"
 _FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_PRIMITIVES: Mapping[type, str] = {
-    str: "a text",
-    bool: "true or false",
-    int: "a whole number of at most 63 bits",
-    float: "a finite number",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +204,7 @@ class Manifest:
         calibration: None if the trees' output is used as it is.
         golden_tolerance: How far golden rows may be off.
         files: Name to digest and size; filled in by the store when it publishes.
+        golden_rows: How many rows golden.npz holds; 0 in a version that was published before this was told.
     """
 
     name: str
@@ -224,6 +228,7 @@ class Manifest:
     golden_tolerance: GoldenTolerance
     files: Mapping[str, FileEntry]
     id_column: str = ""
+    golden_rows: int = 0
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -242,35 +247,19 @@ class Manifest:
         Raises:
             ModelRefused: It is no JSON, of another format, or a field is missing, unknown or wrong.
         """
-        content = _json_object(raw)
+        content = records.json_object(raw)
         if content.pop("format", None) != FORMAT:
-            raise _refusal("format", str(FORMAT), "another", "use the release of Staunch that published it")
-        manifest: Manifest = _decode(cls, content, "manifest")
+            raise records.refusal(
+                "format", str(FORMAT), "another", "use the release of Staunch that published it"
+            )
+        manifest: Manifest = records.decode(cls, content, "manifest")
         _check(manifest)
         return manifest
 
     def dump(self) -> bytes:
         """Writes the manifest.json: the same manifest always gives the same bytes."""
-        content = {"format": FORMAT} | _encode(self)
+        content = {"format": FORMAT} | records.encode(self)
         return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
-
-
-def _refusal(where: str, expected: str, got: str, hint: str = "publish the version again") -> ModelRefused:
-    return ModelRefused(f"manifest.json: {where}: expected {expected}, got {got}; {hint}")
-
-
-def _json_object(raw: bytes) -> dict[str, Any]:
-    try:
-        content = json.loads(raw, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise _refusal("text", "a JSON object", f"bytes that do not parse ({error})") from error
-    if not isinstance(content, dict):
-        raise _refusal("text", "a JSON object", type(content).__name__)
-    return content
-
-
-def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is no JSON")
 
 
 def _check(manifest: Manifest) -> None:
@@ -281,23 +270,32 @@ def _check(manifest: Manifest) -> None:
         ("view", _VIEW_NAME.fullmatch(manifest.view) is not None, _VIEW_NAME.pattern),
         ("features", 0 < len(manifest.features) == len(set(manifest.feature_names)), "distinct names"),
         ("features", all(_is_ordered(f.learned) for f in manifest.features if f.learned), "values in order"),
-        ("horizon_days", 0 <= manifest.horizon_days < 2**31, "0 to 2147483647"),  # or no answer could be sent
+        ("horizon_days", 0 <= manifest.horizon_days <= MAX_HORIZON_DAYS, f"0 to {MAX_HORIZON_DAYS}"),
         ("create_time", manifest.create_time.tzinfo is not None, "a time with its offset"),
         ("files", set(manifest.files) >= {FEATURES_SQL, MODEL_ONNX, GOLDEN_NPZ}, "text, model, golden rows"),
         ("files", all(_FILE_NAME.fullmatch(name) for name in manifest.files), _FILE_NAME.pattern),
         ("files", all(_SHA256.fullmatch(entry.sha256) for entry in manifest.files.values()), _SHA256.pattern),
+        ("files", not {MANIFEST_JSON, MANIFEST_SHA256} & set(manifest.files), "none that proves the others"),
+        ("files", _is_bounded(manifest.files.values()), f"0 to {MAX_FILES_BYTES} bytes together"),
+        ("golden_rows", 0 <= manifest.golden_rows <= MAX_GOLDEN_ROWS, f"0 to {MAX_GOLDEN_ROWS}"),
         ("thresholds", _in_order(manifest.thresholds), "0 <= medium <= high <= 1"),
         ("golden_tolerance", _is_tight(manifest.golden_tolerance), _TIGHT),
     )
     for where, holds, expected in rules:
         if not holds:
-            raise _refusal(where, expected, repr(getattr(manifest, where))[:200])
+            raise records.refusal(where, expected, repr(getattr(manifest, where))[:200])
 
 
 def _is_ordered(learned: LearnedValues) -> bool:
     """Tells whether it can have been seen: both ends or none, and the least first."""
     ends = [end for end in (learned.minimum, learned.maximum) if end is not None]
     return len(ends) != 1 and ends == sorted(ends) and list(learned.values) == sorted(set(learned.values))
+
+
+def _is_bounded(entries: Collection[FileEntry]) -> bool:
+    """Tells whether all files fit into memory at once, where a load holds them."""
+    sizes = [entry.size_bytes for entry in entries]
+    return min(sizes, default=0) >= 0 and sum(sizes) <= MAX_FILES_BYTES
 
 
 def _in_order(thresholds: Thresholds | None) -> bool:
@@ -307,94 +305,3 @@ def _in_order(thresholds: Thresholds | None) -> bool:
 def _is_tight(tolerance: GoldenTolerance) -> bool:
     """Tells whether golden rows still prove something: a wide tolerance would let any model pass."""
     return all(0 <= value <= MAX_GOLDEN_TOLERANCE for value in (tolerance.output, tolerance.contribution))
-
-
-def _encode(value: Any) -> Any:
-    if is_dataclass(value):
-        return {field.name: _encode(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Mapping):
-        return {key: _encode(item) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return [_encode(item) for item in value]
-    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
-
-
-def _decode(kind: Any, value: Any, where: str) -> Any:
-    """Reads a JSON value as the type `kind`; `where` names the field in errors."""
-    if is_dataclass(kind):
-        return _decode_object(kind, value, where)
-    if kind is datetime:
-        return _decode_time(value, where)
-    decoder = _DECODERS.get(get_origin(kind), _decode_primitive)
-    return decoder(kind, value, where)
-
-
-def _decode_object(kind: Any, value: Any, where: str) -> Any:
-    """Reads a record; a field with a default may be absent: older releases wrote manifests without it."""
-    hints = get_type_hints(kind)
-    needed = {field.name for field in fields(kind) if field.default is MISSING}
-    if not isinstance(value, dict) or not needed <= value.keys() <= hints.keys():
-        got = sorted(value) if isinstance(value, dict) else repr(value)
-        raise _refusal(where, f"the fields {sorted(hints)}", f"{got}")
-    return kind(**{name: _decode(hints[name], each, f"{where}.{name}") for name, each in value.items()})
-
-
-def _decode_list(kind: Any, value: Any, where: str) -> Any:
-    if not isinstance(value, list):
-        raise _refusal(where, "a list", repr(value))
-    return tuple(_decode(get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-
-
-def _decode_map(kind: Any, value: Any, where: str) -> Any:
-    if not isinstance(value, dict):
-        raise _refusal(where, "an object", repr(value))
-    return {key: _decode(get_args(kind)[1], item, f"{where}.{key}") for key, item in value.items()}
-
-
-def _decode_choice(kind: Any, value: Any, where: str) -> Any:
-    if value not in get_args(kind):
-        raise _refusal(where, f"one of {get_args(kind)}", repr(value))
-    return value
-
-
-def _decode_union(kind: Any, value: Any, where: str) -> Any:
-    """Takes the alternative that is the value's own type, else the first that is no None."""
-    alternatives = get_args(kind)
-    if value is None and type(None) in alternatives:
-        return None
-    return _decode(type(value) if type(value) in alternatives else alternatives[0], value, where)
-
-
-def _decode_time(value: Any, where: str) -> datetime:
-    try:
-        return datetime.fromisoformat(value)
-    except (TypeError, ValueError) as error:
-        raise _refusal(where, "an ISO 8601 time", repr(value)) from error
-
-
-def _fits(kind: type, value: Any) -> bool:
-    """Tells whether a JSON value is of a primitive type; a whole number is a number, true is neither.
-
-    JSON's whole numbers have no end; what answers carry has 64 bits.
-    """
-    if isinstance(value, bool):
-        return kind is bool
-    if isinstance(value, int):
-        return kind in (int, float) and -(2**63) <= value < 2**63
-    # JSON can write half of a pair, which no answer can carry.
-    return isinstance(value, kind) and not (isinstance(value, str) and re.search("[\ud800-\udfff]", value))
-
-
-def _decode_primitive(kind: Any, value: Any, where: str) -> Any:
-    if not _fits(kind, value) or (kind is float and not math.isfinite(value)):
-        raise _refusal(where, _PRIMITIVES[kind], repr(value))
-    return float(value) if kind is float else value
-
-
-_DECODERS: Mapping[Any, Callable[[Any, Any, str], Any]] = {
-    tuple: _decode_list,
-    Mapping: _decode_map,
-    Literal: _decode_choice,
-    Union: _decode_union,
-    types.UnionType: _decode_union,
-}

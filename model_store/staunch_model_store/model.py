@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from staunch_model_store.errors import ModelRefused
-from staunch_model_store.manifest import EXPLAINER_ONNX, GOLDEN_NPZ, MODEL_ONNX, Manifest
+from staunch_model_store.manifest import EXPLAINER_ONNX, GOLDEN_NPZ, MAX_GOLDEN_ROWS, MODEL_ONNX, Manifest
 from staunch_model_store.runtime import RUNTIME_ERRORS, open_session
 from staunch_model_store.store import StoredVersion
 
@@ -27,6 +27,8 @@ vector, 2 to 8 numbers by processor, in another way, and its last bit may differ
 _EXPLAINED_AT_ONCE = 8
 """Rows of one run of the explainer: more are no faster, and each holds up to 64 numbers a node. On one thread
 a forest of 100 trees is fastest by twos to fours (-10 %), boosted trees by eights to sixteens."""
+
+_HEADERS_BYTES = 1 << 16  # of the arrays in golden.npz, some hundred each
 
 _SUMS = "sums of contributions"
 
@@ -142,7 +144,7 @@ class LoadedModel:
         if EXPLAINER_ONNX in stored.files:
             explainer = _Graph(stored.files[EXPLAINER_ONNX], EXPLAINER_ONNX, width, ("contributions",))
         loaded = cls(stored, model, explainer)
-        _check_golden(loaded, _golden_rows(stored.files[GOLDEN_NPZ], width))
+        _check_golden(loaded, _golden_rows(stored.files[GOLDEN_NPZ], stored.manifest))
         return loaded
 
     def predict(self, values: Floats) -> Scores:
@@ -242,8 +244,11 @@ def _refusal(what: str, expected: str, got: str) -> ModelRefused:
     return ModelRefused(f"{what}: expected {expected}, got {got[:300]}; restore the files or publish again")
 
 
-def _golden_rows(content: bytes, width: int) -> _Golden:
+def _golden_rows(content: bytes, manifest: Manifest) -> _Golden:
+    """Unpacks golden.npz; raises ModelRefused unless it holds the rows that the manifest tells of."""
+    width = len(manifest.features)
     try:
+        _refuse_large(content, manifest.golden_rows or MAX_GOLDEN_ROWS, width)
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             golden = _Golden(
                 values=arrays["values"],
@@ -261,7 +266,18 @@ def _golden_rows(content: bytes, width: int) -> _Golden:
     is_fitting = shapes == [(rows, width), (rows,), (rows,), (explained, width)]
     if not (is_float64 and is_fitting and rows > 0 and explained <= rows):
         raise _refusal(GOLDEN_NPZ, f"float64 rows of {width} features with answers", f"shapes {shapes}")
+    if manifest.golden_rows not in (0, rows):
+        raise _refusal(GOLDEN_NPZ, f"{manifest.golden_rows} rows, as the manifest has it", f"{rows}")
     return golden
+
+
+def _refuse_large(content: bytes, rows: int, width: int) -> None:
+    """Refuses an archive that unpacks to more than so many rows take, a thousand times its size perhaps."""
+    most = 8 * rows * (2 * width + 2) + _HEADERS_BYTES
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > most:
+        raise _refusal(GOLDEN_NPZ, f"at most {most} bytes for {rows} rows", f"{unpacked}")
 
 
 def _length(array: Floats) -> int:

@@ -8,8 +8,7 @@ import re
 from pathlib import Path
 
 from staunch_model_store import disk
-
-FILE = "manifest.sha256"
+from staunch_model_store.manifest import MANIFEST_JSON, MANIFEST_SHA256
 
 _LINE = re.compile(rb"([0-9a-f]{64})  manifest\.json\n")
 _MAX_BYTES = 1000
@@ -28,16 +27,16 @@ def read(folder: Path) -> str:
         OSError: It cannot be read.
     """
     try:
-        content = disk.read_file(folder / FILE, _MAX_BYTES)
+        content = disk.read_file(folder / MANIFEST_SHA256, _MAX_BYTES)
     except FileNotFoundError:
         return ""
     found = _LINE.fullmatch(content)
     if found is None:
-        raise disk.Unfit(f"{FILE} without the digest of manifest.json")
+        raise disk.Unfit(f"{MANIFEST_SHA256} without the digest of manifest.json")
     return f"sha256:{found[1].decode()}"
 
 
 def write(folder: Path, manifest: bytes) -> None:
     """Writes the digest of a manifest into the folder of its version, at one moment."""
-    line = f"{hashlib.sha256(manifest).hexdigest()}  manifest.json\n"
-    disk.replace_file(folder / FILE, line.encode())
+    line = f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST_JSON}\n"
+    disk.replace_file(folder / MANIFEST_SHA256, line.encode())

@@ -22,10 +22,9 @@ from pathlib import Path
 
 from staunch_model_store import alias_file, disk, proof
 from staunch_model_store.errors import AliasMoved, ModelNotFound, ModelRefused
-from staunch_model_store.manifest import FORMAT, NAME, FileEntry, Manifest
+from staunch_model_store.manifest import FORMAT, MANIFEST_JSON, MANIFEST_SHA256, NAME, FileEntry, Manifest
 from staunch_model_store.reference import LAST_VERSION, is_number, is_version, parse_reference, refuse_name
 
-_MANIFEST = "manifest.json"
 _MAX_MANIFEST_BYTES = 4 << 20  # some thirty thousand features; more fits no answer of GetModel
 _ALIASES = "aliases.json"
 _LAST_VERSION = "last_version"
@@ -164,9 +163,7 @@ class ModelStore:
         except (OSError, disk.Unfit) as error:
             raise _refusal(f"{name}@{version}", "readable files", disk.reason(error)) from error
         stored = StoredVersion.verified(manifest_bytes, files)
-        named = f"{stored.manifest.name}@{stored.manifest.version}"
-        if named != f"{name}@{version}":
-            raise _refusal(f"{name}@{version}", "its own manifest", f"that of {named}")
+        _refuse_other(stored.manifest, name, version)
         return replace(stored, proven=proven)
 
     def set_alias(self, name: str, alias: str, version: int, expected: int | None = None) -> int:
@@ -221,6 +218,7 @@ class ModelStore:
         with self._locked(name) as folder:
             version = self._next_version(name)
             stored = _assemble(*build(version))
+            _refuse_other(stored.manifest, name, version)
             if verify is not None:
                 verify(stored)
             _write_version(folder, version, stored)
@@ -251,8 +249,8 @@ class ModelStore:
         Raises:
             ModelRefused: It is not what its digest, or an alias that points at it, says.
         """
-        raw = disk.read_file(folder / _MANIFEST, _MAX_MANIFEST_BYTES)
-        held = {proof.FILE: noted} if (noted := proof.read(folder)) else {}
+        raw = disk.read_file(folder / MANIFEST_JSON, _MAX_MANIFEST_BYTES)
+        held = {MANIFEST_SHA256: noted} if (noted := proof.read(folder)) else {}
         with suppress(ModelRefused):  # unreadable aliases are no fault of a version
             targets = self._targets(folder.parents[1].name)
             held |= {
@@ -261,7 +259,7 @@ class ModelStore:
         got = proof.digest(raw)
         for source, digest in held.items():
             if digest != got:
-                raise _refusal(_MANIFEST, f"{digest} as {source} has it", got)
+                raise _refusal(MANIFEST_JSON, f"{digest} as {source} has it", got)
         return raw, bool(held)
 
     def _may_hold(self, name: str) -> bool:
@@ -353,11 +351,21 @@ def _read_last_version(folder: Path) -> int:
 
 
 def _assemble(manifest: Manifest, files: Mapping[str, bytes]) -> StoredVersion:
+    """Fills in the digests; raises ModelRefused for what could not be read again."""
     entries = {
         name: FileEntry(sha256=_sha256(content), size_bytes=len(content))
         for name, content in sorted(files.items())
     }
-    return StoredVersion.verified(replace(manifest, files=entries).dump(), files)
+    stored = StoredVersion.verified(replace(manifest, files=entries).dump(), files)
+    if (size := len(stored.manifest_bytes)) > _MAX_MANIFEST_BYTES:
+        raise _refusal(MANIFEST_JSON, f"at most {_MAX_MANIFEST_BYTES} bytes", f"{size}")
+    return stored
+
+
+def _refuse_other(manifest: Manifest, name: str, version: int) -> None:
+    named = f"{manifest.name}@{manifest.version}"
+    if named != f"{name}@{version}":
+        raise _refusal(f"{name}@{version}", "its own manifest", f"that of {named}")
 
 
 def _write_version(folder: Path, version: int, stored: StoredVersion) -> None:
@@ -366,7 +374,7 @@ def _write_version(folder: Path, version: int, stored: StoredVersion) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=versions))
     temporary.chmod(0o755)  # mkdtemp makes it private; the server may run as another user
     proof.write(temporary, stored.manifest_bytes)
-    for name, content in {**stored.files, _MANIFEST: stored.manifest_bytes}.items():
+    for name, content in {**stored.files, MANIFEST_JSON: stored.manifest_bytes}.items():
         disk.write_file(temporary / name, content)
     disk.sync(temporary)
     # Before the folder shows: a process killed in between loses a number, and none is given twice.

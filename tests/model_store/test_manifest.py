@@ -128,7 +128,8 @@ def test_the_views_digest_is_that_of_its_text() -> None:
         ("base_value", float("nan"), "JSON"),
         ("base_value", 10**400, "a finite number"),
         ("horizon_days", 2**63, "63 bits"),
-        ("horizon_days", 2**31, "horizon_days: expected 0 to 2147483647"),
+        ("horizon_days", 2**31, "horizon_days: expected 0 to 36500"),
+        ("horizon_days", 36_501, "horizon_days: expected 0 to 36500"),
         ("horizon_days", -1, "horizon_days"),
         ("view", "", r"view: expected \[a-z\]"),
         ("view", "../churn", r"view: expected \[a-z\]"),
@@ -139,15 +140,39 @@ def test_the_views_digest_is_that_of_its_text() -> None:
         ("training.parameters", {"depth": None}, "training.parameters.depth"),
         ("thresholds.costs", {"contact": "5"}, "thresholds.costs.contact"),
         ("golden_tolerance.output", 0.5, "golden_tolerance"),
+        ("golden_rows", -1, "golden_rows: expected 0 to 10000"),
+        ("golden_rows", 10_001, "golden_rows: expected 0 to 10000"),
+        ("golden_rows", True, "golden_rows: expected a whole number"),
         ("files", {}, "files"),
         ("files.../x", {"sha256": "0" * 64, "size_bytes": 1}, "files"),
         ("files.x", {"sha256": "0", "size_bytes": 1}, "files"),
+        ("files.x", {"sha256": "0" * 64, "size_bytes": -1}, "files: expected 0 to 2147483647 bytes together"),
+        ("files.x", {"sha256": "0" * 64, "size_bytes": 2**31 - 1}, "files: expected 0 to 2147483647 bytes"),
+        ("files.x", {"sha256": "0" * 64, "size_bytes": 10**15}, "files: expected 0 to 2147483647 bytes"),
     ],
 )
 def test_a_wrong_field_is_refused_by_name(path: str, value: Any, named: str) -> None:
     raw = edited(path, value) if path != "files.../x" else edited("files", {"../x": value} | _files())
     with pytest.raises(ModelRefused, match=f"manifest.json.*{named}"):
         Manifest.parse(raw)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "manifest.sha256"])
+def test_no_file_of_a_version_has_the_name_of_what_proves_it(name: str) -> None:
+    with pytest.raises(ModelRefused, match="files: expected none that proves the others"):
+        Manifest.parse(edited("files", _files() | {name: _files()["model.onnx"]}))
+
+
+def test_the_ends_of_what_is_bounded_are_taken() -> None:
+    taken = sum(entry["size_bytes"] for entry in _files().values())
+    rest = {"sha256": "0" * 64, "size_bytes": 2**31 - 1 - taken}
+    assert Manifest.parse(edited("files", _files() | {"rest": rest})).files["rest"].size_bytes > 2**30
+    assert Manifest.parse(edited("horizon_days", 36_500)).horizon_days == 36_500
+    assert Manifest.parse(edited("golden_rows", 10_000)).golden_rows == 10_000
+
+
+def test_a_manifest_that_was_written_before_it_told_how_many_golden_rows_there_are_is_read() -> None:
+    assert Manifest.parse(edited("golden_rows", ...)).golden_rows == 0
 
 
 JUST_ABOVE = math.nextafter(MAX_GOLDEN_TOLERANCE, 1)

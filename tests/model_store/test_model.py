@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import astuple, replace
 from functools import cache
@@ -233,6 +234,24 @@ def test_golden_rows_that_prove_nothing_are_refused(
 ) -> None:
     with pytest.raises(ModelRefused, match=named):
         LoadedModel.load(stored(files=edited_golden(edit)))
+
+
+def test_there_are_as_many_golden_rows_as_the_manifest_tells_of() -> None:
+    with np.load(io.BytesIO(files_of("booster")["golden.npz"])) as file:
+        rows = len(file["values"])
+    assert LoadedModel.load(stored(golden_rows=rows))
+    for other in (1, rows - 1, rows + 1):
+        with pytest.raises(ModelRefused, match=r"golden\.npz: expected (at most|\d+ rows, as the manifest)"):
+            LoadedModel.load(stored(golden_rows=other))
+
+
+def test_golden_rows_that_unpack_to_a_thousand_times_their_size_are_refused_packed() -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("values.npy", bytes(100 << 20))
+    assert len(content.getvalue()) < 1 << 20
+    with pytest.raises(ModelRefused, match=r"golden\.npz: expected at most \d+ bytes for 10000 rows"):
+        LoadedModel.load(stored(files=files_of("booster") | {"golden.npz": content.getvalue()}))
 
 
 def test_golden_rows_are_held_to_the_tolerance() -> None:

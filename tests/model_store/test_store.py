@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,28 @@ def test_what_fails_its_verification_never_shows(store: ModelStore) -> None:
 def test_a_build_without_the_model_is_refused(store: ModelStore) -> None:
     with pytest.raises(ModelRefused, match="files"):
         store.publish("churn", lambda version: (built(version)[0], {"features.sql": b""}))
+
+
+def test_a_manifest_that_could_not_be_read_again_is_not_published(store: ModelStore) -> None:
+    def large(version: int) -> tuple[Manifest, dict[str, bytes]]:
+        manifest = built(version)[0]
+        return replace(manifest, label="x" * (4 << 20)), FILES
+
+    with pytest.raises(ModelRefused, match=r"manifest\.json: expected at most 4194304 bytes, got 4\d+"):
+        store.publish("churn", large)
+    for other in (built(2)[0], built(1, "other")[0]):
+        with pytest.raises(ModelRefused, match=r"churn@1: expected its own manifest, got that of"):
+            store.publish("churn", lambda version, other=other: (other, FILES))
+    assert store.versions("churn") == []
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "manifest.sha256"])
+def test_a_file_that_would_replace_what_proves_the_version_is_not_published(
+    store: ModelStore, name: str
+) -> None:
+    with pytest.raises(ModelRefused, match="none that proves the others"):
+        store.publish("churn", lambda version: (built(version)[0], FILES | {name: b"{}"}))
+    assert store.versions("churn") == []
 
 
 @pytest.mark.parametrize("name", FILES)

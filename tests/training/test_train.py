@@ -223,6 +223,7 @@ async def test_golden_rows_are_no_customers_rows(shop: Any, trained: Trained) ->
     report = trained.report
     assert report.plan is not None
     golden = np.load(io.BytesIO(report.stored.files["golden.npz"]))["values"]
+    assert report.stored.manifest.golden_rows == len(golden) > 100
     source = shop.source(shop.view())
     for moment in report.plan.test:
         batch = await source.fetch(list(range(1, 1501)), moment, deadline=Deadline.after(10))

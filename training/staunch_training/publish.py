@@ -57,15 +57,20 @@ def publish(store: ModelStore, release: Release) -> StoredVersion:
     """
     calibration = release.candidate.calibration
     trees = release.candidate.learned.trees.calibrated(calibration.a, calibration.b)
+    inputs = golden.golden_inputs(
+        trees, _shuffled_columns(release.dataset.sides["test"].values, release.seed)
+    )
     files = {
         written.FEATURES_SQL: release.view.text.encode(),
         LABEL_SQL: release.label.text.encode(),
         written.MODEL_ONNX: onnx_model.export(trees, calibration.space),
         written.EXPLAINER_ONNX: onnx_explainer.export(trees),
-        written.GOLDEN_NPZ: _golden_rows(release, trees),
+        written.GOLDEN_NPZ: _golden_rows(release, inputs),
     }
     return store.publish(
-        release.name, lambda version: (_manifest(release, trees, version), files), verify=LoadedModel.load
+        release.name,
+        lambda version: (_manifest(release, trees, version, len(inputs)), files),
+        verify=LoadedModel.load,
     )
 
 
@@ -83,12 +88,9 @@ def point_alias(store: ModelStore, name: str, alias: str, version: int, *, move:
     return True
 
 
-def _golden_rows(release: Release, trees: TreeEnsemble) -> bytes:
+def _golden_rows(release: Release, values: Floats) -> bytes:
     """Inputs with the answers of the native library and of shap: the exported files have no say in them."""
     learned, calibration = release.candidate.learned, release.candidate.calibration
-    values = golden.golden_inputs(
-        trees, _shuffled_columns(release.dataset.sides["test"].values, release.seed)
-    )
     outputs = learned.outputs(values)
     return golden.dump(
         values,
@@ -103,7 +105,7 @@ def _shuffled_columns(values: Floats, seed: int) -> Floats:
     return np.random.default_rng(seed).permuted(values, axis=0)
 
 
-def _manifest(release: Release, trees: TreeEnsemble, version: int) -> written.Manifest:
+def _manifest(release: Release, trees: TreeEnsemble, version: int, golden_rows: int) -> written.Manifest:
     # `files` stays empty: the store fills in the digests of what it writes.
     signature, calibration = release.dataset.signature, release.candidate.calibration
     calibrated = calibration.space == "LOG_ODDS"
@@ -128,6 +130,7 @@ def _manifest(release: Release, trees: TreeEnsemble, version: int) -> written.Ma
         output_space=calibration.space,
         calibration=written.Calibration(a=calibration.a, b=calibration.b) if calibrated else None,
         golden_tolerance=_tolerance(release.candidate),
+        golden_rows=golden_rows,
         files={},
     )
 
