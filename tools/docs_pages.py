@@ -63,9 +63,9 @@ is damaged: the server says so and renames the file. A version that nothing need
 `staunch_model_info`, and after {GONE_S:g} s without a count it is in no metric; if it is needed again, its
 counts go on. `process_*` are read from /proc, which only Linux has.
 
-What to look at first: the rate of `staunch_calls_total` by `code`, the 99th percentile of
-`staunch_call_seconds{{code="OK"}}`, and `staunch_sql_seconds` against it, since the database is most of a
-call. [alerts.yml](alerts.yml) has rules to begin with.
+What to look at first, and what `staunch top` shows: the rate of `staunch_calls_total` by `code`, the 99th
+percentile of `staunch_call_seconds{{code="OK"}}`, and `staunch_sql_seconds` against it, since the database
+is most of a call. [alerts.yml](alerts.yml) has rules to begin with.
 
 What a data scientist looks at: whether the scores move, by `staunch_scores` or the share of a band in
 `staunch_score_bands_total`, and whether a source dried up, by a feature's share of missing values,

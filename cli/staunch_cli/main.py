@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, Command] = {
         ("explain", "score one customer and say why"),
         ("models", "list and show models, move aliases, reload"),
         ("score", "score many customers into a file"),
+        ("top", "show what a server does just now"),
     )
 }
 """The sub-commands by name, each in the module of its name."""

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, _SubParsersAction
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
 import pytest
 from tests.cli.command_process import Command, first_scored_id
@@ -38,6 +39,7 @@ ASKING: Mapping[str, str] = {
     "models alias": "churn champion 1",
     "models reload": "",
     "score": "--out {folder}/scores.csv",
+    "top": "--once --every 0.1 --metrics-port {metrics_port}",
 }
 """The commands that ask a server that runs."""
 
@@ -89,11 +91,13 @@ def test_no_command_leaves_anything_in_a_home_nor_lets_onnxruntime_report(
     for name in SERVING:
         serving = start(name, **urls)
         server = f"127.0.0.1:{serving.port()}"
+        metrics_port = urlsplit(serving.metrics_url()).port
         with Client(server) as client:
             somebody = first_scored_id(client)
         # Once is enough; `run` is the one that stands at its end.
         for asking, words in ASKING.items() if name == "run" else ():
-            run(asking, words.format(folder=folder, somebody=somebody), STAUNCH_SERVER=server)
+            there = words.format(folder=folder, somebody=somebody, metrics_port=metrics_port)
+            run(asking, there, STAUNCH_SERVER=server)
         assert serving.press_ctrl_c() == 0
         assert home.left == [], name
     programs = [line.partition(" ")[2] for line in home.imports]

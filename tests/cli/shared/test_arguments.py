@@ -45,6 +45,7 @@ WORDS = {
     "models show": ("", "churn@3"),
     "models alias": ("churn champion 3", "churn champion 3 --expect 2"),
     "models reload": ("", ""),
+    "top": ("", "--every 5 --once --json --metrics-host ::1 --metrics-port 9"),
     "score": (
         "--out scores.csv",
         f"--out scores.parquet --ids - --chunk-rows 10 {MODEL} {SERVER} --store m --views v {DATABASE}",

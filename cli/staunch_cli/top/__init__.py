@@ -1,0 +1,1 @@
+"""What `staunch top` shows: two readings of /metrics, what happened between them, and a screen of that."""
