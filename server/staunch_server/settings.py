@@ -3,11 +3,10 @@
 import errno
 import ipaddress
 import os
-import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -27,9 +26,9 @@ from staunch_server.setting_names import (
     is_supervised,
     misspelt,
     misspelt_files,
-    nearest,
     passed_over,
 )
+from staunch_server.setting_words import line_of
 
 AccessLog = Literal["off", "errors", "all"]
 """Which calls have a line of their own in the log: none, those without an answer, or answered ones too."""
@@ -234,7 +233,8 @@ def load_settings(flags: Mapping[str, Any] | None = None, *, makes_views: bool =
             _refuse_unreadable_folder("views", settings.views)
         return settings
     except ValidationError as error:
-        raise SettingsError("\n".join(_line(problem) for problem in error.errors())) from None
+        lines = [line_of(problem, Settings.model_fields, _config()) for problem in error.errors()]
+        raise SettingsError("\n".join(lines)) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{_config()} is no TOML: {error}.") from None
 
@@ -340,59 +340,3 @@ def _refuse_unreadable_secret(file: Path) -> None:
 
 def _text(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-
-
-def _line(problem: Mapping[str, Any]) -> str:
-    name = "_".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        near = nearest(name.lower().removeprefix(PREFIX.lower()), Settings.model_fields)
-        hint = f"did you mean {near}?" if near else "docs/settings.md lists those there are."
-        return f"{_config()} holds the key {name}, which is no setting: {hint}"
-    if name not in Settings.model_fields:  # such as one element of what is no list
-        name = str(problem["loc"][0])
-    return f"{PREFIX}{name.upper()} (setting {name}): expected {expected(name)}, got {_came(name, problem)}."
-
-
-def expected(name: str) -> str:
-    """Returns what a setting takes, in words, such as "a whole number from 0 to 65535"."""
-    field = Settings.model_fields[name]
-    kind = field.annotation
-    if get_origin(kind) is Literal:
-        return _alternatives(get_args(kind))
-    kinds = get_args(kind) or (kind,)
-    if bool in kinds:
-        return "true or false"
-    if int in kinds or float in kinds:
-        number = "a whole number" if int in kinds else "a number"
-        return number + _range(field.metadata)
-    if SecretStr in kinds:
-        return "postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE"
-    if Path in kinds:
-        return "a folder; leave it out for the default"
-    if name == "default_model":
-        return "the name of a model: a letter from a to z, then letters, digits, - and _, 63 at most"
-    return "an address of this machine, such as 127.0.0.1"
-
-
-def _alternatives(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-def _range(metadata: Sequence[object]) -> str:
-    """The bounds of a number in words; each piece of pydantic's metadata has one of them."""
-    bounds = {bound: getattr(each, bound) for each in metadata for bound in _BOUNDS if hasattr(each, bound)}
-    low = f" from {bounds['ge']}" if "ge" in bounds else f" above {bounds['gt']}" if "gt" in bounds else ""
-    if "le" not in bounds:
-        return f"{low} on" if low else ""
-    return f"{low} to {bounds['le']}" if "ge" in bounds else f"{low} and at most {bounds['le']}"
-
-
-_BOUNDS = ("ge", "gt", "le")
-_SECRETS_OF_A_URL = re.compile(r"(?<=//)[^/\s]*@|(?i:password)=[^\s&'\"]*")
-
-
-def _came(name: str, problem: Mapping[str, Any]) -> str:
-    """What came, as far as it may be shown: whatever looks like a URL may hold a password."""
-    if SecretStr in get_args(Settings.model_fields[name].annotation):
-        return "something else (not shown, since it may hold a password)"
-    return _SECRETS_OF_A_URL.sub("…", repr(problem["input"]))

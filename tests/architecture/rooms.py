@@ -56,10 +56,11 @@ _FEW: Mapping[str, set[str]] = {
     # Of the store only the pattern of a model's name, so that a setting and a folder agree on it.
     "staunch_server.file_access": set(),
     "staunch_server.setting_names": set(),
+    "staunch_server.setting_words": {"staunch_server.setting_names"},
     "staunch_server.settings": {
         "staunch_model_store",
         "staunch_server.file_access",
-        "staunch_server.setting_names",
+        "staunch_server.setting_words",
     },
     "staunch_server.errors": {"staunch_features.errors", "staunch_model_store.errors"},
     "staunch_server.transport.seam": _SERVER_LEAVES,

@@ -161,6 +161,9 @@ TESTED_ELSEWHERE: Mapping[str, Held] = {
         "training/test_train.py", "which candidate is published, and why", through="staunch_training.train"
     ),
     "staunch_training.types": Held("training/onnx/test_model.py", "records without code"),
+    "staunch_server.setting_words": Held(
+        "server/test_settings.py", "a wrong value of every setting, and what may be shown of it"
+    ),
     "staunch_server.transport.aio": Held(
         "server/transport/test_transport.py", "the same tests on both transports"
     ),

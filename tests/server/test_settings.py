@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from staunch_server.setting_names import PREFIX
+from staunch_server.setting_words import expected
 from staunch_server.settings import (
     Settings,
     SettingsError,
-    expected,
     is_loopback,
     load_settings,
     refuse_open_bind,
@@ -83,9 +83,8 @@ def test_every_setting_is_refused_in_our_words_and_never_in_a_librarys(tmp_path:
     with pytest.raises(SettingsError) as caught:
         load_settings()
     shown = "something else (not shown, since it may hold a password)" if "url" in name else "[[1]]"
-    assert str(caught.value) == (
-        f"STAUNCH_{name.upper()} (setting {name}): expected {expected(name)}, got {shown}."
-    )
+    wanted = expected(name, Settings.model_fields[name])
+    assert str(caught.value) == (f"STAUNCH_{name.upper()} (setting {name}): expected {wanted}, got {shown}.")
 
 
 @pytest.mark.parametrize(
