@@ -134,7 +134,7 @@ Every error of our services carries, in `grpc-status-details-bin`, a `google.rpc
 fields in a `BadRequest`, but for MESSAGE_TOO_LARGE and MALFORMED_MESSAGE, which no field is to blame for.
 NOT_FOUND, FAILED_PRECONDITION and ABORTED say what in a `ResourceInfo`, and UNAVAILABLE after which time to
 try again in a `RetryInfo`. Errors of the rows and chunks of BatchPredict carry the same codes and reasons in
-the answer. What the gRPC library itself answers (an unknown method, a message above 1 MiB) carries no
+the answer. What the gRPC library itself answers (an unknown method, a message above 5 MiB) carries no
 details. Trailing metadata holds `x-request-id`: the caller's, or one that we made; our log names it.
 
 What a message tells beside its fixed words stands in the ErrorInfo's `metadata` as well, under the keys of

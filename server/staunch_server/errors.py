@@ -50,7 +50,7 @@ KEYS: Mapping[str, str] = {
     "alias": 'The alias, "churn@champion".',
     "as_of_time": "The moment asked for or, where none was, the one answered for; ISO 8601.",
     "available": "What the store holds instead, at most ten, by commas; empty if that is nothing.",
-    "count": "How many came: wrong features, or ids or keys of a chunk.",
+    "count": "How many came: wrong features, or ids, keys or rows of a chunk.",
     "current_version": "The version that the alias points at now, 0 for none.",
     "customer": "The id or key; where the view was asked for it, as the database writes it.",
     "eligible": "Who is eligible, in the words of the view.",
@@ -113,6 +113,11 @@ class Reason(enum.Enum):
         "A value is neither a number nor null but a text, a boolean, a list, an object, or without a kind.",
         "model field count got",
     )
+    FEATURES_MISMATCH = (
+        Code.INVALID_ARGUMENT,
+        "Packed features are of another digest than the version's, or no whole number of its rows.",
+        "model field expected got",
+    )
     FEATURE_NOT_FINITE = (
         Code.INVALID_ARGUMENT,
         "A value is infinite or beyond 3.4e38; NaN is null.",
@@ -129,10 +134,10 @@ class Reason(enum.Enum):
         "A time comes with given features or a view without time.",
         "view",
     )
-    CHUNK_EMPTY = (Code.INVALID_ARGUMENT, "A chunk holds neither ids nor keys.", "field limit")
+    CHUNK_EMPTY = (Code.INVALID_ARGUMENT, "A chunk holds neither ids, keys nor rows.", "field limit")
     CHUNK_TOO_LARGE = (
         Code.INVALID_ARGUMENT,
-        "A chunk holds more than 10,000 ids or keys.",
+        "A chunk holds more than 10,000 ids, keys or rows, or more than fit in 1 MiB: limit says how many.",
         "field count limit",
     )
     MESSAGE_TOO_LARGE = (

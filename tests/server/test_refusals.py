@@ -15,11 +15,12 @@ from tests.server.harness.errors import failure
 from tests.server.harness.promises import is_path
 from tests.server.harness.running import Publish, Running, Serve
 from tests.server.harness.shell import StartShell
-from tests.server.small_models import stamp, view_text
+from tests.server.small_models import PEOPLE_COLUMNS, stamp, view_text
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_features.errors import DatabaseUnavailable
+from staunch_features.views.signature import features_digest
 from staunch_model_store.store import ModelStore
 from staunch_server.errors import KEYS, Reason, Refusal, Violation, of_key, refusal_of, shortened
 
@@ -85,6 +86,17 @@ CALLS: list[tuple[Reason, str, Any, Metadata]] = [
         "Predict",
         predict(customer_id=8, overrides=values(b=1e39)),
         CHURN | {"field": 'overrides["b"]', "limit": "3.4e+38"},
+    ),
+    (
+        Reason.FEATURES_MISMATCH,
+        "Explain",
+        pb.ExplainRequest(packed_features=pb.PackedFeatures(values=[1, 1, 1], features_digest="sha256:0")),
+        {
+            "model": "churn@3",
+            "field": "packed_features.features_digest",
+            "expected": features_digest(PEOPLE_COLUMNS),
+            "got": "sha256:0",
+        },
     ),
     (Reason.OVERRIDE_NOT_ALLOWED, "Predict", predict(features=WHOLE, overrides=values(a=1)), {}),
     (

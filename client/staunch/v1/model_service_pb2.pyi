@@ -153,7 +153,9 @@ class Model(_message.Message):
     view_digest: _builtins.str
     """The digest of the feature SQL text stored with the version."""
     features_digest: _builtins.str
-    """The digest of the ordered feature names and types."""
+    """The digest of the ordered feature names and types, which PackedFeatures carry: "sha256:" and the lower-case hex
+    SHA-256 of the JSON [["NAME","number"],...], without blanks and in ASCII (others as \\u00e9).
+    """
     output_space: _prediction_service_pb2.OutputSpace.ValueType
     """The space Explain answers in; unspecified if the version has no explainer."""
     horizon_days: _builtins.int

@@ -144,6 +144,39 @@ class FeatureValues(_message.Message):
 Global___FeatureValues: _TypeAlias = FeatureValues  # noqa: Y015
 
 @_typing.final
+class PackedFeatures(_message.Message):
+    """A complete set of features given by a program, without names: a tenth of the work of FeatureValues."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: _builtins.int
+    FEATURES_DIGEST_FIELD_NUMBER: _builtins.int
+    features_digest: _builtins.str
+    """The features_digest of the Model that the values were packed for; required. Values that were packed for other
+    features are refused (FEATURES_MISMATCH), so that none is taken for another feature's.
+    """
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """One value for each feature of the model, in the order of Model.features; in BatchPredict so many for each row,
+        row after row. A value is a number of at most 3.4e38 either way; NaN is null. Booleans and categories are the
+        numbers that the view makes of them.
+        """
+
+    def __init__(
+        self,
+        *,
+        values: _abc.Iterable[_builtins.float] | None = ...,
+        features_digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["features_digest", b"features_digest", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PackedFeatures: _TypeAlias = PackedFeatures  # noqa: Y015
+
+@_typing.final
 class ModelReference(_message.Message):
     """Names the model version that computed an answer."""
 
@@ -208,6 +241,7 @@ class PredictRequest(_message.Message):
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     CUSTOMER_KEY_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
+    PACKED_FEATURES_FIELD_NUMBER: _builtins.int
     OVERRIDES_FIELD_NUMBER: _builtins.int
     AS_OF_TIME_FIELD_NUMBER: _builtins.int
     INCLUDE_FEATURES_FIELD_NUMBER: _builtins.int
@@ -221,18 +255,22 @@ class PredictRequest(_message.Message):
     """Asks for the feature values used."""
     @_builtins.property
     def features(self) -> Global___FeatureValues:
-        """Features to score as given; nothing is read from the database."""
+        """Features to score as given, by name; nothing is read from the database."""
+
+    @_builtins.property
+    def packed_features(self) -> Global___PackedFeatures:
+        """The same from a program: numbers alone, in the model's order."""
 
     @_builtins.property
     def overrides(self) -> _containers.MessageMap[_builtins.str, _struct_pb2.Value]:
         """Replaces single features of the live row (what-if), by values as in FeatureValues; invalid together with
-        features.
+        features and packed_features.
         """
 
     @_builtins.property
     def as_of_time(self) -> _timestamp_pb2.Timestamp:
-        """The moment to score as of, cut to microseconds, not in the future; absent is now. Invalid with features,
-        and for a view that has no time in it.
+        """The moment to score as of, cut to microseconds, not in the future; absent is now. Invalid with features and
+        packed_features, and for a view that has no time in it.
         """
 
     def __init__(
@@ -242,15 +280,16 @@ class PredictRequest(_message.Message):
         customer_id: _builtins.int = ...,
         customer_key: _builtins.str = ...,
         features: Global___FeatureValues | None = ...,
+        packed_features: Global___PackedFeatures | None = ...,
         overrides: _abc.Mapping[_builtins.str, _struct_pb2.Value] | None = ...,
         as_of_time: _timestamp_pb2.Timestamp | None = ...,
         include_features: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "customer_id", b"customer_id", "customer_key", b"customer_key", "features", b"features", "subject", b"subject"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "customer_id", b"customer_id", "customer_key", b"customer_key", "features", b"features", "packed_features", b"packed_features", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "customer_id", b"customer_id", "customer_key", b"customer_key", "features", b"features", "include_features", b"include_features", "model", b"model", "overrides", b"overrides", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "customer_id", b"customer_id", "customer_key", b"customer_key", "features", b"features", "include_features", b"include_features", "model", b"model", "overrides", b"overrides", "packed_features", b"packed_features", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["customer_id", "customer_key", "features"]  # noqa: Y015
+    _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["customer_id", "customer_key", "features", "packed_features"]  # noqa: Y015
     _WhichOneofArgType_subject: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_subject) -> _WhichOneofReturnType_subject | None: ...
 
@@ -333,7 +372,9 @@ Global___PredictResponse: _TypeAlias = PredictResponse  # noqa: Y015
 
 @_typing.final
 class BatchPredictRequest(_message.Message):
-    """One chunk of customers to score: 1 to 10,000 of either ids or keys."""
+    """One chunk of customers to score: 1 to 10,000 of either ids or keys; or rows of packed features, at most 10,000 and as
+    many as fit in a message of 1 MiB: the refusal of more (CHUNK_TOO_LARGE) says how many do. A stream may have both.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -343,6 +384,7 @@ class BatchPredictRequest(_message.Message):
     AS_OF_TIME_FIELD_NUMBER: _builtins.int
     TOP_CONTRIBUTIONS_FIELD_NUMBER: _builtins.int
     LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
+    PACKED_FEATURES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """As in PredictRequest. Set on the first message and resolved once for the stream; later empty or equal."""
     top_contributions: _builtins.int
@@ -355,15 +397,23 @@ class BatchPredictRequest(_message.Message):
     """
     @_builtins.property
     def customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Customer ids, for views keyed by bigint. Duplicates are answered each."""
+        """Customer ids, for views keyed by bigint. Duplicates are answered each. Beside packed_features one for each row,
+        or none: they are repeated in the answer and looked up nowhere.
+        """
 
     @_builtins.property
     def customer_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Customer keys, for views keyed by text or uuid."""
+        """Customer keys, for views keyed by text or uuid; beside packed_features as customer_ids."""
 
     @_builtins.property
     def as_of_time(self) -> _timestamp_pb2.Timestamp:
-        """As in PredictRequest. Set on the first message and fixed once for the stream; later absent or equal."""
+        """As in PredictRequest. Set on the first message and fixed once for the stream; later absent or equal. Invalid
+        with packed_features.
+        """
+
+    @_builtins.property
+    def packed_features(self) -> Global___PackedFeatures:
+        """Rows to score as given, in place of customers to look up: nothing is read from the database."""
 
     def __init__(
         self,
@@ -374,10 +424,11 @@ class BatchPredictRequest(_message.Message):
         as_of_time: _timestamp_pb2.Timestamp | None = ...,
         top_contributions: _builtins.int = ...,
         language_code: _builtins.str = ...,
+        packed_features: Global___PackedFeatures | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "packed_features", b"packed_features"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "customer_ids", b"customer_ids", "customer_keys", b"customer_keys", "language_code", b"language_code", "model", b"model", "top_contributions", b"top_contributions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "customer_ids", b"customer_ids", "customer_keys", b"customer_keys", "language_code", b"language_code", "model", b"model", "packed_features", b"packed_features", "top_contributions", b"top_contributions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -431,7 +482,9 @@ class BatchPredictResponse(_message.Message):
 
     @_builtins.property
     def as_of_time(self) -> _timestamp_pb2.Timestamp:
-        """The moment the features were read as of, the same for the whole stream; absent if the view has no time."""
+        """The moment the features were read as of, the same for the whole stream; absent if the view has no time or the
+        request gave the features.
+        """
 
     @_builtins.property
     def chunk_error(self) -> Global___BatchPredictChunkError:
@@ -705,7 +758,7 @@ Global___FieldViolation: _TypeAlias = FieldViolation  # noqa: Y015
 
 @_typing.final
 class ExplainRequest(_message.Message):
-    """Asks for one score and its explanation. Fields 1 to 7 are those of PredictRequest."""
+    """Asks for one score and its explanation. Fields 1 to 7 and 10 are those of PredictRequest."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -734,6 +787,7 @@ class ExplainRequest(_message.Message):
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     CUSTOMER_KEY_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
+    PACKED_FEATURES_FIELD_NUMBER: _builtins.int
     OVERRIDES_FIELD_NUMBER: _builtins.int
     AS_OF_TIME_FIELD_NUMBER: _builtins.int
     INCLUDE_FEATURES_FIELD_NUMBER: _builtins.int
@@ -756,6 +810,10 @@ class ExplainRequest(_message.Message):
         """As in PredictRequest."""
 
     @_builtins.property
+    def packed_features(self) -> Global___PackedFeatures:
+        """As in PredictRequest."""
+
+    @_builtins.property
     def overrides(self) -> _containers.MessageMap[_builtins.str, _struct_pb2.Value]:
         """As in PredictRequest."""
 
@@ -770,17 +828,18 @@ class ExplainRequest(_message.Message):
         customer_id: _builtins.int = ...,
         customer_key: _builtins.str = ...,
         features: Global___FeatureValues | None = ...,
+        packed_features: Global___PackedFeatures | None = ...,
         overrides: _abc.Mapping[_builtins.str, _struct_pb2.Value] | None = ...,
         as_of_time: _timestamp_pb2.Timestamp | None = ...,
         include_features: _builtins.bool = ...,
         max_contributions: _builtins.int = ...,
         language_code: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "customer_id", b"customer_id", "customer_key", b"customer_key", "features", b"features", "subject", b"subject"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "customer_id", b"customer_id", "customer_key", b"customer_key", "features", b"features", "packed_features", b"packed_features", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "customer_id", b"customer_id", "customer_key", b"customer_key", "features", b"features", "include_features", b"include_features", "language_code", b"language_code", "max_contributions", b"max_contributions", "model", b"model", "overrides", b"overrides", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "customer_id", b"customer_id", "customer_key", b"customer_key", "features", b"features", "include_features", b"include_features", "language_code", b"language_code", "max_contributions", b"max_contributions", "model", b"model", "overrides", b"overrides", "packed_features", b"packed_features", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["customer_id", "customer_key", "features"]  # noqa: Y015
+    _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["customer_id", "customer_key", "features", "packed_features"]  # noqa: Y015
     _WhichOneofArgType_subject: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_subject) -> _WhichOneofReturnType_subject | None: ...
 

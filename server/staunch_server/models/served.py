@@ -53,6 +53,7 @@ class Served:
         manifest: What the version says about itself.
         manifest_bytes: Its manifest.json, byte for byte.
         columns: Feature name to column.
+        never_null: Bool (features,): which of them may not be null.
         view: Its feature view in the database.
         limits: What its features' values may be.
         coalescer: Joins calls of one customer.
@@ -74,6 +75,7 @@ class Served:
         self.digest = stored.digest
         self.manifest_bytes = stored.manifest_bytes
         self.columns = {name: column for column, name in enumerate(self.manifest.feature_names)}
+        self.never_null = np.array([not each.nullable for each in self.manifest.features])
         thresholds = self.manifest.thresholds
         self._edges = [thresholds.medium, thresholds.high] if thresholds else []
         self._model = model

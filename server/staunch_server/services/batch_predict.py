@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from staunch.v1.prediction_service_pb2 import (
     RowExplanation,
 )
 from staunch_features.errors import DatabaseUnavailable, FeatureError
-from staunch_features.views.rules import canonical_id
 from staunch_features.views.types import FeatureBatch
 from staunch_model_store.errors import ModelStoreError
 from staunch_model_store.model import not_adding_up
@@ -29,7 +29,6 @@ from staunch_server.errors import (
     OPERATORS_CODES,
     Reason,
     Refusal,
-    Violation,
     clip,
     refusal_of,
     retry_delay,
@@ -40,16 +39,19 @@ from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
 from staunch_server.services import row_explanations
 from staunch_server.services.answer import reference, risk_bands, timestamp
-from staunch_server.services.request import id_type_mismatch, moment, utc
+from staunch_server.services.chunks import (
+    ROW_MESSAGE_BYTES,
+    read_chunk,
+    refuse_beside_rows,
+    refuse_large,
+    row_error,
+    rows_of,
+)
+from staunch_server.services.given import PACKED
+from staunch_server.services.request import moment, utc
 from staunch_server.services.row_explanations import ScoredRows, Wanted, changed_in_stream
 from staunch_server.transport.seam import Call
 from staunch_server.types import Floats, Id, Stages, timed
-
-MAX_CHUNK_ROWS = 10_000
-"""The most ids or keys of a chunk."""
-
-ROW_MESSAGE_BYTES = 200
-"""The longest message of a row: 10,000 of them with their keys stay below the 4 MiB that clients receive."""
 
 CHUNKS_IN_FLIGHT = 2
 """Chunks of one stream in hand; then its next message is not read before an answer has gone out."""
@@ -152,6 +154,7 @@ class BatchPredictServicer:
     async def _open(self, index: int, message: BatchPredictRequest, call: Call) -> _Stream:
         served = await self._registry.resolve(message.model, call.deadline or Deadline.after(self._timeout_s))
         call.model = served.name
+        refuse_beside_rows(served, message)
         given = message.HasField("as_of_time")
         as_of = moment(served, message.as_of_time) if given else None
         asked = utc(message.as_of_time) if given else None
@@ -174,6 +177,8 @@ class BatchPredictServicer:
         try:
             if isinstance(message, Refusal):
                 raise message
+            if stream is not None:  # what is too large is not sent back either
+                refuse_large(stream.served, message)
             response.customer_ids.extend(message.customer_ids)
             response.customer_keys.extend(message.customer_keys)
             if stream is not None:
@@ -181,39 +186,34 @@ class BatchPredictServicer:
         except (Refusal, FeatureError, ModelStoreError, TimeoutError) as error:
             response.ClearField("explanations")
             _fail(response, stream, error)
+            if stream is not None and not isinstance(message, Refusal):
+                stream.served.count(scored=0, failed=rows_of(stream.served, message)[1])
         if stream is not None:  # Only malformed messages come before there is one.
-            _address(response, stream)
+            is_given = not isinstance(message, Refusal) and message.HasField(PACKED)
+            _address(response, stream, is_given=is_given)
         return response
 
     async def _fill(
         self, response: BatchPredictResponse, stream: _Stream, message: BatchPredictRequest
     ) -> None:
         _refuse_change(stream, message)
-        served, raw = stream.served, _subjects(stream.served, message)
-        ids, valid = await asyncio.to_thread(_canonical, served.manifest.id_type, raw)
-        probabilities = np.full(len(raw), np.nan)
-        errors = {
-            int(place): _row_error(int(place), Reason.CUSTOMER_ID_INVALID) for place in np.flatnonzero(~valid)
-        }
+        served = stream.served
+        chunk = await read_chunk(served, message, partial(self._fetch, stream))
+        errors = dict(chunk.errors)
+        probabilities = np.full(chunk.count, np.nan)
         if stream.wanted.count:  # whoever gets no reasons keeps an empty place among them
-            response.explanations.extend([RowExplanation()] * len(raw))
-        if ids:
-            batch = await self._fetch(stream, ids)
-            places = np.flatnonzero(valid)
-            scored = batch.eligible.copy()
-            scored[list(batch.problems)] = False
+            response.explanations.extend([RowExplanation()] * chunk.count)
+        if len(chunk.places):
             with timed(stream.stages, "onnx"):
-                values = batch.values[scored]
-                scores = await served.score(values)
-            probabilities[places[scored]] = scores.probabilities
-            flagged = places[scored][await served.flagged(values)].tolist()
-            errors |= await asyncio.to_thread(_row_errors, served, batch, places)
+                scores = await served.score(chunk.values)
+            probabilities[chunk.places] = scores.probabilities
+            flagged = chunk.places[await served.flagged(chunk.values)].tolist()
             if stream.wanted.count:
-                rows = ScoredRows(places[scored], values, scores.margins)
+                rows = ScoredRows(chunk.places, chunk.values, scores.margins)
                 errors |= await self._explain(response, stream, rows)
                 probabilities[list(errors)] = np.nan
             response.flagged_rows.extend(place for place in flagged if place not in errors)
-        served.count(scored=len(raw) - len(errors), failed=len(errors))
+        served.count(scored=chunk.count - len(errors), failed=len(errors))
         # In threads, as all that grows with the rows: on the loop it would hold up every other call.
         await asyncio.to_thread(_write, response, probabilities, served.bands(probabilities), errors)
 
@@ -235,7 +235,7 @@ class BatchPredictServicer:
                 first,
             )
         return {
-            place: _row_error(place, Reason.MODEL_REFUSED, clip(str(not_adding_up(error)), ROW_MESSAGE_BYTES))
+            place: row_error(place, Reason.MODEL_REFUSED, clip(str(not_adding_up(error)), ROW_MESSAGE_BYTES))
             for place, error in missed.items()
         }
 
@@ -260,10 +260,10 @@ class BatchPredictServicer:
             raise DatabaseUnavailable(message) from error
 
 
-def _address(response: BatchPredictResponse, stream: _Stream) -> None:
-    """Says what answered, and on the first answer what all explanations share."""
+def _address(response: BatchPredictResponse, stream: _Stream, *, is_given: bool) -> None:
+    """Says what answered, and on the first answer what all explanations share; rows given have no moment."""
     response.model.CopyFrom(reference(stream.served))
-    if stream.served.manifest.uses_as_of:
+    if stream.served.manifest.uses_as_of and not is_given:
         response.as_of_time.CopyFrom(timestamp(stream.as_of))
     if stream.wanted.count and response.chunk_index == stream.first:
         response.explanation.CopyFrom(row_explanations.shared(stream.served, stream.wanted.words))
@@ -281,57 +281,6 @@ def _refuse_change(stream: _Stream, message: BatchPredictRequest) -> None:
     row_explanations.refuse_change(stream.wanted, message)
 
 
-def _subjects(served: Served, message: BatchPredictRequest) -> Sequence[Id]:
-    """The ids or keys of a chunk, of the kind that the view takes."""
-    given: dict[str, Sequence[Id]] = {
-        "customer_ids": message.customer_ids,
-        "customer_keys": message.customer_keys,
-    }
-    id_type = served.manifest.id_type
-    field = "customer_ids" if id_type == "int64" else "customer_keys"
-    wanted = given.pop(field)
-    for other, values in given.items():
-        if values:
-            raise id_type_mismatch(id_type, other)
-    facts = {"field": field, "limit": str(MAX_CHUNK_ROWS)}
-    if not wanted:
-        text = f"Expected 1 to {MAX_CHUNK_ROWS} {field}, got none."
-        raise Refusal(Reason.CHUNK_EMPTY, text, [Violation(field, "is empty")], metadata=facts)
-    if len(wanted) > MAX_CHUNK_ROWS:
-        text = f"Expected 1 to {MAX_CHUNK_ROWS} {field}, got {len(wanted)}; send several chunks."
-        facts["count"] = str(len(wanted))
-        raise Refusal(Reason.CHUNK_TOO_LARGE, text, [Violation(field, "is too long")], metadata=facts)
-    return list(wanted)
-
-
-def _canonical(id_type: str, raw: Sequence[Id]) -> tuple[list[Id], NDArray[np.bool_]]:
-    """The canonical forms of the valid ids, and which of the raw ones are valid: bool (n,)."""
-    ids: list[Id] = []
-    valid = np.ones(len(raw), dtype=np.bool_)
-    for place, one in enumerate(raw):
-        try:
-            ids.append(canonical_id(id_type, one))
-        except ValueError:
-            valid[place] = False
-    return ids, valid
-
-
-def _row_errors(
-    served: Served, batch: FeatureBatch, places: NDArray[np.intp]
-) -> dict[int, BatchPredictRowError]:
-    """Why rows have no score, by their place in the chunk; what is wrong with one alone is said in words."""
-    reasons = {int(places[row]): Reason.CUSTOMER_NOT_ELIGIBLE for row in np.flatnonzero(~batch.eligible)}
-    reasons |= {int(places[row]): Reason.CUSTOMER_NOT_FOUND for row in np.flatnonzero(~batch.found)}
-    errors = {place: _row_error(place, reason) for place, reason in reasons.items()}
-    for row, problem in batch.problems.items():
-        message, place = str(served.view_error(problem)), int(places[row])
-        errors[place] = _row_error(place, Reason.MODEL_REFUSED, clip(message, ROW_MESSAGE_BYTES))
-    if batch.problems:  # one line a chunk: a broken feed makes ten thousand bad rows
-        first = served.view_error(next(iter(batch.problems.values()))).for_log
-        _LOG.warning("%d rows of a chunk have no score, the first since %s", len(batch.problems), first)
-    return errors
-
-
 def _write(
     response: BatchPredictResponse,
     probabilities: Floats,
@@ -344,7 +293,7 @@ def _write(
 
 
 def _fail(response: BatchPredictResponse, stream: _Stream | None, error: Exception) -> None:
-    """Answers a chunk by an error, and counts its rows as failed; raises one that nobody foresaw."""
+    """Answers a chunk by an error; raises one that nobody foresaw."""
     model = stream.served.name if stream else ""
     refusal = refusal_of(error, model)
     if refusal is None:
@@ -354,12 +303,6 @@ def _fail(response: BatchPredictResponse, stream: _Stream | None, error: Excepti
     fields = {"code": refusal.code.name, "reason": refusal.reason.name} | ({"model": model} if model else {})
     _LOG.log(level, "a chunk has no answer: %s", refusal.for_log, extra={"fields": fields})
     response.chunk_error.CopyFrom(chunk_error(refusal))
-    if stream is not None:
-        stream.served.count(scored=0, failed=len(response.customer_ids) + len(response.customer_keys))
-
-
-def _row_error(index: int, reason: Reason, message: str = "") -> BatchPredictRowError:
-    return BatchPredictRowError(index=index, code=reason.code, reason=reason.name, message=message)
 
 
 def chunk_error(refusal: Refusal) -> BatchPredictChunkError:

@@ -9,6 +9,9 @@ from staunch_server.services.unscored import refuse_unscored
 from staunch_server.transport.seam import Call
 from staunch_server.types import timed
 
+_GIVEN = frozenset({"features", "packed_features"})
+"""Subjects that need no database."""
+
 
 class PredictServicer:
     """Answers Predict.
@@ -42,7 +45,7 @@ async def score(served: Served, request: PredictRequest | ExplainRequest, call: 
     Raises:
         Refusal: By the reason table.
     """
-    if request.WhichOneof("subject") == "features":
+    if request.WhichOneof("subject") in _GIVEN:
         values = given(served, request)
         with timed(call.stages, "onnx"):
             scores = await served.score(values[None])

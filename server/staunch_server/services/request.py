@@ -1,7 +1,6 @@
 """Reads whom a request asks about, as of when and with which values, and refuses what cannot be meant."""
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -10,9 +9,10 @@ from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from staunch.v1.prediction_service_pb2 import ExplainRequest, PredictRequest
-from staunch_features.views.rules import LARGEST_VALUE, MAX_KEY_BYTES, canonical_id
-from staunch_server.errors import Reason, Refusal, Violation, clip, field_invalid, of_key
+from staunch_features.views.rules import canonical_id
+from staunch_server.errors import Reason, Refusal, Violation, field_invalid
 from staunch_server.models.served import Served
+from staunch_server.services.given import named_values, packed_row, refuse_absent
 from staunch_server.types import Floats, Id, Overrides
 
 CLOCK_SKEW_S = 5.0
@@ -22,17 +22,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799  # years 1 to 9999, the range of a Timestamp
 
 
-_NO_NUMBERS = {
-    None: "a Value without a kind",  # as left by whoever misspells one: no caller means null by it
-    "string_value": "a text",
-    "bool_value": "a boolean",
-    "list_value": "a list",
-    "struct_value": "an object",
-}
-"""Kinds of a Value that no feature has."""
-
-
-_SUBJECTS = ("customer_id", "customer_key", "features")
+_SUBJECTS = ("customer_id", "customer_key", "features", "packed_features")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +45,7 @@ def live(served: Served, request: PredictRequest | ExplainRequest) -> Live:
     if subject is None:
         raise Refusal(
             Reason.SUBJECT_MISSING,
-            "Expected customer_id, customer_key or features, got none of them; set one.",
+            "Expected customer_id, customer_key, features or packed_features, got none of them; set one.",
             [Violation(field, "is required, unless another of these is set") for field in _SUBJECTS],
         )
     raw = request.customer_id if subject == "customer_id" else request.customer_key
@@ -64,24 +54,26 @@ def live(served: Served, request: PredictRequest | ExplainRequest) -> Live:
 
 
 def given(served: Served, request: PredictRequest | ExplainRequest) -> Floats:
-    """Reads the complete features that a request gives: float64 (features,), NaN is null.
+    """Reads the complete features that a request gives, by name or packed: float64 (features,), NaN is null.
 
     Raises:
         Refusal: OVERRIDE_NOT_ALLOWED, AS_OF_NOT_ALLOWED, FEATURE_UNKNOWN, FEATURE_TYPE_MISMATCH,
-            FEATURE_NOT_FINITE, FEATURE_MISSING.
+            FEATURE_NOT_FINITE, FEATURE_MISSING, FEATURES_MISMATCH.
     """
+    subject = request.WhichOneof("subject")
     if request.overrides:
-        message = "Expected no overrides beside features; put the changed values into features."
-        raise Refusal(Reason.OVERRIDE_NOT_ALLOWED, message, [Violation("overrides", "not with features")])
+        message = f"Expected no overrides beside {subject}; put the changed values into {subject}."
+        wrong = Violation("overrides", f"not with {subject}")
+        raise Refusal(Reason.OVERRIDE_NOT_ALLOWED, message, [wrong])
     if request.HasField("as_of_time"):
-        message = "Expected no as_of_time beside features: they are taken as given. Leave it out."
-        raise _no_time(served, message, "not with features")
+        raise no_time_beside(served, str(subject))
+    if subject == "packed_features":
+        return packed_row(served, request.packed_features)
     values = request.features.values
     row = np.full(len(served.columns), np.nan)
-    for column, value in _columns(served, values, "features.values"):
+    for column, value in named_values(served, values, "features.values"):
         row[column] = value
-    if absent := sorted(served.columns.keys() - values.keys()):
-        raise _Wrong(served, "features.values", absent).refusal(Reason.FEATURE_MISSING, "missing")
+    refuse_absent(served, values)
     return row
 
 
@@ -91,7 +83,7 @@ def overrides(served: Served, values: Mapping[str, Value]) -> Overrides:
     Raises:
         Refusal: FEATURE_UNKNOWN, FEATURE_TYPE_MISMATCH, FEATURE_NOT_FINITE, FEATURE_MISSING.
     """
-    return tuple(_columns(served, values, "overrides")) if values else ()
+    return tuple(named_values(served, values, "overrides")) if values else ()
 
 
 def customer(id_type: str, raw: Id, field: str) -> Id:
@@ -176,50 +168,10 @@ def utc(stamp: Timestamp) -> datetime:
     return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
 
 
-def _columns(served: Served, values: Mapping[str, Value], field: str) -> Iterator[tuple[int, float]]:
-    """Reads named values as columns and float64; every name is compared before any is looked up."""
-    if unknown := sorted(values.keys() - served.columns.keys()):
-        problem = "no feature of the model"
-        raise _Wrong(served, field, unknown).refusal(Reason.FEATURE_UNKNOWN, problem)
-    if others := sorted(name for name, value in values.items() if value.WhichOneof("kind") in _NO_NUMBERS):
-        got = " or ".join(sorted({_NO_NUMBERS[values[name].WhichOneof("kind")] for name in others}))
-        problem = f"{got}, where a number (a boolean is 0 or 1) or null is expected"
-        raise _Wrong(served, field, others).refusal(Reason.FEATURE_TYPE_MISMATCH, problem, got=got)
-    numbers = {name: _number(value) for name, value in values.items()}
-    if infinite := sorted(name for name, number in numbers.items() if abs(number) > LARGEST_VALUE):
-        limit = f"{LARGEST_VALUE:.2g}"
-        problem = f"infinite, or beyond {limit} either way"
-        raise _Wrong(served, field, infinite).refusal(Reason.FEATURE_NOT_FINITE, problem, limit=limit)
-    features = served.manifest.features
-    null = [name for name, number in numbers.items() if math.isnan(number)]
-    if never := sorted(name for name in null if not features[served.columns[name]].nullable):
-        problem = "never null in this view"
-        raise _Wrong(served, field, never).refusal(Reason.FEATURE_MISSING, problem)
-    for name, number in numbers.items():
-        yield served.columns[name], number
-
-
-def _number(value: Value) -> float:
-    """The value; NaN, which is null as a view's NaN is, if it is null."""
-    return value.number_value if value.HasField("number_value") else math.nan
-
-
-@dataclass(frozen=True, slots=True)
-class _Wrong:
-    """Features of a request that cannot be meant: the map that they stand in, and their names."""
-
-    served: Served
-    field: str
-    names: list[str]
-
-    def refusal(self, reason: Reason, problem: str, **metadata: str) -> Refusal:
-        shown = ", ".join(clip(name, MAX_KEY_BYTES) for name in self.names[:5])
-        more = f" and {len(self.names) - 5} more" if len(self.names) > 5 else ""
-        message = f"{self.field}: {problem}: {shown}{more}"
-        wrong = [Violation(of_key(self.field, name), f"is {problem}") for name in self.names]
-        metadata |= {"model": self.served.name, "field": wrong[0].field, "count": str(len(wrong))}
-        hint = "GetModel lists the features and whether they can be null"
-        return Refusal(reason, f"{message}; {hint}.", wrong, metadata=metadata)
+def no_time_beside(served: Served, field: str) -> Refusal:
+    """Returns the refusal of a moment beside features that the request gives."""
+    message = f"Expected no as_of_time beside {field}: they are taken as given. Leave it out."
+    return _no_time(served, message, f"not with {field}")
 
 
 def _no_time(served: Served, message: str, problem: str) -> Refusal:

@@ -16,7 +16,7 @@ from staunch_server.deadlines import Deadline
 from staunch_server.transport import health, reflection
 from staunch_server.transport.health import parsed
 from staunch_server.transport.seam import (
-    MAX_MESSAGE_BYTES,
+    MAX_RECEIVED_BYTES,
     USUAL_LIMITS,
     Call,
     ConnectionLimits,
@@ -129,7 +129,7 @@ def _options(reuse_port: bool, limits: ConnectionLimits) -> list[tuple[str, int]
         # Else core 1.83 lowers the limit while streams end and refuses (RST_STREAM 7, UNAVAILABLE) what a
         # well-behaved client has sent under the old one: 134 of 300 calls at once over one connection.
         ("grpc.http.overload_protection", 0),
-        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),
         ("grpc.server_handshake_timeout_ms", round(HANDSHAKE_TIMEOUT_S * 1000)),
         ("grpc.keepalive_time_ms", round(limits.keepalive_s * 1000)),
         ("grpc.keepalive_timeout_ms", round(limits.keepalive_timeout_s * 1000)),

@@ -79,7 +79,11 @@ class NotTaken(Exception):
 
 
 MAX_MESSAGE_BYTES = 1024 * 1024
-"""The largest message a transport takes: a chunk of 10,000 keys of 64 bytes fits."""
+"""The largest message of a stream: a chunk of 10,000 keys of 64 bytes fits."""
+
+MAX_RECEIVED_BYTES = 5 * MAX_MESSAGE_BYTES
+"""The largest message that a transport takes: 10,000 rows of 65 features. So we can tell who sends too many
+rows how many fit, where the library would say how many bytes."""
 
 UnaryMethod = Callable[[bytes, Call], Awaitable[bytes]]
 StreamMethod = Callable[[AsyncIterator[bytes], Call], AsyncGenerator[bytes, None]]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from staunch import RetryPolicy, RowError, _batch, _calls, _connection, _wire
 from staunch_features.views.rules import MAX_KEY_BYTES
-from staunch_server.services.batch_predict import MAX_CHUNK_ROWS
+from staunch_server.services.chunks import MAX_CHUNK_ROWS
 from staunch_server.services.models import MAX_PAGE_SIZE
 from staunch_server.transport.seam import USUAL_LIMITS
 

@@ -6,13 +6,14 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from google.protobuf.struct_pb2 import Value
+from google.protobuf.struct_pb2 import NULL_VALUE, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from tests.server.harness.errors import failure
 from tests.server.harness.running import Publish, Serve
-from tests.server.small_models import expected_margin, person, small_trees
+from tests.server.small_models import PEOPLE_COLUMNS, expected_margin, person, small_trees
 
 from staunch.v1 import prediction_service_pb2 as pb
+from staunch_features.views.signature import features_digest
 
 NOON = Timestamp(seconds=int(datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()))
 
@@ -81,6 +82,26 @@ async def test_the_score_is_the_one_that_predict_gives(
     explained = await live.prediction.Explain(pb.ExplainRequest(**asked))
     predicted = await live.prediction.Predict(pb.PredictRequest(**asked))
     assert explained.prediction == predicted
+
+
+async def test_packed_features_are_explained_as_the_same_ones_by_name(
+    publish: Publish, serve: Serve, transport_name: str
+) -> None:
+    publish()
+    live = await serve(transport=transport_name, database_reader_url="postgresql://nobody@127.0.0.1:1/none")
+    named = {"a": Value(number_value=6), "b": Value(null_value=NULL_VALUE), "hours": Value(number_value=10)}
+    digest = features_digest(PEOPLE_COLUMNS)
+    by_name, packed = [
+        await live.prediction.Explain(pb.ExplainRequest(include_features=True, **subject))
+        for subject in (
+            {"features": pb.FeatureValues(values=named)},
+            {"packed_features": pb.PackedFeatures(values=[6, math.nan, 10], features_digest=digest)},
+        )
+    ]
+    assert packed == by_name
+    assert {one.feature: one.overridden for one in packed.explanation.contributions} == dict.fromkeys(
+        named, False
+    )
 
 
 async def test_contributions_come_largest_first_and_ties_by_name(publish: Publish, serve: Serve) -> None:

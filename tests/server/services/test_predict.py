@@ -15,8 +15,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 from tests.server.harness.errors import failure, read_rich_error
 from tests.server.harness.running import Publish, Running, Serve
+from tests.server.services.test_features import learned_features
 from tests.server.small_models import (
     EPOCH,
+    PEOPLE_COLUMNS,
     TWICE,
     expected_margin,
     hours_known,
@@ -28,9 +30,15 @@ from tests.server.small_models import (
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
+from staunch_features.views.signature import features_digest
 from staunch_model_store.manifest import Thresholds
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DIGEST = features_digest(PEOPLE_COLUMNS)
+
+
+def packed(*values: float, digest: str = DIGEST) -> pb.PackedFeatures:
+    return pb.PackedFeatures(values=values, features_digest=digest)
 
 
 def given(**values: float | None) -> pb.FeatureValues:
@@ -121,6 +129,44 @@ async def test_given_features_are_scored_without_the_database(publish: Publish, 
     assert answer.probability == pytest.approx(sigmoid(1 - 0.5), abs=1e-15)
     assert not answer.HasField("as_of_time")
     assert plain(answer.features) == {"a": 6, "b": None, "hours": 10}
+
+
+async def test_packed_features_are_scored_as_the_same_ones_by_name(
+    publish: Publish, serve: Serve, transport_name: str
+) -> None:
+    """In everything: bits, band, warnings, and that no database is asked."""
+    publish(features=learned_features())
+    live = await serve(transport=transport_name, database_reader_url="postgresql://nobody@127.0.0.1:1/none")
+    rows = [(6.0, math.nan, 10.0), (2.0, 1.0, 150.0), (99.0, 7.0, -3.0)]
+    for row in rows:
+        named = given(**dict(zip(("a", "b", "hours"), [None if v != v else v for v in row], strict=True)))
+        by_name = await live.prediction.Predict(pb.PredictRequest(features=named, include_features=True))
+        request = pb.PredictRequest(packed_features=packed(*row), include_features=True)
+        assert await live.prediction.Predict(request) == by_name
+        assert by_name.probability == pytest.approx(sigmoid(expected_margin(row)), abs=1e-15)
+    assert [warning.feature for warning in by_name.warnings] == ["a", "b", "hours"]
+
+
+async def test_many_packed_calls_at_once_get_their_own_rows(
+    publish: Publish, serve: Serve, transport_name: str
+) -> None:
+    """And those among them that are refused take nobody with them."""
+    publish()
+    live = await serve(transport=transport_name)
+    rows = [(i % 10, math.inf if i % 7 == 3 else i % 3 / 2, float(i)) for i in range(200)]
+    asked = [
+        live.prediction.Predict(pb.PredictRequest(packed_features=packed(*row), include_features=True))
+        for row in rows
+    ]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    for row, answer in zip(rows, answers, strict=True):
+        if math.isinf(row[1]):
+            assert isinstance(answer, aio.AioRpcError)
+            assert read_rich_error(answer).reason == "FEATURE_NOT_FINITE"
+        else:
+            assert isinstance(answer, pb.PredictResponse)
+            assert plain(answer.features) == dict(zip(("a", "b", "hours"), row, strict=True))
+            assert answer.probability == pytest.approx(sigmoid(expected_margin(row)), abs=1e-15)
 
 
 async def test_overrides_replace_single_features_of_the_live_row(publish: Publish, serve: Serve) -> None:
@@ -317,6 +363,34 @@ REFUSED = {
         pb.PredictRequest(features=given(a=1, b=1, hours=1), as_of_time=stamp(NOON)),
         "AS_OF_NOT_ALLOWED",
     ),
+    "no digest": (pb.PredictRequest(packed_features=packed(1, 1, 1, digest="")), "FEATURES_MISMATCH"),
+    "the digest of others": (
+        pb.PredictRequest(packed_features=packed(1, 1, 1, digest="sha256:" + "0" * 64)),
+        "FEATURES_MISMATCH",
+    ),
+    "too few values": (pb.PredictRequest(packed_features=packed(1, 1)), "FEATURES_MISMATCH"),
+    "two rows": (pb.PredictRequest(packed_features=packed(1, 1, 1, 2, 2, 2)), "FEATURES_MISMATCH"),
+    "no values": (pb.PredictRequest(packed_features=packed()), "FEATURES_MISMATCH"),
+    "a packed null that is never null": (
+        pb.PredictRequest(packed_features=packed(1, 1, math.nan)),
+        "FEATURE_MISSING",
+    ),
+    "a packed infinity": (
+        pb.PredictRequest(packed_features=packed(-math.inf, 1, math.nan)),
+        "FEATURE_NOT_FINITE",
+    ),
+    "a packed number too large": (
+        pb.PredictRequest(packed_features=packed(1, 1e39, 1)),
+        "FEATURE_NOT_FINITE",
+    ),
+    "an override beside packed features": (
+        pb.PredictRequest(packed_features=packed(1, 1, 1), overrides={"a": value_of(1)}),
+        "OVERRIDE_NOT_ALLOWED",
+    ),
+    "a moment beside packed features": (
+        pb.PredictRequest(packed_features=packed(1, 1, 1), as_of_time=stamp(NOON)),
+        "AS_OF_NOT_ALLOWED",
+    ),
     "a moment in the future": (pb.PredictRequest(customer_id=8, as_of_time=LATER), "AS_OF_IN_FUTURE"),
     "no time at all": (
         pb.PredictRequest(customer_id=8, as_of_time=Timestamp(seconds=1, nanos=2_000_000_000)),
@@ -324,10 +398,14 @@ REFUSED = {
     ),
 }
 FIELDS = {
-    "nobody named": ["customer_id", "customer_key", "features"],
+    "nobody named": ["customer_id", "customer_key", "features", "packed_features"],
     "an id of 0": ["customer_id"],
     "a key for an id": ["customer_key"],
     "a name in capitals": ["model"],
+    "no digest": ["packed_features.features_digest"],
+    "two rows": ["packed_features.values"],
+    "a packed null that is never null": ["packed_features.values[2]"],
+    "a packed infinity": ["packed_features.values[0]"],
     "an unknown feature": ['features.values["c"]'],
     "a missing feature": ['features.values["b"]', 'features.values["hours"]'],
     "a null that is never null": ['features.values["a"]'],

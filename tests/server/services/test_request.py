@@ -138,6 +138,7 @@ def test_a_request_about_nobody_is_refused(served: Served) -> None:
         "customer_id",
         "customer_key",
         "features",
+        "packed_features",
     ]
 
 

@@ -20,7 +20,7 @@ from staunch_features.views.feature_doc import MOST_TITLE_LETTERS
 from staunch_model_store.manifest import EXPLAINER_ONNX, Manifest
 from staunch_model_store.model import Largest
 from staunch_server.models.reasons import SLICE_ROWS, Reasons
-from staunch_server.services.batch_predict import MAX_CHUNK_ROWS, ROW_MESSAGE_BYTES
+from staunch_server.services.chunks import MAX_CHUNK_ROWS, ROW_MESSAGE_BYTES
 from staunch_server.services.row_explanations import MOST_CONTRIBUTIONS, ScoredRows, write
 
 CLIENTS_RECEIVE_BYTES = 4 << 20

@@ -18,7 +18,7 @@ from staunch.v1 import prediction_service_pb2 as pb
 from staunch_server.errors import Reason, Refusal, Resource, Violation
 from staunch_server.transport import guard
 from staunch_server.transport.guard import MAX_UNARY_BYTES
-from staunch_server.transport.seam import MAX_MESSAGE_BYTES, ConnectionLimits
+from staunch_server.transport.seam import MAX_MESSAGE_BYTES, MAX_RECEIVED_BYTES, ConnectionLimits
 
 MALFORMED = b"\x0a\xff"
 SECRET = "postgresql://staunch:hunter2@10.0.0.1/crm"
@@ -77,8 +77,10 @@ async def test_a_large_unary_request_is_refused_by_us_and_a_huge_one_by_the_libr
     await server.predict(fits)
     error = await server.failure(pb.PredictRequest(model="m" * MAX_UNARY_BYTES).SerializeToString())
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MESSAGE_TOO_LARGE")
+    error = await server.failure(b"\x0a" * MAX_RECEIVED_BYTES)
+    assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MESSAGE_TOO_LARGE")
     assert MAX_MESSAGE_BYTES == 2**20  # as docs and clients have it
-    error = await server.failure(b"\x0a" * (MAX_MESSAGE_BYTES + 1))
+    error = await server.failure(b"\x0a" * (MAX_RECEIVED_BYTES + 1))
     assert (error.code, error.infos) == (grpc.StatusCode.RESOURCE_EXHAUSTED, [])
 
 
