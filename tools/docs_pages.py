@@ -18,7 +18,7 @@ import staunch_sql
 from staunch_features.checks.summary import sources, who_is_eligible
 from staunch_features.views.feature_doc import MISSING, NEVER, FeatureDoc
 from staunch_features.views.file import FeatureView, load_view
-from staunch_server.errors import DOMAIN, KEYS, Reason
+from staunch_server.errors import KEYS, Reason
 from staunch_server.metrics import Metrics
 from staunch_server.models.tally import WAIT_S
 from staunch_server.process.present import GONE_S
@@ -26,6 +26,7 @@ from staunch_server.process.process_metrics import ProcessMetrics
 from staunch_server.process.supervisor import SupervisorMetrics
 from staunch_server.setting_names import PREFIX
 from staunch_server.settings import Settings
+from staunch_server.statuses import DOMAIN
 
 _MADE = "<!-- Made by `make docs`; edit the code instead. -->"
 

@@ -22,7 +22,8 @@ from tests.server.harness.shell import TRANSPORTS, StartShell
 from tests.server.small_models import TABLE
 
 from staunch_model_store.store import ModelStore
-from staunch_server.errors import Refusal, shortened
+from staunch_server.errors import Refusal
+from staunch_server.statuses import shortened
 
 
 @pytest.fixture(autouse=True)

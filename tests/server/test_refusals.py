@@ -22,7 +22,8 @@ from staunch.v1 import prediction_service_pb2 as pb
 from staunch_features.errors import DatabaseUnavailable
 from staunch_features.views.signature import features_digest
 from staunch_model_store.store import ModelStore
-from staunch_server.errors import KEYS, Reason, Refusal, Violation, of_key, refusal_of, shortened
+from staunch_server.errors import KEYS, Reason, Refusal, Violation, refusal_of
+from staunch_server.statuses import of_key, shortened
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = datetime.now(UTC) + timedelta(days=2)

@@ -25,15 +25,7 @@ from staunch_features.views.types import FeatureBatch
 from staunch_model_store.errors import ModelStoreError
 from staunch_model_store.model import not_adding_up
 from staunch_server.deadlines import Deadline
-from staunch_server.errors import (
-    OPERATORS_CODES,
-    Reason,
-    Refusal,
-    clip,
-    refusal_of,
-    retry_delay,
-    shortened,
-)
+from staunch_server.errors import OPERATORS_CODES, Reason, Refusal, refusal_of
 from staunch_server.models.reasons import Explainers
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
@@ -50,6 +42,7 @@ from staunch_server.services.chunks import (
 from staunch_server.services.given import PACKED
 from staunch_server.services.request import moment, utc
 from staunch_server.services.row_explanations import ScoredRows, Wanted, changed_in_stream
+from staunch_server.statuses import clip, retry_delay, shortened
 from staunch_server.transport.seam import Call
 from staunch_server.types import Floats, Id, Stages, timed
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from staunch.v1.prediction_service_pb2 import BatchPredictRequest, BatchPredictRowError
 from staunch_features.views.rules import canonical_id
 from staunch_features.views.types import FeatureBatch
-from staunch_server.errors import Reason, Refusal, Violation, clip, field_invalid
+from staunch_server.errors import Reason, Refusal, Violation, field_invalid
 from staunch_server.models.served import Served
 from staunch_server.services.given import PACKED, bad_rows, packed_rows
 from staunch_server.services.request import id_type_mismatch, no_time_beside
+from staunch_server.statuses import clip
 from staunch_server.transport.seam import MAX_MESSAGE_BYTES
 from staunch_server.types import Floats, Id
 

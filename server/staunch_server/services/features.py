@@ -20,8 +20,9 @@ from staunch.v1.prediction_service_pb2 import Explanation, FeatureContribution
 from staunch_features.views.feature_doc import MISSING, NEVER, FeatureDoc, find_language, spelled_out
 from staunch_features.views.file import FeatureView
 from staunch_model_store import manifest
-from staunch_server.errors import Violation, clip, field_invalid
+from staunch_server.errors import Violation, field_invalid
 from staunch_server.models.served import Served
+from staunch_server.statuses import clip
 from staunch_server.types import Flag, Floats
 
 MOST_TAG_LETTERS = 35

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from staunch.v1.prediction_service_pb2 import PackedFeatures
 from staunch_features.views.rules import LARGEST_VALUE, MAX_KEY_BYTES, bad_values
-from staunch_server.errors import Reason, Refusal, Violation, clip, of_key
+from staunch_server.errors import Reason, Refusal, Violation
 from staunch_server.models.served import Served
+from staunch_server.statuses import clip, of_key
 from staunch_server.types import Floats
 
 PACKED: Literal["packed_features"] = "packed_features"

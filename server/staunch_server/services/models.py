@@ -22,11 +22,12 @@ from staunch_features.errors import ViewError
 from staunch_features.views.file import FeatureView
 from staunch_model_store.errors import AliasMoved, ModelRefused, ModelStoreError
 from staunch_model_store.manifest import EXPLAINER_ONNX, NAME, Manifest
-from staunch_server.errors import Reason, Refusal, Resource, Violation, clip, field_invalid
+from staunch_server.errors import Reason, Refusal, Resource, Violation, field_invalid
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served, view_of
 from staunch_server.services.answer import output_space, timestamp
 from staunch_server.services.features import described
+from staunch_server.statuses import clip
 from staunch_server.transport.seam import Call
 from staunch_server.types import Version
 

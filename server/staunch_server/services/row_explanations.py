@@ -14,12 +14,13 @@ from staunch.v1.prediction_service_pb2 import (
     BatchPredictRequest,
     RowExplanation,
 )
-from staunch_server.errors import Reason, Refusal, Violation, clip, field_invalid
+from staunch_server.errors import Reason, Refusal, Violation, field_invalid
 from staunch_server.models.reasons import Reasons
 from staunch_server.models.served import Served
 from staunch_server.services.answer import output_space
 from staunch_server.services.explain import refuse_without_explainer
 from staunch_server.services.features import Spoken, spoken
+from staunch_server.statuses import clip
 from staunch_server.types import Floats
 
 MOST_CONTRIBUTIONS = 10

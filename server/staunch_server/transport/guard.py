@@ -17,8 +17,9 @@ from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 from google.protobuf.message import DecodeError
 
 from staunch_server.deadlines import Deadline, answer_by
-from staunch_server.errors import Code, Reason, Refusal, refusal_of, status
+from staunch_server.errors import Code, Reason, Refusal, refusal_of
 from staunch_server.events import CallEnded, Events
+from staunch_server.statuses import status
 from staunch_server.transport.seam import Call, Failure, NotTaken, StreamMethod, UnaryMethod
 from staunch_server.transport.turns import Turn
 

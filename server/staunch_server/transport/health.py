@@ -16,7 +16,8 @@ from grpc import StatusCode, aio
 from grpc_health.v1 import health_pb2
 
 from staunch_server.deadlines import Deadline
-from staunch_server.errors import Reason, Refusal, status
+from staunch_server.errors import Reason, Refusal
+from staunch_server.statuses import status
 from staunch_server.transport.writing import write
 
 SERVICE = "grpc.health.v1.Health"

@@ -27,10 +27,11 @@ from tests.server.small_models import (
 
 from staunch import AsyncClient, Score
 from staunch.v1 import prediction_service_pb2 as pb
-from staunch_server.errors import Refusal, status
+from staunch_server.errors import Refusal
 from staunch_server.services import batch_predict
 from staunch_server.services.batch_predict import BatchPredictServicer, chunk_error
 from staunch_server.services.chunks import ROW_MESSAGE_BYTES
+from staunch_server.statuses import status
 from staunch_server.transport.seam import Call
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
