@@ -39,12 +39,16 @@ class UnaryCall(Generic[T]):
         request: The message to send.
         decode: Makes the result of the answer and of the id under which the server knows the call.
         retry: False if, after a lost answer, a second try would be refused because the first succeeded.
+        changes: Whether it changes something: then it is tried again only after a refusal, or where it
+            reached nobody. A lost answer, as of a call that the server cancelled, leaves open whether it is
+            done, and somebody else may have changed the same since.
     """
 
     method: str
     request: Message
     decode: Callable[..., T]
     retry: bool = True
+    changes: bool = False
 
 
 def methods(channel: Any) -> dict[str, Any]:
@@ -125,7 +129,7 @@ def set_alias(name: str, alias: str, version: int, expected_version: int | None)
         version=arguments.whole("version", version, 1, INT32),
         expected_version=_optional_version(expected_version),
     )
-    return UnaryCall("SetAlias", request, _alias_move, retry=expected_version is None)
+    return UnaryCall("SetAlias", request, _alias_move, retry=expected_version is None, changes=True)
 
 
 def _optional_version(version: int | None) -> int | None:
@@ -134,7 +138,7 @@ def _optional_version(version: int | None) -> int | None:
 
 def reload_models() -> UnaryCall[list[Model]]:
     """Builds ReloadModels."""
-    return UnaryCall("ReloadModels", models_pb.ReloadModelsRequest(), _models)
+    return UnaryCall("ReloadModels", models_pb.ReloadModelsRequest(), _models, changes=True)
 
 
 def readiness() -> UnaryCall[StaunchError | None]:

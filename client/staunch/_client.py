@@ -363,7 +363,7 @@ class Client:
     def _run(self, call: calls.UnaryCall[T], timeout_s: float | None, metadata: Metadata | None) -> T:
         sent, log = self._settings.merged(metadata), RetryLog(call.method)
         allowed_s = arguments.optional_seconds("timeout_s", timeout_s)
-        with self._settings.tries(allowed_s, retry=call.retry) as tries:
+        with self._settings.tries(allowed_s, retry=call.retry, changes=call.changes) as tries:
             while True:
                 try:
                     how = self._how(sent, lambda: tries.remaining_s)

@@ -99,6 +99,7 @@ class Tries:
         timeout_s: How long, in seconds.
         budget: What the client may spend; None is one of its own.
         clock: Gives the time in seconds.
+        changes: Whether the call changes something, and must not be done twice.
     """
 
     def __init__(
@@ -107,8 +108,11 @@ class Tries:
         timeout_s: float,
         budget: Budget | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        changes: bool = False,
     ) -> None:
         self._policy = policy
+        self._changes = changes
         self._clock = clock
         self._budget = policy.budget(clock) if budget is None else budget
         self._deadline = clock() + timeout_s
@@ -153,6 +157,8 @@ class Tries:
         if error.code not in _NO_ANSWER:
             self._budget.answered()
         if error.code not in TRIED_AGAIN or self._failures == self._policy.attempts:
+            raise error
+        if self._changes and arrived and not _refused(error):
             raise error
         self._not_before = self._clock() + self._pause_s(error, arrived)
         if self._not_before >= self._deadline:
@@ -237,6 +243,11 @@ class RetryLog:
 
 def _between(least: float, most: float) -> float:
     return random.uniform(least, most)  # noqa: S311 - spreads load, hides nothing
+
+
+def _refused(error: StaunchError) -> bool:
+    """Says whether a server has done nothing of a call, since it asks for it again."""
+    return bool(error.reason) and error.details.retry_after_s is not None
 
 
 def never_left(error: StaunchError) -> bool:

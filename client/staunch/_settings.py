@@ -87,10 +87,11 @@ class ClientSettings:
         if not callable(token):
             _bearer(token)
 
-    def tries(self, timeout_s: float | None, *, retry: bool) -> Tries:
-        """Starts the clock of one call."""
+    def tries(self, timeout_s: float | None, *, retry: bool, changes: bool = False) -> Tries:
+        """Starts the clock of one call; see `UnaryCall` for `retry` and `changes`."""
         policy = self._retry if retry else replace(self._retry, attempts=1)
-        return Tries(policy, self.timeout_s if timeout_s is None else timeout_s, self._budget)
+        allowed_s = self.timeout_s if timeout_s is None else timeout_s
+        return Tries(policy, allowed_s, self._budget, changes=changes)
 
     def batch(  # noqa: PLR0913 - what a batch is
         self,

@@ -158,6 +158,19 @@ async def test_compare_and_set_is_never_sent_twice(either_with, service):
     assert len(service.seen) == 1
 
 
+@pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.CANCELLED])
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("set_alias", ("churn", "champion", 3)), ("reload_models", ())]
+)
+async def test_what_changes_something_is_not_sent_again_after_a_lost_answer(
+    toy_with, toy, code, name, arguments
+):
+    toy.script.append(failing(code))
+    with pytest.raises(Unavailable):
+        await toy_with(retry=QUICK).call(name, *arguments)
+    assert len(toy.seen) == 1
+
+
 async def test_moving_an_alias_without_a_condition_is_tried_again(either_with, service):
     service.script.append(DRAINING)
     await either_with(retry=QUICK).call("set_alias", "churn", "champion", 3)
