@@ -40,7 +40,7 @@ from staunch_server.types import Version
 PREDICTION_SERVICE: str = prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name
 MODEL_SERVICE: str = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
 
-_FLUSH_S = 0.5  # what the library needs to send the last answers; watchers of the health stay until its end
+_CUT_OFF_S = 0.5  # what calls get beyond their time, now that nothing else does
 _SAMPLE_S = 1.0
 _DATABASE_S = 2.0  # between two questions whether the database is up, and the time of each
 _EXPLAINING_THREADS = 1  # of streams, in each process: those for more cores are more processes
@@ -149,8 +149,7 @@ class Server:
         """Stops without losing a call.
 
         First balancers hear NOT_SERVING and get drain_wait_s to turn away while all is answered; then new
-        calls are refused as DRAINING while those in progress end; only then the transport stops, since the
-        library loses what it has received and not yet handed over (grpc/grpc#41785).
+        calls are refused as DRAINING while those in progress end; only then the transport stops.
         """
         self._leaving = True
         self.transport.leave()
@@ -158,7 +157,7 @@ class Server:
         self.guard.drain()
         if not await self.guard.idle(self._settings.drain_s):
             _LOG.warning("%d calls and %d streams are cut off", self.guard.calls, self.guard.streams)
-        await self.transport.stop(_FLUSH_S)
+        await self.transport.stop(_CUT_OFF_S)
 
     async def close(self) -> None:
         """Ends the threads that explain and closes the pools."""

@@ -4,6 +4,7 @@ Handlers take and give bytes, so that malformed ones reach the guard; the librar
 name our classes.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -27,11 +28,13 @@ from staunch_server.transport.seam import (
     StreamMethod,
     UnaryMethod,
 )
+from staunch_server.transport.sockets import end_connections
 from staunch_server.transport.writing import write
 
 HANDSHAKE_TIMEOUT_S = 5.0
 """How long a new connection may take to say that it speaks HTTP/2; the library's default is 120 s."""
 
+_FLUSH_S = 0.02  # what the library needs at most to hand the last answers to the kernel
 _NO_DEADLINE_S = 1e9  # pygrpc-native says "none" with sys.maxsize, grpc.aio with None.
 _STATUS_KEY = "grpc-status-details-bin"
 
@@ -74,13 +77,15 @@ class AioTransport:
         self._options = _options(reuse_port, limits)
         names = [service.name for service in services]
         self.health = health.Health(names)
+        self._in_progress = _InProgress()
         self._handlers = {
-            **_service_handlers(services, limits.answer_wait_s),
+            **_service_handlers(services, limits.answer_wait_s, self._in_progress),
             **_health_handlers(self.health),
         }
         if reflects:
             self._handlers |= _reflection_handlers([*names, health.SERVICE])
         self._server: aio.Server | None = None
+        self._port = 0
 
     async def start(self) -> int:
         """Binds and answers from now on; returns the port. OSError if the address cannot be bound."""
@@ -90,6 +95,7 @@ class AioTransport:
         except RuntimeError as error:
             raise OSError(f"cannot bind {self._address}: {error}") from error
         await self._server.start()
+        self._port = port
         return port
 
     def set_serving(self, service: str, serving: bool) -> None:
@@ -101,9 +107,19 @@ class AioTransport:
         self.health.leave()
 
     async def stop(self, grace_s: float) -> None:
-        """Takes no new call, waits up to grace_s seconds for those in progress, cancels the rest, closes."""
-        if self._server is not None:
-            await self._server.stop(grace_s)
+        """Waits up to grace_s seconds for the calls in progress, then ends every connection, and the rest.
+
+        The connections come first: the library answers CANCELLED to what it has received and not handed over,
+        and to what comes while it stops (grpc/grpc#41785), which tells nobody to try again.
+        """
+        if self._server is None:
+            return
+        grace = Deadline.after(grace_s)
+        while self._in_progress.count and grace.left() > 0:  # noqa: ASYNC110 - an event would cost each call
+            await asyncio.sleep(_FLUSH_S)
+        await asyncio.sleep(_FLUSH_S)
+        end_connections(self._port)
+        await self._server.stop(None)
 
     def _new_server(self, handlers: Handlers) -> aio.Server:
         server = aio.server(options=self._options)
@@ -145,34 +161,50 @@ def _options(reuse_port: bool, limits: ConnectionLimits) -> list[tuple[str, int]
     return options
 
 
-def _service_handlers(services: Sequence[Service], answer_wait_s: float) -> Handlers:
+class _InProgress:
+    """How many calls of services are."""
+
+    count = 0
+
+
+def _service_handlers(
+    services: Sequence[Service], answer_wait_s: float, in_progress: _InProgress
+) -> Handlers:
     handlers: Handlers = {}
     for service in services:
         for name, unary in service.unary.items():
             path = f"/{service.name}/{name}"
-            handlers[path] = grpc.unary_unary_rpc_method_handler(_unary(unary, path))
+            handlers[path] = grpc.unary_unary_rpc_method_handler(_unary(unary, path, in_progress))
         for name, stream in service.streams.items():
             path = f"/{service.name}/{name}"
-            handlers[path] = grpc.stream_stream_rpc_method_handler(_stream(stream, path, answer_wait_s))
+            handlers[path] = grpc.stream_stream_rpc_method_handler(
+                _stream(stream, path, answer_wait_s, in_progress)
+            )
     return handlers
 
 
-def _unary(method: UnaryMethod, path: str) -> Callable[..., Any]:
+def _unary(method: UnaryMethod, path: str, in_progress: _InProgress) -> Callable[..., Any]:
     async def handle(raw: bytes, context: Context) -> bytes:
         call = _call(path, context)
+        in_progress.count += 1
         try:
             answer = await method(raw, call)
         except Failure as failure:
             return await _abort(context, call, failure)
+        finally:
+            in_progress.count -= 1
         context.set_trailing_metadata(tuple(call.trailing))
         return answer
 
     return handle
 
 
-def _stream(method: StreamMethod, path: str, answer_wait_s: float) -> Callable[..., Any]:
+def _stream(
+    method: StreamMethod, path: str, answer_wait_s: float, in_progress: _InProgress
+) -> Callable[..., Any]:
     async def handle(raw: AsyncIterator[bytes], context: Context) -> None:
         call, late = _call(path, context), None
+        in_progress.count += 1
         try:
             async with aclosing(method(raw, call)) as answers:
                 async for answer in answers:
@@ -182,6 +214,8 @@ def _stream(method: StreamMethod, path: str, answer_wait_s: float) -> Callable[.
             if late is not None:
                 await late
             await _abort(context, call, failure)
+        finally:
+            in_progress.count -= 1
         context.set_trailing_metadata(tuple(call.trailing))
 
     return handle

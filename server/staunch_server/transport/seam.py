@@ -140,4 +140,7 @@ class Transport(Protocol):
         """Says NOT_SERVING for everything from now on and goes on answering."""
 
     async def stop(self, grace_s: float) -> None:
-        """Takes no new call, waits up to grace_s seconds for those in progress, cancels the rest, closes."""
+        """Waits up to grace_s seconds for the calls in progress, then ends every connection, and the rest.
+
+        No call ends as CANCELLED by it: whoever is cut off, or comes now, is told UNAVAILABLE.
+        """

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import socket
 import sys
+from collections import Counter
+from contextlib import AsyncExitStack
 from typing import Any
 
 import grpc
@@ -12,7 +14,7 @@ from grpc import aio
 from grpc_health.v1 import health_pb2
 from tests.harness.processes import frozen
 from tests.harness.waiting import until
-from tests.server.harness.shell import StartShell
+from tests.server.harness.shell import OWN_CONNECTION, StartShell
 
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_server.transport.aio import HANDSHAKE_TIMEOUT_S
@@ -157,6 +159,40 @@ async def test_a_drain_that_callers_see_in_the_health_loses_no_call(shell: Start
     assert await server.guard.idle(5)
     await server.transport.stop(0.5)
     await heeding
+
+
+async def test_a_stop_under_load_loses_nothing_that_was_taken_up_and_cancels_nobody(
+    shell: StartShell,
+) -> None:
+    """Once 34 to 50 of such callers read CANCELLED, which tells nobody to try again (grpc/grpc#41785)."""
+    taken_up = 0
+
+    async def working(request: Any, call: Any) -> pb.PredictResponse:
+        nonlocal taken_up
+        taken_up += 1
+        await asyncio.sleep(0.003)
+        return pb.PredictResponse(probability=0.5)
+
+    server, stopped, codes = await shell(predict=working, max_calls=100), asyncio.Event(), Counter[str]()
+    async with AsyncExitStack() as stack:
+        channels = [
+            await stack.enter_async_context(aio.insecure_channel(f"127.0.0.1:{server.port}", OWN_CONNECTION))
+            for _ in range(8)
+        ]
+
+        async def call_on(channel: aio.Channel) -> None:
+            while not stopped.is_set():
+                codes[(await channel.unary_unary(f"/{SERVICE}/Predict")(b"").code()).name] += 1
+
+        callers = [asyncio.ensure_future(call_on(channel)) for channel in channels * 8]
+        await until(lambda: codes["OK"] > 300)
+        server.guard.drain()
+        assert await server.guard.idle(5)
+        await server.transport.stop(0.5)
+        stopped.set()
+        await asyncio.gather(*callers)
+    assert codes["OK"] == taken_up
+    assert codes.keys() == {"OK", "UNAVAILABLE"}
 
 
 async def test_stopping_lets_calls_in_progress_end_and_cancels_what_outlives_the_grace(
