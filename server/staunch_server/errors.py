@@ -179,6 +179,12 @@ class Reason(enum.Enum):
         "model problem?",
         1.0,
     )
+    STORE_UNAVAILABLE = (
+        Code.UNAVAILABLE,
+        "The disk with the models did not answer in time.",
+        "limit_s",
+        1.0,
+    )
     DRAINING = (Code.UNAVAILABLE, "This server is stopping; another one, or the next, answers.", "", 0.1)
     OVERLOADED = (
         Code.UNAVAILABLE,

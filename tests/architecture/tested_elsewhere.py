@@ -161,6 +161,11 @@ TESTED_ELSEWHERE: Mapping[str, Held] = {
         "training/test_train.py", "which candidate is published, and why", through="staunch_training.train"
     ),
     "staunch_training.types": Held("training/onnx/test_model.py", "records without code"),
+    "staunch_server.models.versions": Held(
+        "server/models/test_registry.py",
+        "loads that are joined, refused, let go",
+        through="staunch_server.models.registry",
+    ),
     "staunch_server.setting_words": Held(
         "server/test_settings.py", "a wrong value of every setting, and what may be shown of it"
     ),

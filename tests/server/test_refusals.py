@@ -176,7 +176,12 @@ GUARDED = {
     Reason.DRAINING,
     Reason.INTERNAL,
 }
-ELSEWHERE = {Reason.DATABASE_UNAVAILABLE, Reason.DEADLINE_EXCEEDED, Reason.MODEL_NOT_READY}
+ELSEWHERE = {
+    Reason.DATABASE_UNAVAILABLE,
+    Reason.DEADLINE_EXCEEDED,
+    Reason.MODEL_NOT_READY,
+    Reason.STORE_UNAVAILABLE,  # in models/test_hanging_store.py
+}
 
 
 def is_as_expected(metadata: Metadata, expected: Metadata) -> bool:

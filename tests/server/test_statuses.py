@@ -25,6 +25,7 @@ MOST_BYTES = 8192
 RETRIED = {
     Reason.DATABASE_UNAVAILABLE: 0.5,
     Reason.MODEL_NOT_READY: 1.0,
+    Reason.STORE_UNAVAILABLE: 1.0,
     Reason.DRAINING: 0.1,
     Reason.OVERLOADED: 0.1,
     Reason.STREAM_IDLE: 0.1,

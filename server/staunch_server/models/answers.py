@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 from staunch_model_store.errors import NameInvalid
 from staunch_model_store.reference import CHAMPION, parse_reference
-from staunch_server.models.aliases import Targets
+from staunch_server.models.stored.aliases import Targets
 from staunch_server.types import Alias, Version
 
 

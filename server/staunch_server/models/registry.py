@@ -1,26 +1,28 @@
-"""The versions in memory: verified before they answer, swapped in one step, kept when a newer one fails."""
+"""Which version answers for which name: verified first, swapped in one step, kept when a newer one fails."""
 
 import asyncio
-import time
-from collections.abc import Iterable
-from dataclasses import replace
-from functools import partial
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 
-from staunch_features.errors import DatabaseUnavailable, FeatureError, ViewError, log_text
-from staunch_model_store.errors import ModelRefused, ModelStoreError
+from staunch_features.errors import FeatureError, ViewError, log_text
+from staunch_model_store.errors import ModelStoreError
 from staunch_model_store.reference import parse_reference
 from staunch_model_store.store import ModelStore
 from staunch_server.deadlines import Deadline
 from staunch_server.errors import Reason, Refusal
-from staunch_server.events import AnswersChanged, Events, LoadEnded
+from staunch_server.events import AnswersChanged, Events
 from staunch_server.models import answers
-from staunch_server.models.aliases import Target, Targets, digest, read_targets
-from staunch_server.models.loading import DiskThreads, outcome, read_and_prove
-from staunch_server.models.lookup import about, find, not_ready, refused, resource
-from staunch_server.models.problems import Problems, Trouble, trouble
 from staunch_server.models.served import MakeServed, Served
-from staunch_server.models.version import Failing, Loading, Ready, Record, Refused, State, Stored
+from staunch_server.models.stored.aliases import Target, Targets, digest, read_targets
+from staunch_server.models.stored.loading import DiskThreads, store_hangs
+from staunch_server.models.stored.lookup import about, find, not_ready, refused, resource
+from staunch_server.models.stored.problems import Problems, Trouble, trouble
+from staunch_server.models.version import Loading, Record, Refused
+from staunch_server.models.versions import Versions
 from staunch_server.types import Alias, Version, VersionStatus
+
+TURN_S = 30.0
+"""How long a change of the models waits for the change before it, which may be loading a version."""
 
 
 class Registry:
@@ -31,8 +33,8 @@ class Registry:
     version whose view fails has the place, so that each call gets the view's own error, and answers as soon
     as the tables are mended.
 
-    Here are the disk, the threads and the lock; `version.Record` says which state a version may be in, and
-    `answers` decides which name answers by what.
+    Here are the aliases and the lock; `versions.Versions` has the versions in memory, and `answers` decides
+    which name answers by what.
 
     Args:
         store: Where the versions are.
@@ -42,6 +44,11 @@ class Registry:
         named_versions: Most versions kept only because a request named them.
         check_s: Seconds that the database may take to prepare a view; a healthy one needs milliseconds.
         look_s: Seconds that a view may go unread before it is run for nobody.
+
+    Attributes:
+        store: Where the versions are.
+        disk: Threads for what touches the store.
+        default_model: The name that answers a request which names none.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root's parts, by name
@@ -57,13 +64,12 @@ class Registry:
     ) -> None:
         self.store = store
         self.disk = DiskThreads()
-        self._make_served = make_served
         self._events = events
         self.default_model = default_model
         self._named_versions = named_versions
-        self._check_s = check_s
-        self._look_s = look_s
-        self._records: dict[Version, Record] = {}
+        self._versions = Versions(store, self.disk, make_served, events, check_s=check_s, look_s=look_s)
+        self._versions.on_load_end = self._announce
+        self._versions.on_view = self._view_changed
         self._targets: Targets = {}
         self._aliases: dict[Alias, Served] = {}
         self._answering: dict[str, Served] = {}
@@ -75,7 +81,7 @@ class Registry:
 
     def ready(self) -> list[str]:
         """Returns the versions that answer, "churn@1", sorted."""
-        failing = {id(r.served) for r in self._records.values() if isinstance(r.state, Failing)}
+        failing = {id(served) for served in self._versions.failing()}
         return sorted({served.name for served in self._answering.values() if id(served) not in failing})
 
     def verified(self) -> bool:
@@ -96,44 +102,55 @@ class Registry:
 
     def held(self, version: Version) -> Served | None:
         """Returns the version in memory, if it is."""
-        record = self._records.get(version)
-        return None if record is None else record.served
+        return self._versions.held(version)
 
     def status(self, version: Version) -> VersionStatus:
         """Returns what this process does with a version of the store."""
-        record = self._records.get(version)
-        return VersionStatus() if record is None else record.status()
+        return self._versions.status(version)
 
     async def reload(self) -> list[Version]:
         """Reads the store again, tries again what was refused, lets go of versions that requests named.
 
         Returns:
             The versions whose state changed, sorted.
+
+        Raises:
+            Refusal: STORE_UNAVAILABLE; nothing changed, and the store is read as soon as it answers.
         """
-        async with self._changing:
-            before = self._statuses()
-            for record in self._records.values():
-                record.named = False
-            await self._follow(await self._read_targets())
+        async with self._turn():
+            before = self._versions.statuses()
+            self._versions.forget_names()
+            await self._follow()
             await self._try_again(v for v, status in before.items() if status.state == "REFUSED")
-            after = self._statuses()
+            after = self._versions.statuses()
         stored = VersionStatus()
         return sorted(v for v in before | after if before.get(v, stored) != after.get(v, stored))
 
-    async def watch(self, poll_s: float) -> None:
-        """Follows aliases moved by others and views that break or are mended, and ends what a database that
-        was away held up; for ever.
+    async def follow_store(self, poll_s: float) -> None:
+        """Follows aliases moved by others, and ends what a database or disk that was away held up; for ever.
 
         Args:
             poll_s: Seconds between two looks at the store.
         """
         while True:
             await asyncio.sleep(poll_s)
-            if self._unfinished or await self._read_targets() != self._targets:
-                async with self._changing:
-                    # Read again: an alias that was moved here meanwhile must not be moved back.
-                    await self._follow(await self._read_targets())
-            await self._look_at_views()
+            try:
+                if self._unfinished or await self._read_targets() != self._targets:
+                    async with self._turn():
+                        # Read again: an alias that was moved here meanwhile must not be moved back.
+                        await self._follow()
+            except Refusal:
+                continue  # The disk hangs; it is logged by now.
+
+    async def look_at_views(self, poll_s: float) -> None:
+        """Finds out which views break or are mended, whether or not the store can be read; for ever.
+
+        Args:
+            poll_s: Seconds between two looks.
+        """
+        while True:
+            await asyncio.sleep(poll_s)
+            await self._versions.look_at_views()
 
     async def resolve(self, model: str, deadline: Deadline) -> Served:
         """Finds the version that "name", "name@version", "name@alias" or "" means, loading it if need be.
@@ -157,7 +174,7 @@ class Registry:
         """Finds what does not answer yet, and loads it."""
         async with deadline.timeout():  # the disk may be slow
             version = await self.stored(model)
-        record = self._record(version)
+        record = self._versions.record(version)
         if isinstance(record.state, Refused):
             raise refused(record.state.error, str(version))
         if record.served is not None:
@@ -202,11 +219,11 @@ class Registry:
             AliasMoved: The alias does not point at `expected` (0: at none).
         """
         name, number = version
-        async with self._changing:
+        async with self._turn():
             try:
                 with about(version):
                     manifest = await self.disk.run(digest, self.store, version)
-                    served = await self._verified(version, manifest)
+                    served = await self._versions.verified(version, manifest)
                 previous = await self.disk.run(self.store.set_alias, name, alias, number, expected)
                 self._aliases[Alias(name, alias)] = served
                 self._targets = {**self._targets, Alias(name, alias): Target(number, manifest)}
@@ -214,20 +231,42 @@ class Registry:
                 self._settle()
         return previous
 
-    async def _follow(self, targets: Targets) -> None:
-        """Verifies what aliases point at and lets it answer; where that fails, the version before stays."""
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Waits for the change before this one to end; one at a time changes what answers.
+
+        Raises:
+            Refusal: STORE_UNAVAILABLE: it does not end.
+        """
+        try:
+            async with Deadline.after(TURN_S).timeout():
+                await self._changing.acquire()
+        except TimeoutError as error:
+            raise store_hangs("another change of the models waits for it", TURN_S) from error
+        try:
+            yield
+        finally:
+            self._changing.release()
+
+    async def _follow(self) -> None:
+        """Reads what aliases point at, verifies it and lets it answer; where that fails, the last one stays.
+
+        Raises:
+            Refusal: STORE_UNAVAILABLE.
+        """
         self._unfinished = False
+        targets = await self._read_targets()
         digests = {Version(alias.name, target.number): target.digest for alias, target in targets.items()}
         for version, manifest in digests.items():
             await self._verify(version, manifest)
-        self._aliases = answers.by_alias(targets, self._loaded(), self._aliases)
+        self._aliases = answers.by_alias(targets, self._versions.loaded(), self._aliases)
         self._targets = targets
         self._settle()
 
     async def _verify(self, version: Version, manifest: str) -> None:
         """Loads and checks a version; what is wrong with one is logged, and no concern of the others."""
         try:
-            await self._verified(version, manifest)
+            await self._versions.verified(version, manifest)
         except ViewError as error:
             self._problems.report(str(version), f"refused: {error.for_log}")
         except ModelStoreError as error:  # its words are about the store: no caller named this version
@@ -244,93 +283,32 @@ class Registry:
     async def _try_again(self, versions: Iterable[Version]) -> None:
         """Verifies what was refused and answers nothing, so that what is said of it is true; keeps none."""
         for version in versions:
-            record = self._record(version)
+            record = self._versions.record(version)
             if record.served is None and not isinstance(record.state, Loading):
                 await self._verify(version, manifest="")
         self._settle()
 
-    async def _verified(self, version: Version, manifest: str) -> Served:
-        """Loads a version unless these very bytes are loaded, and compares it with the database's view."""
-        served = self.held(version)
-        if served is None or served.digest != manifest:
-            served = await asyncio.shield(self._load(version))
-        deadline = Deadline.after(self._check_s)
-        try:
-            async with deadline.timeout():
-                await served.view.check(deadline)
-                if isinstance(self._record(version).state, Failing):
-                    await served.view.look(deadline)
-        except TimeoutError as error:
-            message = f"{version}: expected its view to answer within {self._check_s:g} s; try again later"
-            raise DatabaseUnavailable(message) from error
-        return served
-
-    async def _look_at_views(self) -> None:
-        """Runs the views that fail, and those that nobody has asked for some seconds."""
-        records = [record for record in self._records.values() if record.served is not None]
-        for record in sorted(records, key=_looked_at):
-            served = record.served
-            if served is None or not self._is_due(record, served):  # or it was let go meanwhile
-                continue
-            try:
-                await served.view.look(Deadline.after(self._check_s))
-            except ViewError:
-                continue  # Its state says so by now.
-            except (FeatureError, TimeoutError):
-                return  # The database is away: the other views would only wait in vain as well.
-
-    def _is_due(self, record: Record, served: Served) -> bool:
-        unread_s = time.monotonic() - served.view.looked_at
-        return isinstance(record.state, Failing) or unread_s >= self._look_s
-
-    def _view_ran(self, served: Served, error: ViewError | None) -> None:
-        """Takes down that a view broke, or works again; nothing if its version has been replaced since."""
-        record = self._records.get(served.version)
-        if record is None or not record.view_ran(served, error):
-            return
+    def _view_changed(self, version: Version, error: ViewError | None) -> None:
+        """Logs that a view broke, or works again."""
         if error is not None:
-            self._problems.report(str(record.version), f"refused: {error.for_log}")
+            self._problems.report(str(version), f"refused: {error.for_log}")
         else:
-            self._problems.solved(str(record.version))
+            self._problems.solved(str(version))
             self._unfinished = True  # An alias that points here may be waiting for it.
 
-    def _load(self, version: Version) -> asyncio.Task[Served]:
-        """Begins to load a version, or joins the load in progress."""
-        record = self._record(version)
-        if isinstance(record.state, Loading):
-            return record.state.task
-        answering = record.state if isinstance(record.state, Ready | Failing) else None
-        task = asyncio.create_task(self._prove(version))
-        record.become(Loading(task, answering))
-        task.add_done_callback(partial(self._load_ended, record))
-        return task
-
-    async def _prove(self, version: Version) -> Served:
-        """Reads a version and runs its golden rows in a thread, so that calls go on meanwhile."""
-        stored, model = await read_and_prove(self.disk, self.store, version)
-        served = self._make_served(model, stored)
-        served.view.on_outcome = partial(self._view_ran, served)
-        return served
-
-    def _load_ended(self, record: Record, task: asyncio.Task[Served]) -> None:
-        """Keeps what a load gave; runs before whoever waits for it goes on."""
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if error is None:
-            record.become(Ready(task.result()))
-        else:
-            record.named = False
-            record.become(_after_failed_load(record.state, error))
-        self._events.load_ended.emit(LoadEnded(record.version, outcome(error)))
-        self._announce()
-
     async def _read_targets(self) -> Targets:
-        return await self.disk.run(read_targets, self.store, self._targets, self._problems)
+        try:
+            return await self.disk.run(read_targets, self.store, self._targets, self._problems)
+        except Refusal as hangs:
+            self._unfinished = True
+            self._problems.report("store", f"cannot be read, so nothing changes: {hangs.message}")
+            raise
 
     def _count_named(self, record: Record, model: str) -> None:
         """Counts a version that a request names by number; what an alias points at is not limited."""
         if parse_reference(model or self.default_model).alias is not None or record.named:
             return
-        named = {each.version for each in self._records.values() if each.named}
+        named = self._versions.named()
         if len(named - answers.pointed_at(self._targets)) >= self._named_versions:
             raise Refusal(
                 Reason.MODEL_NOT_LOADED,
@@ -346,51 +324,17 @@ class Registry:
         try:
             async with deadline.timeout():
                 with about(version):
-                    return await asyncio.shield(self._load(version))
+                    return await asyncio.shield(self._versions.load(version))
         except TimeoutError as error:
             message = f"{version} is still being verified; try again a little later."
             raise not_ready(message, str(version)) from error
 
     def _settle(self) -> None:
-        """Lets go of the versions that neither an alias nor a request needs, loaded or refused."""
-        named = {record.version for record in self._records.values() if record.named}
-        for version in answers.unneeded(self._loaded(), self._targets, named, self._aliases):
-            self._records[version].let_go()
-        kept = answers.pointed_at(self._targets)
-        for record in self._records.values():
-            if isinstance(record.state, Refused) and record.version not in kept:
-                record.let_go()
-        for record in [each for each in self._records.values() if each.is_forgettable]:
-            del self._records[record.version]
+        """Lets go of the versions that nobody needs, and has the others answer."""
+        self._versions.let_go(self._targets, self._aliases)
         self._announce()
 
     def _announce(self) -> None:
         """Takes down what answers now, and says so."""
-        self._answering = answers.by_name(self._loaded(), self._aliases, self.default_model)
+        self._answering = answers.by_name(self._versions.loaded(), self._aliases, self.default_model)
         self._events.answers_changed.emit(AnswersChanged(self.verified()))
-
-    def _record(self, version: Version) -> Record:
-        record = self._records.get(version)
-        if record is None:
-            record = self._records[version] = Record(version, self._events.version_changed.emit)
-        return record
-
-    def _loaded(self) -> dict[Version, Served]:
-        served = {version: record.served for version, record in self._records.items()}
-        return {version: one for version, one in served.items() if one is not None}
-
-    def _statuses(self) -> dict[Version, VersionStatus]:
-        # Whether a version is needed is none of its state as GetModel gives it.
-        return {version: replace(record.status(), let_go=False) for version, record in self._records.items()}
-
-
-def _after_failed_load(loading: State, error: BaseException) -> State:
-    """The state after a load that gave nothing: an older load goes on answering, if there is one."""
-    if isinstance(loading, Loading) and loading.before is not None:
-        return loading.before
-    # Only what is wrong with the version itself is kept: a disk's bad moment passes.
-    return Refused(error) if isinstance(error, ModelRefused | ViewError) else Stored()
-
-
-def _looked_at(record: Record) -> float:
-    return record.served.view.looked_at if record.served is not None else 0.0

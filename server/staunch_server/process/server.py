@@ -18,6 +18,7 @@ from staunch_features.postgres.pool import Database
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore, StoredVersion
 from staunch_server.deadlines import Deadline
+from staunch_server.errors import Refusal
 from staunch_server.events import Events
 from staunch_server.metrics import POOLS, Metrics
 from staunch_server.models.reasons import Explainers
@@ -114,7 +115,10 @@ class Server:
         """
         self.port = await self.transport.start()
         self.events.answers_changed.subscribe(lambda _: self._changed.set())
-        await self.registry.reload()
+        with contextlib.suppress(
+            Refusal
+        ):  # a disk that hangs: it is logged, and the store read once it answers
+            await self.registry.reload()
         self._report_health()
 
     async def follow_registry(self) -> None:
@@ -212,8 +216,10 @@ async def serving(
         stack.push_async_callback(server.close)
         stack.push_async_callback(server.drain)
         await server.start()
-        watch = partial(server.registry.watch, settings.store_poll_s)
-        for work in (server.follow_registry, watch, server.sample, server.watch_database):
+        follow_store = partial(server.registry.follow_store, settings.store_poll_s)
+        look_at_views = partial(server.registry.look_at_views, settings.store_poll_s)
+        beside = (server.follow_registry, follow_store, look_at_views, server.sample, server.watch_database)
+        for work in beside:
             stack.push_async_callback(_cancelled, asyncio.create_task(_kept_up(work, again_s)))
         yield server
 

@@ -5,8 +5,8 @@ from typing import NoReturn
 
 from staunch_features.views.file import ELIGIBLE
 from staunch_server.errors import Reason, Refusal, Resource
-from staunch_server.models.lookup import refused
 from staunch_server.models.served import Served
+from staunch_server.models.stored.lookup import refused
 from staunch_server.models.why_not import SecondLook
 from staunch_server.services.request import Live
 from staunch_server.transport.seam import Call

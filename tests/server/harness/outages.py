@@ -1,12 +1,15 @@
-"""A PostgreSQL of the tests' own, to be stopped and frozen."""
+"""A PostgreSQL of the tests' own, to be stopped and frozen, and a store whose disk hangs."""
 
+import threading
 from contextlib import AbstractContextManager
 
+import pytest
 from tests.harness.databases import count_connections
 from tests.harness.processes import frozen
 
 from staunch_local.postgres.cluster import READER
 from staunch_local.postgres.server import EmbeddedPostgres
+from staunch_model_store.store import ModelStore
 
 
 class Fragile:
@@ -31,3 +34,11 @@ class Fragile:
     async def connections(self, condition: str = "true") -> int:
         """Returns how many connections it holds of the reader's."""
         return await count_connections(self.server, f"usename = '{READER}' AND {condition}")
+
+
+def hanging_store(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Has all that is read of a store hang until the event is set."""
+    back = threading.Event()
+    for name in ("names", "versions", "aliases", "resolve", "manifest_bytes", "read"):
+        monkeypatch.setattr(ModelStore, name, lambda *_: back.wait(30))
+    return back

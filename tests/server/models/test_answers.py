@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from staunch_model_store.reference import CHAMPION
 from staunch_server.models import answers
-from staunch_server.models.aliases import Target, Targets
+from staunch_server.models.stored.aliases import Target, Targets
 from staunch_server.types import Alias, Version
 
 

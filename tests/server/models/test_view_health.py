@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2
 from tests.harness.databases import DatabaseFactory, TestDatabase, execute
 from tests.harness.waiting import until
 from tests.server.harness.errors import failure
+from tests.server.harness.outages import hanging_store
 from tests.server.harness.running import Publish, Running, Serve
 from tests.server.small_models import TABLE, view_text
 
@@ -390,3 +391,19 @@ async def test_a_version_that_never_fitted_says_so_once_a_request_has_named_it(
     assert await reason(live, "churn@2") == "MODEL_REFUSED"
     assert (await state(live, "churn@2"))[0] == mpb.MODEL_STATE_REFUSED
     assert (await state(live, "churn@1"))[0] == mpb.MODEL_STATE_READY
+
+
+async def test_views_are_looked_at_also_while_the_store_hangs(
+    changing: Changing, serve_two: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = await serve_two(view_look_s=0)
+    with monkeypatch.context() as patched:
+        back = hanging_store(patched)
+        try:
+            await asyncio.sleep(0.1)  # the next look at the store hangs
+            await changing(BREAK)
+            await until(lambda: live.server.registry.ready() == ["spend@1"])
+            await changing(MEND)
+            await until(lambda: live.server.registry.ready() == ["churn@1", "spend@1"])
+        finally:
+            back.set()

@@ -19,7 +19,8 @@ from staunch.v1 import model_service_pb2, prediction_service_pb2
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_model_store.store import ModelStore
 from staunch_server.events import CallEnded
-from staunch_server.models import aliases, registry, tally
+from staunch_server.models import registry, tally
+from staunch_server.models.stored import aliases
 from staunch_server.process.server import Server
 from staunch_server.settings import SettingsError, load_settings
 from staunch_server.transport.aio import AioTransport

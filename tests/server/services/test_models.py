@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.harness.waiting import until
 from tests.server.harness.errors import failure
+from tests.server.harness.outages import hanging_store
 from tests.server.harness.running import Publish, Running, Serve
 from tests.server.small_models import EPOCH, view_text
 
@@ -473,9 +474,7 @@ async def test_while_the_store_hangs_what_is_loaded_answers_every_call_and_is_de
 ) -> None:
     publish()
     live = await serve()
-    back = threading.Event()
-    for name in ("names", "versions", "aliases", "resolve", "manifest_bytes", "read"):
-        monkeypatch.setattr(ModelStore, name, lambda *_: back.wait(30))
+    back = hanging_store(monkeypatch)
     try:
         lost = [live.models.GetModel(mpb.GetModelRequest(model="churn@9"), timeout=0.3) for _ in range(40)]
         lost += [live.models.ListModels(mpb.ListModelsRequest(), timeout=0.3) for _ in range(40)]

@@ -1,16 +1,20 @@
 """A version is read and proven, and what nothing proves yet is accepted with a warning."""
 
 import asyncio
+import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from tests.model_store.test_store import as_of_an_older_release
 from tests.server.harness.running import Publish
 
+import staunch_server
 from staunch_model_store.errors import ModelRefused
 from staunch_model_store.store import ModelStore
-from staunch_server.models.loading import DiskThreads, read_and_prove
+from staunch_server.errors import Refusal
+from staunch_server.models.stored.loading import DiskThreads, read_and_prove
 from staunch_server.types import Version
 
 
@@ -78,3 +82,53 @@ async def test_a_disk_that_hangs_holds_no_more_threads_than_it_may_and_nobody_wh
     assert (len(begun), late.done()) == (3, False)
     back.set()
     assert await asyncio.wait_for(late, 5) == 8
+
+
+async def test_a_disk_that_hangs_is_said_to_after_a_while_and_an_error_of_its_own_is_told_from_that() -> None:
+    disk, back = DiskThreads(at_once=1, patience_s=0.05), threading.Event()
+    for _ in range(2):  # in a thread, and waiting for one
+        with pytest.raises(Refusal, match="STORE_UNAVAILABLE: The store of models does not answer") as hung:
+            await disk.run(back.wait, 30)
+        assert hung.value.metadata == {"limit_s": "0.05"}
+    back.set()
+
+    def slow() -> None:
+        raise TimeoutError("of the file system")
+
+    with pytest.raises(TimeoutError, match="of the file system"):
+        await disk.run(slow, patience=100)
+
+
+async def test_a_thread_that_cannot_be_started_keeps_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = DiskThreads(at_once=1)
+
+    def no_more(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_more)
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="can't start"):
+                await disk.run(pow, 2, 3)
+    assert await disk.run(pow, 2, 3) == 8
+
+
+COMPUTING = {
+    ("services/batch_predict.py", "asyncio.to_thread"),
+    ("services/chunks.py", "asyncio.to_thread"),
+    ("models/served.py", "asyncio.to_thread"),
+    ("models/stored/loading.py", "asyncio.to_thread"),
+    ("models/reasons.py", "run_in_executor"),
+}
+"""Who uses threads that compute: none of them touches the disk, whose threads are `DiskThreads`."""
+
+
+def test_only_what_computes_goes_to_the_threads_that_compute() -> None:
+    root = Path(staunch_server.__file__).parent
+    found = {
+        (str(file.relative_to(root)), call)
+        for file in root.rglob("*.py")
+        for call in ("asyncio.to_thread", "run_in_executor")
+        if re.search(rf"await {re.escape(call)}\(|loop\.{call}\(", file.read_text())
+    }
+    assert found == COMPUTING

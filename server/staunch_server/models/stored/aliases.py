@@ -7,7 +7,7 @@ from typing import NamedTuple
 from staunch_features.errors import log_text
 from staunch_model_store.errors import ModelRefused, ModelStoreError
 from staunch_model_store.store import ModelStore
-from staunch_server.models.problems import Problems
+from staunch_server.models.stored.problems import Problems
 from staunch_server.types import Alias, Version
 
 

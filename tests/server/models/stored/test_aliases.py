@@ -13,8 +13,8 @@ from tests.server.harness.running import Publish
 
 from staunch_model_store.errors import ModelNotFound, ModelRefused
 from staunch_model_store.store import ModelStore
-from staunch_server.models.aliases import Target, Targets, digest, read_targets
-from staunch_server.models.problems import Problems
+from staunch_server.models.stored.aliases import Target, Targets, digest, read_targets
+from staunch_server.models.stored.problems import Problems
 from staunch_server.types import Alias, Version
 
 CHAMPION, SAFE = Alias("churn", "champion"), Alias("churn", "safe")

@@ -7,7 +7,7 @@ from staunch_features.errors import ViewError
 from staunch_model_store.errors import ModelRefused, ModelStoreError
 from staunch_model_store.store import ModelStore
 from staunch_server.errors import Reason, Refusal, Resource
-from staunch_server.models.lookup import about, find, resource
+from staunch_server.models.stored.lookup import about, find, resource
 from staunch_server.types import Version
 
 

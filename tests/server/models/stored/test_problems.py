@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from staunch_server.models.problems import Problems, trouble
+from staunch_server.models.stored.problems import Problems, trouble
 
 
 @pytest.fixture
