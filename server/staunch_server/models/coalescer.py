@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 
 from staunch_features.errors import DatabaseUnavailable
@@ -37,27 +38,42 @@ def _no_flags(_: Floats) -> Mapping[int, tuple[Flag, ...]]:
     return {}
 
 
+Take = Callable[[Row | Exception], None]
+"""Takes what a caller's wait ends with: its row, or why there is none; what it raises it is given too."""
+
+
 @dataclass(slots=True, eq=False)
-class _Waiter:
-    """A caller: whom it asks for, until when, where its row goes and what its steps took."""
+class Waiter:
+    """A caller: whom it asks for, until when, what takes its row and what its steps took."""
 
     id: Id
     as_of: datetime | None
     overrides: Overrides
     deadline: Deadline
-    row: asyncio.Future[Row]
     stages: Stages
+    take: Take | None
     since: float = field(default_factory=time.monotonic)
 
     def waits(self) -> bool:
-        return not self.row.done() and self.deadline.left() > 0
+        """Whether an answer would still reach it."""
+        return self.take is not None and self.deadline.left() > 0
+
+    def give(self, outcome: Row | Exception) -> None:
+        """Ends the wait, unless it has ended; nothing that goes wrong there costs another caller anything."""
+        take, self.take = self.take, None
+        if take is None:
+            return
+        try:
+            take(outcome)
+        except Exception as error:
+            take(error)
 
 
 @dataclass(slots=True, eq=False)
 class _Batch:
     """The waiters in flight and the task that answers them."""
 
-    waiters: list[_Waiter] = field(default_factory=list)
+    waiters: list[Waiter] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
 
 
@@ -94,7 +110,7 @@ class Coalescer:
         self._max_rows = max_rows
         self._timeout_s = timeout_s
         # In order of arrival; a dict, so that one who leaves is found at once.
-        self._queue: dict[_Waiter, None] = {}
+        self._queue: dict[Waiter, None] = {}
         self._flight: _Batch | None = None
         # One timer for all, set to the earliest deadline: one each would cost every call.
         self._alarm: asyncio.TimerHandle | None = None
@@ -110,32 +126,58 @@ class Coalescer:
         deadline: Deadline | None = None,
         stages: Stages | None = None,
     ) -> Row:
-        """Reads and scores one customer.
+        """Reads and scores one customer; arguments as `ask`, no deadline is as long as a query may take.
+
+        Raises:
+            DatabaseUnavailable, TimeoutError, ViewError: As `ask` gives them.
+        """
+        future: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
+        deadline = deadline or Deadline.after(self._timeout_s)
+        stages = {} if stages is None else stages
+        waiter = self.ask(id_, as_of, overrides, deadline, stages, take=partial(_settle, future))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self.leave(waiter)
+            raise
+
+    def ask(
+        self,
+        id_: Id,
+        as_of: datetime | None,
+        overrides: Overrides,
+        deadline: Deadline,
+        stages: Stages,
+        *,
+        take: Take,
+    ) -> Waiter:
+        """Has one customer read and scored with those who wait.
 
         Args:
             id_: Whom.
             as_of: The moment, UTC; None is when the query is sent.
             overrides: Columns to replace before scoring.
-            deadline: Until when there is an answer, a row or an error; None for as long as a query may take.
+            deadline: Until when there is an answer, a row or an error.
             stages: Where to write down what queue, query and run took: a batch's are those of each in it.
+            take: Takes the row; or DatabaseUnavailable if the database is away or did not answer in time,
+                TimeoutError if the deadline was too short for a healthy one too, ViewError if it is the
+                view's fault.
 
-        Raises:
-            DatabaseUnavailable: The database is away or did not answer in time.
-            TimeoutError: The deadline was too short for a healthy database too.
-            ViewError: The view is at fault.
+        Returns:
+            The caller, as `leave` takes it.
         """
-        deadline = deadline or Deadline.after(self._timeout_s)
-        future: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
-        waiter = _Waiter(id_, as_of, overrides, deadline, future, {} if stages is None else stages)
+        waiter = Waiter(id_, as_of, overrides, deadline, stages, take)
         self._queue[waiter] = None
         if deadline.at < self._alarm_at:
             self._set_alarm(deadline)
         self._launch()
-        try:
-            return await future
-        except BaseException:  # cancelled, or without a row; who has one is in no queue and no flight
-            self._leave(waiter)
-            raise
+        return waiter
+
+    def leave(self, waiter: Waiter) -> None:
+        """Forgets a caller; a batch that nobody waits for any more is cancelled, and its query with it."""
+        waiter.take = None
+        self._queue.pop(waiter, None)
+        self._cancel_in_vain()
 
     def _launch(self) -> None:
         """Sends the next batch unless one is in flight; what arrives in the same turn of the loop joins."""
@@ -146,10 +188,12 @@ class Coalescer:
 
     def _land(self, flight: _Batch, task: asyncio.Task[None]) -> None:
         """Answers those whom the batch left without a row, by its error, and sends the next."""
-        error = TimeoutError() if task.cancelled() else task.exception() or TimeoutError()
+        error = None if task.cancelled() else task.exception()
         for waiter in flight.waiters:
-            if not waiter.row.done():
-                waiter.row.set_exception(self._too_late() if isinstance(error, TimeoutError) else error)
+            if isinstance(error, Exception) and not isinstance(error, TimeoutError):
+                waiter.give(error)
+            else:
+                waiter.give(self._too_late())
         self._flight = None
         if not self._queue:
             # Nobody waits, so nothing is owed: the next query's silence begins with that query.
@@ -174,14 +218,12 @@ class Coalescer:
         waiting = [*self._queue, *(self._flight.waiters if self._flight else ())]
         for waiter in waiting:
             if waiter.deadline.left() <= 0:
-                self._give_up(waiter)
-        open_ = [waiter.deadline for waiter in waiting if not waiter.row.done()]
+                self._queue.pop(waiter, None)
+                waiter.give(self._too_late())
+        open_ = [waiter.deadline for waiter in waiting if waiter.take is not None]
         if open_:
             self._set_alarm(min(open_, key=lambda deadline: deadline.at))
-
-    def _give_up(self, waiter: _Waiter) -> None:
-        if not waiter.row.done():
-            waiter.row.set_exception(self._too_late())
+        self._cancel_in_vain()
 
     def _too_late(self) -> Exception:
         """Says why a caller's time ended: a silent database, or a deadline too short for any answer."""
@@ -192,20 +234,19 @@ class Coalescer:
             )
         return TimeoutError("expected a deadline that leaves time to read and score; give more time")
 
-    def _leave(self, waiter: _Waiter) -> None:
-        """Forgets a caller; a batch that nobody waits for any more is cancelled, and its query with it."""
-        self._queue.pop(waiter, None)
+    def _cancel_in_vain(self) -> None:
+        """Cancels a batch that nobody waits for any more; not one that takes its waiters only later."""
         flight = self._flight
-        if flight is None or flight.task is None or flight.task.done():
+        if flight is None or flight.task is None or not flight.waiters or flight.task.done():
             return
-        if waiter in flight.waiters and all(other.row.done() for other in flight.waiters):
+        if all(waiter.take is None for waiter in flight.waiters):
             flight.task.cancel()
 
-    def _take(self) -> list[_Waiter]:
+    def _take(self) -> list[Waiter]:
         """Takes the callers that wait for the same moment as the first of them, in order of arrival."""
         for gone in [waiter for waiter in self._queue if not waiter.waits()]:
             del self._queue[gone]
-            self._give_up(gone)  # the alarm would find it no more
+            gone.give(self._too_late())  # the alarm would find it no more
         if not self._queue:
             return []
         moment = next(iter(self._queue)).as_of
@@ -224,7 +265,7 @@ class Coalescer:
         places = {id_: place for place, id_ in enumerate(ids)}
         await self._answer([(w, places[w.id]) for w in waiters if w.waits()], rows, as_of)
 
-    async def _ask(self, ids: list[Id], as_of: datetime, waiters: list[_Waiter]) -> FeatureBatch:
+    async def _ask(self, ids: list[Id], as_of: datetime, waiters: list[Waiter]) -> FeatureBatch:
         """Reads the rows within the time of the caller who waits longest."""
         sent_at = time.monotonic()
         self._silent_since = self._silent_since or sent_at
@@ -241,9 +282,10 @@ class Coalescer:
         self._metrics.sql_seconds.observe(sql_s)
         return rows
 
-    async def _answer(self, asked: list[tuple[_Waiter, int]], rows: FeatureBatch, as_of: datetime) -> None:
+    async def _answer(self, asked: list[tuple[Waiter, int]], rows: FeatureBatch, as_of: datetime) -> None:
         """Scores the rows of those who still wait, and gives each their own."""
-        scored = [(w, place) for w, place in asked if rows.eligible[place] and place not in rows.problems]
+        found, eligible = rows.found.tolist(), rows.eligible.tolist()  # NumPy's own scalars cost more
+        scored = [(w, place) for w, place in asked if eligible[place] and place not in rows.problems]
         values = _overridden(rows.values[[place for _, place in scored]], [w.overrides for w, _ in scored])
         if scored:
             started = time.monotonic()
@@ -254,17 +296,22 @@ class Coalescer:
                 zip(scored, values, probabilities, strict=True)
             ):
                 waiter.stages["onnx"] = onnx_s
-                _give(waiter, Row(True, True, "", as_of, row, probability, flags.get(at, ())))
+                waiter.give(Row(True, True, "", as_of, row, probability, flags.get(at, ())))
         for waiter, place in asked:
-            found, eligible = bool(rows.found[place]), bool(rows.eligible[place])
-            _give(waiter, Row(found, eligible, rows.problems.get(place, ""), as_of, rows.values[place]))
+            if waiter.take is not None:
+                problem = rows.problems.get(place, "")
+                waiter.give(Row(found[place], eligible[place], problem, as_of, rows.values[place]))
         self._metrics.rows_scored.inc(len(scored))
         self._metrics.rows_failed.inc(len(asked) - len(scored))
 
 
-def _give(waiter: _Waiter, row: Row) -> None:
-    if not waiter.row.done():
-        waiter.row.set_result(row)
+def _settle(future: asyncio.Future[Row], outcome: Row | Exception) -> None:
+    if future.done():  # cancelled, and its caller on the way to say so
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
 
 
 def _overridden(values: Floats, overrides: Sequence[Overrides]) -> Floats:

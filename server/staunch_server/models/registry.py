@@ -152,6 +152,10 @@ class Registry:
             await asyncio.sleep(poll_s)
             await self._versions.look_at_views()
 
+    def answering(self, model: str) -> Served | None:
+        """Returns the version that answers now for what a request names; None if `resolve` has to find it."""
+        return self._answering.get(model)
+
     async def resolve(self, model: str, deadline: Deadline) -> Served:
         """Finds the version that "name", "name@version", "name@alias" or "" means, loading it if need be.
 
@@ -162,7 +166,7 @@ class Registry:
         Raises:
             Refusal: FIELD_INVALID, MODEL_NOT_FOUND, MODEL_NOT_READY, MODEL_NOT_LOADED, MODEL_REFUSED.
         """
-        served = self._answering.get(model)
+        served = self.answering(model)
         if served is not None:
             return served
         try:

@@ -117,13 +117,17 @@ class Served:
         A few are scored in the loop, many in a thread, slice by slice.
         """
         if len(values) <= _INLINE_ROWS:
-            return self._counted(values, self._run(values))
+            return self.score_few(values)
         slices = [values[start : start + _SLICE_ROWS] for start in range(0, len(values), _SLICE_ROWS)]
         parts = [self._counted(part, await asyncio.to_thread(self._run, part)) for part in slices]
         return Scores(
             np.concatenate([part.margins for part in parts]),
             np.concatenate([part.probabilities for part in parts]),
         )
+
+    def score_few(self, values: Floats) -> Scores:
+        """Scores rows as `score` does, at once."""
+        return self._counted(values, self._run(values))
 
     async def flagged(self, values: Floats) -> NDArray[np.bool_]:
         """Finds the rows, float64 (n, features), with values that the model did not learn from: bool (n,)."""

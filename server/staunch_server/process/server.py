@@ -285,9 +285,7 @@ def _services(guard: Guard, registry: Registry, explainers: Explainers, settings
     prediction = Service(
         PREDICTION_SERVICE,
         unary={
-            "Predict": guard.unary(
-                prediction_pb.PredictRequest, PredictServicer(registry).predict, keeps_deadline=True
-            ),
+            "Predict": guard.begun(prediction_pb.PredictRequest, PredictServicer(registry).predict),
             "Explain": guard.unary(
                 prediction_pb.ExplainRequest, ExplainServicer(registry).explain, keeps_deadline=True
             ),

@@ -1,13 +1,15 @@
 """Predict: one customer, or one set of given features, to one score."""
 
+from functools import partial
+
 from staunch.v1.prediction_service_pb2 import ExplainRequest, PredictRequest, PredictResponse
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
 from staunch_server.services.answer import Answer, Encoded, Encoder, respond
-from staunch_server.services.request import given, live
+from staunch_server.services.request import Live, given, live
 from staunch_server.services.unscored import refuse_unscored
-from staunch_server.transport.seam import Call
-from staunch_server.types import timed
+from staunch_server.transport.seam import Call, Visit
+from staunch_server.types import Row, timed
 
 _GIVEN = frozenset({"features", "packed_features"})
 """Subjects that need no database."""
@@ -24,16 +26,51 @@ class PredictServicer:
         self._registry = registry
         self._encoder = Encoder()
 
-    async def predict(self, request: PredictRequest, call: Call) -> PredictResponse | Encoded:
-        """Scores one customer.
+    def predict(self, visit: Visit[PredictRequest]) -> None:
+        """Scores one customer; the batch in which it is read answers it. Nothing waits here for one call.
 
         Raises:
-            Refusal: By the reason table.
-            DatabaseUnavailable, TimeoutError, ViewError, ModelStoreError: As the guard maps them.
+            Refusal: By the reason table; later by `visit.fail`, as what `Coalescer.ask` gives.
         """
-        served = await self._registry.resolve(request.model, call.answer_by())
+        served = self._registry.answering(visit.request.model)
+        if served is None:
+            visit.answer_later(self._find_and_predict(visit))
+        else:
+            self._predict(served, visit)
+
+    async def _find_and_predict(self, visit: Visit[PredictRequest]) -> None:
+        """Finds the version that is meant, perhaps loads it."""
+        served = await self._registry.resolve(visit.request.model, visit.call.answer_by())
+        self._predict(served, visit)
+
+    def _predict(self, served: Served, visit: Visit[PredictRequest]) -> None:
+        request, call = visit.request, visit.call
         call.model = served.name
-        answered = await score(served, request, call)
+        if is_given(request):
+            visit.answer(self._response(served, request, score_given(served, request, call)))
+            return
+        asked = live(served, request)
+        take = partial(self._take, served, asked, visit)
+        deadline = call.answer_by()
+        waiter = served.coalescer.ask(
+            asked.id, asked.as_of, asked.overrides, deadline, call.stages, take=take
+        )
+        visit.leave = partial(served.coalescer.leave, waiter)
+
+    def _take(
+        self, served: Served, asked: Live, visit: Visit[PredictRequest], outcome: Row | Exception
+    ) -> None:
+        """Answers by the row that was read, or by why there is none."""
+        if isinstance(outcome, Exception):
+            visit.fail(outcome)
+        elif is_scored(outcome):
+            visit.answer(self._response(served, visit.request, answer_of(served, outcome)))
+        else:  # there may be more to say than the row has
+            visit.answer_later(refuse_unscored(served, asked, outcome, visit.call))
+
+    def _response(
+        self, served: Served, request: PredictRequest, answered: Answer
+    ) -> PredictResponse | Encoded:
         if answered.flags or request.include_features:
             return respond(served, answered, include=request.include_features)
         return Encoded(self._encoder.encoded(served, answered))
@@ -45,16 +82,39 @@ async def score(served: Served, request: PredictRequest | ExplainRequest, call: 
     Raises:
         Refusal: By the reason table.
     """
-    if request.WhichOneof("subject") in _GIVEN:
-        values = given(served, request)
-        with timed(call.stages, "onnx"):
-            scores = await served.score(values[None])
-        served.count(scored=1, failed=0)
-        flags = served.limits.flags(values[None]).get(0, ())
-        return Answer(values, float(scores.probabilities[0]), None, flags)
+    if is_given(request):
+        return score_given(served, request, call)
     asked = live(served, request)
     row = await served.coalescer.row(asked.id, asked.as_of, asked.overrides, call.answer_by(), call.stages)
-    if not (row.found and row.eligible) or row.problem:
+    if not is_scored(row):
         await refuse_unscored(served, asked, row, call)
-    as_of = row.as_of if served.manifest.uses_as_of else None
-    return Answer(row.values, row.probability, as_of, row.flags)
+    return answer_of(served, row)
+
+
+def is_given(request: PredictRequest | ExplainRequest) -> bool:
+    """Whether a request brings the features itself."""
+    return request.WhichOneof("subject") in _GIVEN
+
+
+def score_given(served: Served, request: PredictRequest | ExplainRequest, call: Call) -> Answer:
+    """Scores the features that a request gives.
+
+    Raises:
+        Refusal: As `request.given`.
+    """
+    values = given(served, request)
+    with timed(call.stages, "onnx"):
+        scores = served.score_few(values[None])
+    served.count(scored=1, failed=0)
+    flags = served.limits.flags(values[None]).get(0, ())
+    return Answer(values, float(scores.probabilities[0]), None, flags)
+
+
+def is_scored(row: Row) -> bool:
+    """Whether a row has a score."""
+    return row.found and row.eligible and not row.problem
+
+
+def answer_of(served: Served, row: Row) -> Answer:
+    """Returns the score of a customer who was read and has one."""
+    return Answer(row.values, row.probability, row.as_of if served.manifest.uses_as_of else None, row.flags)

@@ -27,6 +27,7 @@ from staunch_server.transport.seam import (
     Service,
     StreamMethod,
     UnaryMethod,
+    outcome,
 )
 from staunch_server.transport.sockets import end_connections
 from staunch_server.transport.writing import write
@@ -188,7 +189,7 @@ def _unary(method: UnaryMethod, path: str, in_progress: _InProgress) -> Callable
         call = _call(path, context)
         in_progress.count += 1
         try:
-            answer = await method(raw, call)
+            answer = await outcome(method, raw, call)
         except Failure as failure:
             return await _abort(context, call, failure)
         finally:

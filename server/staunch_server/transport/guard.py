@@ -9,19 +9,27 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, nullcontext
-from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import aclosing
+from typing import Any, TypeAlias
 
 from google.protobuf.message import DecodeError
 
 from staunch_server.deadlines import Deadline, answer_by
-from staunch_server.errors import Code, Reason, Refusal, refusal_of
+from staunch_server.errors import Code, Reason, Refusal
 from staunch_server.events import CallEnded, Events
-from staunch_server.statuses import status
-from staunch_server.transport.seam import Call, Failure, NotTaken, StreamMethod, UnaryMethod
+from staunch_server.transport.seam import (
+    Begin,
+    Call,
+    Failure,
+    NotTaken,
+    Response,
+    StreamMethod,
+    UnaryMethod,
+    Visit,
+)
 from staunch_server.transport.turns import Turn
+from staunch_server.transport.visits import ProtoMessage, Request, UnaryVisit, failure, refused
 
 MAX_UNARY_BYTES = 256 * 1024
 """The largest unary request; the transport's own limit is that of a stream's messages."""
@@ -36,44 +44,10 @@ _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _POLL_S = 0.01
 
 
-class Response(Protocol):
-    """What the guard needs of an answer: a generated message, or what is encoded already."""
-
-    def SerializeToString(self) -> bytes:  # noqa: N802 - protobuf's name
-        """Encodes."""
-
-
-class ProtoMessage(Response, Protocol):
-    """What the guard needs of a generated message that is asked."""
-
-    @classmethod
-    def FromString(cls, s: bytes, /) -> Self:  # noqa: N802 - protobuf's name
-        """Parses; raises DecodeError."""
-
-
-Request = TypeVar("Request", bound=ProtoMessage)
-UnaryHandler = Callable[[Request, Call], Awaitable[Response]]
+UnaryHandler = Callable[[Request, Call], Coroutine[Any, Any, Response]]
 StreamHandler = Callable[[AsyncIterator[Request | Refusal], Call], AsyncGenerator[ProtoMessage, None]]
 
-
-@dataclass(slots=True)
-class Visit(Generic[Request]):
-    """One unary message on its way in.
-
-    Attributes:
-        raw: The bytes as they came.
-        call: The call that brought them.
-        request_type: What they should be.
-        request: What they are, once they have passed `parse`.
-    """
-
-    raw: bytes
-    call: Call
-    request_type: type[Request]
-    request: Request = field(init=False)
-
-
-Station: TypeAlias = Callable[[Visit[Any]], Awaitable[None]]
+Station: TypeAlias = Callable[[UnaryVisit[Any]], None]
 """What a message passes on its way to the servicer; it raises a Refusal to end the call there."""
 
 Admit: TypeAlias = Callable[[Call], Awaitable[None]]
@@ -108,18 +82,11 @@ class Guard:
         self._max_streams = max_streams
         self._default_deadline_s = default_deadline_s
         self._stream_idle_s = stream_idle_s
-        access = tuple(_station(ask) for ask in admit)
-        # The way in: every unary message passes these in this order, then the servicer's method.
-        self._way_in: Sequence[Station] = (
-            refuse_oversized,  # by its length alone
-            *access,
-            parse,
-            self._keep_time,
-            self._find_room,
-        )
-        # A stream passes these, and finds room, before its first message is waited for: with messages yet to
-        # come it costs as much as any, and `FIRST_MESSAGE_S` ends it. Each message is parsed by itself.
-        self._way_in_of_streams: Sequence[Station] = access
+        self._access = tuple(admit)
+        # The way in: every unary message passes these in this order, then the servicer's method. They wait
+        # for nothing, so that a call takes no task; access alone may have to, and then takes one.
+        self._at_the_door: Sequence[Station] = (refuse_oversized,)  # by its length alone
+        self._way_in: Sequence[Station] = (parse, self._keep_time, self._find_room)
         self._draining = False
         self._reading: set[asyncio.Timeout] = set()
         self._made_ids = 0
@@ -140,28 +107,37 @@ class Guard:
             keeps_deadline: Whether the handler ends by call.deadline on its own: a second timer costs 4 µs.
         """
 
-        async def answer(raw: bytes, call: Call) -> bytes:
-            started = self._begin(call)
-            try:
-                visit = Visit(raw, call, request_type)
-                for station in self._way_in:
-                    await station(visit)
-                self.calls += 1
-                try:
-                    async with nullcontext() if keeps_deadline else call.answer_by().timeout():
-                        response = await handler(visit.request, call)
-                finally:
-                    self.calls -= 1
-                encoded = response.SerializeToString()
-            except asyncio.CancelledError:
-                self._ended(call, started, Code.CANCELLED)
-                raise
-            except Exception as error:  # The outermost guard: whatever comes gets a status of ours.
-                raise self._failed(error, call, started) from error
-            self._ended(call, started, Code.OK)
-            return encoded
+        async def in_time(request: Request, call: Call) -> Response:
+            async with call.answer_by().timeout():
+                return await handler(request, call)
 
-        return answer
+        work = handler if keeps_deadline else in_time
+
+        def begin(visit: Visit[Request]) -> None:
+            visit.answer_later(work(visit.request, visit.call))
+
+        return self.begun(request_type, begin)
+
+    def begun(self, request_type: type[Request], begin: Begin[Request]) -> UnaryMethod:
+        """Returns the guarded form of a plain function `begin(visit)` that sees to it that the visit ends.
+
+        That by call.deadline, too. So calls that are answered together cost no task, future or timer each.
+        """
+
+        def method(raw: bytes, call: Call) -> None:
+            visit = UnaryVisit(raw, call, request_type, self._visit_ended)
+            self._name(call)
+            try:
+                for station in self._at_the_door:
+                    station(visit)
+                if self._access:
+                    visit.answer_later(self._admitted(visit, begin))
+                else:
+                    self._let_in(visit, begin)
+            except Exception as error:  # The outermost guard: whatever comes gets a status of ours.
+                visit.fail(error)
+
+        return method
 
     def stream(self, request_type: type[Request], handler: StreamHandler[Request]) -> StreamMethod:
         """Returns the guarded form of an async generator `handler(requests, call)` of responses.
@@ -172,7 +148,8 @@ class Guard:
         """
 
         async def answer(raw: AsyncIterator[bytes], call: Call) -> AsyncGenerator[bytes, None]:
-            started = self._begin(call)
+            started = time.monotonic()
+            self._name(call)
             try:
                 async with aclosing(self._streamed(request_type, handler, raw, call)) as responses:
                     async for encoded in responses:
@@ -182,7 +159,7 @@ class Guard:
                 raise
             except NotTaken as late:
                 raise self._failed(_not_taken(late), call, started) from None
-            except Exception as error:  # The outermost guard: whatever comes gets a status of ours.
+            except Exception as error:  # As of unary calls.
                 raise self._failed(error, call, started) from error
             self._ended(call, started, Code.OK)
 
@@ -211,9 +188,8 @@ class Guard:
         raw: AsyncIterator[bytes],
         call: Call,
     ) -> AsyncGenerator[bytes, None]:
-        visit = Visit(b"", call, request_type)
-        for station in self._way_in_of_streams:
-            await station(visit)
+        for ask in self._access:
+            await ask(call)
         turn = Turn(FIRST_MESSAGE_S, self._stream_idle_s)
         self._refuse_beyond(self.streams, self._max_streams, "streams")
         self.streams += 1
@@ -263,15 +239,26 @@ class Guard:
                 metadata={"limit_s": f"{turn.limit_s:g}"},
             ) from None
 
-    def _begin(self, call: Call) -> float:
+    async def _admitted(self, visit: UnaryVisit[Request], begin: Begin[Request]) -> None:
+        """Lets a call in once access has been asked; its end is no matter of this task."""
+        for ask in self._access:
+            await ask(visit.call)
+        self._let_in(visit, begin)
+
+    def _let_in(self, visit: UnaryVisit[Request], begin: Begin[Request]) -> None:
+        for station in self._way_in:
+            station(visit)
+        begin(visit)
+
+    def _name(self, call: Call) -> None:
+        """Gives a call its id, the caller's if that is fit for a log."""
         call.request_id = _metadatum(call, "x-request-id")
         if not _REQUEST_ID.fullmatch(call.request_id):
             self._made_ids += 1
             call.request_id = f"{self._id_prefix}-{self._made_ids:x}"
         call.trailing.append(("x-request-id", call.request_id))
-        return time.monotonic()
 
-    async def _keep_time(self, visit: Visit[Any]) -> None:
+    def _keep_time(self, visit: UnaryVisit[Any]) -> None:
         """Sets until when to answer: a little before the caller gives up, or our own default."""
         call = visit.call
         if call.deadline is None:
@@ -283,9 +270,11 @@ class Guard:
             )
         call.deadline = answer_by(call.deadline)
 
-    async def _find_room(self, visit: Visit[Any]) -> None:
-        """Refuses a call beyond those that we take at once."""
+    def _find_room(self, visit: UnaryVisit[Any]) -> None:
+        """Counts a call among those in progress; refuses one beyond those that we take at once."""
         self._refuse_beyond(self.calls, self._max_calls, "calls")
+        self.calls += 1
+        visit.has_room = True
 
     def _refuse_beyond(self, in_progress: int, most: int, kind: str) -> None:
         self._refuse_if_draining()
@@ -300,13 +289,20 @@ class Guard:
         if self._draining:
             raise Refusal(Reason.DRAINING, "This server is stopping; try again, another one answers.")
 
+    def _visit_ended(
+        self, visit: UnaryVisit[Any], code: Code, refusal: Refusal | None, error: BaseException | None
+    ) -> None:
+        if visit.has_room:
+            self.calls -= 1
+        self._ended(visit.call, visit.started, code, refusal, error)
+
     def _ended(
         self,
         call: Call,
         started: float,
         code: Code,
         refusal: Refusal | None = None,
-        error: Exception | None = None,
+        error: BaseException | None = None,
     ) -> None:
         seconds = time.monotonic() - started
         self._events.call_ended.emit(
@@ -326,23 +322,13 @@ class Guard:
         )
 
     def _failed(self, error: Exception, call: Call, started: float) -> Failure:
-        """Makes the failure that the caller gets; of an unforeseen error only the id of the incident."""
-        refusal = refusal_of(error, call.model)
-        unforeseen = error if refusal is None else None
-        refusal = refusal or _incident()
+        """Makes the failure that the caller of a stream gets."""
+        refusal, unforeseen = refused(error, call.model)
         self._ended(call, started, refusal.code, refusal, unforeseen)
-        rich = status(refusal)
-        return Failure(refusal.code, rich.message, rich.SerializeToString())
+        return failure(refusal)
 
 
-def _station(admit: Admit) -> Station:
-    async def ask(visit: Visit[Any]) -> None:
-        await admit(visit.call)
-
-    return ask
-
-
-async def refuse_oversized(visit: Visit[Any]) -> None:
+def refuse_oversized(visit: UnaryVisit[Any]) -> None:
     """Refuses a message above `MAX_UNARY_BYTES`."""
     if len(visit.raw) > MAX_UNARY_BYTES:
         raise Refusal(
@@ -353,7 +339,7 @@ async def refuse_oversized(visit: Visit[Any]) -> None:
         )
 
 
-async def parse(visit: Visit[Any]) -> None:
+def parse(visit: UnaryVisit[Any]) -> None:
     """Reads the bytes as the message that the method takes."""
     visit.request = _parsed(visit.request_type, visit.raw)
 
@@ -374,13 +360,6 @@ def _not_taken(late: NotTaken) -> Refusal:
         "open a new stream for what is left.",
         metadata={"limit_s": f"{late.within_s:g}"},
     )
-
-
-def _incident() -> Refusal:
-    """What the caller is told of an unforeseen error: the id under which the log has it, and nothing else."""
-    incident_id = secrets.token_hex(8)
-    message = f"Something unforeseen happened; the server's log has it as incident {incident_id}."
-    return Refusal(Reason.INTERNAL, message, metadata={"incident_id": incident_id})
 
 
 def _metadatum(call: Call, key: str) -> str:

@@ -1,19 +1,29 @@
 """The seam between gRPC and us: what an adapter hands over, what it takes back, what it offers.
 
-A unary method is `async def (raw: bytes, call: Call) -> bytes`; a stream takes and gives async iterators of
-bytes. Either raises `Failure`; an adapter throws `NotTaken` into a stream. Only the two adapters know which
-library carries the bytes.
+A unary method is `def (raw: bytes, call: Call) -> None`: it begins, and what the call comes to goes to
+`call.reply`, at once or later, so that a call need cost neither a task nor a future. A stream takes and gives
+async iterators of bytes and raises `Failure`; an adapter throws `NotTaken` into it. Only the two adapters
+know which library carries the bytes.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from staunch_server.deadlines import Deadline
 from staunch_server.types import Stages
 
 Metadata = Sequence[tuple[str, str | bytes]]
 """Pairs of lower-case key and value; values are bytes where the key ends in "-bin"."""
+
+
+def nothing() -> None:
+    """Does nothing: what to call where there is nothing to do."""
+
+
+def _nobody(_: "bytes | Failure") -> None:
+    """Takes what nobody waits for."""
 
 
 @dataclass(slots=True, eq=False)
@@ -30,6 +40,8 @@ class Call:
         model: The version that answers, "churn@3"; servicers set it, metrics and logs read it.
         principal: Who calls, as access found out; empty while nobody asks.
         stages: What its steps took; whoever takes one writes it down.
+        reply: Of a unary call: takes what it comes to, once; whoever carries it sets it.
+        cancel: Of a unary call: ends it, since its caller has gone; the guard sets it.
     """
 
     method: str
@@ -41,6 +53,8 @@ class Call:
     model: str = ""
     principal: str = ""
     stages: Stages = field(default_factory=dict)
+    reply: "Callable[[bytes | Failure], None]" = _nobody
+    cancel: Callable[[], None] = nothing
 
     def answer_by(self) -> Deadline:
         """Returns the deadline of a unary call, which the guard sets if the caller gave none."""
@@ -85,8 +99,77 @@ MAX_RECEIVED_BYTES = 5 * MAX_MESSAGE_BYTES
 """The largest message that a transport takes: 10,000 rows of 65 features. So we can tell who sends too many
 rows how many fit, where the library would say how many bytes."""
 
-UnaryMethod = Callable[[bytes, Call], Awaitable[bytes]]
+UnaryMethod = Callable[[bytes, Call], None]
 StreamMethod = Callable[[AsyncIterator[bytes], Call], AsyncGenerator[bytes, None]]
+
+
+async def outcome(method: UnaryMethod, raw: bytes, call: Call) -> bytes:
+    """Begins a unary call and waits for its answer; to cancel the wait is to cancel the call.
+
+    Raises:
+        Failure: The call ended with a status other than OK.
+    """
+    waited: asyncio.Future[bytes | Failure] = asyncio.get_running_loop().create_future()
+
+    def reply(found: bytes | Failure) -> None:
+        if not waited.done():  # else it is cancelled, and on its way to say so
+            waited.set_result(found)
+
+    call.reply = reply
+    method(raw, call)
+    try:
+        found = await waited
+    except asyncio.CancelledError:
+        call.reply = _nobody
+        call.cancel()
+        raise
+    if isinstance(found, Failure):
+        raise found
+    return found
+
+
+class Response(Protocol):
+    """What is answered: a generated message, or what is encoded already."""
+
+    def SerializeToString(self) -> bytes:  # noqa: N802 - protobuf's name
+        """Encodes."""
+
+
+Request = TypeVar("Request", covariant=True)
+
+
+class Visit(Protocol[Request]):
+    """A unary call on its way through us, as those see it who answer it later, without a task for each.
+
+    Attributes:
+        leave: To be called if the caller goes away while no task works for it.
+    """
+
+    leave: Callable[[], None]
+
+    @property
+    def request(self) -> Request:
+        """The message."""
+
+    @property
+    def call(self) -> Call:
+        """The call that brought it."""
+
+    def answer(self, response: Response) -> None:
+        """Ends the call well. Whatever comes after the first end of a call is ignored."""
+
+    def fail(self, error: Exception) -> None:
+        """Ends the call by an error, as the guard maps it."""
+
+    def answer_later(self, work: Coroutine[Any, Any, Response | None]) -> None:
+        """Has a task find the answer, where that takes waiting: what `work` gives or raises ends the call.
+
+        Work that gives nothing has seen to it that the end comes otherwise.
+        """
+
+
+Begin: TypeAlias = Callable[[Visit[Request]], None]
+"""Begins to answer; what it raises ends the call."""
 
 
 @dataclass(frozen=True, slots=True)

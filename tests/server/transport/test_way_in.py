@@ -13,7 +13,7 @@ from staunch_server.errors import Code, Reason, Refusal
 from staunch_server.events import CallEnded, Events
 from staunch_server.metrics import Metrics
 from staunch_server.transport.guard import MAX_UNARY_BYTES, SHORTEST_S, Admit, Guard
-from staunch_server.transport.seam import Call, Failure, UnaryMethod
+from staunch_server.transport.seam import Call, Failure, UnaryMethod, outcome
 
 LIMITS: dict[str, Any] = {
     "max_calls": 2,
@@ -39,7 +39,7 @@ def call(deadline: Deadline | None = None, request_id: str = "") -> Call:
 
 async def reason_of(method: UnaryMethod, raw: bytes, one: Call) -> str:
     with pytest.raises(Failure) as caught:
-        await method(raw, one)
+        await outcome(method, raw, one)
     return caught.value.message
 
 
@@ -65,7 +65,7 @@ async def test_checks_of_access_are_asked_in_their_order_and_see_the_call() -> N
         return ask
 
     one = call()
-    await guarded(asks("token"), asks("scope"))(b"", one)
+    await outcome(guarded(asks("token"), asks("scope")), b"", one)
     assert asked == [("token", "ipv4:127.0.0.1:1"), ("scope", "ipv4:127.0.0.1:1")]
     assert one.principal == "scope"
 
@@ -96,29 +96,29 @@ async def test_a_message_of_just_the_largest_size_is_read() -> None:
         filler += 1
         raw = pb.PredictRequest(customer_key=key, model="m" * filler).SerializeToString()
     assert len(raw) == MAX_UNARY_BYTES
-    assert pb.PredictResponse.FromString(await guarded()(raw, call())).probability == 0.5
+    assert pb.PredictResponse.FromString(await outcome(guarded(), raw, call())).probability == 0.5
     assert f"got {MAX_UNARY_BYTES + 1}" in await reason_of(guarded(), raw + b"x", call())
 
 
 async def test_a_call_with_less_than_a_millisecond_left_is_refused() -> None:
     assert "deadline was over" in await reason_of(guarded(), b"", call(Deadline.after(SHORTEST_S / 2)))
     assert "deadline was over" in await reason_of(guarded(), b"", call(Deadline.after(-1)))
-    await guarded()(b"", call(Deadline.after(1)))
+    await outcome(guarded(), b"", call(Deadline.after(1)))
 
 
 @pytest.mark.parametrize(("length", "kept"), [(128, True), (129, False)])
 async def test_a_callers_request_id_is_kept_up_to_128_characters(length: int, *, kept: bool) -> None:
     one = call(request_id="r" * length)
-    await guarded()(b"", one)
+    await outcome(guarded(), b"", one)
     assert (one.request_id == "r" * length) is kept
     assert ("x-request-id", one.request_id) in one.trailing
 
 
 async def test_made_request_ids_are_all_different() -> None:
     method, calls = guarded(), [call() for _ in range(1000)]
-    await asyncio.gather(*(method(b"", one) for one in calls[:2]))
+    await asyncio.gather(*(outcome(method, b"", one) for one in calls[:2]))
     for one in calls[2:]:
-        await method(b"", one)
+        await outcome(method, b"", one)
     assert len({one.request_id for one in calls}) == len(calls)
 
 
@@ -132,20 +132,20 @@ async def test_exactly_so_many_calls_are_taken_at_once() -> None:
 
     guard = Guard(Events(), **LIMITS)
     method = guard.unary(pb.PredictRequest, waits)
-    taken = [asyncio.create_task(method(b"", call())) for _ in range(2)]
+    taken = [asyncio.create_task(outcome(method, b"", call())) for _ in range(2)]
     for _ in taken:
         await entered.acquire()
     assert "takes 2 calls at once" in await reason_of(method, b"", call())
     leave.set()
     await asyncio.gather(*taken)
     assert guard.calls == 0
-    await method(b"", call())
+    await outcome(method, b"", call())
 
 
 async def test_the_end_of_each_call_is_an_event() -> None:
     events, ended = Events(), list[CallEnded]()
     events.call_ended.subscribe(ended.append)
-    await guarded(events=events)(b"", call(request_id="first"))
+    await outcome(guarded(events=events), b"", call(request_id="first"))
     await reason_of(guarded(refuses, events=events), b"", call(request_id="second"))
     assert [(event.request_id, event.code) for event in ended] == [
         ("first", Code.OK),
@@ -168,6 +168,6 @@ async def test_a_listener_that_fails_costs_no_caller_the_answer() -> None:
 
     events.call_ended.subscribe(fails)
     events.call_ended.subscribe(metrics.call_ended)
-    await guarded(events=events)(b"", call())
+    await outcome(guarded(events=events), b"", call())
     labels = {"method": call().method, "code": "OK", "reason": "", "model": ""}
     assert metrics.registry.get_sample_value("staunch_calls_total", labels) == 1
