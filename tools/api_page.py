@@ -23,7 +23,9 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "api.md"
 FILES = tuple(f"staunch/v1/{name}.proto" for name in ("prediction_service", "model_service", "feature"))
 
-_HEAD = """# API
+_FENCE = "`" * 3
+
+_HEAD = f"""# API
 
 <!-- Made by `make docs`; edit the comments in protos/ instead. -->
 
@@ -34,6 +36,53 @@ and [Node](node.md) have pages with programs.
 
 Requests may carry `x-request-id` and `traceparent` as metadata; the id is made if absent, echoed in trailing
 metadata and written to the log. `grpc.health.v1.Health` answers for the whole server and for each service.
+
+## Packed features
+
+Whoever has the features already, and wants no row read, gives them by name (`features`) or, from a program,
+packed (`packed_features`): one double a feature in the order of `Model.features`, NaN for null, with
+`Model.features_digest` beside them. Both are answered alike, warnings and reasons too; packed, 59 features
+are 472 bytes in place of 1,774, and nothing is looked up by name. Booleans are 0 and 1, whole numbers are
+themselves up to 2^53, and a category is the code that the view gives it, which `Feature.labels` lists;
+infinities, what is beyond 3.4e38, and NaN where the feature is not `nullable` are refused.
+
+{_FENCE}python
+import grpc
+
+from staunch.v1 import model_service_pb2, model_service_pb2_grpc
+from staunch.v1 import prediction_service_pb2, prediction_service_pb2_grpc
+
+with grpc.insecure_channel("127.0.0.1:50051") as channel:
+    models = model_service_pb2_grpc.ModelServiceStub(channel)
+    model = models.GetModel(model_service_pb2.GetModelRequest()).model  # once: order and digest
+    predictions = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    asked = prediction_service_pb2.PredictRequest(customer_id=42, include_features=True)
+    values = predictions.Predict(asked).features  # by name; yours come from elsewhere
+
+    row = [
+        values[feature.name].number_value if values[feature.name].HasField("number_value") else float("nan")
+        for feature in model.features
+    ]
+    packed = prediction_service_pb2.PackedFeatures(values=row, features_digest=model.features_digest)
+    print(predictions.Predict(prediction_service_pb2.PredictRequest(packed_features=packed)).probability)
+
+    rows = prediction_service_pb2.PackedFeatures(values=row * 3, features_digest=model.features_digest)
+    chunk = prediction_service_pb2.BatchPredictRequest(packed_features=rows)
+    for answer in predictions.BatchPredict(iter([chunk])):
+        print(list(answer.probabilities))
+{_FENCE}
+
+The digest says which names and types stand in which order: `"sha256:"` and the hex SHA-256 of the compact
+JSON `[["NAME","number"],...]`, in ASCII. A version of other features refuses the row as
+`FEATURES_MISMATCH`, so a champion that moved never takes a value for another feature's: ask GetModel again
+and pack anew. What a code of a category means is no part of it; `Model.view_digest` changes with any change
+of the view.
+
+In BatchPredict the rows stand one after the other in one `values`: at most 10,000, and as many as fit in 1
+MiB, which is 2,221 of 59 features. More are refused as `CHUNK_TOO_LARGE`, whose `limit` says how many fit,
+as long as the message stays below 5 MiB. Ids or keys may stand beside them, one for each row, and come
+back. A row with a bad value is a row error. In Python, `FeatureSchema` of [the
+client](../client/README.md#features-of-your-own) does all of this.
 """
 
 # Field numbers within descriptor.proto, of which the paths to comments are made.

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
         Unavailable,
         WrongEventLoop,
     )
+    from staunch._packed._rows import PackedRow, PackedRows
+    from staunch._packed._schema import FeatureSchema
     from staunch._results import (
         AliasMove,
         Contribution,
@@ -74,6 +76,7 @@ __all__ = [
     "Explanation",
     "ExplanationMethod",
     "Feature",
+    "FeatureSchema",
     "FeatureTexts",
     "FeatureType",
     "FeatureWarning",
@@ -89,6 +92,8 @@ __all__ = [
     "ModelState",
     "NotFound",
     "OutputSpace",
+    "PackedRow",
+    "PackedRows",
     "PreconditionFailed",
     "Prediction",
     "RetryPolicy",
@@ -102,7 +107,15 @@ __all__ = [
     "WrongEventLoop",
 ]
 
-_MODULES = ("_results", "_errors", "_retry", "_client", "_async_client")
+_MODULES = (
+    "_results",
+    "_errors",
+    "_retry",
+    "_packed._rows",
+    "_packed._schema",
+    "_client",
+    "_async_client",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -18,11 +18,12 @@ from staunch._connection import ChannelOptions, connection
 from staunch._errors import DeadlineExceeded, StaunchError, Unavailable, from_rpc_error, request_id_of
 from staunch._frames import Frame, Frames, async_only, async_scored
 from staunch._lifetime import Lifetime
+from staunch._packed._rows import PackedRow
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryLog, RetryPolicy
 from staunch._settings import AsyncToken, BatchArguments, ClientSettings, Compression, Sent, some_time
 from staunch._streams import AsyncStream, async_run, iterate
-from staunch._wire import CustomerId, Features
+from staunch._wire import CustomerId, Features, Given
 
 T = TypeVar("T")
 
@@ -93,7 +94,7 @@ class AsyncClient:
         self,
         customer: CustomerId | None = None,
         *,
-        features: Features | None = None,
+        features: Given | None = None,
         overrides: Features | None = None,
         model: ModelName = "",
         as_of: datetime | None = None,
@@ -116,7 +117,7 @@ class AsyncClient:
         self,
         customer: CustomerId | None = None,
         *,
-        features: Features | None = None,
+        features: Given | None = None,
         overrides: Features | None = None,
         model: ModelName = "",
         as_of: datetime | None = None,
@@ -141,7 +142,7 @@ class AsyncClient:
 
     def batch_predict(  # noqa: PLR0913 - the request's own fields, by name
         self,
-        customers: Iterable[CustomerId] | AsyncIterable[CustomerId],
+        customers: Iterable[CustomerId | PackedRow] | AsyncIterable[CustomerId | PackedRow],
         *,
         model: ModelName = "",
         as_of: datetime | None = None,

@@ -27,6 +27,8 @@ from staunch._errors import (
     Unavailable,
     status_code,
 )
+from staunch._packed import _rows as packed
+from staunch._packed._rows import PackedRow
 from staunch._results import ModelReference, RowError, RowExplanation, Score
 from staunch._retry import TRIED_AGAIN, RetryLog, RetryPolicy, never_left
 from staunch.v1 import prediction_service_pb2 as pb
@@ -132,23 +134,30 @@ class Batch:
         """True once every id is answered and given out."""
         return self._exhausted and not self._held
 
-    def take(self, ids: Sequence[wire.CustomerId]) -> None:
-        """Takes the next ids; none at all means that there are no more.
+    def take(self, ids: Sequence[wire.CustomerId | PackedRow]) -> None:
+        """Takes the next ids, or packed rows; none at all means that there are no more.
 
         Raises:
-            TypeError: An id is neither a whole number, str nor UUID, or the batch mixes numbers and keys.
+            TypeError: An id is neither a whole number, str nor UUID, or numbers, keys and rows are mixed.
+            ValueError: Rows are packed by several schemas.
         """
         if not ids:
             self._exhausted = True
             return
-        self._budget.begin()
-        plain = self._plain(ids)
-        chunk = _Chunk(plain, _request(plain))
-        self._taken += len(plain)
-        self._held.append(chunk)
-        self._to_send.append(chunk)
+        for plain, request in self._chunks(ids):
+            self._budget.begin()
+            chunk = _Chunk(plain, request)
+            self._taken += len(plain)
+            self._held.append(chunk)
+            self._to_send.append(chunk)
 
-    def _plain(self, ids: Sequence[wire.CustomerId]) -> list[int | str]:
+    def _chunks(self, ids: Sequence[object]) -> Iterable[tuple[list[int | str], pb.BatchPredictRequest]]:
+        if isinstance(ids[0], PackedRow):
+            return packed.chunks(ids)
+        plain = self._plain(ids)
+        return [(plain, _request(plain))]
+
+    def _plain(self, ids: Sequence[object]) -> list[int | str]:
         """Gives the ids as int or str, all of the kind of the batch's first."""
         plain: list[int | str] = []
         for position, customer in enumerate(ids, self._taken + 1):
@@ -306,7 +315,7 @@ class Batch:
             raise StreamBroken(Unavailable(StatusCode.UNAVAILABLE, message))
 
     def _rows(self, chunk: _Chunk, response: pb.BatchPredictResponse) -> list[Row]:
-        if self._answered_by is None or not _same_rows(chunk.request, response):
+        if self._answered_by is None or not _same_rows(chunk, response):
             raise _breach("an answer that does not fit its request")
         model, as_of = self._answered_by
         probabilities, bands = response.probabilities, response.risk_bands
@@ -361,8 +370,8 @@ def _request(ids: Sequence[int | str]) -> pb.BatchPredictRequest:
     return pb.BatchPredictRequest(customer_ids=numbers, customer_keys=keys)
 
 
-def _same_rows(request: pb.BatchPredictRequest, response: pb.BatchPredictResponse) -> bool:
-    count = len(request.customer_ids) + len(request.customer_keys)
+def _same_rows(chunk: _Chunk, response: pb.BatchPredictResponse) -> bool:
+    request, count = chunk.request, len(chunk.ids)
     return (
         request.customer_ids == response.customer_ids
         and request.customer_keys == response.customer_keys

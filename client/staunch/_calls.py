@@ -15,7 +15,7 @@ from staunch import _wire as wire
 from staunch._arguments import INT32, ModelName
 from staunch._errors import DeadlineExceeded, ErrorDetails, StaunchError, Unavailable
 from staunch._results import AliasMove, Explanation, Model, Prediction
-from staunch._wire import CustomerId, Features
+from staunch._wire import CustomerId, Features, Given
 from staunch.v1 import model_service_pb2 as models_pb
 from staunch.v1 import model_service_pb2_grpc as models_grpc
 from staunch.v1 import prediction_service_pb2 as predictions_pb
@@ -66,7 +66,7 @@ def methods(channel: Any) -> dict[str, Any]:
 def predict(
     customer: CustomerId | None,
     *,
-    features: Features | None,
+    features: Given | None,
     overrides: Features | None,
     model: ModelName,
     as_of: datetime | None,
@@ -86,7 +86,7 @@ def predict(
 def explain(  # noqa: PLR0913 - the request's own fields, by name
     customer: CustomerId | None,
     *,
-    features: Features | None,
+    features: Given | None,
     overrides: Features | None,
     model: ModelName,
     as_of: datetime | None,

@@ -18,11 +18,12 @@ from staunch._connection import ChannelOptions, connection
 from staunch._errors import DeadlineExceeded, StaunchError, Unavailable, from_rpc_error, request_id_of
 from staunch._frames import Frame, Frames, only, scored
 from staunch._lifetime import Lifetime
+from staunch._packed._rows import PackedRow
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryLog, RetryPolicy
 from staunch._settings import BatchArguments, ClientSettings, Compression, Sent, Token, some_time
 from staunch._streams import Stream, run
-from staunch._wire import CustomerId, Features
+from staunch._wire import CustomerId, Features, Given
 
 T = TypeVar("T")
 
@@ -95,7 +96,7 @@ class Client:
         self,
         customer: CustomerId | None = None,
         *,
-        features: Features | None = None,
+        features: Given | None = None,
         overrides: Features | None = None,
         model: ModelName = "",
         as_of: datetime | None = None,
@@ -107,7 +108,8 @@ class Client:
 
         Args:
             customer: The id, as the view wants it: int, str or UUID.
-            features: All features of the view by name, instead of a customer; None is a missing value.
+            features: All features of the view, instead of a customer: by name, None is a missing value; or
+                as `FeatureSchema.pack` gives them.
             overrides: Values that replace those of the customer's live row (what-if).
             model: "name", "name@version" or "name@alias", or what an answer named, `prediction.model`;
                 empty is the server's default.
@@ -135,7 +137,7 @@ class Client:
         self,
         customer: CustomerId | None = None,
         *,
-        features: Features | None = None,
+        features: Given | None = None,
         overrides: Features | None = None,
         model: ModelName = "",
         as_of: datetime | None = None,
@@ -178,7 +180,7 @@ class Client:
 
     def batch_predict(  # noqa: PLR0913 - the request's own fields, by name
         self,
-        customers: Iterable[CustomerId],
+        customers: Iterable[CustomerId | PackedRow],
         *,
         model: ModelName = "",
         as_of: datetime | None = None,
@@ -196,12 +198,13 @@ class Client:
         version and as of the same moment.
 
         Args:
-            customers: Ids of one kind, read as they are needed and in the thread that iterates.
+            customers: Ids of one kind, or rows of `FeatureSchema.pack_rows`, which are scored as given; read
+                as they are needed and in the thread that iterates.
             model: As in `predict`, resolved once.
             as_of: As in `predict`, fixed once.
             top_contributions: How many `reasons` each Score has, 0 to 10.
             language: As in `explain`, of the reasons.
-            chunk_size: Ids a message, 1 to 10,000.
+            chunk_size: Ids a message, 1 to 10,000; of packed rows no more than fit.
             chunks_held: Messages under way at a time.
             timeout_s: The seconds the whole batch may take; None waits as long as chunks are answered,
                 and at most `RetryPolicy.patience_s` for one.

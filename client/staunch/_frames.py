@@ -81,9 +81,9 @@ class Frames(Generic[Frame]):
 
     def _ids(self, frame: Frame) -> Iterator[CustomerId]:
         ids: _PandasIds | _ArrowIds
-        if _is_pandas(frame):
+        if is_pandas(frame):
             ids = _PandasIds(frame, self._column)
-        elif _is_arrow(frame):
+        elif is_arrow(frame):
             ids = _ArrowIds(frame, self._column)
         else:
             raise TypeError(
@@ -112,7 +112,7 @@ class Frames(Generic[Frame]):
             yield self._scored(self._parts.popleft())
 
     def _scored(self, part: _Part[Frame]) -> Frame:
-        scored = _pandas_scored if _is_pandas(part.frame) else _arrow_scored
+        scored = _pandas_scored if is_pandas(part.frame) else _arrow_scored
         made: Frame = scored(part.frame, self._column, part.rows, self._top)
         return made
 
@@ -189,16 +189,18 @@ def _loaded(frame: object, library: str, *kinds: str) -> bool:
     return module is not None and isinstance(frame, tuple(getattr(module, kind) for kind in kinds))
 
 
-def _is_pandas(frame: object) -> bool:
+def is_pandas(frame: object) -> bool:
+    """Says whether it is a pandas DataFrame."""
     return _loaded(frame, "pandas", "DataFrame")
 
 
-def _is_arrow(frame: object) -> bool:
+def is_arrow(frame: object) -> bool:
+    """Says whether it is an Arrow Table or RecordBatch."""
     return _loaded(frame, "pyarrow", "Table", "RecordBatch")
 
 
 def _is_frame(frame: object) -> bool:
-    return _is_pandas(frame) or _is_arrow(frame)
+    return is_pandas(frame) or is_arrow(frame)
 
 
 def _check(column: str, ids: "_PandasIds | _ArrowIds") -> None:
@@ -274,6 +276,18 @@ class _ArrowIds:
         """Yields them as Python has them."""
         for start in range(0, self.count, _AT_ONCE):
             yield from self._ids.slice(start, _AT_ONCE).to_pylist()
+
+
+def arrow_numbers(column: Any) -> bytes | None:
+    """Returns a column of Arrow as little-endian float64, NaN for null; None if it holds no numbers."""
+    import pyarrow
+
+    if not (pyarrow.types.is_floating(column.type) or pyarrow.types.is_integer(column.type)):
+        return None
+    # Unsafely, which rounds as `float` does.
+    numbers = column.cast(pyarrow.float64(), safe=False).fill_null(float("nan"))
+    encoded: bytes = numbers.to_numpy(zero_copy_only=False).astype("<f8").tobytes()
+    return encoded
 
 
 def _no_column(column: str, names: Sequence[str]) -> ValueError:

@@ -24,6 +24,7 @@ import grpc.aio
 from staunch._batch import GOODBYE_S, Batch, Row, StreamBroken, StreamSilent, ended_early
 from staunch._errors import from_rpc_error
 from staunch._lifetime import Lifetime
+from staunch._packed._rows import PackedRow
 from staunch._wire import CustomerId
 from staunch.v1 import prediction_service_pb2 as pb
 
@@ -134,7 +135,7 @@ class AsyncStream:
 
 def run(
     batch: Batch,
-    customers: Iterator[CustomerId],
+    customers: Iterator[CustomerId | PackedRow],
     open_stream: Callable[[Callable[[], float | None]], Stream],
     lifetime: Lifetime,
 ) -> Generator[Row, None, None]:
@@ -166,13 +167,15 @@ def run(
     batch.end()
 
 
-def _fill(batch: Batch, customers: Iterator[CustomerId]) -> None:
+def _fill(batch: Batch, customers: Iterator[CustomerId | PackedRow]) -> None:
     """Takes as many ids as the batch may hold."""
     while batch.wants_ids:
         batch.take(list(islice(customers, batch.chunk_size)))
 
 
-def _converse(batch: Batch, customers: Iterator[CustomerId], stream: Stream) -> Iterator[list[Row]]:
+def _converse(
+    batch: Batch, customers: Iterator[CustomerId | PackedRow], stream: Stream
+) -> Iterator[list[Row]]:
     """Runs a batch over one stream until it is finished or the stream breaks."""
     while not batch.finished:
         stream.send(batch.requests())
@@ -185,7 +188,7 @@ def _converse(batch: Batch, customers: Iterator[CustomerId], stream: Stream) -> 
 
 async def async_run(
     batch: Batch,
-    customers: AsyncIterator[CustomerId],
+    customers: AsyncIterator[CustomerId | PackedRow],
     open_stream: Callable[[Callable[[], float | None]], Awaitable[AsyncStream]],
     lifetime: Lifetime,
 ) -> AsyncGenerator[Row, None]:
@@ -211,8 +214,8 @@ async def async_run(
 
 
 async def iterate(
-    customers: Iterable[CustomerId] | AsyncIterable[CustomerId],
-) -> AsyncGenerator[CustomerId, None]:
+    customers: Iterable[CustomerId | PackedRow] | AsyncIterable[CustomerId | PackedRow],
+) -> AsyncGenerator[CustomerId | PackedRow, None]:
     """Reads a source of either kind."""
     if isinstance(customers, AsyncIterable):
         async for customer in customers:
@@ -222,14 +225,16 @@ async def iterate(
             yield customer
 
 
-async def _async_fill(batch: Batch, customers: AsyncIterator[CustomerId]) -> None:
+async def _async_fill(batch: Batch, customers: AsyncIterator[CustomerId | PackedRow]) -> None:
     """Takes as many ids as the batch may hold."""
     while batch.wants_ids:
         batch.take(await _next_chunk(customers, batch.chunk_size))
 
 
-async def _next_chunk(customers: AsyncIterator[CustomerId], size: int) -> list[CustomerId]:
-    chunk: list[CustomerId] = []
+async def _next_chunk(
+    customers: AsyncIterator[CustomerId | PackedRow], size: int
+) -> list[CustomerId | PackedRow]:
+    chunk: list[CustomerId | PackedRow] = []
     async for customer in customers:
         chunk.append(customer)
         if len(chunk) == size:
@@ -238,7 +243,7 @@ async def _next_chunk(customers: AsyncIterator[CustomerId], size: int) -> list[C
 
 
 async def _async_converse(
-    batch: Batch, customers: AsyncIterator[CustomerId], stream: AsyncStream
+    batch: Batch, customers: AsyncIterator[CustomerId | PackedRow], stream: AsyncStream
 ) -> AsyncIterator[list[Row]]:
     """Runs a batch over one stream until it is finished or the stream breaks."""
     while not batch.finished:

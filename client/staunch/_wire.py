@@ -15,6 +15,8 @@ from grpc import StatusCode
 from staunch import _arguments as arguments
 from staunch import _results as results
 from staunch._errors import ErrorDetails, FieldViolation, ServerFault, StaunchError, make_error, status_code
+from staunch._packed import _rows as packed
+from staunch._packed._rows import PackedRow
 from staunch.v1 import feature_pb2 as feature_pb
 from staunch.v1 import model_service_pb2 as models_pb
 from staunch.v1 import prediction_service_pb2 as predictions_pb
@@ -22,6 +24,7 @@ from staunch.v1 import prediction_service_pb2 as predictions_pb
 E = TypeVar("E", bound=StrEnum)
 CustomerId = int | SupportsIndex | str | UUID
 Features = Mapping[str, SupportsFloat | None]
+Given = Features | PackedRow
 
 _INT64 = range(-(2**63), 2**63)
 _KEY_BYTES = 64
@@ -59,7 +62,7 @@ def _noon(day: date) -> str:
     return f"datetime({day.year}, {day.month}, {day.day}, 12, tzinfo=UTC)"
 
 
-def subject(customer: CustomerId | None, features: Features | None) -> dict[str, Any]:
+def subject(customer: CustomerId | None, features: Given | None) -> dict[str, Any]:
     """Gives the request's subject field; none if neither is given, which the server refuses.
 
     Raises:
@@ -69,6 +72,8 @@ def subject(customer: CustomerId | None, features: Features | None) -> dict[str,
     if features is not None:
         if customer is not None:
             raise TypeError("expected a customer or features, got both; leave one out")
+        if isinstance(features, PackedRow):
+            return {"packed_features": packed.message([features])}
         return {"features": predictions_pb.FeatureValues(values=feature_values("features", features))}
     if customer is None:
         return {}

@@ -16,7 +16,10 @@ from tests.client.harness.scripted import ScriptedServer, in_thread
 import staunch
 
 CLIENT = Path(__file__).parents[2] / "client"
-PUBLIC_MODULES = ("_results", "_errors", "_retry", "_client", "_async_client")
+PUBLIC_MODULES = (
+    *("_results", "_errors", "_retry", "_client", "_async_client"),
+    *("_packed/_rows", "_packed/_schema"),
+)
 
 
 def test_every_announced_name_can_be_imported():

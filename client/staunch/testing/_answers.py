@@ -1,15 +1,22 @@
 """Sensible answers of a small made-up model, for servers without a database."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from google.protobuf.struct_pb2 import NULL_VALUE, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from staunch._packed._rows import features_digest
 from staunch._results import nearest_language
+from staunch.testing._failures import Failure
 from staunch.v1 import model_service_pb2 as models_pb
 from staunch.v1 import prediction_service_pb2 as pb
-from staunch.v1.feature_pb2 import FEATURE_TYPE_NUMBER, FEATURE_WARNING_KIND_IMPOSSIBLE, FeatureTexts
+from staunch.v1.feature_pb2 import (
+    FEATURE_TYPE_NUMBER,
+    FEATURE_WARNING_KIND_IMPOSSIBLE,
+    Feature,
+    FeatureTexts,
+)
 
 NOW = Timestamp(seconds=1_700_000_000, nanos=123_456_000)
 """The moment of every answer that asks for none."""
@@ -41,13 +48,20 @@ def risk_band(probability: float) -> pb.RiskBand.ValueType:
 
 
 def prediction(
-    request: pb.PredictRequest | pb.ExplainRequest, version: int = 3, probability: float = 0.25
+    request: pb.PredictRequest | pb.ExplainRequest,
+    version: int = 3,
+    probability: float = 0.25,
+    names: Sequence[str] = tuple(FEATURES),
 ) -> pb.PredictResponse:
     """Returns a score, as of the moment asked for; with the features given, or those of everybody.
 
+    Packed ones are of the names.
+
     An age below 0 is impossible, and the answer says so.
     """
-    given = request.WhichOneof("subject") == "features"
+    # Who gives the features is told no moment.
+    subject = request.WhichOneof("subject")
+    given = subject in ("features", "packed_features")
     answer = pb.PredictResponse(
         probability=probability,
         risk_band=risk_band(probability),
@@ -60,15 +74,43 @@ def prediction(
             feature="age", title="Age", kind=FEATURE_WARNING_KIND_IMPOSSIBLE, value=age, minimum=0
         )
     if request.include_features:
-        values = {
-            name: Value(null_value=NULL_VALUE) if value is None else Value(number_value=value)
-            for name, value in FEATURES.items()
-        }
-        for name, value in (
-            (dict(request.features.values) if given else values) | dict(request.overrides)
-        ).items():
+        values = _values(dict(zip(names, request.packed_features.values, strict=False)) or FEATURES)
+        if subject == "features":
+            values = dict(request.features.values)
+        for name, value in (values | dict(request.overrides)).items():
             answer.features[name].CopyFrom(value)
     return answer
+
+
+def _values(values: Mapping[str, float | None]) -> dict[str, Value]:
+    return {
+        name: Value(null_value=NULL_VALUE)
+        if value is None or math.isnan(value)
+        else Value(number_value=value)
+        for name, value in values.items()
+    }
+
+
+def packed_rows(packed: pb.PackedFeatures, names: Sequence[str]) -> int:
+    """Counts the rows of packed features.
+
+    Raises:
+        Failure: FEATURES_MISMATCH, if they are not of the names.
+    """
+    digest, got, width = features_digest(names), packed.features_digest, len(names)
+    rows, rest = divmod(len(packed.values), width)
+    if got == digest and not rest:
+        return rows
+    field, expected = "features_digest", digest
+    if got == digest:
+        field, expected, got = "values", f"{width} for each row", str(len(packed.values))
+    field = f"packed_features.{field}"
+    raise Failure(
+        "FEATURES_MISMATCH",
+        f"packed_features: expected values packed for {', '.join(names)}, got {got or 'no digest'}.",
+        violations={field: "does not fit"},
+        metadata={"model": f"{NAME}@champion", "field": field, "expected": expected, "got": got},
+    )
 
 
 def moment(request: pb.PredictRequest | pb.ExplainRequest | pb.BatchPredictRequest) -> Timestamp:
@@ -77,7 +119,10 @@ def moment(request: pb.PredictRequest | pb.ExplainRequest | pb.BatchPredictReque
 
 
 def explanation(
-    request: pb.ExplainRequest, version: int = 3, probability: float = 0.25
+    request: pb.ExplainRequest,
+    version: int = 3,
+    probability: float = 0.25,
+    names: Sequence[str] = tuple(FEATURES),
 ) -> pb.ExplainResponse:
     """Returns two contributions, or as many as are asked for, that add up; in English or in French."""
     language = nearest_language(request.language_code, _TITLES) or "en"
@@ -107,7 +152,8 @@ def explanation(
         remainder_count=9 - len(parts),
         language_code=language,
     )
-    return pb.ExplainResponse(prediction=prediction(request, version, probability), explanation=why)
+    scored = prediction(request, version, probability, names)
+    return pb.ExplainResponse(prediction=scored, explanation=why)
 
 
 def explained(answer: pb.BatchPredictResponse, first: pb.BatchPredictRequest) -> pb.BatchPredictResponse:
@@ -146,12 +192,13 @@ def _log_odds(probability: float) -> float:
 
 
 def addressed(
-    answer: pb.BatchPredictResponse, index: int, version: int, as_of: Timestamp
+    answer: pb.BatchPredictResponse, index: int, version: int, as_of: Timestamp | None
 ) -> pb.BatchPredictResponse:
-    """Puts a chunk's place, version and moment on its answer."""
+    """Puts a chunk's place, version and moment on its answer; rows that are given have no moment."""
     answer.chunk_index = index
     answer.model.CopyFrom(reference(version))
-    answer.as_of_time.CopyFrom(as_of)
+    if as_of is not None:
+        answer.as_of_time.CopyFrom(as_of)
     return answer
 
 
@@ -173,20 +220,14 @@ def model(version: int, view_digest: str = "", *, champion: int = 3) -> models_p
     )
 
 
-def model_in_full(version: int, view_digest: str, manifest: bytes, *, champion: int) -> models_pb.Model:
-    """Describes a version with a feature, two metrics and its manifest."""
+def model_in_full(
+    version: int, view_digest: str, manifest: bytes, *, champion: int, names: Sequence[str] = tuple(FEATURES)
+) -> models_pb.Model:
+    """Describes a version with its features, two metrics and its manifest."""
     found = model(version, view_digest, champion=champion)
-    age = found.features.add(
-        name="age",
-        type=FEATURE_TYPE_NUMBER,
-        unit="years",
-        description="Age in whole years.",
-        title="Age",
-        minimum=0,
-    )
-    age.translations["fr"].MergeFrom(
-        FeatureTexts(title="Âge", unit="ans", description="Âge en années révolues.")
-    )
+    found.features_digest = features_digest(names)
+    for name in names:
+        _describe(found.features.add(name=name, type=FEATURE_TYPE_NUMBER, title=name.title()))
     found.language_code = "en"
     found.eligible = "has a live subscription"
     found.eligible_translations["fr"] = "a un abonnement actif"
@@ -194,3 +235,14 @@ def model_in_full(version: int, view_digest: str, manifest: bytes, *, champion: 
     found.metrics.add(name="rows", value=100)
     found.manifest_json = manifest
     return found
+
+
+def _describe(feature: Feature) -> None:
+    """Says of an age what it means; any other feature may be missing."""
+    if feature.name != "age":
+        feature.nullable = True
+        return
+    feature.unit, feature.description, feature.minimum = "years", "Age in whole years.", 0
+    feature.translations["fr"].MergeFrom(
+        FeatureTexts(title="Âge", unit="ans", description="Âge en années révolues.")
+    )

@@ -20,6 +20,7 @@ REASONS: Mapping[str, tuple[StatusCode, float | None]] = {
     "FEATURE_UNKNOWN": (StatusCode.INVALID_ARGUMENT, None),
     "FEATURE_MISSING": (StatusCode.INVALID_ARGUMENT, None),
     "FEATURE_TYPE_MISMATCH": (StatusCode.INVALID_ARGUMENT, None),
+    "FEATURES_MISMATCH": (StatusCode.INVALID_ARGUMENT, None),
     "FEATURE_NOT_FINITE": (StatusCode.INVALID_ARGUMENT, None),
     "OVERRIDE_NOT_ALLOWED": (StatusCode.INVALID_ARGUMENT, None),
     "AS_OF_IN_FUTURE": (StatusCode.INVALID_ARGUMENT, None),

@@ -4,7 +4,7 @@ import logging
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,8 +61,8 @@ class ReceivedCall:
 class FakeServer:
     """A server of `staunch.v1` on a free port of loopback; use it in a `with` block.
 
-    It knows no features, views or dates: it answers whatever is asked, by the model churn. All attributes may
-    be changed while it serves.
+    It knows no views or dates, and features only where they are packed: it answers whatever is asked, by the
+    model churn. All attributes may be changed while it serves.
 
     Attributes:
         scores: By customer (int, str or UUID) a probability or a `Failure`; for `predict`, `explain` and
@@ -75,6 +75,7 @@ class FakeServer:
         delay_s: How long each answer, or chunk of a batch, takes.
         is_ready: What the health service says.
         version: The version that answers, and the champion.
+        features: The names of its features in their order, of which packed ones must be.
         calls: What came, in order.
         streams: The chunks of each batch that came.
         on_stream: Asked for each stream with its number and context; True ends it at once, without an answer.
@@ -92,6 +93,7 @@ class FakeServer:
         self.delay_s = 0.0
         self.is_ready = True
         self.version = 3
+        self.features: Sequence[str] = tuple(answers.FEATURES)
         self.calls: list[ReceivedCall] = []
         self.streams: list[list[pb.BatchPredictRequest]] = []
         self.on_stream: Callable[[int, grpc.ServicerContext], object] = lambda *_: False
@@ -225,7 +227,8 @@ class FakeServer:
                 answer = self.on_chunk(stream, index, request, context) or self._chunk(request)
                 if isinstance(answer, Failure):
                     answer = answer.of_chunk(request)
-                answers.addressed(answer, index, self._version(first.model), answers.moment(first))
+                as_of = None if request.HasField("packed_features") else answers.moment(first)
+                answers.addressed(answer, index, self._version(first.model), as_of)
                 yield answers.explained(answer, first)
             self.on_end()
 
@@ -248,10 +251,12 @@ class FakeServer:
         subject: str | None = request.WhichOneof("subject")
         if subject is None:
             raise Failure("SUBJECT_MISSING", "Expected a customer or features, got neither.")
+        if subject == "packed_features" and answers.packed_rows(request.packed_features, self.features) != 1:
+            raise Failure("FEATURES_MISMATCH", "Expected one row of packed features.")
         customer: int | str = request.customer_id
         if subject == "customer_key":
             customer = request.customer_key
-        found = self._found(customer) if subject != "features" else self.usual_score
+        found = self._found(customer) if subject.startswith("customer") else self.usual_score
         if isinstance(found, Failure):
             raise found.with_traceback(None)
         return found
@@ -275,8 +280,10 @@ class FakeServer:
             customer_ids=request.customer_ids, customer_keys=request.customer_keys
         )
         customers: list[int | str] = [*request.customer_ids, *request.customer_keys]
+        if given := request.HasField("packed_features"):
+            customers = [*range(answers.packed_rows(request.packed_features, self.features))]
         for index, customer in enumerate(customers):
-            found = self._found(customer)
+            found = self.usual_score if given else self._found(customer)
             if not isinstance(found, Failure):
                 answer.probabilities.append(found)
                 answer.risk_bands.append(answers.risk_band(found))
@@ -289,11 +296,13 @@ class FakeServer:
         return answer
 
     def _predict(self, request: pb.PredictRequest) -> pb.PredictResponse:
-        return answers.prediction(request, self._version(request.model), self._score(request))
+        score = self._score(request)
+        return answers.prediction(request, self._version(request.model), score, self.features)
 
     def _explain(self, request: pb.ExplainRequest) -> pb.ExplainResponse:
         _refuse_language(request.language_code)
-        return answers.explanation(request, self._version(request.model), self._score(request))
+        score = self._score(request)
+        return answers.explanation(request, self._version(request.model), score, self.features)
 
     def _model(self, version: int) -> models_pb.Model:
         return answers.model(version, champion=self.version)
@@ -310,7 +319,7 @@ class FakeServer:
 
     def _get_model(self, request: models_pb.GetModelRequest) -> models_pb.GetModelResponse:
         version = self._version(request.model)
-        found = answers.model_in_full(version, "", b"{}", champion=self.version)
+        found = answers.model_in_full(version, "", b"{}", champion=self.version, names=self.features)
         return models_pb.GetModelResponse(model=found)
 
     def _set_alias(self, request: models_pb.SetAliasRequest) -> models_pb.SetAliasResponse:

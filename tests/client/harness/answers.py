@@ -1,5 +1,6 @@
 """Sensible answers of a small made-up model, churn@3: the shipped fake's, and chunks of the tests' own."""
 
+from staunch.testing._answers import FEATURES as FEATURES
 from staunch.testing._answers import NOW as NOW
 from staunch.testing._answers import addressed as addressed
 from staunch.testing._answers import explained as explained
@@ -7,6 +8,7 @@ from staunch.testing._answers import explanation as explanation
 from staunch.testing._answers import model as model
 from staunch.testing._answers import model_in_full as model_in_full
 from staunch.testing._answers import moment as moment
+from staunch.testing._answers import packed_rows as packed_rows
 from staunch.testing._answers import prediction as prediction
 from staunch.testing._answers import reference as reference
 from staunch.v1 import prediction_service_pb2 as pb
@@ -15,8 +17,11 @@ from staunch_server.services.batch_predict import chunk_error
 
 
 def scored(request: pb.BatchPredictRequest) -> pb.BatchPredictResponse:
-    """Scores each id by itself: id / 1000, and CUSTOMER_NOT_FOUND for every seventh."""
+    """Scores each id by itself: id / 1000, and CUSTOMER_NOT_FOUND for every seventh; packed rows alike."""
     ids, keys = list(request.customer_ids), list(request.customer_keys)
+    if request.HasField("packed_features"):
+        rows = packed_rows(request.packed_features, tuple(FEATURES))
+        return pb.BatchPredictResponse(probabilities=[0.25] * rows, risk_bands=[pb.RISK_BAND_LOW] * rows)
     answer = pb.BatchPredictResponse(customer_ids=ids, customer_keys=keys)
     for index, customer in enumerate(ids or map(len, keys)):
         lost = customer < 1 or customer % 7 == 0

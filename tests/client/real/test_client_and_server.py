@@ -2,8 +2,10 @@
 
 import asyncio
 import math
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pandas
 import pytest
@@ -13,6 +15,7 @@ from tests.server.small_models import hours_known, view_text
 
 from staunch import (
     Conflict,
+    FeatureSchema,
     InvalidRequest,
     ModelState,
     NotFound,
@@ -23,6 +26,7 @@ from staunch import (
     Unavailable,
 )
 
+API_PAGE = Path(__file__).parents[3] / "docs" / "api.md"
 STEADY = RetryPolicy(patience_s=20)
 
 
@@ -34,6 +38,60 @@ async def test_a_prediction_can_be_reproduced_from_what_it_returned(either):
     assert first.probability == again.probability
     assert given.probability == pytest.approx(first.probability, abs=1e-15)
     assert given.as_of is None
+
+
+async def test_packed_features_score_as_named_ones_alone_explained_and_in_a_batch(either):
+    """The client computes the digest of the names alone; the server has it of the view."""
+    model = await either.call("get_model")
+    schema = FeatureSchema.of(model)
+    assert schema == FeatureSchema(("a", "b", "hours"))
+    assert schema.digest == model.features_digest
+    values = (await either.call("predict", 7, include_features=True)).features
+    assert values["b"] is None
+    named = await either.call("predict", features=values, include_features=True)
+    packed = await either.call("predict", features=schema.pack(values), include_features=True)
+    assert packed == named
+    why = await either.call("explain", features=schema.pack(values))
+    assert why.contributions == (await either.call("explain", features=values)).contributions
+    rows = await either.rows(schema.pack_rows([values, [1, 2, math.inf], values], customers=["x", "y", "z"]))
+    assert [row.customer for row in rows] == ["x", "y", "z"]
+    assert [getattr(row, "probability", row.__class__) for row in rows] == [
+        pytest.approx(named.probability, abs=1e-15),
+        RowError,
+        pytest.approx(named.probability, abs=1e-15),
+    ]
+    assert rows[1].reason == "FEATURE_NOT_FINITE"
+    assert (rows[0].as_of, rows[0].model) == (None, named.model)
+
+
+async def test_a_large_frame_of_features_travels_in_as_many_messages_as_it_needs(either):
+    schema = FeatureSchema.of(await either.call("get_model"))
+    frame = pandas.DataFrame({"a": range(60_000), "b": 1, "hours": 2.5})
+    rows = await either.rows(
+        schema.pack_rows(frame), chunk_size=10_000, chunks_held=2, top_contributions=0, model="churn"
+    )
+    assert [row.customer for row in rows] == [*range(60_000)]
+    assert len({row.probability for row in rows}) == 2  # below and above 5
+
+
+async def test_what_was_packed_for_other_features_is_refused_at_once_and_names_the_reason(either):
+    other = FeatureSchema(("b", "a", "hours"))
+    for asked in (
+        either.call("predict", features=other.pack([1, 2, 3])),
+        either.call("explain", features=other.pack([1, 2, 3])),
+        either.rows(other.pack_rows([[1, 2, 3]])),
+    ):
+        with pytest.raises(InvalidRequest) as caught:
+            await asked
+        assert caught.value.reason == "FEATURES_MISMATCH"
+        assert caught.value.details.metadata["got"] == other.digest
+
+
+async def test_the_example_of_packed_features_in_the_page_of_the_contract_runs(running, capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", API_PAGE.read_text(), re.DOTALL)
+    await asyncio.to_thread(exec, example.replace("127.0.0.1:50051", running.target), {})
+    alone, chunk = capsys.readouterr().out.splitlines()
+    assert chunk == f"[{alone}, {alone}, {alone}]"
 
 
 async def test_overrides_answer_what_if(either):

@@ -12,6 +12,7 @@ from staunch import (
     AsyncClient,
     BatchIncomplete,
     Client,
+    FeatureSchema,
     InvalidRequest,
     NotFound,
     PreconditionFailed,
@@ -267,3 +268,24 @@ def test_two_servers_do_not_meet():
         one.usual_score = 0.1
         assert client.predict(1).probability == 0.1
         assert (len(one.calls), len(other.calls)) == (1, 0)
+
+
+async def test_packed_features_have_the_usual_score_and_must_be_of_the_fakes_features(fake, client):
+    fake.usual_score = 0.4
+    schema = FeatureSchema.of(await client.call("get_model"))
+    assert schema.names == tuple(fake.features) == ("age", "income")
+    row = schema.pack({"age": 30, "income": None})
+    made = await client.call("predict", features=row, include_features=True)
+    assert (made.probability, made.features, made.as_of) == (0.4, {"age": 30.0, "income": None}, None)
+    assert (await client.call("explain", features=row)).prediction.probability == 0.4
+    scores = await client.rows(schema.pack_rows([[1, 2], [3, 4]], customers=["x", "y"]))
+    assert [(one.customer, one.probability) for one in scores] == [("x", 0.4), ("y", 0.4)]
+    assert scores[0].as_of is None
+    fake.features = ["tenure", "income"]
+    for asked in (client.call("predict", features=row), client.rows(schema.pack_rows([[1, 2]]))):
+        with pytest.raises(InvalidRequest) as caught:
+            await asked
+        assert caught.value.reason == "FEATURES_MISMATCH"
+        assert caught.value.details.metadata["field"] == "packed_features.features_digest"
+    other = FeatureSchema(("tenure", "income"))
+    assert (await client.call("predict", features=other.pack([1, 2]))).probability == 0.4
