@@ -53,7 +53,7 @@ async def serve(pipe: Connection) -> None:
         *_services(server.guard, server.registry, server.explainers, settings),
         Service("bench.Empty", unary={"Empty": give_back}),
     ]
-    server.transport = _transport(settings, services, shared_port=False)
+    server.transport = _transport(settings, services, server.guard, shared_port=False)
     await server.start()
     pipe.send(server.port)
     profile = cProfile.Profile()

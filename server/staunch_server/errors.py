@@ -22,6 +22,7 @@ class Code(enum.IntEnum):
     NOT_FOUND = 5
     FAILED_PRECONDITION = 9
     ABORTED = 10
+    UNIMPLEMENTED = 12
     INTERNAL = 13
     UNAVAILABLE = 14
 
@@ -51,7 +52,7 @@ KEYS: Mapping[str, str] = {
     "server_time": "The moment on the server's clock, ISO 8601.",
     "size_bytes": "How many bytes came.",
     "view": "The name of the view.",
-    "what": "Of what there are as many: calls or streams.",
+    "what": "Of what there are as many: calls, streams or watchers.",
     "why": "Why the customer is not eligible, in the words of the view.",
 }
 """Every key of ErrorInfo.metadata and what its value is; a value is always a string."""
@@ -123,9 +124,11 @@ class Reason(enum.Enum):
     )
     MESSAGE_TOO_LARGE = (
         Code.INVALID_ARGUMENT,
-        "A unary request is larger than 256 KiB.",
+        "A unary request is larger than 256 KiB, or the metadata of a call than 16 KiB.",
         "size_bytes limit_bytes",
     )
+    MESSAGE_MISSING = (Code.INVALID_ARGUMENT, "A unary call ended without a message.")
+    METHOD_UNKNOWN = (Code.UNIMPLEMENTED, "The server has no such method.")
     MODEL_CHANGED_IN_STREAM = (
         Code.INVALID_ARGUMENT,
         "A later message changes the stream's model, time, language_code or top_contributions.",
@@ -194,7 +197,7 @@ class Reason(enum.Enum):
     )
     STREAM_IDLE = (
         Code.UNAVAILABLE,
-        "A stream's caller sent or took nothing for too long; a new one takes what is left.",
+        "A caller sent or took nothing for too long; a new call, or stream, takes what is left.",
         "limit_s",
         0.1,
     )

@@ -125,7 +125,8 @@ class Metrics:
     def _define_calls(self, registry: CollectorRegistry) -> None:
         self.calls = Counter(
             "staunch_calls",
-            "Calls ended, by method, status code, reason (empty for OK) and answering model version.",
+            "Calls ended, by method (unknown for one that is not ours), status code, reason (empty for OK) "
+            "and answering model version.",
             ("method", "code", "reason", "model"),
             registry=registry,
         )

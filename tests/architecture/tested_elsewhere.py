@@ -172,6 +172,11 @@ TESTED_ELSEWHERE: Mapping[str, Held] = {
     "staunch_server.transport.aio": Held(
         "server/transport/test_transport.py", "the same tests on both transports"
     ),
+    "staunch_server.transport.contexts": Held(
+        "server/transport/test_strays.py",
+        "what refused calls are told, and counted as",
+        through="staunch_server.transport.strays",
+    ),
     "staunch_server.transport.native": Held(
         "server/transport/test_transport.py", "the same tests on both transports"
     ),

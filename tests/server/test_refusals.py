@@ -171,12 +171,14 @@ CHUNKS: list[tuple[Reason, pb.BatchPredictRequest, Metadata]] = [
 
 GUARDED = {
     Reason.MALFORMED_MESSAGE,
+    Reason.METHOD_UNKNOWN,
     Reason.OVERLOADED,
     Reason.STREAM_IDLE,
     Reason.DRAINING,
     Reason.INTERNAL,
 }
 ELSEWHERE = {
+    Reason.MESSAGE_MISSING,
     Reason.DATABASE_UNAVAILABLE,
     Reason.DEADLINE_EXCEEDED,
     Reason.MODEL_NOT_READY,
@@ -232,6 +234,7 @@ async def test_each_refusal_before_a_handler_has_exactly_its_metadata(shell: Sta
         (info,) = (await failure(call)).infos
         told[info.reason] = dict(info.metadata)
 
+    await take(server.channel.unary_unary("/no.Such/Method")(b""))
     await take(server.predict(b"\xff"))
     await take(server.predict(predict(model="x").SerializeToString()))
     await take(server.batch().read())
@@ -244,6 +247,7 @@ async def test_each_refusal_before_a_handler_has_exactly_its_metadata(shell: Sta
     incident = told["INTERNAL"].pop("incident_id")
     assert len(incident) == 16
     assert told == {
+        "METHOD_UNKNOWN": {},
         "MALFORMED_MESSAGE": {"message_type": "staunch.v1.PredictRequest", "size_bytes": "1"},
         "INTERNAL": {},
         "STREAM_IDLE": {"limit_s": "0.1"},

@@ -35,7 +35,7 @@ from staunch_server.settings import Settings, SettingsError
 from staunch_server.telemetry.call_log import CallLog
 from staunch_server.transport.aio import AioTransport
 from staunch_server.transport.guard import Guard
-from staunch_server.transport.seam import ConnectionLimits, Service, Transport
+from staunch_server.transport.seam import ConnectionLimits, Door, Service, Transport
 from staunch_server.types import Version
 
 PREDICTION_SERVICE: str = prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name
@@ -105,7 +105,7 @@ class Server:
         )
         self.explainers = Explainers(_EXPLAINING_THREADS)
         services = _services(self.guard, self.registry, self.explainers, settings)
-        self.transport = _transport(settings, services, shared_port=shared_port)
+        self.transport = _transport(settings, services, self.guard, shared_port=shared_port)
 
     async def start(self) -> None:
         """Binds the port, then loads the models; neither a bad model nor an absent database stops it.
@@ -304,13 +304,14 @@ def _services(guard: Guard, registry: Registry, explainers: Explainers, settings
     return [prediction, model]
 
 
-def _transport(settings: Settings, services: list[Service], *, shared_port: bool) -> Transport:
+def _transport(settings: Settings, services: list[Service], door: Door, *, shared_port: bool) -> Transport:
     if settings.transport == "native" and settings.max_connection_age_s:
         raise SettingsError(
             "max_connection_age_s is set: expected 0, for the native transport closes none by age."
         )
     return _transport_kind(settings.transport)(
         services,
+        door,
         host=settings.host,
         port=settings.port,
         reuse_port=shared_port,

@@ -19,6 +19,7 @@ from staunch_server.deadlines import Deadline, answer_by
 from staunch_server.errors import Code, Reason, Refusal
 from staunch_server.events import CallEnded, Events
 from staunch_server.transport.seam import (
+    FIRST_MESSAGE_S,
     Begin,
     Call,
     Failure,
@@ -37,11 +38,9 @@ MAX_UNARY_BYTES = 256 * 1024
 SHORTEST_S = 0.001
 """A call that arrives with less time than this is refused: nothing could be answered in it."""
 
-FIRST_MESSAGE_S = 5.0
-"""Seconds that a stream may take to send its first message, or stream_idle_s if that is less."""
-
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _POLL_S = 0.01
+_ENDING_S = 0.001
 
 
 UnaryHandler = Callable[[Request, Call], Coroutine[Any, Any, Response]]
@@ -165,6 +164,16 @@ class Guard:
 
         return answer
 
+    def refuse(self, call: Call, refusal: Refusal) -> Failure:
+        """Counts a call that comes to no method and is refused; see `seam.Door`."""
+        self._name(call)
+        return self._failed(refusal, call, time.monotonic())
+
+    def left(self, call: Call) -> None:
+        """Counts a call that was ended before its message was there; see `seam.Door`."""
+        self._name(call)
+        self._ended(call, time.monotonic(), Code.CANCELLED)
+
     def drain(self) -> None:
         """Refuses new calls from now on as DRAINING; streams end after the chunks they have in hand."""
         self._draining = True
@@ -226,7 +235,10 @@ class Guard:
             async with turn.taking() as reading:
                 self._reading.add(reading)
                 try:
-                    return await anext(raw, None)
+                    message = await anext(raw, None)
+                    if message is None:  # one that the library has ended, or the caller, is cancelled by now
+                        await asyncio.sleep(_ENDING_S)
+                    return message
                 finally:
                     self._reading.discard(reading)
         except TimeoutError:

@@ -8,16 +8,17 @@ writes what it finds then, so that a slow one gets the last status and not every
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
-from grpc import StatusCode, aio
+from grpc import StatusCode
 from grpc_health.v1 import health_pb2
 
 from staunch_server.deadlines import Deadline
 from staunch_server.errors import Reason, Refusal
-from staunch_server.statuses import status
+from staunch_server.transport.contexts import Context, abort, call_of
+from staunch_server.transport.seam import Door
 from staunch_server.transport.writing import write
 
 SERVICE = "grpc.health.v1.Health"
@@ -32,7 +33,7 @@ ASKED_WITHIN_S = 5.0
 TAKEN_WITHIN_S = 10.0
 """A watcher that has not taken a status by then is let go, so that it keeps no place from others."""
 
-Context = aio.ServicerContext[Any, Any]
+_WATCH = f"/{SERVICE}/Watch"
 
 _STATES: Any = health_pb2.HealthCheckResponse
 _ENCODED: dict[int, bytes] = {
@@ -45,10 +46,12 @@ class Health:
 
     Args:
         services: The full names of what is served; each begins as NOT_SERVING, like "", the whole server.
+        door: Is told of the watchers that are refused or let go.
     """
 
-    def __init__(self, services: Iterable[str] = ()) -> None:
+    def __init__(self, services: Iterable[str], door: Door) -> None:
         self._states: dict[str, int] = dict.fromkeys(["", *services], _STATES.NOT_SERVING)
+        self._door = door
         self._watchers = set[asyncio.Event]()
         self._left = False
 
@@ -94,18 +97,35 @@ class Health:
         headers on: `ASKED_WITHIN_S` without a message, `TAKEN_WITHIN_S` with a status that it does not take.
         """
         if len(self._watchers) >= MAX_WATCHERS:
-            await _refuse(context)
+            await self._refuse(context, _too_many())
         woken = asyncio.Event()
         self._watchers.add(woken)
         try:
-            service = await _service_of(raw, context)
+            service = await self._service_of(raw, context)
             late = await self._follow(service, woken, context)
         finally:
             self._watchers.discard(woken)
         await late  # without a place
-        await context.abort(
-            StatusCode.UNAVAILABLE, f"expected the status to be taken within {TAKEN_WITHIN_S:g} s"
+        await self._refuse(
+            context, _idle(f"Expected the status to be taken within {TAKEN_WITHIN_S:g} s.", TAKEN_WITHIN_S)
         )
+
+    async def _service_of(self, raw: AsyncIterator[bytes], context: Context) -> str:
+        """The service that a watcher names; the call ends if it names none in time."""
+        try:
+            async with Deadline.after(ASKED_WITHIN_S).timeout():
+                first = await anext(raw, None)
+        except TimeoutError:
+            await self._refuse(
+                context, _idle(f"Expected a message within {ASKED_WITHIN_S:g} s.", ASKED_WITHIN_S)
+            )
+        if first is None:
+            await context.abort(StatusCode.INVALID_ARGUMENT, "expected a message, got the end of the call")
+        return str((await parsed(health_pb2.HealthCheckRequest, first, context)).service)
+
+    async def _refuse(self, context: Context, refusal: Refusal) -> NoReturn:
+        call = call_of(_WATCH, context)
+        await abort(context, call, self._door.refuse(call, refusal))
 
     async def _follow(self, service: str, woken: asyncio.Event, context: Context) -> Any:
         """Tells a watcher of each change; returns the writing that it did not take in time."""
@@ -124,29 +144,17 @@ class Health:
             woken.set()
 
 
-async def _service_of(raw: AsyncIterator[bytes], context: Context) -> str:
-    """The service that a watcher names; the call ends if it names none in time."""
-    try:
-        async with Deadline.after(ASKED_WITHIN_S).timeout():
-            first = await anext(raw, None)
-    except TimeoutError:
-        await context.abort(StatusCode.DEADLINE_EXCEEDED, f"expected a message within {ASKED_WITHIN_S:g} s")
-    if first is None:
-        await context.abort(StatusCode.INVALID_ARGUMENT, "expected a message, got the end of the call")
-    return str((await parsed(health_pb2.HealthCheckRequest, first, context)).service)
-
-
-async def _refuse(context: Context) -> None:
-    """Ends a call of one watcher too many as the guard would: clients try again after a while."""
-    refusal = Refusal(
+def _too_many() -> Refusal:
+    return Refusal(
         Reason.OVERLOADED,
         f"This server takes {MAX_WATCHERS} watchers of its health at once, all there; "
         "try again a little later, or ask by Check.",
         metadata={"what": "watchers", "limit": str(MAX_WATCHERS)},
     )
-    rich = status(refusal)
-    details = ("grpc-status-details-bin", rich.SerializeToString())
-    await context.abort(StatusCode.UNAVAILABLE, rich.message, (details,))
+
+
+def _idle(message: str, limit_s: float) -> Refusal:
+    return Refusal(Reason.STREAM_IDLE, message, metadata={"limit_s": f"{limit_s:g}"})
 
 
 async def parsed(message_type: Any, raw: bytes, context: Context) -> Any:

@@ -25,7 +25,7 @@ class NativeTransport(AioTransport):
                 _, service, name = path.split("/")
                 _register(server, service, name, handler)
         streams = {path: handler for path, handler in handlers.items() if handler.request_streaming}
-        server.add_generic_rpc_handlers((GenericHandlers(streams),))
+        server.add_generic_rpc_handlers((GenericHandlers(streams, self._strays),))
         return server
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from staunch_server.deadlines import Deadline
+from staunch_server.errors import Refusal
 from staunch_server.types import Stages
 
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -98,6 +99,12 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 MAX_RECEIVED_BYTES = 5 * MAX_MESSAGE_BYTES
 """The largest message that a transport takes: 10,000 rows of 65 features. So we can tell who sends too many
 rows how many fit, where the library would say how many bytes."""
+
+MAX_METADATA_BYTES = 16 * 1024
+"""The most metadata of a call that a transport takes, names and values."""
+
+FIRST_MESSAGE_S = 5.0
+"""Seconds that a call's first message may take; of a stream, stream_idle_s if that is less."""
 
 UnaryMethod = Callable[[bytes, Call], None]
 StreamMethod = Callable[[AsyncIterator[bytes], Call], AsyncGenerator[bytes, None]]
@@ -205,6 +212,16 @@ class ConnectionLimits:
 
 
 USUAL_LIMITS = ConnectionLimits()
+
+
+class Door(Protocol):
+    """Who counts the calls that come to no method: a transport tells it of those that it ends itself."""
+
+    def refuse(self, call: Call, refusal: Refusal) -> Failure:
+        """Counts a call that is refused, and returns what its caller gets."""
+
+    def left(self, call: Call) -> None:
+        """Counts a call that its caller, or the library, ended before its message was there."""
 
 
 class Transport(Protocol):

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 WATCH = "/grpc.health.v1.Health/Watch"
 BATCH = "/staunch.v1.PredictionService/BatchPredict"
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_DATA, _HEADERS, _RESET, _SETTINGS, _PING, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 8
+_DATA, _HEADERS, _RESET, _SETTINGS, _PING, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 3, 4, 6, 8, 9
+_FRAME_BYTES = 16_384
 _END_STREAM, _ACK, _END_HEADERS = 1, 1, 4
 _INITIAL_WINDOW = 4
 
@@ -35,7 +37,7 @@ class Peer:
     closed: bool = False
     _streams: int = 0
 
-    def open(self, path: str) -> int:
+    def open(self, path: str, metadata: Mapping[str, str] = MappingProxyType({})) -> int:
         """Begins a call; returns its stream."""
         stream = 2 * self._streams + 1
         self._streams += 1
@@ -46,9 +48,13 @@ class Peer:
             ":authority": "x",
             "content-type": "application/grpc",
             "te": "trailers",
+            **metadata,
         }
         block = b"".join(b"\0" + _text(name) + _text(value) for name, value in fields.items())
-        self._send(_HEADERS, _END_HEADERS, stream, block)
+        parts = [block[at : at + _FRAME_BYTES] for at in range(0, len(block), _FRAME_BYTES)]
+        for at, part in enumerate(parts):
+            last = _END_HEADERS if at == len(parts) - 1 else 0
+            self._send(_CONTINUATION if at else _HEADERS, last, stream, part)
         return stream
 
     def send(self, stream: int, message: bytes, *, last: bool = False) -> None:
@@ -111,4 +117,15 @@ async def peer(port: int, *, window: int = 0) -> AsyncIterator[Peer]:
 
 def _text(text: str) -> bytes:
     """A string of HPACK, not compressed."""
-    return bytes([len(text)]) + text.encode()
+    return _length(len(text)) + text.encode()
+
+
+def _length(number: int) -> bytes:
+    """An integer of HPACK with a prefix of seven bits."""
+    if number < 127:
+        return bytes([number])
+    more, number = bytearray([127]), number - 127
+    while number >= 128:
+        more.append(128 | number & 127)
+        number >>= 7
+    return bytes([*more, number])

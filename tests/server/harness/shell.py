@@ -92,7 +92,9 @@ class StartShell:
             unary={"Predict": guard.unary(pb.PredictRequest, predict, keeps_deadline=keeps_deadline)},
             streams={"BatchPredict": guard.stream(pb.BatchPredictRequest, batch)},
         )
-        transport = self.transport([service], host="127.0.0.1", port=0, reflects=reflects, limits=connections)
+        transport = self.transport(
+            [service], guard, host="127.0.0.1", port=0, reflects=reflects, limits=connections
+        )
         port = await transport.start()
         self.stack.push_async_callback(transport.stop, 0)
         channel = aio.insecure_channel(f"127.0.0.1:{port}", options=OWN_CONNECTION)

@@ -139,7 +139,7 @@ async def test_a_server_that_stops_is_left_alone_before_the_wait_that_the_page_n
     proxied: Proxied,
 ) -> None:
     leaving, staying = proxied.servers
-    await leaving.server.transport.leave()
+    leaving.server.transport.leave()
     await until(lambda: proxied.envoy.well() == {staying.server.port}, 2.9)
 
 

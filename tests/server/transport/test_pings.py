@@ -13,7 +13,9 @@ import pytest
 from tests.harness.waiting import until
 from tests.server.harness.shell import StartShell
 
+from staunch_server.events import Events
 from staunch_server.transport.aio import AioTransport
+from staunch_server.transport.guard import Guard
 from staunch_server.transport.seam import USUAL_LIMITS, ConnectionLimits
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -136,7 +138,8 @@ async def test_a_client_that_pings_without_measure_is_sent_away(shell: StartShel
 
 def test_the_usual_limits_take_keepalives_of_any_usual_client() -> None:
     assert USUAL_LIMITS.ping_interval_s == 0.1
-    options = dict(AioTransport([], host="127.0.0.1", port=0)._options)
+    guard = Guard(Events(), max_calls=1, max_streams=1, default_deadline_s=1, stream_idle_s=0)
+    options = dict(AioTransport([], guard, host="127.0.0.1", port=0)._options)
     assert options["grpc.http2.min_ping_interval_without_data_ms"] == 100
     assert options["grpc.keepalive_permit_without_calls"] == 1
 

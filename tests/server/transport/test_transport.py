@@ -83,12 +83,12 @@ async def test_malformed_bytes_to_health_are_an_invalid_argument(shell: StartShe
 async def test_a_used_port_is_refused_unless_sharing_is_asked_for(shell: StartShell) -> None:
     server = await shell()
     kind = type(server.transport)
-    rival = kind([], host="127.0.0.1", port=server.port)
+    rival = kind([], server.guard, host="127.0.0.1", port=server.port)
     with pytest.raises(OSError, match=f"cannot bind 127.0.0.1:{server.port}"):
         await rival.start()
-    sharers = [kind([], host="127.0.0.1", port=0, reuse_port=True)]
+    sharers = [kind([], server.guard, host="127.0.0.1", port=0, reuse_port=True)]
     port = await sharers[0].start()
-    sharers.append(kind([], host="127.0.0.1", port=port, reuse_port=True))
+    sharers.append(kind([], server.guard, host="127.0.0.1", port=port, reuse_port=True))
     assert await sharers[1].start() == port
     for one in sharers:
         await one.stop(0)
@@ -100,7 +100,8 @@ async def test_ipv6_loopback_is_served_too(shell: StartShell) -> None:
             probe.bind(("::1", 0))
         except OSError:
             pytest.skip("no IPv6 here")
-    transport = type((await shell()).transport)([], host="::1", port=0)
+    server = await shell()
+    transport = type(server.transport)([], server.guard, host="::1", port=0)
     port = await transport.start()
     async with aio.insecure_channel(f"[::1]:{port}") as channel:
         assert (await check(channel)).status == STATES.NOT_SERVING
