@@ -17,6 +17,8 @@ _LOG = logging.getLogger("staunch")
 FORMATTERS: Mapping[str, Callable[[], logging.Formatter]] = {"json": JsonLines, "text": TextLines}
 """What writes the lines of each format."""
 
+_NOBODY_THERE = "ExecuteBatchError"  # of grpc.aio, by name: the supervisor, which logs too, imports no gRPC
+
 
 class LogHandler(logging.Handler):
     """Writes each record as a line, in one piece; of those that say the same again only their number.
@@ -33,6 +35,15 @@ class LogHandler(logging.Handler):
         self._stream = stream
         self.setFormatter(formatter)
         self._repeats = Repeats(self._write)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Takes every record but those of an answer for which the caller was no longer there.
+
+        grpc.aio tells of each with a traceback, 27 in a minute of overload: the call itself is counted and
+        logged as any, and that callers give up is theirs to say.
+        """
+        kind = record.exc_info and record.exc_info[0]
+        return not (kind and kind.__name__ == _NOBODY_THERE) and bool(super().filter(record))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes or counts a record; what cannot be written is lost, and nobody fails for it."""

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from grpc._cython import cygrpc
 
 from staunch_server.telemetry.logs import log_crash, logs, loop_failed
 
@@ -97,6 +98,20 @@ def test_warnings_threads_loops_and_finalizers_are_lines_of_the_log_without_word
     assert "42" not in "".join(line["message"] for line in said)
     assert all("customer" not in line["exception"] for line in said if "exception" in line)
     assert [line["level"] for line in said[-2:]] == ["CRITICAL"] * 2
+
+
+def test_an_answer_for_a_caller_who_has_gone_is_no_line() -> None:
+    """The library logs each with a traceback, and what nobody awaits reaches the event loop's handler."""
+    error = cygrpc.ExecuteBatchError("Failed grpc_call_start_batch")
+    loop = asyncio.new_event_loop()
+    with contextlib.closing(loop), logged() as written:
+        library = logging.getLogger("grpc._cython.cygrpc")
+        library.error(
+            "%s raised in core by servicer method [%s]", "ExecuteBatchError", "/a/B", exc_info=error
+        )
+        loop_failed(loop, {"message": "Task exception was never retrieved", "exception": error})
+        library.error("something else", exc_info=RuntimeError())
+    assert [line["message"] for line in written.lines()] == ["something else"]
 
 
 def test_afterwards_everything_is_as_it_was() -> None:
