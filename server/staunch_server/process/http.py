@@ -4,9 +4,11 @@ import contextlib
 import gzip
 import logging
 import re
+import select
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +20,16 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
+MAX_CONNECTIONS = 32
+"""Connections that are served at once, by a thread each; for one more, one that is silent is closed."""
+
+REQUEST_S = 10.0
+"""Seconds that a connection may take, from its beginning to its end."""
+
 _LOG = logging.getLogger("staunch.metrics")
+
+_SILENT_S = 0.05  # without a request by then, it is silent; whoever asks sends at once
+_PATIENCE_S = 1.0  # that a new connection waits while all others have asked
 
 _TEXT = "text/plain; charset=utf-8"
 _OPENMETRICS = "application/openmetrics-text"
@@ -34,7 +45,7 @@ Page = Callable[[str], tuple[HTTPStatus, str, bytes]]
 def listen(host: str, port: int) -> socket.socket:
     """Opens the listening socket of the metrics; raises OSError if the address is taken."""
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    return socket.create_server((host, port), family=family, backlog=16)
+    return socket.create_server((host, port), family=family, backlog=128)
 
 
 @contextlib.contextmanager
@@ -97,6 +108,21 @@ class _Server(ThreadingHTTPServer):
         self.socket.close()
         self.socket = listening
         self.pages = pages
+        self.places = _Places()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serves a connection on a thread of its own, once there is room for one."""
+        self.places.take(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Closes a connection, and gives its place to others."""
+        self.places.leave(request)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Ends, each half a second, what takes too long."""
+        self.places.end_late()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Logs what a request failed of; the library prints a traceback, and would end with it."""
@@ -105,11 +131,73 @@ class _Server(ThreadingHTTPServer):
         _LOG.log(level, "a request of %s failed", client_address, exc_info=True)
 
 
+class _Places:
+    """Which connections are served. Nobody who sends nothing, or takes nothing, keeps others out."""
+
+    def __init__(self) -> None:
+        self._since: dict[socket.socket, float] = {}  # the oldest first
+        self._asked = set[socket.socket]()
+        self._left = threading.Condition()
+
+    def take(self, connection: socket.socket) -> None:
+        """Waits for a place, or makes one: by a connection that is silent, else soon by the oldest."""
+        patient_until = time.monotonic() + _PATIENCE_S
+        with self._left:
+            while len(self._since) >= MAX_CONNECTIONS:
+                gives_way = self._silent()
+                if gives_way is None and time.monotonic() > patient_until:
+                    gives_way = next(iter(self._since))
+                if gives_way is None:
+                    self._left.wait(_SILENT_S)
+                else:
+                    self._end(gives_way)
+            self._since[connection] = time.monotonic()
+
+    def asked(self, connection: socket.socket) -> None:
+        """Notes that the whole of a request is there."""
+        with self._left:
+            if connection in self._since:
+                self._asked.add(connection)
+
+    def leave(self, connection: socket.socket) -> None:
+        """Gives the place of a connection to others, if it has one still."""
+        with self._left:
+            self._asked.discard(connection)
+            self._since.pop(connection, None)
+            self._left.notify()
+
+    def end_late(self) -> None:
+        """Ends the connections whose time is over."""
+        with self._left:
+            over = time.monotonic() - REQUEST_S
+            for connection in [one for one, since in self._since.items() if since < over]:
+                self._end(connection)
+
+    def _silent(self) -> socket.socket | None:
+        """The oldest without a request, and without a byte of one that has not been read."""
+        before = time.monotonic() - _SILENT_S
+        waited_for = (one for one, since in self._since.items() if since < before and one not in self._asked)
+        return next((one for one in waited_for if not _readable(one)), None)
+
+    def _end(self, connection: socket.socket) -> None:
+        """Wakes the thread that serves a connection, which then closes it."""
+        self._asked.discard(connection)
+        del self._since[connection]
+        with contextlib.suppress(OSError):  # its client has ended it
+            connection.shutdown(socket.SHUT_RDWR)
+
+
+def _readable(connection: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))
+
+
 class _Handler(BaseHTTPRequestHandler):
     """One request; each has a connection of its own."""
 
     server: _Server
-    timeout = 10
+    timeout = REQUEST_S
 
     def __getattr__(self, name: str) -> Any:
         """Finds `do_GET` and its like for every method there is: `_serve` says which are allowed."""
@@ -119,6 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         self._pass_over_body()
+        self.server.places.asked(self.connection)
         pages = self.server.pages
         page = pages.get(self.path.split("?")[0])
         if page is None:

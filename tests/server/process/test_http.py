@@ -1,12 +1,17 @@
 """What /metrics and /healthz answer, over a real socket."""
 
+import contextlib
 import gzip
 import http.client
 import os
 import socket
+import threading
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.message import Message
 
@@ -16,6 +21,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from staunch_server.process import http as http_module
 from staunch_server.process.http import listen, serve_metrics
 
 
@@ -231,6 +237,69 @@ def test_metrics_that_cannot_be_made_are_logged_and_the_next_request_is_answered
         urllib.request.urlopen(f"{address}/healthz", timeout=5).close()
     (record,) = caplog.records
     assert (record.levelname, str(record.exc_info[1])) == ("ERROR", "as told")
+
+
+def threads() -> int:
+    return sum("process_request_thread" in thread.name for thread in threading.enumerate())
+
+
+def scrape(address: str) -> int:
+    with urllib.request.urlopen(f"{address}/metrics", timeout=5) as answer:
+        return len(answer.read())
+
+
+@contextlib.contextmanager
+def connections(address: str, count: int, sent: bytes) -> Iterator[list[socket.socket]]:
+    """So many that send this and no more, and take nothing."""
+    host, port = urllib.parse.urlsplit(address).hostname, urllib.parse.urlsplit(address).port
+    with contextlib.ExitStack() as stack:
+        held = []
+        for _ in range(count):
+            one = stack.enter_context(socket.socket())
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            one.connect((host, port))
+            one.sendall(sent)
+            held.append(one)
+        yield held
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\nX: "], ids=["nothing", "half a request"])
+def test_connections_that_send_no_request_keep_nobody_out(address: str, sent: bytes) -> None:
+    with connections(address, 5 * http_module.MAX_CONNECTIONS, sent):
+        began = time.monotonic()
+        assert scrape(address)
+        assert time.monotonic() - began < 3
+        assert threads() <= http_module.MAX_CONNECTIONS + 1
+
+
+def test_connections_that_take_no_answer_keep_nobody_out(
+    health: Health, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_module, "MAX_CONNECTIONS", 4)
+    health.why_not = "x" * 10_000_000  # more than the kernel takes in a reader's stead
+    listening = listen("127.0.0.1", 0)
+    address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    serving = serve_metrics(listening, [CollectorRegistry()], lambda: health.why_not)
+    with serving, connections(address, 4, b"GET /healthz HTTP/1.1\r\n\r\n"):
+        assert scrape(address) == 0
+
+
+def test_a_request_has_its_time_in_all_and_not_for_each_byte(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_module, "REQUEST_S", 0.3)
+    with connections(address, 1, b"GET /metrics HTTP/1.1\r\nX: ") as (slow,):
+        began = time.monotonic()
+        with contextlib.suppress(OSError):
+            while time.monotonic() - began < 5:
+                slow.sendall(b"y")
+                time.sleep(0.05)
+        assert time.monotonic() - began < 2
+
+
+def test_two_hundred_scrapes_at_once_are_all_answered(address: str) -> None:
+    with ThreadPoolExecutor(200) as pool:
+        assert all(pool.map(scrape, [address] * 200))
 
 
 def test_a_taken_address_cannot_be_listened_at() -> None:
