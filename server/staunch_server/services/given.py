@@ -50,18 +50,33 @@ def packed_rows(served: Served, packed: PackedFeatures) -> Floats:
     return values.reshape(-1, width)
 
 
+def packed_bytes(served: Served, packed: PackedFeatures) -> bytes:
+    """Returns one row without names as little-endian float64, NaN is null; of which some may be bad.
+
+    Taken from the message's own bytes: out of its list of numbers a row costs three times as much.
+
+    Raises:
+        Refusal: FEATURES_MISMATCH.
+    """
+    size = 8 * len(served.columns)
+    if packed.features_digest != served.manifest.features_digest or 8 * len(packed.values) != size:
+        raise _mismatch(served, packed)
+    encoded = (
+        packed.SerializeToString()
+    )  # the values first, as its first field: a tag, their length, themselves
+    start = 1 + _varint_bytes(size)
+    return encoded[start : start + size]
+
+
 def packed_row(served: Served, packed: PackedFeatures) -> Floats:
     """Reads one row without names: float64 (features,), NaN is null.
 
     Raises:
         Refusal: FEATURES_MISMATCH, FEATURE_NOT_FINITE, FEATURE_MISSING.
     """
-    rows = packed_rows(served, packed)
-    if len(rows) != 1:
-        raise _mismatch(served, packed)
-    if refused := bad_rows(served, rows):
+    row: Floats = np.frombuffer(packed_bytes(served, packed), "<f8")
+    if refused := bad_rows(served, row[None]):
         raise refused[0]
-    row: Floats = rows[0]
     return row
 
 
@@ -112,6 +127,10 @@ def named_values(served: Served, values: Mapping[str, Value], field: str) -> Ite
 def _number(value: Value) -> float:
     """The value; NaN, which is null as a view's NaN is, if it is null."""
     return value.number_value if value.HasField("number_value") else math.nan
+
+
+def _varint_bytes(number: int) -> int:
+    return max(1, -(-number.bit_length() // 7))
 
 
 def _bad_row(served: Served, bad: NDArray[np.bool_], infinite: NDArray[np.bool_]) -> Refusal:

@@ -6,7 +6,8 @@ from staunch.v1.prediction_service_pb2 import ExplainRequest, PredictRequest, Pr
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
 from staunch_server.services.answer import Answer, Encoded, Encoder, respond
-from staunch_server.services.request import Live, given, live
+from staunch_server.services.given_batch import GivenBatch
+from staunch_server.services.request import Live, given, given_bytes, live
 from staunch_server.services.unscored import refuse_unscored
 from staunch_server.transport.seam import Call, Visit
 from staunch_server.types import Row, timed
@@ -25,6 +26,7 @@ class PredictServicer:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._encoder = Encoder()
+        self._given = GivenBatch()
 
     def predict(self, visit: Visit[PredictRequest]) -> None:
         """Scores one customer; the batch in which it is read answers it. Nothing waits here for one call.
@@ -47,7 +49,8 @@ class PredictServicer:
         request, call = visit.request, visit.call
         call.model = served.name
         if is_given(request):
-            visit.answer(self._response(served, request, score_given(served, request, call)))
+            row = given_bytes(served, request)
+            self._given.ask(served, row, call.stages, partial(self._take_given, served, visit))
             return
         asked = live(served, request)
         take = partial(self._take, served, asked, visit)
@@ -67,6 +70,13 @@ class PredictServicer:
             visit.answer(self._response(served, visit.request, answer_of(served, outcome)))
         else:  # there may be more to say than the row has
             visit.answer_later(refuse_unscored(served, asked, outcome, visit.call))
+
+    def _take_given(self, served: Served, visit: Visit[PredictRequest], outcome: Answer | Exception) -> None:
+        """Answers by the score of the features that came, or by why there is none."""
+        if isinstance(outcome, Exception):
+            visit.fail(outcome)
+        else:
+            visit.answer(self._response(served, visit.request, outcome))
 
     def _response(
         self, served: Served, request: PredictRequest, answered: Answer

@@ -8,11 +8,11 @@ import numpy as np
 from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from staunch.v1.prediction_service_pb2 import ExplainRequest, PredictRequest
+from staunch.v1.prediction_service_pb2 import ExplainRequest, FeatureValues, PredictRequest
 from staunch_features.views.rules import canonical_id
 from staunch_server.errors import Reason, Refusal, Violation, field_invalid
 from staunch_server.models.served import Served
-from staunch_server.services.given import named_values, packed_row, refuse_absent
+from staunch_server.services.given import PACKED, named_values, packed_bytes, packed_row, refuse_absent
 from staunch_server.types import Floats, Id, Overrides
 
 CLOCK_SKEW_S = 5.0
@@ -60,20 +60,40 @@ def given(served: Served, request: PredictRequest | ExplainRequest) -> Floats:
         Refusal: OVERRIDE_NOT_ALLOWED, AS_OF_NOT_ALLOWED, FEATURE_UNKNOWN, FEATURE_TYPE_MISMATCH,
             FEATURE_NOT_FINITE, FEATURE_MISSING, FEATURES_MISMATCH.
     """
-    subject = request.WhichOneof("subject")
+    _refuse_beside(served, request)
+    if request.HasField(PACKED):
+        return packed_row(served, request.packed_features)
+    return _named(served, request.features)
+
+
+def given_bytes(served: Served, request: PredictRequest | ExplainRequest) -> bytes:
+    """Reads them as little-endian float64; packed ones may have values that no model may be given.
+
+    Raises:
+        Refusal: As `given`; of packed ones not FEATURE_NOT_FINITE and FEATURE_MISSING.
+    """
+    _refuse_beside(served, request)
+    if request.HasField(PACKED):
+        return packed_bytes(served, request.packed_features)
+    return _named(served, request.features).astype("<f8").tobytes()
+
+
+def _refuse_beside(served: Served, request: PredictRequest | ExplainRequest) -> None:
+    """Refuses what says something of a customer to look up, beside features that are given."""
     if request.overrides:
+        subject = request.WhichOneof("subject")
         message = f"Expected no overrides beside {subject}; put the changed values into {subject}."
         wrong = Violation("overrides", f"not with {subject}")
         raise Refusal(Reason.OVERRIDE_NOT_ALLOWED, message, [wrong])
     if request.HasField("as_of_time"):
-        raise no_time_beside(served, str(subject))
-    if subject == "packed_features":
-        return packed_row(served, request.packed_features)
-    values = request.features.values
+        raise no_time_beside(served, str(request.WhichOneof("subject")))
+
+
+def _named(served: Served, features: FeatureValues) -> Floats:
     row = np.full(len(served.columns), np.nan)
-    for column, value in named_values(served, values, "features.values"):
+    for column, value in named_values(served, features.values, "features.values"):
         row[column] = value
-    refuse_absent(served, values)
+    refuse_absent(served, features.values)
     return row
 
 
