@@ -140,7 +140,7 @@ class Metrics:
         )
         self.calls_in_progress = Gauge(
             "staunch_calls_in_progress",
-            "Unary calls and streams in progress.",
+            "Unary calls, streams, and watches of the health in progress, by kind: unary, stream or watch.",
             ("kind",),
             multiprocess_mode="livesum",
             registry=registry,

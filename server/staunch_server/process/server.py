@@ -135,11 +135,13 @@ class Server:
         in_use = {name: self.metrics.connections_in_use.labels(name) for name in self._pools}
         calls = self.metrics.calls_in_progress.labels("unary")
         streams = self.metrics.calls_in_progress.labels("stream")
+        watches = self.metrics.calls_in_progress.labels("watch")
         while True:
             for name, pool in self._pools.items():
                 in_use[name].set(pool.in_use)
             calls.set(self.guard.calls)
             streams.set(self.guard.streams)
+            watches.set(self.transport.watchers)
             self._report_trouble()
             await asyncio.sleep(_SAMPLE_S)
 

@@ -102,6 +102,11 @@ class AioTransport:
         self._port = port
         return port
 
+    @property
+    def watchers(self) -> int:
+        """How many watch the health."""
+        return self.health.watchers
+
     def set_serving(self, service: str, serving: bool) -> None:
         """Sets what grpc.health.v1 says of a service; "" is the whole server. Ignored after `leave`."""
         self.health.set(service, serving)

@@ -227,6 +227,10 @@ class Door(Protocol):
 class Transport(Protocol):
     """Carries the services of one process on one port."""
 
+    @property
+    def watchers(self) -> int:
+        """How many watch the health."""
+
     async def start(self) -> int:
         """Binds and answers from now on; returns the port. OSError if the address cannot be bound."""
 

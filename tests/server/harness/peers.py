@@ -2,10 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
+
+from tests.harness.waiting import until
+
+from staunch.v1 import prediction_service_pb2 as pb
 
 WATCH = "/grpc.health.v1.Health/Watch"
 BATCH = "/staunch.v1.PredictionService/BatchPredict"
@@ -15,6 +19,9 @@ _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _WINDOW_UPDATE, _CONTINUATION = 0, 1,
 _FRAME_BYTES = 16_384
 _END_STREAM, _ACK, _END_HEADERS = 1, 1, 4
 _INITIAL_WINDOW = 4
+
+UNKNOWN_CUSTOMERS = pb.BatchPredictRequest(customer_ids=range(10**9, 10**9 + 3000)).SerializeToString()
+"""A chunk whose answer is longer than it is."""
 
 WIDE = 2**31 - 1
 """The window of a peer whose streams are held up by their connection alone."""
@@ -113,6 +120,18 @@ async def peer(port: int, *, window: int = 0) -> AsyncIterator[Peer]:
     finally:
         reading.cancel()
         writer.close()
+
+
+async def fill(held: Peer, path: str, messages: Sequence[bytes]) -> None:
+    """Has a method answer until the whole connection has no room left; answers are longer than messages.
+
+    Messages of a stream go one by one, for the server's own windows are no larger than ours.
+    """
+    stream, room = held.open(path), 60_000
+    for count, message in enumerate(messages, 1):
+        held.send(stream, message)
+        await until(lambda: held.taken[stream] > min(count * len(message), room))  # noqa: B023
+    await until(lambda: held.taken[stream] > room)
 
 
 def _text(text: str) -> bytes:

@@ -8,11 +8,12 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from prometheus_client import CollectorRegistry
 from tests.harness.databases import TestDatabase
 from tests.harness.waiting import until
 from tests.server.harness.errors import failure
-from tests.server.harness.peers import peer
+from tests.server.harness.peers import BATCH, UNKNOWN_CUSTOMERS, WIDE, Peer, fill, peer
 from tests.server.harness.running import Publish, Running, Serve
 
 from staunch.v1 import model_service_pb2, prediction_service_pb2
@@ -26,6 +27,10 @@ from staunch_server.settings import SettingsError, load_settings
 from staunch_server.transport.aio import AioTransport
 
 STATES = health_pb2.HealthCheckResponse
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+ALL_OF_A_FILE = ServerReflectionRequest(
+    file_containing_symbol="staunch.v1.PredictionService"
+).SerializeToString()
 
 
 async def health(running: Running, service: str = "") -> int:
@@ -209,11 +214,17 @@ async def test_who_watches_the_health_and_does_not_read_keeps_neither_start_nor_
     publish()
     reload, peers = registry.Registry.reload, AsyncExitStack()
 
-    async def watched_while_loading(of: registry.Registry) -> None:
-        held = await peers.enter_async_context(peer(ports[0]))
+    async def watched_by(held: Peer) -> None:
+        before = transports[0].watchers
         for service in ("", "staunch.v1.PredictionService", "staunch.v1.ModelService"):
             held.watch(service)
-        await until(lambda: transports[0].health.watchers == 3)
+        await until(lambda: transports[0].watchers == before + 3)
+
+    async def watched_while_loading(of: registry.Registry) -> None:
+        await watched_by(await peers.enter_async_context(peer(ports[0])))
+        full = await peers.enter_async_context(peer(ports[0], window=WIDE))
+        await fill(full, REFLECTION, [ALL_OF_A_FILE] * 20)
+        await watched_by(full)
         await reload(of)
 
     start, ports, transports = AioTransport.start, list[int](), list[AioTransport]()
@@ -229,6 +240,11 @@ async def test_who_watches_the_health_and_does_not_read_keeps_neither_start_nor_
         running = await serve(transport=transport, drain_wait_s=0.1, drain_s=0.1)
         assert await health(running) == STATES.SERVING
         assert await health(running, "staunch.v1.PredictionService") == STATES.SERVING
+        full = await peers.enter_async_context(peer(ports[0], window=WIDE))
+        await fill(full, BATCH, [UNKNOWN_CUSTOMERS] * 5)
+        await watched_by(full)
+        value = running.server.metrics.registry.get_sample_value
+        await until(lambda: value("staunch_calls_in_progress", {"kind": "watch"}) == 9)
         began = time.monotonic()
         await running.stop()
         assert time.monotonic() - began < 5

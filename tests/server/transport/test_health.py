@@ -12,10 +12,9 @@ from grpc import aio
 from grpc_health.v1 import health_pb2
 from tests.harness.waiting import until
 from tests.server.harness.errors import failure, read_rich_error
-from tests.server.harness.peers import BATCH, WATCH, WIDE, Peer, peer
+from tests.server.harness.peers import BATCH, UNKNOWN_CUSTOMERS, WATCH, WIDE, Peer, fill, peer
 from tests.server.harness.shell import SERVICE, Shell, StartShell
 
-from staunch.v1 import prediction_service_pb2 as pb
 from staunch_server.transport import health
 
 STATES = health_pb2.HealthCheckResponse
@@ -50,21 +49,12 @@ async def watching_without_reading(server: Shell, held_up_by: str) -> AsyncItera
     beside_batch = held_up_by != "its own window"
     async with peer(server.port, window=WIDE if beside_batch else 0) as held:
         if beside_batch:
-            await fill(held)
+            await fill(held, BATCH, [UNKNOWN_CUSTOMERS] * 5)
         before = watchers(server)
         for service in ("", SERVICE, "no.Such"):
             held.watch(service)
         await until(lambda: watchers(server) == before + 3)
         yield held
-
-
-async def fill(held: Peer) -> None:
-    """Has BatchPredict answer until the whole connection has no room left."""
-    stream = held.open(BATCH)
-    chunk = pb.BatchPredictRequest(customer_ids=range(10**9, 10**9 + 3000)).SerializeToString()
-    for answers in range(1, 6):  # one by one, for the server's own windows are no larger
-        held.send(stream, chunk)
-        await until(lambda: held.taken[stream] > min(answers * len(chunk), 60_000))  # noqa: B023
 
 
 async def test_every_service_is_known_from_the_start_and_none_serves(shell: StartShell) -> None:
@@ -205,6 +195,8 @@ async def test_watchers_beyond_the_limit_are_refused_and_a_place_left_is_taken(
     error = read_rich_error(caught.value)
     assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "OVERLOADED")
     assert error.infos[0].metadata == {"what": "watchers", "limit": "2"}
+    labels = {"method": WATCH, "code": "UNAVAILABLE", "reason": "OVERLOADED", "model": ""}
+    assert server.metrics.registry.get_sample_value("staunch_calls_total", labels) == 1
     assert error.retry_s
     assert await check(server) == STATES.NOT_SERVING
     first.cancel()
