@@ -4,7 +4,7 @@ PYTHON_BIN := .venv/bin/python
 export OMP_NUM_THREADS = 1
 export BUF_CACHE_DIR = $(CURDIR)/.staunch/caches/buf
 
-.PHONY: help run ghz test walk mutate check format stubs publish-contract lock schema docs clean
+.PHONY: help run ghz test walk restarts mutate check format stubs publish-contract lock schema docs clean
 
 help: ## Lists the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -24,6 +24,10 @@ test: ## Runs every test but the walks, in less than five minutes. A part: make 
 walk: ## Runs the walks, which build, install, start, kill and stop the whole product, by its pages and commands.
 	@sh scripts/install dev
 	@$(PYTHON_BIN) -m pytest -q -n 3 --dist loadfile -m walk $(ARGS)
+
+restarts: ## Restarts servers behind Envoy ten times and kills their workers, under 20,000 calls; ten minutes.
+	@sh scripts/install dev
+	@STAUNCH_RESTARTS=$(or $(TIMES),10) $(PYTHON_BIN) -m pytest -q -s -m walk tests/server/process/test_restarts.py $(ARGS)
 
 mutate: ## Changes a room's code N times, in a copy, and asks its tests: make mutate ROOM=model_store N=100 SEED=1 JOBS=2.
 	@sh scripts/install dev

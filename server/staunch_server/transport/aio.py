@@ -5,6 +5,7 @@ name our classes.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -38,6 +39,7 @@ HANDSHAKE_TIMEOUT_S = 5.0
 """How long a new connection may take to say that it speaks HTTP/2; the library's default is 120 s."""
 
 _FLUSH_S = 0.02  # what the library needs at most to hand the last answers to the kernel
+_STREAM_FLUSH_S = 0.2  # and the end of a stream, which the native one hands on to another thread
 
 if TYPE_CHECKING:
     Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
@@ -126,7 +128,7 @@ class AioTransport:
         grace = Deadline.after(grace_s)
         while self._in_progress.count and grace.left() > 0:  # noqa: ASYNC110 - an event would cost each call
             await asyncio.sleep(_FLUSH_S)
-        await asyncio.sleep(_FLUSH_S)
+        await asyncio.sleep(self._in_progress.flush_s())
         self._strays.stop()
         end_connections(self._port)
         await self._server.stop(None)
@@ -182,9 +184,15 @@ def _options(reuse_port: bool, limits: ConnectionLimits) -> list[tuple[str, int]
 
 
 class _InProgress:
-    """How many calls of services are."""
+    """How many calls of services are, and when the last stream ended."""
 
-    count = 0
+    def __init__(self) -> None:
+        self.count = 0
+        self.stream_ended_s = -_STREAM_FLUSH_S
+
+    def flush_s(self) -> float:
+        """Seconds that the last answers need yet to leave the process."""
+        return max(_FLUSH_S, self.stream_ended_s + _STREAM_FLUSH_S - time.monotonic())
 
 
 def _service_handlers(
@@ -236,6 +244,7 @@ def _stream(
             await abort(context, call, failure)
         finally:
             in_progress.count -= 1
+            in_progress.stream_ended_s = time.monotonic()
         context.set_trailing_metadata(tuple(call.trailing))
 
     return handle
