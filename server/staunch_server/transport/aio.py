@@ -33,7 +33,7 @@ from staunch_server.transport.seam import (
 )
 from staunch_server.transport.sockets import end_connections
 from staunch_server.transport.strays import Strays
-from staunch_server.transport.writing import write
+from staunch_server.transport.writing import Untaken, write
 
 HANDSHAKE_TIMEOUT_S = 5.0
 """How long a new connection may take to say that it speaks HTTP/2; the library's default is 120 s."""
@@ -80,11 +80,12 @@ class AioTransport:
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._options = _options(reuse_port, limits)
         names = [service.name for service in services]
-        self.health = health.Health(names, door)
+        untaken = Untaken()
+        self.health = health.Health(names, door, untaken)
         self._strays = Strays(door)
         self._in_progress = _InProgress()
         self._handlers = {
-            **_service_handlers(services, limits.answer_wait_s, self._in_progress),
+            **_service_handlers(services, limits.answer_wait_s, self._in_progress, untaken),
             **_health_handlers(self.health),
         }
         if reflects:
@@ -196,7 +197,7 @@ class _InProgress:
 
 
 def _service_handlers(
-    services: Sequence[Service], answer_wait_s: float, in_progress: _InProgress
+    services: Sequence[Service], answer_wait_s: float, in_progress: _InProgress, untaken: Untaken
 ) -> Handlers:
     handlers: Handlers = {}
     for service in services:
@@ -206,7 +207,7 @@ def _service_handlers(
         for name, stream in service.streams.items():
             path = f"/{service.name}/{name}"
             handlers[path] = grpc.stream_stream_rpc_method_handler(
-                _stream(stream, path, answer_wait_s, in_progress)
+                _stream(stream, path, answer_wait_s, in_progress, untaken)
             )
     return handlers
 
@@ -228,7 +229,7 @@ def _unary(method: UnaryMethod, path: str, in_progress: _InProgress) -> Callable
 
 
 def _stream(
-    method: StreamMethod, path: str, answer_wait_s: float, in_progress: _InProgress
+    method: StreamMethod, path: str, answer_wait_s: float, in_progress: _InProgress, untaken: Untaken
 ) -> Callable[..., Any]:
     async def handle(raw: AsyncIterator[bytes], context: Context) -> None:
         call, late = call_of(path, context), None
@@ -240,7 +241,7 @@ def _stream(
                         await answers.athrow(NotTaken(answer_wait_s))
         except Failure as failure:
             if late is not None:
-                await late
+                await untaken.wait(late, call.peer)
             await abort(context, call, failure)
         finally:
             in_progress.count -= 1

@@ -19,7 +19,7 @@ from staunch_server.deadlines import Deadline
 from staunch_server.errors import Reason, Refusal
 from staunch_server.transport.contexts import Context, abort, call_of
 from staunch_server.transport.seam import Door
-from staunch_server.transport.writing import write
+from staunch_server.transport.writing import Untaken, write
 
 SERVICE = "grpc.health.v1.Health"
 """The full name of the service."""
@@ -47,11 +47,13 @@ class Health:
     Args:
         services: The full names of what is served; each begins as NOT_SERVING, like "", the whole server.
         door: Is told of the watchers that are refused or let go.
+        untaken: Where those wait that take no status.
     """
 
-    def __init__(self, services: Iterable[str], door: Door) -> None:
+    def __init__(self, services: Iterable[str], door: Door, untaken: Untaken) -> None:
         self._states: dict[str, int] = dict.fromkeys(["", *services], _STATES.NOT_SERVING)
         self._door = door
+        self._untaken = untaken
         self._watchers = set[asyncio.Event]()
         self._left = False
 
@@ -105,7 +107,7 @@ class Health:
             late = await self._follow(service, woken, context)
         finally:
             self._watchers.discard(woken)
-        await late  # without a place
+        await self._untaken.wait(late, context.peer())  # without a place
         await self._refuse(
             context, _idle(f"Expected the status to be taken within {TAKEN_WITHIN_S:g} s.", TAKEN_WITHIN_S)
         )

@@ -4,7 +4,8 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Iterator
+import urllib.parse
+from collections.abc import Callable, Iterator
 
 _DESCRIPTORS = "/dev/fd"  # on Linux a link to /proc/self/fd
 
@@ -18,20 +19,35 @@ def end_connections(address: int | str) -> None:
     Args:
         address: The TCP port, or the path of a Unix socket.
     """
+    _end(lambda found: _local(found) == address and not _listens(found))
+
+
+def end_connection(peer: str) -> None:
+    """Ends the connection of a client, and nothing where it came by a Unix socket: there all are one.
+
+    Args:
+        peer: As the transport writes it: "ipv4:127.0.0.1:41234", "ipv6:%5B::1%5D:41234".
+    """
+    host, _, port = urllib.parse.unquote(peer.partition(":")[2]).rpartition(":")
+    if port.isdigit():
+        _end(lambda found: _remote(found) == (host.strip("[]"), int(port)))
+
+
+def _end(chosen: Callable[[socket.socket], bool]) -> None:
     with contextlib.ExitStack() as stack:
         # All are found before the first is ended: finding takes longer, and a client may be back in 2 ms.
-        for connection in [stack.enter_context(found) for found in _connections(address)]:
+        for connection in [stack.enter_context(found) for found in _connections(chosen)]:
             with contextlib.suppress(OSError):  # the client has ended it
                 connection.shutdown(socket.SHUT_RDWR)
 
 
-def _connections(address: int | str) -> Iterator[socket.socket]:
+def _connections(chosen: Callable[[socket.socket], bool]) -> Iterator[socket.socket]:
     """Gives a second handle of each, to be closed."""
     for descriptor in map(int, os.listdir(_DESCRIPTORS)):
         with contextlib.suppress(OSError):  # closed since
             if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
                 found = socket.socket(fileno=os.dup(descriptor))
-                if _local(found) == address and not _listens(found):
+                if chosen(found):
                     yield found
                 else:
                     found.close()
@@ -40,6 +56,14 @@ def _connections(address: int | str) -> Iterator[socket.socket]:
 def _local(found: socket.socket) -> object:
     name: object = found.getsockname()
     return name[1] if isinstance(name, tuple) else name
+
+
+def _remote(found: socket.socket) -> object:
+    try:
+        name: object = found.getpeername()
+    except OSError:  # it listens, or has ended
+        return None
+    return (name[0].removeprefix("::ffff:"), name[1]) if isinstance(name, tuple) else name
 
 
 def _listens(found: socket.socket) -> bool:

@@ -11,14 +11,15 @@ import pytest
 from grpc import aio
 from tests.harness.waiting import until
 from tests.server.harness.errors import failure, read_all
-from tests.server.harness.peers import BATCH, peer
+from tests.server.harness.peers import BATCH, WATCH, peer
 from tests.server.harness.shell import StartShell
 
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_server.errors import Reason, Refusal, Resource, Violation
-from staunch_server.transport import guard
+from staunch_server.transport import guard, health
 from staunch_server.transport.guard import MAX_UNARY_BYTES
 from staunch_server.transport.seam import MAX_MESSAGE_BYTES, MAX_RECEIVED_BYTES, ConnectionLimits
+from staunch_server.transport.writing import MAX_UNTAKEN
 
 MALFORMED = b"\x0a\xff"
 SECRET = "postgresql://staunch:hunter2@10.0.0.1/crm"
@@ -294,6 +295,23 @@ async def test_streams_whose_answers_are_not_taken_end_and_their_places_are_free
         held.give_room(streams[0], 100_000)
         await until(lambda: streams[0] in held.ended)
         assert held.taken[streams[0]] == len(chunk) + 5
+
+
+@pytest.mark.parametrize("transport_name", ["aio"])  # the native front answers for its callers' connections
+@pytest.mark.parametrize("path", [BATCH, WATCH])
+async def test_a_connection_on_which_too_many_streams_take_nothing_is_closed(
+    shell: StartShell, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(health, "TAKEN_WITHIN_S", 0.2)
+    server = await shell(connections=ConnectionLimits(answer_wait_s=0.2))
+    async with peer(server.port) as few, peer(server.port) as many:
+        for held, count in ((few, MAX_UNTAKEN), (many, MAX_UNTAKEN + 1)):
+            for _ in range(count):
+                held.send(held.open(path), b"", last=path == WATCH)
+        await until(lambda: many.closed)
+        await asyncio.sleep(0.1)
+        assert not few.closed
+        assert await server.predict()
 
 
 @pytest.mark.parametrize("transport_name", ["aio"])

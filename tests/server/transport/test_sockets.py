@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from staunch_server.transport.sockets import end_connections
+from staunch_server.transport.sockets import end_connection, end_connections
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -68,3 +68,29 @@ def test_ending_connections_leaves_no_descriptor_behind(stack: ExitStack) -> Non
         end_connections(one.socket.getsockname()[1])
     assert len(os.listdir("/dev/fd")) == before
     assert len(pairs) == 3
+
+
+@pytest.mark.parametrize(
+    ("family", "host", "peer"),
+    [(socket.AF_INET, "127.0.0.1", "ipv4:127.0.0.1:{}"), (socket.AF_INET6, "::1", "ipv6:%5B::1%5D:{}")],
+)
+def test_one_client_is_known_by_its_address(
+    stack: ExitStack, family: socket.AddressFamily, host: str, peer: str
+) -> None:
+    try:
+        listening = Listening(stack, family, (host, 0))
+    except OSError:
+        pytest.skip("no IPv6 here")
+    ended, kept = listening.connect(), listening.connect()
+    end_connection(peer.format(ended[0].getsockname()[1]))
+    assert ended[0].recv(100) == b""
+    kept[1].sendall(b"on")
+    assert kept[0].recv(100) == b"on"
+
+
+@pytest.mark.parametrize("peer", ["unix:", "unix:/run/staunch.sock", "", "ipv4:127.0.0.1:1"])
+def test_a_client_that_is_not_known_ends_none(stack: ExitStack, tmp_path: Path, peer: str) -> None:
+    kept = Listening(stack, socket.AF_UNIX, str(tmp_path / "a")).connect()
+    end_connection(peer)
+    kept[1].sendall(b"on")
+    assert kept[0].recv(100) == b"on"
