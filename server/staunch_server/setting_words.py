@@ -10,6 +10,9 @@ from pydantic.fields import FieldInfo
 
 from staunch_server.setting_names import PREFIX, nearest
 
+SOCKET_ADDRESS = "unix:/?[A-Za-z0-9._@+,=:~-][A-Za-z0-9._/@+,=:~-]{0,97}"
+"""What gRPC reads without escapes, and the kernel has room for with a worker's number behind it."""
+
 
 def line_of(problem: Mapping[str, Any], fields: Mapping[str, FieldInfo], config: Path) -> str:
     """Returns what is wrong with a value, in one line: where it stands, what is expected, what came.
@@ -46,9 +49,14 @@ def expected(name: str, field: FieldInfo) -> str:
         return "postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE"
     if Path in kinds:
         return "a folder; leave it out for the default"
-    if name == "default_model":
-        return "the name of a model: a letter from a to z, then letters, digits, - and _, 63 at most"
-    return "an address of this machine, such as 127.0.0.1"
+    return _TEXTS.get(name, "an address of this machine, such as 127.0.0.1")
+
+
+_TEXTS = {
+    "default_model": "the name of a model: a letter from a to z, then letters, digits, - and _, 63 at most",
+    "listen": "unix:PATH, such as unix:/run/staunch.sock, the path of 1 to 99 letters, digits and ._/@+,=:~-",
+}
+"""What settings take that are plain text to pydantic."""
 
 
 def _alternatives(words: Sequence[str]) -> str:

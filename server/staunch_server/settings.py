@@ -28,7 +28,7 @@ from staunch_server.setting_names import (
     misspelt_files,
     passed_over,
 )
-from staunch_server.setting_words import line_of
+from staunch_server.setting_words import SOCKET_ADDRESS, line_of
 
 AccessLog = Literal["off", "errors", "all"]
 """Which calls have a line of their own in the log: none, those without an answer, or answered ones too."""
@@ -86,6 +86,12 @@ class Settings(Sourced):
         "churn", pattern=f"^{NAME.pattern}$", description="The model that answers a request which names none."
     )
 
+    listen: str | None = Field(
+        None,
+        pattern=f"^{SOCKET_ADDRESS}$",
+        description="unix:PATH serves gRPC on a Unix socket that this user alone reaches, and on no port; "
+        "several workers have one each, PATH.0, PATH.1 and so on; unset, host and port are used.",
+    )
     host: str = Field("127.0.0.1", description="Address that serves gRPC.")
     port: int = Field(50051, ge=0, le=65535, description="Port that serves gRPC; 0 takes a free one.")
     metrics_host: str = Field("127.0.0.1", description="Address that serves /metrics and /healthz.")
@@ -96,8 +102,18 @@ class Settings(Sourced):
     reflection: Literal["auto", "on", "off"] = Field(
         "auto", description="Server reflection; auto is on while bound to loopback."
     )
-    transport: Literal["aio", "native"] = Field(
-        "aio", description="aio is grpc.aio, the reference; native is pygrpc-native, the fast one."
+    transport: Literal["auto", "aio", "native"] = Field(
+        "auto",
+        description="aio is grpc.aio, the reference; native is pygrpc-native, the fast one; auto is native "
+        "on a Unix socket, behind a proxy, and on loopback by `staunch run`, else aio (docs/transports.md).",
+    )
+    behind_proxy: bool = Field(
+        False, description="Says that nobody but a proxy reaches the port, such as that of docker/envoy."
+    )
+    expose_to_bombs_and_resets: bool = Field(
+        False,
+        description="Allows transport native on an open port, where one message can take all memory and "
+        "calls that are cancelled end those beside them.",
     )
     workers: int = Field(1, ge=1, le=256, description="Serving processes.")
 
@@ -203,7 +219,21 @@ class Settings(Sourced):
     @property
     def reflects(self) -> bool:
         """Whether server reflection is on."""
-        return is_loopback(self.host) if self.reflection == "auto" else self.reflection == "on"
+        return not self.is_open if self.reflection == "auto" else self.reflection == "on"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether others than this machine may reach gRPC."""
+        return self.listen is None and not is_loopback(self.host)
+
+    @property
+    def targets(self) -> list[str]:
+        """Where gRPC is served, as gRPC writes it: one address, or a Unix socket for each worker."""
+        if self.listen is None:
+            return [address(self.host, self.port)]
+        if self.workers == 1:
+            return [self.listen]
+        return [f"{self.listen}.{number}" for number in range(self.workers)]
 
     def environment(self) -> dict[str, str]:
         """The STAUNCH_* variables that make these settings again in another process, secrets included."""
@@ -266,8 +296,8 @@ def refuse_open_bind(settings: Settings) -> None:
     """Raises SettingsError if an address is not loopback and insecure_bind is not set."""
     if settings.insecure_bind:
         return
-    for name in ("host", "metrics_host"):
-        if not is_loopback(getattr(settings, name)):
+    for name, is_open in ("host", settings.is_open), ("metrics_host", not is_loopback(settings.metrics_host)):
+        if is_open:
             raise SettingsError(
                 f"{name} is {getattr(settings, name)!r}: expected a loopback address, since there is neither "
                 "TLS nor authentication. Put a proxy with both in front, or allow it with --insecure-bind."

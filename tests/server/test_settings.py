@@ -60,7 +60,7 @@ def test_an_empty_variable_is_no_value(monkeypatch: Any) -> None:
     [
         ("PORT", "70000", "expected a whole number from 0 to 65535, got '70000'."),
         ("WORKERS", "two", "expected a whole number from 1 to 256, got 'two'."),
-        ("TRANSPORT", "carrier-pigeon", "expected aio or native, got 'carrier-pigeon'."),
+        ("TRANSPORT", "carrier-pigeon", "expected auto, aio or native, got 'carrier-pigeon'."),
         ("INSECURE_BIND", "perhaps", "expected true or false, got 'perhaps'."),
         ("DRAIN_S", "nan", "expected a number from 0 to 3600, got 'nan'."),
         ("STREAM_IDLE_S", "inf", "expected a number from 0 on, got 'inf'."),

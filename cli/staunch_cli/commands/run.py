@@ -46,7 +46,7 @@ def add(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
 
 def run(arguments: SettingsArguments) -> int:
     """Makes what is missing, then serves until Ctrl-C."""
-    return serve_until_stopped(arguments.load_settings(), _make_what_is_missing)
+    return serve_until_stopped(arguments.load_settings(), _make_what_is_missing, at_home=True)
 
 
 def _make_what_is_missing(settings: Settings, urls: DatabaseUrls) -> None:

@@ -28,7 +28,8 @@ def how_to_call(
         examples: Whom to ask about.
     """
     model, numeric_ids = _model_to_show(settings, serves)
-    address = shlex.quote(target := call_address(settings.host, settings.port))
+    target = call_address(settings.host, settings.port) if settings.listen is None else settings.targets[0]
+    address = shlex.quote(target)
     customer = examples.answering
     if customer is None:  # a word to be replaced
         customer = "ID" if numeric_ids else "KEY"

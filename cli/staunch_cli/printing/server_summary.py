@@ -4,15 +4,17 @@ from collections.abc import Mapping
 
 from staunch_cli.printing.how_to_call import call_address, how_to_call, staunch_command
 from staunch_cli.shared.example_customers import NO_EXAMPLES, ExampleCustomers
-from staunch_server.settings import Settings, address
+from staunch_server.process.transports import Choice
+from staunch_server.settings import Settings
 
 
-def server_summary(
+def server_summary(  # noqa: PLR0913 - what a person is told
     settings: Settings,
     metrics_port: int,
     serves: Mapping[str, str],
     examples: ExampleCustomers = NO_EXAMPLES,
     *,
+    carried_by: Choice,
     embedded: bool,
     has_models: bool,
 ) -> str:
@@ -23,6 +25,7 @@ def server_summary(
         metrics_port: The port of /metrics.
         serves: The versions that answer, and their aliases, as `how_to_call` takes them.
         examples: Whom the calls ask about.
+        carried_by: The transport, and why it is that.
         embedded: Whether the database is ours and ends with the server.
         has_models: Whether the store has versions that should answer.
     """
@@ -32,7 +35,8 @@ def server_summary(
     return f"""\
 Staunch serves {_models(serves, has_models=has_models)}
 
-  gRPC      {address(settings.host, settings.port)}  (reflection {reflection}, no TLS)
+  gRPC      {", ".join(settings.targets)}  (reflection {reflection}, no TLS)
+  transport {carried_by.name}, {carried_by.why}
   metrics   http://{call_address(settings.metrics_host, metrics_port)}/metrics
   database  {kind}; {staunch_command()} and STAUNCH_* settings find it by themselves
 

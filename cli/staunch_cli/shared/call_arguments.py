@@ -79,7 +79,7 @@ def add_server(parser: ArgumentParser, *, default: str | None = None) -> None:
         "--server",
         default=default or server,
         metavar="HOST:PORT",
-        help=f"the server to call; also as STAUNCH_SERVER (default: {server})".replace("%", "%%"),
+        help=f"the server, or unix:PATH; also as STAUNCH_SERVER (default: {server})".replace("%", "%%"),
     )
     group.add_argument(
         "--timeout",

@@ -13,11 +13,12 @@ from staunch_cli.shared.database import DatabaseUrls, embedded_database, externa
 from staunch_features.errors import EmbeddedPostgresError, FeatureError
 from staunch_server.process.http import listen
 from staunch_server.process.output import unfailing_output
-from staunch_server.process.ports import PortTaken, cannot_bind, reserve
+from staunch_server.process.ports import PortTaken, cannot_bind, held_socket, reserve
 from staunch_server.process.start import refuse_unstartable, until_answered, why_away
 from staunch_server.process.supervisor import Supervisor
 from staunch_server.process.terminal import Terminal, closing_interrupts
-from staunch_server.settings import Settings, address
+from staunch_server.process.transports import Choice, choose_transport
+from staunch_server.settings import Settings
 from staunch_server.telemetry.logs import logs, loop_failed
 
 if TYPE_CHECKING:
@@ -35,10 +36,15 @@ Prepare = Callable[[Settings, DatabaseUrls], None]
 """Makes what a server needs, once the database is there and before the workers start."""
 
 
-def serve_until_stopped(settings: Settings, prepare: Prepare | None = None) -> int:
+def serve_until_stopped(settings: Settings, prepare: Prepare | None = None, *, at_home: bool = False) -> int:
     """Serves until Ctrl-C, SIGTERM or the end of the terminal; returns the exit code.
 
     It takes the ports first, then the folder, then the database: who comes second touches nothing.
+
+    Args:
+        settings: Of the server.
+        prepare: Makes what is missing, if anything is to be made.
+        at_home: Whether it is a person's own server: on loopback it takes the fast transport.
     """
     terminal = Terminal()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -48,7 +54,7 @@ def serve_until_stopped(settings: Settings, prepare: Prepare | None = None) -> i
         closing_interrupts(terminal),
     ):
         try:
-            _serve(settings, prepare, terminal)
+            _serve(settings, prepare, terminal, at_home=at_home)
         except KeyboardInterrupt:  # or the last words were those of a step that was cut off
             print_step(
                 "stopped", "interrupted; nothing is left running, and the next start finishes the work"
@@ -58,20 +64,25 @@ def serve_until_stopped(settings: Settings, prepare: Prepare | None = None) -> i
     return 0
 
 
-def _serve(settings: Settings, prepare: Prepare | None, terminal: Terminal) -> None:
+def _serve(settings: Settings, prepare: Prepare | None, terminal: Terminal, *, at_home: bool) -> None:
     refuse_unstartable(settings)
-    with _reserved_ports(settings) as (grpc, metrics), state_folder_lock(settings.state_folder):
-        settings = settings.model_copy(update={"port": grpc.getsockname()[1]})
-        with _serving_database(settings) as (urls, postgres):
-            settings = _with_database_urls(settings, urls)
-            if prepare is not None:
-                prepare(settings, urls)
-            asyncio.run(_supervise(settings, metrics, urls, postgres, terminal))
+    carried_by = choose_transport(settings, at_home=at_home)
+    with (
+        _reserved(settings) as (settings, metrics),
+        state_folder_lock(settings.state_folder),
+        _serving_database(settings) as (urls, postgres),
+    ):
+        settings = _with_database_urls(settings, urls)
+        if prepare is not None:
+            prepare(settings, urls)
+        asyncio.run(_supervise(settings, metrics, urls, postgres, terminal, carried_by))
 
 
 @contextlib.contextmanager
-def _reserved_ports(settings: Settings) -> Iterator[tuple["socket.socket", "socket.socket"]]:
-    """Holds the gRPC port and listens on the metrics port while the block runs.
+def _reserved(settings: Settings) -> Iterator[tuple[Settings, "socket.socket"]]:
+    """Holds the gRPC port, or Unix sockets, and listens on the metrics port while the block runs.
+
+    It gives the settings, with the port that was free if it was to be any.
 
     Raises:
         PortTaken: One of them cannot be had, or both: a second server meets them together.
@@ -79,7 +90,12 @@ def _reserved_ports(settings: Settings) -> Iterator[tuple["socket.socket", "sock
     errors = []
     with contextlib.ExitStack() as stack:
         try:
-            grpc = stack.enter_context(reserve(settings.host, settings.port, "--port"))
+            if settings.listen is None:
+                grpc = stack.enter_context(reserve(settings.host, settings.port, "--port"))
+                settings = settings.model_copy(update={"port": grpc.getsockname()[1]})
+            else:
+                for target in settings.targets:
+                    stack.enter_context(held_socket(target))
         except PortTaken as error:
             errors.append(str(error))
         try:
@@ -89,7 +105,7 @@ def _reserved_ports(settings: Settings) -> Iterator[tuple["socket.socket", "sock
             errors.append(cannot_bind(host, port, error, "--metrics-port", " for metrics"))
         if errors:
             raise PortTaken("; ".join(errors))
-        yield grpc, metrics
+        yield settings, metrics
 
 
 @contextlib.contextmanager
@@ -124,6 +140,7 @@ async def _supervise(
     urls: DatabaseUrls,
     postgres: "EmbeddedPostgres | None",
     terminal: Terminal,
+    carried_by: Choice,
 ) -> None:
     """Runs the workers until told to stop, and keeps the embedded PostgreSQL alive beside them."""
     from staunch_cli.printing.server_summary import server_summary
@@ -136,8 +153,10 @@ async def _supervise(
         print_step("server", f"ready in {time.monotonic() - started:.1f} s\n")
         port = metrics.getsockname()[1]
         if settings.log_format == "json":  # for a program; whoever reads the rest of it reads the docs
-            where = f"{address(settings.host, settings.port)}, metrics on port {port}"
-            _LOG.info("serving %s on %s", ", ".join(supervisor.serves) or "no model yet", where)
+            where = f"{', '.join(settings.targets)}, metrics on port {port}"
+            how = f"{carried_by.name}, {carried_by.why}"
+            serves = ", ".join(supervisor.serves) or "no model yet"
+            _LOG.info("serving %s on %s, transport %s", serves, where, how)
             return
         examples = await _examples(settings, supervisor.serves, urls.reader)
         summary = server_summary(
@@ -145,13 +164,14 @@ async def _supervise(
             port,
             supervisor.serves,
             examples,
+            carried_by=carried_by,
             embedded=urls.embedded,
             has_models=holds_models(settings),
         )
         print(summary, flush=True)
 
     supervisor = Supervisor(
-        settings,
+        settings.model_copy(update={"transport": carried_by.name}),
         settings.state_folder / "metrics",
         _report,
         terminal=terminal,

@@ -1,14 +1,19 @@
-"""The ports of a server: taken before anything else, so that a second server touches nothing."""
+"""Where a server listens: taken before anything else, so that a second server touches nothing."""
 
+import contextlib
 import errno
+import fcntl
 import os
 import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
 
 from staunch_server.settings import address
 
 
 class PortTaken(Exception):
-    """The address is in use; the message says which setting picks another."""
+    """The address, or the path of a socket, cannot be had; the message says which setting picks another."""
 
 
 def reserve(host: str, port: int, setting: str) -> socket.socket:
@@ -54,3 +59,87 @@ def cannot_bind(host: str, port: int, error: OSError, setting: str, what: str = 
     elif error.errno == errno.EADDRNOTAVAIL:
         hint = f"no such address is on this machine; choose another with {setting.replace('port', 'host')}"
     return f"cannot use {address(host, port)}{what} ({os.strerror(error.errno or 0)}): {hint}"
+
+
+@contextlib.contextmanager
+def held_socket(target: str) -> Iterator[None]:
+    """Holds the path of a Unix socket for the block, for us and our workers, and leaves nothing there.
+
+    What a dead server left is removed. A lock beside it refuses another server while no worker listens yet.
+
+    Args:
+        target: The address, "unix:PATH".
+
+    Raises:
+        PortTaken: A server lives there, or something that is no socket, or nothing can be made there.
+    """
+    path = Path(target.removeprefix("unix:"))
+    lock = path.with_name(f"{path.name}.lock")
+    try:
+        held = _locked(lock)
+        try:
+            _remove_if_dead(path)
+        except BaseException:
+            lock.unlink(missing_ok=True)
+            os.close(held)
+            raise
+    except (BlockingIOError, TimeoutError):
+        raise PortTaken(
+            f"cannot use {target}: a server is there; stop it or choose another {_LISTEN}"
+        ) from None
+    except FileExistsError:
+        why = "what is there is no socket; remove it or choose another"
+        raise PortTaken(f"cannot use {target}: {why} {_LISTEN}") from None
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        hint = "expected a folder that this user can write; make it or choose another"
+        raise PortTaken(f"cannot use {target} ({why}): {hint} {_LISTEN}") from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.unlink(missing_ok=True)  # before it is let go of: who finds it unlocked has to make it anew
+        os.close(held)
+
+
+_LISTEN = "with --listen unix:PATH"
+
+
+def _locked(lock: Path) -> int:
+    """Returns the descriptor of a file that we hold from now on. Raises BlockingIOError if another does."""
+    while True:
+        held = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(held), lock.stat()):
+                return held
+        except FileNotFoundError:  # its holder ended, and removed it, between our two steps
+            pass
+        except BaseException:
+            os.close(held)
+            raise
+        os.close(held)
+
+
+def _remove_if_dead(path: Path) -> None:
+    """Removes a socket at which nobody listens.
+
+    Raises:
+        BlockingIOError, TimeoutError: Somebody does.
+        FileExistsError: It is no socket.
+        OSError: Nobody can tell.
+    """
+    try:
+        kind = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(kind):
+        raise FileExistsError
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+        else:
+            raise BlockingIOError

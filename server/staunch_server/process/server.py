@@ -26,12 +26,13 @@ from staunch_server.models.registry import Registry
 from staunch_server.models.served import MakeServed, Served, view_of
 from staunch_server.models.view_health import CheckedView, Databases
 from staunch_server.models.why_not import WhyNot
+from staunch_server.process.transports import NOT_INSTALLED, choose_transport
 from staunch_server.services.batch_predict import BatchPredictServicer
 from staunch_server.services.explain import ExplainServicer
 from staunch_server.services.models import ModelServicer
 from staunch_server.services.predict import PredictServicer
 from staunch_server.setting_names import is_supervised
-from staunch_server.settings import Settings, SettingsError
+from staunch_server.settings import Settings, SettingsError, address
 from staunch_server.telemetry.call_log import CallLog
 from staunch_server.transport.aio import AioTransport
 from staunch_server.transport.guard import Guard
@@ -59,8 +60,9 @@ class Server:
         registry: The models.
         guard: Before every call.
         explainers: What explains the rows of streams.
+        carried_by: Which transport carries the calls, and why.
         transport: Carries the calls.
-        port: Where gRPC is served, once started.
+        port: Where gRPC is served, once started; 0 on a Unix socket.
         on_trouble: Is told once a second, and when it changes, why no version answers; "" while one does.
     """
 
@@ -76,7 +78,8 @@ class Server:
         self.metrics = Metrics(collector)
         log = CallLog(settings.access_log, settings.access_log_share)
         self.events = observed_by(self.metrics, log)
-        self.metrics.set_build(version("staunch-server"), settings.transport)
+        self.carried_by = choose_transport(settings)
+        self.metrics.set_build(version("staunch-server"), self.carried_by.name)
         self.databases = _databases(settings)
         self._beside = _database(settings, size=1)
         self._pools = dict(
@@ -307,15 +310,10 @@ def _services(guard: Guard, registry: Registry, explainers: Explainers, settings
 
 
 def _transport(settings: Settings, services: list[Service], door: Door, *, shared_port: bool) -> Transport:
-    if settings.transport == "native" and settings.max_connection_age_s:
-        raise SettingsError(
-            "max_connection_age_s is set: expected 0, for the native transport closes none by age."
-        )
-    return _transport_kind(settings.transport)(
+    return _transport_kind(choose_transport(settings).name)(
         services,
         door,
-        host=settings.host,
-        port=settings.port,
+        address=settings.listen or address(settings.host, settings.port),
         reuse_port=shared_port,
         reflects=settings.reflects,
         limits=ConnectionLimits(
@@ -327,16 +325,13 @@ def _transport(settings: Settings, services: list[Service], door: Door, *, share
 
 
 def _transport_kind(name: str) -> Callable[..., Transport]:
-    """The class of the transport that the settings name; the native one is an extra that may be absent."""
+    """The class of a transport; the native one is an extra that may be absent, or unfit for the machine."""
     if name == "aio":
         return AioTransport
     try:
         from staunch_server.transport.native import NativeTransport
     except ImportError as error:
-        raise SettingsError(
-            f"transport is 'native': expected pygrpc-native to be installed ({error}); "
-            "install staunch-server[native], or choose aio."
-        ) from error
+        raise SettingsError(f"{NOT_INSTALLED} ({error})") from error
     return NativeTransport
 
 

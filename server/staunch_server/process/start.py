@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from staunch_features.errors import DatabaseRefused, DatabaseUnavailable, DatabaseUrlInvalid
 from staunch_features.postgres.connection import OUR_SETTINGS, connect, hang_up
 from staunch_features.postgres.url import check_url
+from staunch_server.process.transports import choose_transport
 from staunch_server.setting_names import PREFIX
 from staunch_server.settings import Settings, SettingsError, refuse_missing_store, refuse_open_bind
 
@@ -25,13 +26,14 @@ def refuse_unstartable(settings: Settings) -> None:
     """Raises SettingsError or DatabaseUrlInvalid for what can never become right.
 
     Folders that are named and cannot be read, URLs that cannot be meant, hosts that have no address or may
-    not be bound, too few file descriptors.
+    not be bound, a transport that cannot be had there, too few file descriptors.
     """
     refuse_open_bind(settings)
+    choose_transport(settings)
     refuse_missing_store(settings)
     for name in ("database_url", "database_reader_url"):
         _refuse_url(settings, name)
-    for name in ("host", "metrics_host"):
+    for name in ("metrics_host",) if settings.listen else ("host", "metrics_host"):
         _refuse_host(settings, name)
     allow_descriptors(needed_descriptors(settings))
 

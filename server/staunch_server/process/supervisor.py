@@ -25,7 +25,7 @@ from staunch_server.process.present import Present
 from staunch_server.process.process_metrics import SUPERVISOR, ProcessMetrics
 from staunch_server.process.terminal import Terminal
 from staunch_server.process.worker_metrics import WorkerMetrics
-from staunch_server.setting_names import SUPERVISED
+from staunch_server.setting_names import PREFIX, SUPERVISED
 from staunch_server.settings import Settings
 
 KILL_GRACE_S = 10.0
@@ -340,6 +340,12 @@ class Supervisor:
         except Exception as error:
             self._report(f"the gauges of worker {worker.number} stay as it left them: {error}")
 
+    def _socket_of(self, worker: Worker) -> dict[str, str]:
+        """The setting that gives a worker its own Unix socket; a port they share."""
+        if self._settings.listen is None:
+            return {}
+        return {f"{PREFIX}LISTEN": self._settings.targets[worker.number]}
+
     async def _drain(self, keeping: list[asyncio.Task[None]]) -> None:
         """Waits for the workers to drain, and kills those that do not end."""
         _, late = await asyncio.wait(keeping, timeout=self._patience_s)
@@ -356,6 +362,7 @@ class Supervisor:
             | {
                 SUPERVISED: "1",
                 "STAUNCH_WORKER": str(worker.number),
+                **self._socket_of(worker),
                 "PROMETHEUS_MULTIPROC_DIR": str(self._metrics.folder),
                 "OMP_NUM_THREADS": "1",
             }

@@ -22,13 +22,14 @@ from staunch_server.models.registry import Registry
 from staunch_server.process.http import listen, serve_metrics
 from staunch_server.process.one_format import outputs
 from staunch_server.process.output import say_failure
+from staunch_server.process.ports import PortTaken, held_socket
 from staunch_server.process.present import Present
 from staunch_server.process.process_metrics import ProcessMetrics
 from staunch_server.process.server import Server, logged, serving
 from staunch_server.process.start import refuse_unstartable, until_answered, why_away
 from staunch_server.process.worker_metrics import write_as
 from staunch_server.setting_names import is_supervised
-from staunch_server.settings import Settings, SettingsError, load_settings
+from staunch_server.settings import Settings, SettingsError, address, load_settings
 from staunch_server.telemetry.log_format import asked_log_format
 from staunch_server.telemetry.logs import logs, loop_failed
 from staunch_server.telemetry.repeats import flush_repeats
@@ -66,7 +67,7 @@ def _main(log_format: str) -> int:
             asyncio.Runner(loop_factory=_new_loop()) as runner,
         ):
             runner.run(_serve(settings, pipe))
-    except (SettingsError, FeatureError, OSError) as error:
+    except (SettingsError, FeatureError, PortTaken, OSError) as error:
         if is_supervised(os.environ) and not isinstance(error, OSError):
             pipe.say("error", str(error))
         else:
@@ -89,12 +90,14 @@ async def _serve(settings: Settings, pipe: "_Pipe") -> None:
     settle_memory()
     async with AsyncExitStack() as stack:
         listening = None if supervised else listen(settings.metrics_host, settings.metrics_port)
+        if settings.listen is not None and not supervised:  # else our supervisor holds it
+            stack.enter_context(held_socket(settings.listen))
         server = await stack.enter_async_context(serving(settings, collector, shared_port=supervised))
         _handle_signals(stopping, server.registry, supervised=supervised)
         if listening is not None:
             collectors = (Present(collector), ProcessMetrics(lambda: {"0": os.getpid()}))
             stack.enter_context(serve_metrics(listening, collectors, server.why_not_serving))
-        _report_ready(server, pipe)
+        _report_ready(server, pipe, _where(settings, server))
         server.on_trouble = pipe.trouble
         pipe.trouble(server.why_not_serving())
         await _until_stopped(stopping, url)
@@ -158,10 +161,17 @@ def _handle_signals(stopping: asyncio.Event, registry: Registry, *, supervised: 
     loop.add_signal_handler(signal.SIGINT, (lambda: None) if supervised else stop)
 
 
-def _report_ready(server: Server, pipe: "_Pipe") -> None:
+def _where(settings: Settings, server: Server) -> str:
+    """Where gRPC is served, by what, and why by that, unless our supervisor says so."""
+    why = "" if is_supervised(os.environ) else f", {server.carried_by.why}"
+    target = settings.listen or address(settings.host, server.port)
+    return f"{target}, transport {server.carried_by.name}{why}"
+
+
+def _report_ready(server: Server, pipe: "_Pipe", where: str) -> None:
     """Says what answers, and from then on in the log when something else does."""
     ready = _answering(server.registry)
-    _LOG.info("serving %s on port %d", _in_words(ready), server.port)
+    _LOG.info("serving %s on %s", _in_words(ready), where)
     pipe.say("ready", *map("=".join, ready.items()))
 
     def changed(_event: AnswersChanged) -> None:

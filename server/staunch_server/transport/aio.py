@@ -5,9 +5,11 @@ name our classes.
 """
 
 import asyncio
+import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
@@ -56,8 +58,7 @@ class AioTransport:
     Args:
         services: What is served, beside health and reflection.
         door: Is told of the calls that come to no method of them.
-        host: The address to bind.
-        port: The port to bind; 0 takes a free one.
+        address: What is bound: "127.0.0.1:50051", with port 0 a free one, or "unix:PATH".
         reuse_port: Lets several processes share the port; otherwise a used port is refused.
         reflects: Whether reflection is served.
         limits: What one connection may do.
@@ -66,18 +67,17 @@ class AioTransport:
         health: What grpc.health.v1 answers.
     """
 
-    def __init__(  # noqa: PLR0913 - what a process is started with
+    def __init__(
         self,
         services: Sequence[Service],
         door: Door,
         *,
-        host: str,
-        port: int,
+        address: str,
         reuse_port: bool = False,
         reflects: bool = False,
         limits: ConnectionLimits = USUAL_LIMITS,
     ) -> None:
-        self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._address = address
         self._options = _options(reuse_port, limits)
         names = [service.name for service in services]
         untaken = Untaken()
@@ -97,13 +97,14 @@ class AioTransport:
         """Binds and answers from now on; returns the port. OSError if the address cannot be bound."""
         self._server = self._new_server(self._handlers)
         try:
-            port = self._server.add_insecure_port(self._address)
+            with _for_us_alone() if self._socket else nullcontext():
+                port = self._server.add_insecure_port(self._address)
         except RuntimeError as error:
             raise OSError(f"cannot bind {self._address}: {error}") from error
         await self._server.start()
         self._strays.start()
-        self._port = port
-        return port
+        self._port = 0 if self._socket else port
+        return self._port
 
     @property
     def watchers(self) -> int:
@@ -131,8 +132,16 @@ class AioTransport:
             await asyncio.sleep(_FLUSH_S)
         await asyncio.sleep(self._in_progress.flush_s())
         self._strays.stop()
-        end_connections(self._port)
+        end_connections(self._port or self._address.removeprefix("unix:"))
         await self._server.stop(None)
+        if self._socket is not None:
+            self._socket.unlink(missing_ok=True)
+
+    @property
+    def _socket(self) -> Path | None:
+        """The Unix socket; None on a port."""
+        path = self._address.removeprefix("unix:")
+        return None if path == self._address else Path(path)
 
     def _new_server(self, handlers: Handlers) -> aio.Server:
         server = aio.server(options=self._options)
@@ -156,6 +165,16 @@ class GenericHandlers(grpc.GenericRpcHandler):
         path, metadata = handler_call_details.method, handler_call_details.invocation_metadata
         handler = self._handlers.get(path)
         return self._strays.handler(path, metadata, known=handler is not None) or handler
+
+
+@contextmanager
+def _for_us_alone() -> Iterator[None]:
+    """Has what is made in the block closed to others: a Unix socket is open from its first moment."""
+    before = os.umask(0o177)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _options(reuse_port: bool, limits: ConnectionLimits) -> list[tuple[str, int]]:

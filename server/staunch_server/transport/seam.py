@@ -225,14 +225,18 @@ class Door(Protocol):
 
 
 class Transport(Protocol):
-    """Carries the services of one process on one port."""
+    """Carries the services of one process on one port, or on one Unix socket."""
 
     @property
     def watchers(self) -> int:
         """How many watch the health."""
 
     async def start(self) -> int:
-        """Binds and answers from now on; returns the port. OSError if the address cannot be bound."""
+        """Binds and answers from now on; returns the port, 0 of a Unix socket, which only its user may reach.
+
+        Raises:
+            OSError: The address cannot be bound.
+        """
 
     def set_serving(self, service: str, serving: bool) -> None:
         """Sets what grpc.health.v1 says of a service; "" is the whole server. Waits for no watcher.

@@ -25,6 +25,29 @@ def test_on_an_empty_store_and_database_it_serves_no_model_and_makes_nothing(sta
 
 
 @pytest.mark.walk
+def test_each_worker_has_a_socket_of_its_own_that_it_takes_again_and_that_goes_with_the_server(
+    start, database_factory, tmp_path
+):
+    empty = database_factory(template="template1")
+    database = {"STAUNCH_DATABASE_URL": empty.owner_url, "STAUNCH_DATABASE_READER_URL": empty.reader_url}
+    listen, folder = f"unix:{tmp_path}/s", tmp_path / "second"
+    serve = start("serve", "--listen", listen, "--workers", "2", **database)
+    serve.wait_for("Ctrl-C stops")
+    serve.wait_for(f"gRPC      {listen}.0, {listen}.1  \\(reflection on, no TLS\\)")
+    serve.wait_for("transport native, since this user alone reaches the Unix socket")
+    rival = start("serve", "--listen", f"{listen}.1", STAUNCH_STATE_FOLDER=str(folder), **database)
+    assert rival.process.wait(30) == 1
+    assert f"cannot use {listen}.1: a server is there" in rival.output
+    serve.kill_eldest("staunch_server.process.worker")
+    for number in range(2):
+        with Client(f"{listen}.{number}", timeout_s=30) as client:
+            assert client.list_models() == []
+    serve.process.send_signal(signal.SIGTERM)
+    assert serve.process.wait(30) == 0
+    assert list(tmp_path.glob("s.*")) == []
+
+
+@pytest.mark.walk
 def test_in_json_a_whole_life_is_one_object_a_line(start, database_factory):
     empty = database_factory(template="template1")
     serve = start(

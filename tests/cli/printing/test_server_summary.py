@@ -3,12 +3,18 @@
 import pytest
 
 from staunch_cli.printing.server_summary import server_summary
+from staunch_server.process.transports import Choice
 from staunch_server.settings import Settings
 
 
 def summary(tmp_path, serves=None, embedded=True, has_models=False, **settings) -> str:
     return server_summary(
-        Settings(store=tmp_path, **settings), 9999, serves or {}, embedded=embedded, has_models=has_models
+        Settings(store=tmp_path, **settings),
+        9999,
+        serves or {},
+        carried_by=Choice("aio", "as it is said"),
+        embedded=embedded,
+        has_models=has_models,
     )
 
 
@@ -16,7 +22,8 @@ def test_it_names_the_models_with_their_aliases_and_both_addresses(tmp_path):
     lines = summary(tmp_path, {"churn@2": "next,new"}, port=7).splitlines()
     assert lines[0] == "Staunch serves churn@2 (next, new)"
     assert lines[2] == "  gRPC      127.0.0.1:7  (reflection on, no TLS)"
-    assert lines[3] == "  metrics   http://127.0.0.1:9999/metrics"
+    assert lines[3] == "  transport aio, as it is said"
+    assert lines[4] == "  metrics   http://127.0.0.1:9999/metrics"
 
 
 @pytest.mark.parametrize(
@@ -46,3 +53,10 @@ def test_what_is_bound_to_all_addresses_is_shown_as_it_can_be_called(tmp_path):
 
 def test_it_says_when_reflection_is_off(tmp_path):
     assert "(reflection off, no TLS)" in summary(tmp_path, reflection="off")
+
+
+def test_each_worker_on_a_socket_of_its_own_is_named_and_the_first_is_called(tmp_path):
+    shown = summary(tmp_path, listen="unix:/run/s", workers=2, host="0.0.0.0")
+    assert "  gRPC      unix:/run/s.0, unix:/run/s.1  (reflection on, no TLS)" in shown
+    assert "predict --server unix:/run/s.0 ID" in shown
+    assert "0.0.0.0" not in shown

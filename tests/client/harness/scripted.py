@@ -134,7 +134,7 @@ class ScriptedServer:
         """Serves, on the port it had before if any."""
         self.guard = Guard(Events(), max_calls=64, max_streams=8, default_deadline_s=5, stream_idle_s=60)
         services = _services(self.guard, self.service)
-        self._transport = self._kind(services, self.guard, host="127.0.0.1", port=self.port)
+        self._transport = self._kind(services, self.guard, address=self.target)
         self.port = await self._transport.start()
         await self.set_serving(True)
 

@@ -78,12 +78,13 @@ class StartShell:
         predict: Predict = _half,
         batch: Batch = _echo,
         *,
+        address: str = "127.0.0.1:0",
         reflects: bool = False,
         keeps_deadline: bool = False,
         connections: ConnectionLimits = USUAL_LIMITS,
         **limits: Any,
     ) -> Shell:
-        """Starts the guard around two handlers on a free port of loopback; `limits` are the guard's."""
+        """Starts the guard around two handlers, by default on a free port; `limits` are the guard's."""
         metrics = Metrics(CollectorRegistry())
         usual = {"max_calls": 64, "max_streams": 8, "default_deadline_s": 5.0, "stream_idle_s": 60.0}
         guard = Guard(observed_by(metrics, CallLog()), **(usual | limits))
@@ -92,11 +93,10 @@ class StartShell:
             unary={"Predict": guard.unary(pb.PredictRequest, predict, keeps_deadline=keeps_deadline)},
             streams={"BatchPredict": guard.stream(pb.BatchPredictRequest, batch)},
         )
-        transport = self.transport(
-            [service], guard, host="127.0.0.1", port=0, reflects=reflects, limits=connections
-        )
+        transport = self.transport([service], guard, address=address, reflects=reflects, limits=connections)
         port = await transport.start()
         self.stack.push_async_callback(transport.stop, 0)
-        channel = aio.insecure_channel(f"127.0.0.1:{port}", options=OWN_CONNECTION)
+        target = f"127.0.0.1:{port}" if port else address
+        channel = aio.insecure_channel(target, options=OWN_CONNECTION)
         self.stack.push_async_callback(channel.close)
         return Shell(guard, metrics, transport, port, channel)

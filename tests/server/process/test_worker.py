@@ -178,6 +178,11 @@ async def test_serving_unpickles_nothing_and_holds_no_training_library(worker: A
     [
         ({"HOST": "0.0.0.0"}, "staunch: host is '0.0.0.0': expected a loopback address"),
         ({"METRICS_HOST": "0.0.0.0"}, "staunch: metrics_host is '0.0.0.0': expected a loopback address"),
+        (
+            {"HOST": "0.0.0.0", "INSECURE_BIND": "1", "TRANSPORT": "native"},
+            "staunch: transport is 'native' and host is '0.0.0.0': expected auto or aio",
+        ),
+        ({"LISTEN": "0.0.0.0:1"}, "staunch: STAUNCH_LISTEN (setting listen): expected unix:PATH, such as"),
         ({"WORKERS": "many"}, "staunch: STAUNCH_WORKERS (setting workers): expected a whole number"),
         ({"DATABASE_READER_URL": ""}, "staunch: database_reader_url is not set"),
     ],
@@ -198,6 +203,24 @@ async def test_a_taken_port_is_said_in_one_line(worker: Any) -> None:
             assert code == 1
             assert "Traceback" not in errors
             assert f"{port}" in errors.splitlines()[-1]
+
+
+async def test_a_socket_is_served_by_the_fast_transport_refuses_another_server_and_goes_with_it(
+    worker: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "s"
+    one = await worker(LISTEN=f"unix:{path}", HOST="0.0.0.0")
+    assert one.ready == "ready churn@1=champion\n"
+    async with aio.insecure_channel(f"unix:{path}") as channel:
+        await call_everything(channel)
+    code, errors = await (await worker(LISTEN=f"unix:{path}")).ended()
+    assert (code, errors.count("\n")) == (1, 1)
+    assert errors.startswith(f"staunch: cannot use unix:{path}: a server is there")
+    one.signal(signal.SIGTERM)
+    code, errors = await one.ended()
+    assert code == 0
+    assert f"on unix:{path}, transport native, since this user alone reaches the Unix socket" in errors
+    assert [name for name in os.listdir(tmp_path) if name.startswith("s")] == []
 
 
 async def test_an_open_bind_works_when_it_is_allowed(worker: Any) -> None:

@@ -139,7 +139,7 @@ async def test_a_client_that_pings_without_measure_is_sent_away(shell: StartShel
 def test_the_usual_limits_take_keepalives_of_any_usual_client() -> None:
     assert USUAL_LIMITS.ping_interval_s == 0.1
     guard = Guard(Events(), max_calls=1, max_streams=1, default_deadline_s=1, stream_idle_s=0)
-    options = dict(AioTransport([], guard, host="127.0.0.1", port=0)._options)
+    options = dict(AioTransport([], guard, address="127.0.0.1:0")._options)
     assert options["grpc.http2.min_ping_interval_without_data_ms"] == 100
     assert options["grpc.keepalive_permit_without_calls"] == 1
 

@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import os
 import socket
+import stat
 import sys
 from collections import Counter
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -83,15 +86,35 @@ async def test_malformed_bytes_to_health_are_an_invalid_argument(shell: StartShe
 async def test_a_used_port_is_refused_unless_sharing_is_asked_for(shell: StartShell) -> None:
     server = await shell()
     kind = type(server.transport)
-    rival = kind([], server.guard, host="127.0.0.1", port=server.port)
+    rival = kind([], server.guard, address=f"127.0.0.1:{server.port}")
     with pytest.raises(OSError, match=f"cannot bind 127.0.0.1:{server.port}"):
         await rival.start()
-    sharers = [kind([], server.guard, host="127.0.0.1", port=0, reuse_port=True)]
+    sharers = [kind([], server.guard, address="127.0.0.1:0", reuse_port=True)]
     port = await sharers[0].start()
-    sharers.append(kind([], server.guard, host="127.0.0.1", port=port, reuse_port=True))
+    sharers.append(kind([], server.guard, address=f"127.0.0.1:{port}", reuse_port=True))
     assert await sharers[1].start() == port
     for one in sharers:
         await one.stop(0)
+
+
+async def test_a_unix_socket_is_for_its_user_alone_and_goes_with_the_server(
+    shell: StartShell, tmp_path: Path
+) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as dead:  # whose socket stays where it was
+        dead.bind(str(path))
+    umask = os.umask(0)
+    try:
+        server = await shell(address=f"unix:{path}", reflects=True)
+    finally:
+        assert os.umask(umask) == 0
+    assert server.port == 0
+    assert stat.filemode(path.stat().st_mode) == "srw-------"
+    assert (await check(server.channel)).status == STATES.NOT_SERVING
+    assert await server.predict(pb.PredictRequest(customer_id=1).SerializeToString())
+    assert [answer async for answer in server.batch([b""])] == [b""]
+    await server.transport.stop(0)
+    assert not path.exists()
 
 
 async def test_ipv6_loopback_is_served_too(shell: StartShell) -> None:
@@ -101,7 +124,7 @@ async def test_ipv6_loopback_is_served_too(shell: StartShell) -> None:
         except OSError:
             pytest.skip("no IPv6 here")
     server = await shell()
-    transport = type(server.transport)([], server.guard, host="::1", port=0)
+    transport = type(server.transport)([], server.guard, address="[::1]:0")
     port = await transport.start()
     async with aio.insecure_channel(f"[::1]:{port}") as channel:
         assert (await check(channel)).status == STATES.NOT_SERVING
