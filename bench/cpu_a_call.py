@@ -1,12 +1,12 @@
-"""Measures what a Predict costs the server in CPU, beside an empty call in the same process and run.
+"""Measures what a call costs server and database in CPU, beside an empty call in the same process and run.
 
     make run                              # in one terminal: brings database and model
-    .venv/bin/python bench/cpu_a_call.py  # in another, from the same folder
+    .venv/bin/python -m bench.cpu_a_call  # in another, from the same folder; builds bench/generator by Go
 
 A server of its own, in a process of its own, serves the models of that folder over its database. Beside
 Predict it has a method that gives back its bytes, on the same adapter and without the guard: the empty call.
-Rounds of either take turns. CPU is that of the server's process, so other work on the machine moves it less
-than it moves rates. `--profile` prints where the Python of one round of Predict spends its time.
+Rounds of each take turns. CPU is that of the server's process and of PostgreSQL's, so other work on the
+machine moves it less than it moves rates. `--profile` prints where the Python of one round spends its time.
 """
 
 import argparse
@@ -19,10 +19,14 @@ import pstats
 import random
 import resource
 import statistics
-import time
-from collections.abc import Awaitable, Callable
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import grpc
 import uvloop
@@ -35,8 +39,24 @@ from staunch_server.process.worker import settle_memory
 from staunch_server.settings import load_settings
 from staunch_server.transport.seam import Call, Service
 
-EMPTY = "/bench.Empty/Empty"
-PREDICT = "/staunch.v1.PredictionService/Predict"
+METHODS = {
+    "empty": "/bench.Empty/Empty",
+    "predict": "/staunch.v1.PredictionService/Predict",
+    "explain": "/staunch.v1.PredictionService/Explain",
+}
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Round(NamedTuple):
+    """What one round of a method cost and gave: µs of CPU a call, calls a second, and milliseconds."""
+
+    server_us: float
+    database_us: float
+    generator_us: float
+    rate: float
+    p50_ms: float
+    p99_ms: float
 
 
 def give_back(raw: bytes, call: Call) -> None:
@@ -85,75 +105,118 @@ def serve_in_process(pipe: Connection, transport: str, state: Path) -> None:
         runner.run(serve(pipe))
 
 
-async def together(call: Callable[[int], Awaitable[object]], callers: int, total: int) -> float:
-    """Asks `total` times from so many callers at once; calls a second."""
-    left = iter(range(total))
-
-    async def caller() -> None:
-        for index in left:
-            await call(index)
-
-    started = time.perf_counter()
-    await asyncio.gather(*(caller() for _ in range(callers)))
-    return total / (time.perf_counter() - started)
-
-
-async def eligible(channel: grpc.aio.Channel, customers: int) -> list[int]:
-    """The ids from 1 to `customers`, at most 10,000, that can be scored."""
-    request = messages.BatchPredictRequest(customer_ids=range(1, customers + 1))
-    async for answer in PredictionServiceStub(channel).BatchPredict(iter([request])):
-        failed = {error.index for error in answer.row_errors}
-        return [one for index, one in enumerate(answer.customer_ids) if index not in failed]
-    raise SystemExit("no answer to a BatchPredict")
+@contextmanager
+def serving(transport: str, state: Path) -> Iterator[tuple[Connection, int]]:
+    """Serves for the block; gives how to ask the process, and its port."""
+    spawn = multiprocessing.get_context("spawn")  # forked with gRPC in it a process would hang
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=serve_in_process, args=(theirs, transport, state))
+    process.start()
+    try:
+        yield ours, ours.recv()
+    finally:
+        ours.send("end")
+        process.join(10)
 
 
-async def measure(args: argparse.Namespace, pipe: Connection) -> None:
-    """Runs the rounds and prints the table."""
-    port = pipe.recv()
-    channels = [
-        grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)])
-        for _ in range(args.connections)
-    ]
-    known = await eligible(channels[0], args.customers)
-    # Random customers: equal ones would share a row of a batch and flatter the figure.
-    bodies = [
-        messages.PredictRequest(customer_id=one).SerializeToString()
-        for one in random.Random(1).choices(known, k=args.calls)
-    ]
-    found: dict[str, list[tuple[float, float]]] = {EMPTY: [], PREDICT: []}
+def postgres_cpu_s(state: Path) -> float:
+    """The seconds of CPU that every process of this folder's PostgreSQL has used, ended ones too."""
+    port = urlsplit(json.loads((state / "database.json").read_text())["reader"]).port
+    stats, first = {}, 0
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (each / "stat").read_text().rpartition(")")[2].split()
+            command = (each / "cmdline").read_text()
+        except OSError:  # ended meanwhile
+            continue
+        stats[int(each.name)] = (int(fields[1]), [int(one) for one in fields[11:15]])
+        if f"--port={port}\0" in command:
+            first = int(each.name)
+    ticks = sum(stats[first][1])  # its children that ended too
+    ticks += sum(sum(times) for parent, times in stats.values() if parent == first)
+    return ticks / _TICKS
 
-    def asking(path: str) -> Callable[[int], Awaitable[object]]:
-        calls: list[grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]]
-        calls = [channel.unary_unary(path) for channel in channels]
-        return lambda index: calls[index % len(calls)](bodies[index])
 
-    def cpu_s() -> float:
+def eligible(port: int, customers: int) -> list[int]:
+    """The ids from 1 to `customers` that can be scored."""
+    ids = range(1, customers + 1)
+    chunks = (ids[at : at + 10_000] for at in range(0, customers, 10_000))
+    found = []
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        requests = (messages.BatchPredictRequest(customer_ids=chunk) for chunk in chunks)
+        for answer in PredictionServiceStub(channel).BatchPredict(requests):
+            failed = {error.index for error in answer.row_errors}
+            found += [one for index, one in enumerate(answer.customer_ids) if index not in failed]
+    return found
+
+
+def write_bodies(folder: str, known: list[int]) -> Path:
+    """Writes messages that ask for random customers: equal ones would share a row and flatter the figure."""
+    file = Path(folder) / "bodies"
+    with file.open("wb") as out:
+        for one in random.Random(1).choices(known, k=50_000):
+            raw = messages.PredictRequest(customer_id=one).SerializeToString()  # as that of Explain
+            out.write(len(raw).to_bytes(4, "big") + raw)
+    return file
+
+
+def generator() -> str:
+    """Builds the generator if need be; returns its path."""
+    built = subprocess.run(["sh", "scripts/generator"], check=False, capture_output=True, text=True)
+    if built.returncode:
+        raise SystemExit(built.stderr.strip())
+    return built.stdout.strip()
+
+
+def load(program: str, args: argparse.Namespace, port: int, name: str, seconds: float) -> dict[str, Any]:
+    """Asks one method for so many seconds."""
+    command = [program, "-address", f"127.0.0.1:{port}", "-path", METHODS[name], "-bodies", str(args.bodies)]
+    command += ["-callers", str(args.callers), "-connections", str(min(args.connections, args.callers))]
+    found: dict[str, Any] = json.loads(subprocess.check_output([*command, "-seconds", str(seconds)]))
+    if set(found["statuses"]) != {"0"}:
+        raise SystemExit(f"expected answers only, got statuses {found['statuses']} of {name}")
+    return found
+
+
+def measure(args: argparse.Namespace, pipe: Connection, port: int) -> dict[str, list[Round]]:
+    """Runs the rounds."""
+    program = generator()
+
+    def cpu_s() -> tuple[float, float]:
         pipe.send("cpu")
-        return float(pipe.recv())
+        return float(pipe.recv()), postgres_cpu_s(args.state)
 
-    for path in found:
-        await together(asking(path), args.callers, args.calls // 4)
-    for _ in range(args.rounds):
-        for path, each in found.items():
-            before = cpu_s()
-            rate = await together(asking(path), args.callers, args.calls)
-            each.append((1e6 * (cpu_s() - before) / args.calls, rate))
-    print_table(found)
-    if args.profile:
-        pipe.send("profile")
-        await together(asking(PREDICT), args.callers, args.calls)
-        pipe.send("shown")
-        pipe.recv()
+    def one(name: str) -> Round:
+        server, database = cpu_s()
+        found = load(program, args, port, name, args.seconds)
+        server_then, database_then = cpu_s()
+        return Round(
+            1e6 * (server_then - server) / found["calls"],
+            1e6 * (database_then - database) / found["calls"],
+            *(found[figure] for figure in ("own_cpu_us", "rate", "p50_ms", "p99_ms")),
+        )
+
+    for name in args.methods:
+        load(program, args, port, name, 1)
+    rounds = [[one(name) for name in args.methods] for _ in range(args.rounds)]
+    return dict(zip(args.methods, map(list, zip(*rounds, strict=True)), strict=True))
 
 
-def print_table(found: dict[str, list[tuple[float, float]]]) -> None:
-    """Prints medians of the rounds, and their ratios."""
-    cpu = {path: statistics.median(one for one, _ in each) for path, each in found.items()}
-    rate = {path: statistics.median(one for _, one in each) for path, each in found.items()}
-    print("| call | server's CPU a call | calls/s |\n|---|---|---|")
-    for path in found:
-        print(f"| {path} | {cpu[path]:.0f} µs | {rate[path]:,.0f} |")
-    print(f"\nCPU of Predict / empty {cpu[PREDICT] / cpu[EMPTY]:.2f}, rate {rate[PREDICT] / rate[EMPTY]:.2f}")
+def print_table(found: dict[str, list[Round]]) -> None:
+    """Prints medians of the rounds, and the ratios to the empty call."""
+    print("| call | server's CPU | with PostgreSQL | generator's | calls/s | p50 | p99 |")
+    print("|---|---|---|---|---|---|---|")
+    rates = {}
+    for name, rounds in found.items():
+        each = Round(*(statistics.median(column) for column in zip(*rounds, strict=True)))
+        rates[name] = each.rate
+        both = each.server_us + each.database_us
+        costs = " | ".join(f"{one:.0f} µs" for one in (each.server_us, both, each.generator_us))
+        print(f"| {name} | {costs} | {each.rate:,.0f} | {each.p50_ms:.2f} ms | {each.p99_ms:.2f} ms |")
+    first = next(iter(rates))
+    print(
+        "rate, against", first + ":", ", ".join(f"{name} {rates[name] / rates[first]:.2f}" for name in rates)
+    )
 
 
 def main() -> None:
@@ -163,22 +226,22 @@ def main() -> None:
     )
     parser.add_argument("--state", type=Path, default=Path(".staunch"), help="the folder of a running server")
     parser.add_argument("--transport", choices=("aio", "native"), default="aio")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=["empty", "predict"])
     parser.add_argument("--customers", type=int, default=5_000)
-    parser.add_argument("--calls", type=int, default=6_000, help="of each kind in a round")
+    parser.add_argument("--seconds", type=float, default=3, help="of a round")
     parser.add_argument("--callers", type=int, default=64)
-    parser.add_argument("--connections", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--connections", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--profile", action="store_true")
     args = parser.parse_args()
-    spawn = multiprocessing.get_context("spawn")  # forked with gRPC in it a process would hang
-    ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=serve_in_process, args=(theirs, args.transport, args.state))
-    process.start()
-    try:
-        asyncio.run(measure(args, ours))
-    finally:
-        ours.send("end")
-        process.join(10)
+    with serving(args.transport, args.state) as (pipe, port), tempfile.TemporaryDirectory() as folder:
+        args.bodies = write_bodies(folder, eligible(port, args.customers))
+        print_table(measure(args, pipe, port))
+        if args.profile:
+            pipe.send("profile")
+            load(generator(), args, port, args.methods[-1], args.seconds)
+            pipe.send("shown")
+            pipe.recv()
 
 
 if __name__ == "__main__":
