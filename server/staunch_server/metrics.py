@@ -5,16 +5,19 @@ multiprocess mode each worker writes files that the supervisor adds up, so gauge
 over the living workers. Info metrics do not work there, hence the gauges that are always 1.
 """
 
+import asyncio
 import platform
-from collections.abc import Callable
-from dataclasses import dataclass
+import threading
+from bisect import bisect_left
+from collections import Counter as Counts
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from typing import get_args
 
-import numpy as np
-from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client.registry import Collector
 
 from staunch_features.errors import DatabaseRefused, DatabaseTooOld, DatabaseUrlInvalid, FeatureError
 from staunch_server.errors import Code, Reason
@@ -101,12 +104,21 @@ class ModelMetrics:
     feature_missing: Callable[[str], Counter]
 
 
-def observe_all(histogram: Histogram, amounts: NDArray[np.float64]) -> None:
-    """Observes amounts, float64 (n,) without NaN, as `Histogram.observe` does one, for the price of a few."""
-    places, counts = np.unique(np.searchsorted(histogram._upper_bounds, amounts), return_counts=True)
-    for place, count in zip(places.tolist(), counts.tolist(), strict=True):
-        histogram._buckets[place].inc(count)
-    histogram._sum.inc(float(amounts.sum()))
+def observe_all(histogram: Histogram, amounts: Sequence[float]) -> None:
+    """Observes amounts, none of them NaN, as `Histogram.observe` does one, for the price of a few."""
+    bounds, buckets = histogram._upper_bounds, histogram._buckets
+    for place, count in Counts(bisect_left(bounds, amount) for amount in amounts).items():
+        buckets[place].inc(count)
+    histogram._sum.inc(sum(amounts))
+
+
+@dataclass(slots=True)
+class _Ends:
+    """How often calls of one kind ended and how long they took; those of a turn of the loop wait here."""
+
+    counter: Counter
+    seconds: Histogram
+    waiting: list[float] = field(default_factory=list)
 
 
 class Metrics:
@@ -114,12 +126,15 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
+        self._settling = False
+        self._one_settles = threading.Lock()
+        registry.register(_Settler(self.settle))  # before all others, so that they show what they should
         self._define_calls(registry)
         self._define_steps(registry)
         self._define_scores(registry)
         self._define_database(registry)
         self._define_state(registry)
-        self._ends: dict[tuple[str, Code, Reason | None, str], tuple[Counter, Histogram]] = {}
+        self._ends: dict[tuple[str, Code, Reason | None, str], _Ends] = {}
         self._models: dict[str, ModelMetrics] = {}
 
     def _define_calls(self, registry: CollectorRegistry) -> None:
@@ -311,21 +326,30 @@ class Metrics:
             self.not_serving.labels(each).set(each == cause)
 
     def call_ended(self, event: CallEnded) -> None:
-        """Counts a call that ended and how long it took."""
+        """Counts a call that ended and how long it took; those of one turn of the loop together."""
         reason = None if event.refusal is None else event.refusal.reason
         key = (event.method, event.code, reason, event.model)
-        children = self._ends.get(key)
-        if children is None:
-            children = self._ends[key] = self._children_of_ends(*key)
-        counter, seconds = children
-        counter.inc()
-        seconds.observe(event.seconds)
+        ends = self._ends.get(key)
+        if ends is None:
+            ends = self._ends[key] = self._new_ends(*key)
+        ends.waiting.append(event.seconds)
+        if not self._settling:
+            self._settling = True
+            _soon(self.settle)
 
-    def _children_of_ends(
-        self, method: str, code: Code, reason: Reason | None, model: str
-    ) -> tuple[Counter, Histogram]:
+    def settle(self) -> None:
+        """Counts the calls that ended and wait to be counted; from any thread, while more of them end."""
+        self._settling = False
+        with self._one_settles:
+            for ends in list(self._ends.values()):
+                if waiting := ends.waiting[:]:
+                    del ends.waiting[: len(waiting)]
+                    ends.counter.inc(len(waiting))
+                    observe_all(ends.seconds, waiting)
+
+    def _new_ends(self, method: str, code: Code, reason: Reason | None, model: str) -> _Ends:
         counter = self.calls.labels(method, code.name, "" if reason is None else reason.name, model)
-        return counter, self.call_seconds.labels(method, code.name, model)
+        return _Ends(counter, self.call_seconds.labels(method, code.name, model))
 
     def version_changed(self, event: VersionChanged) -> None:
         """Shows a version's present state; the one it left is 0, and no page has it (`process.present`)."""
@@ -357,3 +381,23 @@ class Metrics:
                 feature_missing=partial(self.feature_missing.labels, name),
             )
         return found
+
+
+class _Settler(Collector):
+    """Has what waits to be counted counted, whenever somebody looks; it has no metric of its own."""
+
+    def __init__(self, settle: Callable[[], None]) -> None:
+        self._settle = settle
+
+    def collect(self) -> Iterable[Metric]:
+        """Gives nothing."""
+        self._settle()
+        return ()
+
+
+def _soon(settle: Callable[[], None]) -> None:
+    """Calls it at the end of this turn of the event loop; at once where none runs."""
+    try:
+        asyncio.get_running_loop().call_soon(settle)
+    except RuntimeError:
+        settle()

@@ -1,6 +1,8 @@
 """What is counted of calls, versions and loads, and that children are made once."""
 
+import asyncio
 import platform
+import threading
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -143,3 +145,39 @@ def test_what_runs_is_said_in_labels(metrics: Metrics) -> None:
     metrics.set_build("1.2.3", "aio")
     labels = {"version": "1.2.3", "python": platform.python_version(), "transport": "aio"}
     assert value(metrics, "staunch_build_info", **labels) == 1
+
+
+async def test_calls_that_end_in_one_turn_of_the_loop_are_counted_at_its_end_though_nobody_looks() -> None:
+    metrics = Metrics(CollectorRegistry())
+    for seconds in (0.001, 0.002, 0.002):
+        metrics.call_ended(ended(Code.OK, seconds))
+    children = metrics.calls.labels(PREDICT, "OK", "", "churn@3")
+    assert children._value.get() == 0
+    await asyncio.sleep(0)
+    assert children._value.get() == 3
+    labels = {"method": PREDICT, "code": "OK", "model": "churn@3"}
+    assert value(metrics, "staunch_call_seconds_bucket", **labels, le="0.001") == 1
+    assert value(metrics, "staunch_call_seconds_bucket", **labels, le="0.002") == 3
+    assert value(metrics, "staunch_call_seconds_sum", **labels) == pytest.approx(0.005)
+
+
+def test_calls_that_end_while_another_thread_looks_are_counted_once() -> None:
+    async def end_and_look() -> None:
+        metrics, looking = Metrics(CollectorRegistry()), asyncio.get_running_loop()
+        done = threading.Event()
+
+        def look() -> None:
+            while not done.is_set():
+                metrics.settle()
+
+        watching = looking.run_in_executor(None, look)
+        for _ in range(200):
+            for _ in range(20):
+                metrics.call_ended(ended(Code.OK, 1))
+            await asyncio.sleep(0)
+        done.set()
+        await watching
+        assert calls(metrics, "OK") == 4000
+        assert value(metrics, "staunch_call_seconds_sum", method=PREDICT, code="OK", model="churn@3") == 4000
+
+    asyncio.run(end_and_look())

@@ -17,7 +17,7 @@ from staunch_features.errors import DatabaseUnavailable
 from staunch_features.views.types import FeatureBatch
 from staunch_model_store.model import Scores
 from staunch_server.deadlines import Deadline
-from staunch_server.metrics import ModelMetrics
+from staunch_server.metrics import ModelMetrics, observe_all
 from staunch_server.types import Flag, Floats, Id, Overrides, Row, Stages
 
 SILENCE_S = 0.1
@@ -271,8 +271,8 @@ class Coalescer:
         self._silent_since = self._silent_since or sent_at
         self._metrics.joined_rows.observe(len(waiters))
         for waiter in waiters:
-            waiter.stages["queue"] = queue_s = sent_at - waiter.since
-            self._metrics.queue_seconds.observe(queue_s)
+            waiter.stages["queue"] = sent_at - waiter.since
+        observe_all(self._metrics.queue_seconds, [waiter.stages["queue"] for waiter in waiters])
         latest = max((waiter.deadline for waiter in waiters), key=lambda deadline: deadline.at)
         rows = await self._read(ids, as_of, latest.within(self._timeout_s))
         self._silent_since = None

@@ -71,7 +71,7 @@ class Tally:
 
     def _count_scores(self, probabilities: Floats) -> None:
         known = probabilities[~np.isnan(probabilities)]
-        observe_all(self._scores, known)
+        observe_all(self._scores, known.tolist())
         if self._bands:
             # A probability that equals a threshold belongs to the band above it.
             places = np.searchsorted(self._edges, known, side="right")
