@@ -1,8 +1,8 @@
 """From a score to the messages that answer."""
 
 import math
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import numpy as np
 from google.protobuf.struct_pb2 import NULL_VALUE, Value
@@ -30,9 +30,8 @@ _BANDS = (RISK_BAND_UNSPECIFIED, RISK_BAND_LOW, RISK_BAND_MEDIUM, RISK_BAND_HIGH
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A score and what it was computed from.
+class Answer(NamedTuple):
+    """A score and what it was computed from. A tuple, as `events.CallEnded` is.
 
     Attributes:
         values: Float64 (features,), overrides applied, NaN is null.
@@ -56,12 +55,20 @@ def respond(served: Served, answered: Answer, *, include: bool, language_code: s
         include: Whether to add the values it was computed from.
         language_code: The language of warnings; empty is the view's own.
     """
-    response = PredictResponse(
-        probability=answered.probability,
-        risk_band=risk_band(served, answered.probability),
-        model=reference(served),
-        as_of_time=None if answered.as_of is None else timestamp(answered.as_of),
-    )
+    response = _own(served, answered, include=include, language_code=language_code)
+    response.MergeFrom(_shared(served, answered.as_of))
+    return response
+
+
+def _shared(served: Served, as_of: datetime | None) -> PredictResponse:
+    """What the answers of a batch have in common: the version and the moment."""
+    return PredictResponse(model=reference(served), as_of_time=None if as_of is None else timestamp(as_of))
+
+
+def _own(served: Served, answered: Answer, *, include: bool, language_code: str) -> PredictResponse:
+    """What an answer says of its customer."""
+    probability = answered.probability
+    response = PredictResponse(probability=probability, risk_band=risk_band(served, probability))
     if include:
         for name, value in zip(served.columns, answered.values.tolist(), strict=True):
             set_value(response.features[name], value)  # reading a key of a proto map makes it
@@ -81,31 +88,12 @@ class Encoder:
         self._key: tuple[str, datetime | None] = ("", None)
         self._shared = b""
 
-    def encoded(self, served: Served, answered: Answer) -> bytes:
-        """Returns what `respond` would say, without values and warnings, as bytes."""
+    def encoded(self, served: Served, answered: Answer, *, include: bool) -> bytes:
+        """Returns what `respond` says, in the view's own language, as bytes."""
         key = (served.digest, answered.as_of)
         if key != self._key:
-            as_of = None if answered.as_of is None else timestamp(answered.as_of)
-            shared = PredictResponse(model=reference(served), as_of_time=as_of)
-            self._key, self._shared = key, shared.SerializeToString()
-        probability = answered.probability
-        own = PredictResponse(probability=probability, risk_band=risk_band(served, probability))
-        return own.SerializeToString() + self._shared
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """An answer that is bytes already, in the place of the message.
-
-    Attributes:
-        raw: The bytes.
-    """
-
-    raw: bytes
-
-    def SerializeToString(self) -> bytes:  # noqa: N802 - protobuf's name
-        """Returns the bytes."""
-        return self.raw
+            self._key, self._shared = key, _shared(served, answered.as_of).SerializeToString()
+        return _own(served, answered, include=include, language_code="").SerializeToString() + self._shared
 
 
 def risk_band(served: Served, probability: float) -> RiskBand.ValueType:

@@ -2,10 +2,10 @@
 
 from functools import partial
 
-from staunch.v1.prediction_service_pb2 import ExplainRequest, PredictRequest, PredictResponse
+from staunch.v1.prediction_service_pb2 import ExplainRequest, PredictRequest
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
-from staunch_server.services.answer import Answer, Encoded, Encoder, respond
+from staunch_server.services.answer import Answer, Encoder
 from staunch_server.services.given_batch import GivenBatch
 from staunch_server.services.request import Live, given, given_bytes, live
 from staunch_server.services.unscored import refuse_unscored
@@ -67,7 +67,7 @@ class PredictServicer:
         if isinstance(outcome, Exception):
             visit.fail(outcome)
         elif is_scored(outcome):
-            visit.answer(self._response(served, visit.request, answer_of(served, outcome)))
+            visit.answer(self._encoded(served, visit.request, answer_of(served, outcome)))
         else:  # there may be more to say than the row has
             visit.answer_later(refuse_unscored(served, asked, outcome, visit.call))
 
@@ -76,14 +76,10 @@ class PredictServicer:
         if isinstance(outcome, Exception):
             visit.fail(outcome)
         else:
-            visit.answer(self._response(served, visit.request, outcome))
+            visit.answer(self._encoded(served, visit.request, outcome))
 
-    def _response(
-        self, served: Served, request: PredictRequest, answered: Answer
-    ) -> PredictResponse | Encoded:
-        if answered.flags or request.include_features:
-            return respond(served, answered, include=request.include_features)
-        return Encoded(self._encoder.encoded(served, answered))
+    def _encoded(self, served: Served, request: PredictRequest, answered: Answer) -> bytes:
+        return self._encoder.encoded(served, answered, include=request.include_features)
 
 
 async def score(served: Served, request: PredictRequest | ExplainRequest, call: Call) -> Answer:

@@ -19,12 +19,16 @@ Metadata = Sequence[tuple[str, str | bytes]]
 """Pairs of lower-case key and value; values are bytes where the key ends in "-bin"."""
 
 
+Trailing: TypeAlias = list[tuple[str, str | bytes]]
+"""Pairs as of `Metadata`, sent after an answer or an error."""
+
+
 def nothing() -> None:
     """Does nothing: what to call where there is nothing to do."""
 
 
-def _nobody(_: "bytes | Failure") -> None:
-    """Takes what nobody waits for."""
+def unheard(_: "bytes | Failure") -> None:
+    """Takes what a call comes to that nobody waits for."""
 
 
 @dataclass(slots=True, eq=False)
@@ -49,12 +53,12 @@ class Call:
     metadata: Metadata
     peer: str
     deadline: Deadline | None
-    trailing: list[tuple[str, str | bytes]] = field(default_factory=list)
+    trailing: Trailing = field(default_factory=list)
     request_id: str = ""
     model: str = ""
     principal: str = ""
     stages: Stages = field(default_factory=dict)
-    reply: "Callable[[bytes | Failure], None]" = _nobody
+    reply: "Callable[[bytes | Failure], None]" = unheard
     cancel: Callable[[], None] = nothing
 
     def answer_by(self) -> Deadline:
@@ -70,7 +74,7 @@ class Failure(Exception):
     Attributes:
         code: The number of a google.rpc.Code, never 0 or UNKNOWN.
         message: The status message, as in details.
-        details: A serialized google.rpc.Status, sent as grpc-status-details-bin.
+        details: A serialized google.rpc.Status, sent as grpc-status-details-bin; empty if there is none.
     """
 
     code: int
@@ -127,7 +131,7 @@ async def outcome(method: UnaryMethod, raw: bytes, call: Call) -> bytes:
     try:
         found = await waited
     except asyncio.CancelledError:
-        call.reply = _nobody
+        call.reply = unheard
         call.cancel()
         raise
     if isinstance(found, Failure):
@@ -136,7 +140,7 @@ async def outcome(method: UnaryMethod, raw: bytes, call: Call) -> bytes:
 
 
 class Response(Protocol):
-    """What is answered: a generated message, or what is encoded already."""
+    """What is answered: a generated message."""
 
     def SerializeToString(self) -> bytes:  # noqa: N802 - protobuf's name
         """Encodes."""
@@ -162,8 +166,8 @@ class Visit(Protocol[Request]):
     def call(self) -> Call:
         """The call that brought it."""
 
-    def answer(self, response: Response) -> None:
-        """Ends the call well. Whatever comes after the first end of a call is ignored."""
+    def answer(self, response: Response | bytes) -> None:
+        """Ends the call well, by a message or its bytes. What comes after a call's first end is ignored."""
 
     def fail(self, error: Exception) -> None:
         """Ends the call by an error, as the guard maps it."""

@@ -54,12 +54,12 @@ class UnaryVisit(Generic[Request]):
         self._task: asyncio.Task[Response | None] | None = None
         call.cancel = self.cancel
 
-    def answer(self, response: Response) -> None:
-        """Ends the call well. Whatever comes after the first end of a call is ignored."""
+    def answer(self, response: Response | bytes) -> None:
+        """Ends the call well, by a message or its bytes. What comes after a call's first end is ignored."""
         if self._on_end is None:
             return
         try:
-            encoded = response.SerializeToString()
+            encoded = response if isinstance(response, bytes) else response.SerializeToString()
         except Exception as error:  # it is no message
             self.fail(error)
             return

@@ -24,7 +24,7 @@ from staunch_server.services.answer import (
     timestamp,
 )
 from staunch_server.services.request import utc
-from staunch_server.types import RiskBand
+from staunch_server.types import Flag, RiskBand
 
 THRESHOLDS = Thresholds(medium=0.1, high=0.45, costs={})
 MOMENT = datetime(2026, 6, 1, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -105,10 +105,13 @@ def test_an_encoded_answer_says_what_the_message_says(
     # One encoder for all, as a server has: versions, moments and none take turns.
     for version in (served, another, served):
         for moment in (MOMENT, MOMENT, None, datetime(1, 1, 1, tzinfo=UTC)):
-            answer = Answer(VALUES, probability, moment)
-            read = pb.PredictResponse.FromString(encoder.encoded(version, answer))
-            assert read == respond(version, answer, include=False)
-            assert read.HasField("probability")
+            for include, flags in ((False, ()), (True, ()), (False, (Flag(0, is_impossible=True),))):
+                answer = Answer(VALUES, probability, moment, flags)
+                read = pb.PredictResponse.FromString(encoder.encoded(version, answer, include=include))
+                assert read == respond(version, answer, include=include)
+                assert read.HasField("probability")
+                assert bool(read.features) == include
+                assert bool(read.warnings) == bool(flags)
 
 
 def test_what_it_was_computed_from_is_included_if_asked_for_null_too(served: Served) -> None:
