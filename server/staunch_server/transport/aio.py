@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import grpc
 from grpc import aio
@@ -51,6 +51,22 @@ else:
 Handlers: TypeAlias = dict[str, Handler]
 """Full method names to what the library calls."""
 
+Options: TypeAlias = list[tuple[str, int]]
+"""Names and values of settings of gRPC."""
+
+
+class Carrier(Protocol):
+    """What `AioTransport` needs of a server of a library."""
+
+    def add_insecure_port(self, address: str) -> int:
+        """Binds; returns the port. RuntimeError if the address cannot be bound."""
+
+    async def start(self) -> None:
+        """Answers from now on."""
+
+    async def stop(self, grace: float | None) -> None:
+        """Takes no new call, waits up to grace seconds for those in progress, cancels the rest, closes."""
+
 
 class AioTransport:
     """Carries services over grpc.aio; see `seam.Transport`.
@@ -83,19 +99,25 @@ class AioTransport:
         untaken = Untaken()
         self.health = health.Health(names, door, untaken)
         self._strays = Strays(door)
-        self._in_progress = _InProgress()
-        self._handlers = {
-            **_service_handlers(services, limits.answer_wait_s, self._in_progress, untaken),
-            **_health_handlers(self.health),
+        self._in_progress = InProgress()
+        # Unary methods and streams apart: a library may carry the former itself, and not the latter.
+        self._methods = {
+            f"/{service.name}/{name}": method
+            for service in (*services, self.health.service)
+            for name, method in service.unary.items()
+        }
+        self._streams = {
+            **_stream_handlers(services, limits.answer_wait_s, self._in_progress, untaken),
+            **_watch_handler(self.health),
         }
         if reflects:
-            self._handlers |= _reflection_handlers([*names, health.SERVICE])
-        self._server: aio.Server | None = None
+            self._streams |= _reflection_handlers([*names, health.SERVICE])
+        self._server: Carrier | None = None
         self._port = 0
 
     async def start(self) -> int:
         """Binds and answers from now on; returns the port. OSError if the address cannot be bound."""
-        self._server = self._new_server(self._handlers)
+        self._server = self._new_server()
         try:
             with _for_us_alone() if self._socket else nullcontext():
                 port = self._server.add_insecure_port(self._address)
@@ -143,13 +165,13 @@ class AioTransport:
         path = self._address.removeprefix("unix:")
         return None if path == self._address else Path(path)
 
-    def _new_server(self, handlers: Handlers) -> aio.Server:
+    def _new_server(self) -> Carrier:
         server = aio.server(options=self._options)
-        waited_for = {
-            path: handler if handler.request_streaming else self._strays.waited_for(path, handler)
-            for path, handler in handlers.items()
+        unary = {
+            path: self._strays.waited_for(path, _unary(method, path, self._in_progress))
+            for path, method in self._methods.items()
         }
-        server.add_generic_rpc_handlers((GenericHandlers(waited_for, self._strays),))
+        server.add_generic_rpc_handlers((GenericHandlers(self._streams | unary, self._strays),))
         return server
 
 
@@ -177,7 +199,7 @@ def _for_us_alone() -> Iterator[None]:
         os.umask(before)
 
 
-def _options(reuse_port: bool, limits: ConnectionLimits) -> list[tuple[str, int]]:
+def _options(reuse_port: bool, limits: ConnectionLimits) -> Options:
     options = [
         ("grpc.so_reuseport", int(reuse_port)),
         ("grpc.max_concurrent_streams", limits.streams),
@@ -203,7 +225,7 @@ def _options(reuse_port: bool, limits: ConnectionLimits) -> list[tuple[str, int]
     return options
 
 
-class _InProgress:
+class InProgress:
     """How many calls of services are, and when the last stream ended."""
 
     def __init__(self) -> None:
@@ -215,14 +237,11 @@ class _InProgress:
         return max(_FLUSH_S, self.stream_ended_s + _STREAM_FLUSH_S - time.monotonic())
 
 
-def _service_handlers(
-    services: Sequence[Service], answer_wait_s: float, in_progress: _InProgress, untaken: Untaken
+def _stream_handlers(
+    services: Sequence[Service], answer_wait_s: float, in_progress: InProgress, untaken: Untaken
 ) -> Handlers:
     handlers: Handlers = {}
     for service in services:
-        for name, unary in service.unary.items():
-            path = f"/{service.name}/{name}"
-            handlers[path] = grpc.unary_unary_rpc_method_handler(_unary(unary, path, in_progress))
         for name, stream in service.streams.items():
             path = f"/{service.name}/{name}"
             handlers[path] = grpc.stream_stream_rpc_method_handler(
@@ -231,7 +250,7 @@ def _service_handlers(
     return handlers
 
 
-def _unary(method: UnaryMethod, path: str, in_progress: _InProgress) -> Callable[..., Any]:
+def _unary(method: UnaryMethod, path: str, in_progress: InProgress) -> Callable[..., Any]:
     async def handle(raw: bytes, context: Context) -> bytes:
         call = call_of(path, context)
         in_progress.count += 1
@@ -248,7 +267,7 @@ def _unary(method: UnaryMethod, path: str, in_progress: _InProgress) -> Callable
 
 
 def _stream(
-    method: StreamMethod, path: str, answer_wait_s: float, in_progress: _InProgress, untaken: Untaken
+    method: StreamMethod, path: str, answer_wait_s: float, in_progress: InProgress, untaken: Untaken
 ) -> Callable[..., Any]:
     async def handle(raw: AsyncIterator[bytes], context: Context) -> None:
         call, late = call_of(path, context), None
@@ -270,14 +289,10 @@ def _stream(
     return handle
 
 
-def _health_handlers(servicer: health.Health) -> Handlers:
-    return {
-        f"/{health.SERVICE}/Check": grpc.unary_unary_rpc_method_handler(servicer.check),
-        f"/{health.SERVICE}/List": grpc.unary_unary_rpc_method_handler(servicer.list),
-        # As a stream of messages, of which one comes: so nothing waits for it but us, and the native library
-        # keeps no thread waiting for a watcher that does not read.
-        f"/{health.SERVICE}/Watch": grpc.stream_stream_rpc_method_handler(servicer.watch),
-    }
+def _watch_handler(servicer: health.Health) -> Handlers:
+    # As a stream of messages, of which one comes: so nothing waits for it but us, and the native library
+    # keeps no thread waiting for a watcher that does not read.
+    return {f"/{health.SERVICE}/Watch": grpc.stream_stream_rpc_method_handler(servicer.watch)}
 
 
 def _reflection_handlers(names: Sequence[str]) -> Handlers:

@@ -6,7 +6,7 @@ import grpc
 from grpc import aio
 
 from staunch_server.deadlines import Deadline
-from staunch_server.transport.seam import Call, Failure, Metadata
+from staunch_server.transport.seam import Call, Failure, Metadata, Trailing
 
 _NO_DEADLINE_S = 1e9  # pygrpc-native says "none" with sys.maxsize, grpc.aio with None.
 _STATUS_KEY = "grpc-status-details-bin"
@@ -25,6 +25,11 @@ def call_of(path: str, context: Context) -> Call:
 
 async def abort(context: Context, call: Call, failure: Failure) -> NoReturn:
     """Ends a call with the status of its failure."""
-    trailing = (*call.trailing, (_STATUS_KEY, failure.details))
+    trailing = tuple(trailing_of(call.trailing, failure))
     await context.abort(_STATUS_CODES[failure.code], failure.message, trailing)
     raise AssertionError("abort raises")
+
+
+def trailing_of(trailing: Trailing, failure: Failure) -> Trailing:
+    """Returns what is sent after a failure: what the call sends anyway, and the rich status if any."""
+    return [*trailing, (_STATUS_KEY, failure.details)] if failure.details else trailing

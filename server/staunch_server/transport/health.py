@@ -7,7 +7,8 @@ writes what it finds then, so that a slow one gets the last status and not every
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
 from typing import Any, NoReturn
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -16,9 +17,9 @@ from grpc import StatusCode
 from grpc_health.v1 import health_pb2
 
 from staunch_server.deadlines import Deadline
-from staunch_server.errors import Reason, Refusal
+from staunch_server.errors import Code, Reason, Refusal
 from staunch_server.transport.contexts import Context, abort, call_of
-from staunch_server.transport.seam import Door
+from staunch_server.transport.seam import Call, Door, Failure, Service
 from staunch_server.transport.writing import Untaken, write
 
 SERVICE = "grpc.health.v1.Health"
@@ -74,19 +75,27 @@ class Health:
         self._states = dict.fromkeys(self._states, _STATES.NOT_SERVING)
         self._wake()
 
-    async def check(self, raw: bytes, context: Context) -> bytes:
-        """Answers with the status of a service; NOT_FOUND if it is unknown."""
-        service = (await parsed(health_pb2.HealthCheckRequest, raw, context)).service
-        state = self._states.get(service)
+    @property
+    def service(self) -> Service:
+        """What is called by one message, Check and List; Watch is a stream of its own kind."""
+        return Service(
+            SERVICE,
+            unary={
+                "Check": partial(_reply, self._check, health_pb2.HealthCheckRequest),
+                "List": partial(_reply, self._list, ListRequest),
+            },
+        )
+
+    def _check(self, request: Any) -> bytes | Failure:
+        """The status of a service; NOT_FOUND if it is unknown."""
+        state = self._states.get(request.service)
         if state is None:
-            await context.abort(
-                StatusCode.NOT_FOUND, "expected the name of a service of this server, or none"
-            )
+            message = "expected the name of a service of this server, or none"
+            return Failure(Code.NOT_FOUND, message, b"")
         return _ENCODED[state]
 
-    async def list(self, raw: bytes, context: Context) -> bytes:
-        """Answers with the status of every service."""
-        await parsed(ListRequest, raw, context)
+    def _list(self, _: Any) -> bytes:
+        """The status of every service."""
         answer = ListResponse()
         for service, state in self._states.items():
             answer.statuses[service].status = state
@@ -159,13 +168,26 @@ def _idle(message: str, limit_s: float) -> Refusal:
     return Refusal(Reason.STREAM_IDLE, message, metadata={"limit_s": f"{limit_s:g}"})
 
 
+def _reply(find: Callable[[Any], bytes | Failure], message_type: type[Any], raw: bytes, call: Call) -> None:
+    """Answers a unary call by what is found for its message."""
+    try:
+        request = message_type.FromString(raw)
+    except DecodeError:
+        call.reply(Failure(Code.INVALID_ARGUMENT, _expected(message_type), b""))
+    else:
+        call.reply(find(request))
+
+
+def _expected(message_type: type[Any]) -> str:
+    return f"expected the bytes of a {message_type.DESCRIPTOR.full_name}"
+
+
 async def parsed(message_type: Any, raw: bytes, context: Context) -> Any:
     """Returns the message that the bytes are; INVALID_ARGUMENT ends the call if they are none."""
     try:
         return message_type.FromString(raw)
     except DecodeError:
-        name = message_type.DESCRIPTOR.full_name
-        return await context.abort(StatusCode.INVALID_ARGUMENT, f"expected the bytes of a {name}")
+        return await context.abort(StatusCode.INVALID_ARGUMENT, _expected(message_type))
 
 
 def _with_list() -> descriptor_pool.DescriptorPool:

@@ -6,7 +6,7 @@ until its message is there.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from itertools import chain
 from typing import Any, NoReturn
 
@@ -53,12 +53,11 @@ class Strays:
         if self._looking is not None:
             self._looking.cancel()
 
-    def waited_for(self, path: str, handler: Any) -> Any:
-        """Returns a unary handler as one of a stream of messages, of which one comes.
+    def waited_for(self, path: str, answer: Callable[[bytes, Context], Awaitable[bytes]]) -> Any:
+        """Returns the handler of a unary method, as one of a stream of messages, of which one comes.
 
         Of a call without one, and without an end, grpc.aio tells the former nothing.
         """
-        answer = handler.unary_unary
 
         async def handle(_: AsyncIterator[bytes], context: Context) -> Any:
             return await answer(await self._message(path, context), context)
