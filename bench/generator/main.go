@@ -64,10 +64,10 @@ type connection struct {
 	headers   []byte
 	next      int // the message that the next call sends
 	step      int
-	stream    uint32
-	window    int64 // what the server lets us send
-	taken     int   // what it has sent since we last told it to go on
-	waiting   int   // callers that wait for the window
+	stream    uint32 // of the last call; those of clients are odd
+	window    int64  // what the server lets us send
+	taken     int    // what it has sent since we last told it to go on
+	waiting   int    // callers that wait for the window
 	begun     map[uint32]time.Time
 	status    string
 	statuses  map[string]int
@@ -110,7 +110,7 @@ func run(address, bodies string, callers, connections int, seconds float64, l *l
 	errs := make([]error, connections)
 	var ended sync.WaitGroup
 	for i := range all {
-		all[i] = &connection{load: l, next: i, step: connections}
+		all[i] = &connection{load: l, next: i, step: connections, stream: ^uint32(0)}
 		share := callers / connections
 		if i < callers%connections {
 			share++
@@ -193,7 +193,7 @@ func (c *connection) begin() {
 		c.next += c.step
 		c.window -= int64(len(body))
 		c.waiting--
-		c.stream = max(1, c.stream+2)
+		c.stream += 2
 		c.begun[c.stream] = now
 		c.framer.WriteHeaders(http2.HeadersFrameParam{
 			StreamID: c.stream, BlockFragment: c.block(), EndHeaders: true,

@@ -69,13 +69,11 @@ STEP_SECONDS = (
 BATCH_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 512, 1_000, 2_500, 5_000, 10_000)
 """Buckets of batch sizes, in rows."""
 
-
 POOLS = ("interactive", "batch", "beside")
 """The pools of connections to the database: of single calls, of streams, and of what is asked beside them."""
 
 SECOND_LOOKS = ("answered", "failed", "late", "turned_away")
 """What can become of a second look at a refused call."""
-
 
 SCORES = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 """Buckets of scores; most are low, since what is predicted is rare."""
@@ -329,9 +327,7 @@ class Metrics:
         """Counts a call that ended and how long it took; those of one turn of the loop together."""
         reason = None if event.refusal is None else event.refusal.reason
         key = (event.method, event.code, reason, event.model)
-        ends = self._ends.get(key)
-        if ends is None:
-            ends = self._ends[key] = self._new_ends(*key)
+        ends = self._ends.get(key) or self._new_ends(key)
         ends.waiting.append(event.seconds)
         if not self._settling:
             self._settling = True
@@ -347,9 +343,11 @@ class Metrics:
                     ends.counter.inc(len(waiting))
                     observe_all(ends.seconds, waiting)
 
-    def _new_ends(self, method: str, code: Code, reason: Reason | None, model: str) -> _Ends:
+    def _new_ends(self, key: tuple[str, Code, Reason | None, str]) -> _Ends:
+        method, code, reason, model = key
         counter = self.calls.labels(method, code.name, "" if reason is None else reason.name, model)
-        return _Ends(counter, self.call_seconds.labels(method, code.name, model))
+        found = self._ends[key] = _Ends(counter, self.call_seconds.labels(method, code.name, model))
+        return found
 
     def version_changed(self, event: VersionChanged) -> None:
         """Shows a version's present state; the one it left is 0, and no page has it (`process.present`)."""
@@ -391,8 +389,7 @@ class _Settler(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Gives nothing."""
-        self._settle()
-        return ()
+        return self._settle() or ()
 
 
 def _soon(settle: Callable[[], None]) -> None:

@@ -1,8 +1,8 @@
 """Reads whom a request asks about, as of when and with which values, and refuses what cannot be meant."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import numpy as np
 from google.protobuf.struct_pb2 import Value
@@ -25,8 +25,7 @@ _FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799  # years 1 to 9999, the ran
 _SUBJECTS = ("customer_id", "customer_key", "features", "packed_features")
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
+class Live(NamedTuple):
     """A customer to be read from the database: whom, as of when (None: now), and what to replace."""
 
     id: Id

@@ -24,6 +24,7 @@ from staunch_server.transport.seam import MAX_RECEIVED_BYTES, Call, Failure, Tra
 MOST_EVENTS = 64
 """Events that the library hands over at once."""
 
+_POLL_S = 0.01
 _TOO_LARGE: int = StatusCode.RESOURCE_EXHAUSTED.value[0]  # as grpc.aio has it, which needs none of ours
 
 _TAKEN = frozenset({"keepalive_time_ms", "keepalive_timeout_ms", "max_concurrent_streams"})
@@ -110,7 +111,11 @@ class _NativeServer:
         for number in list(self._calls):
             self._cancel(number)
         await self._behind.stop(grace)
-        await asyncio.to_thread(self._bound().close)
+        # A thread of its own, as the other ends only by this.
+        closing = threading.Thread(target=self._bound().close, name="staunch-native-close", daemon=True)
+        closing.start()
+        while closing.is_alive():  # noqa: ASYNC110 - a thread sets no event of the loop
+            await asyncio.sleep(_POLL_S)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _bound(self) -> NativeGrpcFront:
