@@ -35,7 +35,9 @@ reflection. Every error carries a reason: [errors](errors.md). What finds a dead
 and [Node](node.md) have pages with programs.
 
 Requests may carry `x-request-id` and `traceparent` as metadata; the id is made if absent, echoed in trailing
-metadata and written to the log. `grpc.health.v1.Health` answers for the whole server and for each service.
+metadata and written to the log. `grpc.health.v1.Health` answers for the whole server and for each service. A
+call whose message has not come after 5 s ends, and a stream whose answer has not been taken after 10 s:
+[connections](connections.md#who-sends-or-takes-nothing-or-too-much).
 
 ## Packed features
 
