@@ -13,6 +13,7 @@ FeatureError
     └── RowNotAsked         the same, for a key that the view takes for another
 """
 
+import json
 import re
 import signal
 
@@ -20,6 +21,7 @@ CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]
 """What ends a line, moves the cursor of a terminal or turns the writing round: no text of others has it where
 people read it, in a log or a picture, on a terminal or in an error."""
 
+_PLAIN_NAME = re.compile(r"[\w?$.…-]+")
 _SHELLS_BASE = 128  # a shell adds it to the number of the signal that killed its command
 
 
@@ -101,6 +103,14 @@ class RowsNotUnique(ViewError):
 
 class RowNotAsked(ViewError):
     """A feature view gave a row for an id that was not asked for, as one that ignores case does."""
+
+
+def shown(name: str) -> str:
+    """Returns a name of others as it stands in a message: quoted and escaped, unless it is plain.
+
+    So it is one name, however odd, and cannot pass for more of the message than that.
+    """
+    return name if _PLAIN_NAME.fullmatch(name) else json.dumps(name)
 
 
 def log_text(error: BaseException) -> str:

@@ -39,7 +39,7 @@ def of_key(field: str, key: str) -> str:
     """Returns the path of an entry of a map, 'overrides["tenure_days"]', however long or odd its key is."""
     plain = key.isprintable() and '"' not in key and "\\" not in key
     shown = clip(key, _NAME_BYTES if plain else _QUOTED_BYTES)
-    return f"{field}[{json.dumps(shown, ensure_ascii=False)}]"
+    return f"{field}[{json.dumps(shown, ensure_ascii=not plain)}]"
 
 
 def shortened(refusal: Refusal) -> Refusal:

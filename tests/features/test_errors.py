@@ -2,7 +2,7 @@
 
 import pytest
 
-from staunch_features.errors import DatabaseUnavailable, ViewError, ending, log_text
+from staunch_features.errors import DatabaseUnavailable, ViewError, ending, log_text, shown
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,20 @@ def test_a_log_has_the_words_of_an_error_only_where_its_class_answers_for_them(
     error: Exception, text: str
 ) -> None:
     assert log_text(error) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tenure_days", "tenure_days"),
+        ("?column?", "?column?"),
+        ("tenure of größe", '"tenure of gr\\u00f6\\u00dfe"'),
+        ("größe", "größe"),
+        ('a", "b', r'"a\", \"b"'),
+        ("a\nERROR forged", r'"a\nERROR forged"'),
+        ("\x1b[31m\u202e", r'"\u001b[31m\u202e"'),
+        ("", '""'),
+    ],
+)
+def test_a_name_in_a_message_is_one_name_and_says_nothing_else(name: str, text: str) -> None:
+    assert shown(name) == text

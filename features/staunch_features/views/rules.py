@@ -4,6 +4,7 @@ NaN is missing, as null is: in a column, in the features that a caller gives, an
 and models take it so, and nobody has to tell the two apart.
 """
 
+import json
 import re
 import uuid
 from collections import Counter
@@ -13,7 +14,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from staunch_features.errors import ViewError
+from staunch_features.errors import ViewError, shown
 from staunch_features.views.file import FeatureView
 from staunch_features.views.header import header_line
 from staunch_features.views.sql_text import line_of_column
@@ -161,10 +162,10 @@ def bad_values(values: NDArray[np.float64], never_null: NDArray[np.bool_]) -> ND
 def value_problem(name: str, value: float) -> str:
     """Says what is wrong with a value that `bad_values` found."""
     if np.isnan(value):
-        return f"feature {name} {_NULL}"
+        return f"feature {shown(name)} {_NULL}"
     if np.isinf(value):
-        return f"feature {name} {_INFINITE}"
-    return f"feature {name} is {value:g}{_TOO_LARGE}"
+        return f"feature {shown(name)} {_INFINITE}"
+    return f"feature {shown(name)} is {value:g}{_TOO_LARGE}"
 
 
 def broken_promise(view: FeatureView, problem: str, about: str) -> ViewError:
@@ -177,7 +178,8 @@ def broken_promise(view: FeatureView, problem: str, about: str) -> ViewError:
     """
     line = line_of_column(view.statement, "_eligible") if problem == ELIGIBLE_IS_NULL else None
     if named := _PROBLEM.fullmatch(problem):
-        line = header_line(view.text, f"features.{named['name']}")
+        name = json.loads(named["name"]) if named["name"].startswith('"') else named["name"]
+        line = header_line(view.text, f"features.{name}")
     return ViewError(
         file=view.file,
         line=line,

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from asyncpg.types import Attribute
 
 import staunch_sql
-from staunch_features.errors import ViewError
+from staunch_features.errors import ViewError, shown
 from staunch_features.postgres.connection import Connection
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.views.clocks import refuse_clocks
@@ -161,7 +161,7 @@ async def _check_label_columns(
     elif len(names) > 1 and types[1] != "bool":
         facts = await type_facts(connection, columns[1], timeout_s=deadline.left_or_raise())
         wrong, hint = names[1], boolean_hint(facts)
-    got = ", ".join(f"{column.name} {column.type.name}" for column in columns) or "none"
+    got = ", ".join(f"{shown(column.name)} {column.type.name}" for column in columns) or "none"
     raise ViewError(
         file=label.file,
         line=line_of_column(label.statement, wrong) if wrong else None,
@@ -199,7 +199,7 @@ def _check_columns(view: FeatureView, columns: Sequence[Attribute], id_type: str
         hint = f"return the key first, cast as $1 is: (...)::{SQL_TYPES[id_type]}"
     elif duplicates := sorted({name for name in names if names.count(name) > 1}):
         wrong = duplicates[0]
-        problem = f"expected each column once, got {', '.join(duplicates)} more than once"
+        problem = f"expected each column once, got {', '.join(map(shown, duplicates))} more than once"
         hint = "give each column of the outermost SELECT a name of its own, with AS"
     if problem:
         line = line_of_column(view.statement, wrong) if wrong else None
@@ -246,7 +246,7 @@ async def _check_types(
             raise ViewError(
                 file=view.file,
                 line=line_of_column(view.statement, column.name),
-                message=f"expected feature {column.name} as float8, got {column.type.name}",
+                message=f"expected feature {shown(column.name)} as float8, got {column.type.name}",
                 hint=number_hint(facts, named=_is_named(view, column.name), uses_as_of=uses_as_of),
             )
 
@@ -265,8 +265,8 @@ def _refuse_differences(view: FeatureView, names: Sequence[str]) -> None:
         file=view.file,
         line=line,
         message="expected the header to describe exactly the feature columns; "
-        f"not described: {', '.join(missing) or 'none'}; "
-        f"described, not returned: {', '.join(unknown) or 'none'}",
+        f"not described: {', '.join(map(shown, missing)) or 'none'}; "
+        f"described, not returned: {', '.join(map(shown, unknown)) or 'none'}",
         hint=_difference_hint(nameless, missing, unknown),
     )
 

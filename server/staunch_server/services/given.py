@@ -14,6 +14,7 @@ from google.protobuf.struct_pb2 import Value
 from numpy.typing import NDArray
 
 from staunch.v1.prediction_service_pb2 import PackedFeatures
+from staunch_features.errors import shown
 from staunch_features.views.rules import LARGEST_VALUE, MAX_KEY_BYTES, bad_values
 from staunch_server.errors import Reason, Refusal, Violation
 from staunch_server.models.served import Served
@@ -177,9 +178,9 @@ class _Wrong:
         return self.refusal(Reason.FEATURE_NOT_FINITE, _BEYOND, limit=f"{LARGEST_VALUE:.2g}")
 
     def refusal(self, reason: Reason, problem: str, **metadata: str) -> Refusal:
-        shown = ", ".join(clip(name, MAX_KEY_BYTES) for name in self.names[:5])
+        some = ", ".join(shown(clip(name, MAX_KEY_BYTES)) for name in self.names[:5])
         more = f" and {len(self.names) - 5} more" if len(self.names) > 5 else ""
-        message = f"{self.field}: {problem}: {shown}{more}"
+        message = f"{self.field}: {problem}: {some}{more}"
         paths = self.paths or [of_key(self.field, name) for name in self.names]
         wrong = [Violation(path, f"is {problem}") for path in paths]
         metadata |= {"model": self.served.name, "field": wrong[0].field, "count": str(len(wrong))}

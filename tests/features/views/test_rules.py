@@ -110,7 +110,7 @@ def test_values_that_no_model_may_be_given_are_found():
 )
 def test_a_value_that_is_refused_is_named_with_its_line_and_a_hint(value, message, hint):
     problem = value_problem("is b", value)
-    assert problem == f"feature is b {message}"
+    assert problem == f'feature "is b" {message}'
     error = broken_promise(VIEW, problem, ": id 3")
     assert (error.line, error.message) == (7, f"{problem}: id 3")
     assert hint in error.hint

@@ -1,5 +1,6 @@
 """What a request asks, read without a database: whom, as of when, with which values; and what is refused."""
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -258,6 +259,16 @@ def test_wrong_values_are_named_sorted(
     assert fields == [f'{field}["{name}"]' for name in sorted(change)]
     assert refusal.metadata["field"] == fields[0]
     assert refusal.metadata["count"] == str(len(fields))
+
+
+@pytest.mark.parametrize("field", ["overrides", "features.values"])
+def test_a_name_stays_one_whatever_it_holds(served: Served, field: str) -> None:
+    odd = ['b; model "x', "a\nERROR forged", "\x1b[31m", "\u202egnp", "c, d"]
+    refusal = refusal_of_values(served, field, WHOLE | dict.fromkeys(odd, 1.0))
+    assert refusal.message.isprintable()
+    for name in odd:
+        assert json.dumps(name) in refusal.message
+    assert all(violation.field.isprintable() for violation in refusal.violations)
 
 
 NO_NUMBERS: Mapping[str, object] = {
