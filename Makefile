@@ -4,7 +4,7 @@ PYTHON_BIN := .venv/bin/python
 export OMP_NUM_THREADS = 1
 export BUF_CACHE_DIR = $(CURDIR)/.staunch/caches/buf
 
-.PHONY: help run ghz test walk restarts mutate check format stubs publish-contract lock schema docs clean
+.PHONY: help run ghz test walk restarts faults soak fuzz mutate check format stubs publish-contract lock schema docs clean
 
 help: ## Lists the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -28,6 +28,18 @@ walk: ## Runs the walks, which build, install, start, kill and stop the whole pr
 restarts: ## Restarts servers behind Envoy ten times and kills their workers, under 20,000 calls; ten minutes.
 	@sh scripts/install dev
 	@STAUNCH_RESTARTS=$(or $(TIMES),10) $(PYTHON_BIN) -m pytest -q -s -m walk tests/server/process/test_restarts.py $(ARGS)
+
+faults: ## Tries some fifty faults on each transport beside callers whose every answer is checked: make faults ARGS="PostgreSQL".
+	@sh scripts/install dev
+	@GRPC_VERBOSITY=NONE $(PYTHON_BIN) -m tests.campaigns $(ARGS)
+
+soak: ## Runs a server for ten minutes on each transport, and says whether anything grows: make soak ARGS="--minutes 3".
+	@sh scripts/install dev
+	@GRPC_VERBOSITY=NONE $(PYTHON_BIN) -m tests.campaigns.soak $(ARGS)
+
+fuzz: ## Sends what nobody would, as messages and as bytes of HTTP/2: make fuzz ARGS="--messages 500 --seed 1".
+	@sh scripts/install dev
+	@GRPC_VERBOSITY=NONE $(PYTHON_BIN) -m tests.campaigns.fuzz $(ARGS)
 
 mutate: ## Changes a room's code N times, in a copy, and asks its tests: make mutate ROOM=model_store N=100 SEED=1 JOBS=2.
 	@sh scripts/install dev

@@ -284,6 +284,13 @@ class Metrics:
             ("model", "version", "outcome"),
             registry=registry,
         )
+        self.event_loop_tasks = Gauge(
+            "staunch_event_loop_tasks",
+            "Tasks of the event loops: some ten a worker, and one or two a call or stream in progress. Those "
+            "that stay are a leak.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
         self.not_serving = Gauge(
             "staunch_not_serving",
             "1 for the cause by which no version answers, else 0: the store is empty or unreadable, or what "

@@ -133,7 +133,7 @@ class Command:
 
 def first_scored_id(client: Client) -> int:
     """The first id that can be scored."""
-    return next(row.customer for row in client.batch_predict(range(1, 200)) if isinstance(row, Score))
+    return next(int(row.customer) for row in client.batch_predict(range(1, 200)) if isinstance(row, Score))
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -36,7 +36,11 @@ class Relay:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carries one client's connection."""
         self.connections += 1
-        answers, questions = await asyncio.open_connection("127.0.0.1", self._server_port)
+        try:
+            answers, questions = await asyncio.open_connection("127.0.0.1", self._server_port)
+        except OSError:  # the server is away, and so is what stands for it
+            writer.close()
+            return
         if self.takes_new:
             self._carried |= {writer, questions}
         for source, sink in ((reader, questions), (answers, writer)):

@@ -139,12 +139,14 @@ class Server:
         calls = self.metrics.calls_in_progress.labels("unary")
         streams = self.metrics.calls_in_progress.labels("stream")
         watches = self.metrics.calls_in_progress.labels("watch")
+        tasks = self.metrics.event_loop_tasks
         while True:
             for name, pool in self._pools.items():
                 in_use[name].set(pool.in_use)
             calls.set(self.guard.calls)
             streams.set(self.guard.streams)
             watches.set(self.transport.watchers)
+            tasks.set(len(asyncio.all_tasks()))
             self._report_trouble()
             await asyncio.sleep(_SAMPLE_S)
 

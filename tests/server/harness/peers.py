@@ -18,6 +18,7 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 3, 4, 6, 8, 9
 _FRAME_BYTES = 16_384
 _END_STREAM, _ACK, _END_HEADERS = 1, 1, 4
+_CANCEL = 8  # the code of a reset by one who needs the answer no longer
 _INITIAL_WINDOW = 4
 
 UNKNOWN_CUSTOMERS = pb.BatchPredictRequest(customer_ids=range(10**9, 10**9 + 3000)).SerializeToString()
@@ -64,10 +65,16 @@ class Peer:
             self._send(_CONTINUATION if at else _HEADERS, last, stream, part)
         return stream
 
-    def send(self, stream: int, message: bytes, *, last: bool = False) -> None:
-        """Sends a message of a call, and with the last one its end."""
-        framed = b"\0" + len(message).to_bytes(4, "big") + message
-        self._send(_DATA, _END_STREAM if last else 0, stream, framed)
+    def send(self, stream: int, message: bytes, *, last: bool = False, packed: bool = False) -> None:
+        """Sends a message of a call, and with the last one its end; says of a packed one that it is."""
+        rest = bytes([packed]) + len(message).to_bytes(4, "big") + message
+        while rest:
+            part, rest = rest[:_FRAME_BYTES], rest[_FRAME_BYTES:]
+            self._send(_DATA, _END_STREAM if last and not rest else 0, stream, part)
+
+    def reset(self, stream: int) -> None:
+        """Gives a call up."""
+        self._send(_RESET, 0, stream, _CANCEL.to_bytes(4, "big"))
 
     def give_room(self, stream: int, more_bytes: int) -> None:
         """Takes so many more bytes of a stream's answer."""
