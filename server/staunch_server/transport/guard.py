@@ -29,7 +29,7 @@ from staunch_server.transport.seam import (
     UnaryMethod,
     Visit,
 )
-from staunch_server.transport.turns import Turn
+from staunch_server.transport.turns import Turn, written_out
 from staunch_server.transport.visits import ProtoMessage, Request, UnaryVisit, failure, refused
 
 MAX_UNARY_BYTES = 256 * 1024
@@ -159,7 +159,9 @@ class Guard:
             except NotTaken as late:
                 raise self._failed(_not_taken(late), call, started) from None
             except Exception as error:  # As of unary calls.
-                raise self._failed(error, call, started) from error
+                failed = self._failed(error, call, started)
+                await written_out(raw)
+                raise failed from error
             self._ended(call, started, Code.OK)
 
         return answer

@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+
+_PAUSE_S = 0.05
+_WRITING_S = 0.5
 
 
 class Turn:
@@ -46,3 +49,17 @@ class Turn:
         self._in_hand -= 1
         if self._reading is not None and not self._in_hand and self._idle_s is not None:
             self._reading.reschedule(self._loop.time() + self._idle_s)
+
+
+async def written_out(raw: AsyncIterator[bytes]) -> None:
+    """Takes what the caller of a stream that we end still writes, until there is a pause.
+
+    One of grpc.aio whose stream ends while it writes may read "Internal error from Core" in place of what we
+    say, INTERNAL in place of UNAVAILABLE.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_WRITING_S):
+            while True:
+                async with asyncio.timeout(_PAUSE_S):
+                    if await anext(raw, None) is None:
+                        return

@@ -340,6 +340,26 @@ async def test_one_stream_too_many_is_overloaded(shell: StartShell) -> None:
     assert await first.read() is aio.EOF
 
 
+async def test_a_stream_that_is_refused_while_its_caller_writes_says_so_and_nothing_of_a_library(
+    shell: StartShell,
+) -> None:
+    server = await shell(max_streams=1)
+    chunk = pb.BatchPredictRequest(customer_ids=range(20_000)).SerializeToString()
+    first = server.batch()
+    await first.write(chunk)
+    await first.read()
+    # grpc.aio's own race: some of many callers met it, so many ask.
+    for _ in range(20):
+        ended = await asyncio.gather(*(failure(server.batch(iter([chunk] * 3)).read()) for _ in range(10)))
+        assert {error.reason for error in ended} == {"OVERLOADED"}
+    started = time.monotonic()
+    silent = server.batch()  # whoever writes nothing is not waited for
+    assert (await failure(silent.read())).reason == "OVERLOADED"
+    assert time.monotonic() - started < 5
+    await first.done_writing()
+    assert await first.read() is aio.EOF
+
+
 async def test_without_a_deadline_of_the_callers_ours_counts_in_full(shell: StartShell) -> None:
     left_s: list[float] = []
 
