@@ -105,7 +105,7 @@ MAX_RECEIVED_BYTES = 5 * MAX_MESSAGE_BYTES
 rows how many fit, where the library would say how many bytes."""
 
 MAX_METADATA_BYTES = 16 * 1024
-"""The most metadata of a call that a transport takes, names and values."""
+"""The most metadata of a call that a transport takes: names, values, and 32 bytes a pair."""
 
 FIRST_MESSAGE_S = 5.0
 """Seconds that a call's first message may take; of a stream, stream_idle_s if that is less."""

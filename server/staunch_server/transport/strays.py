@@ -84,7 +84,7 @@ class Strays:
 
     def handler(self, path: str, metadata: Sequence[Any], known: bool) -> Any:
         """Returns what answers a call that may come to no method; None if it may."""
-        if sum(map(len, chain.from_iterable(metadata))) > MAX_METADATA_BYTES:
+        if size_of(metadata) > MAX_METADATA_BYTES:
             return self._refusing(path if known else UNKNOWN, _too_much)
         return None if known else self._refusing(UNKNOWN, _unknown)
 
@@ -120,6 +120,11 @@ class Strays:
         self._looking = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
 
 
+def size_of(metadata: Any) -> int:
+    """Returns how large metadata are as HTTP/2 counts them: names, values, and 32 bytes a pair."""
+    return 32 * len(metadata) + sum(map(len, chain.from_iterable(metadata)))
+
+
 def _late() -> Refusal:
     return Refusal(
         Reason.STREAM_IDLE,
@@ -140,7 +145,7 @@ def _unknown(_: Context) -> Refusal:
 
 
 def _too_much(context: Context) -> Refusal:
-    size = sum(map(len, chain.from_iterable(context.invocation_metadata() or ())))
+    size = size_of(context.invocation_metadata() or ())
     return Refusal(
         Reason.MESSAGE_TOO_LARGE,
         f"Expected at most {MAX_METADATA_BYTES} bytes of metadata, got {size}.",

@@ -57,15 +57,25 @@ async def test_metadata_beyond_the_limit_are_refused(shell: StartShell) -> None:
     assert await server.predict()
 
 
+MUCH = {
+    "long": {f"x-pad-{n}": "a" * 4000 for n in range(30)},
+    "many": {f"x-{n}": "v" for n in range(1000)},
+}
+"""Metadata of more than the limit."""
+
+
 @on_aio
-@pytest.mark.parametrize("path", [PREDICT, BATCH, CHECK, "/no.Such/Method"])
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [(PREDICT, "long"), (PREDICT, "many"), (BATCH, "long"), (CHECK, "long"), ("/no.Such/Method", "long")],
+)
 async def test_metadata_beyond_the_limit_are_refused_before_a_client_knows_the_limit(
-    shell: StartShell, path: str
+    shell: StartShell, path: str, kind: str
 ) -> None:
     """The library holds to its limit once the client has acknowledged it, and takes 6 MB before."""
     server = await shell()
     async with peer(server.port, window=65535) as early:
-        stream = early.open(path, {f"x-pad-{n}": "a" * 4000 for n in range(30)})
+        stream = early.open(path, MUCH[kind])
         early.send(stream, b"", last=True)
         await until(lambda: stream in early.ended)
     name = "unknown" if path == "/no.Such/Method" else path
