@@ -98,6 +98,7 @@ class AioTransport:
         names = [service.name for service in services]
         untaken = Untaken()
         self.health = health.Health(names, door, untaken)
+        self._door = door
         self._strays = Strays(door)
         self._in_progress = InProgress()
         # Unary methods and streams apart: a library may carry the former itself, and not the latter.

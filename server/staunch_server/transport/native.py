@@ -19,7 +19,15 @@ from staunch_server.deadlines import Deadline
 from staunch_server.errors import Code
 from staunch_server.transport.aio import AioTransport, GenericHandlers, InProgress, Options
 from staunch_server.transport.contexts import trailing_of
-from staunch_server.transport.seam import MAX_RECEIVED_BYTES, Call, Failure, Trailing, UnaryMethod, unheard
+from staunch_server.transport.seam import (
+    MAX_RECEIVED_BYTES,
+    Call,
+    Door,
+    Failure,
+    Trailing,
+    UnaryMethod,
+    unheard,
+)
 
 MOST_EVENTS = 64
 """Events that the library hands over at once."""
@@ -39,7 +47,7 @@ class NativeTransport(AioTransport):
 
     def _new_server(self) -> "_NativeServer":
         streams = GenericHandlers(self._streams, self._strays)
-        return _NativeServer(self._methods, streams, self._options, self._in_progress)
+        return _NativeServer(self._methods, streams, self._options, self._in_progress, self._door)
 
 
 class _NativeServer:
@@ -50,6 +58,7 @@ class _NativeServer:
         streams: Finds the handlers of all else; a grpc.aio server behind the front carries them.
         options: As of a grpc.aio server.
         in_progress: Counts the calls in progress.
+        door: Is told of messages that are too large to come to a method.
     """
 
     def __init__(
@@ -58,6 +67,7 @@ class _NativeServer:
         streams: GenericHandlers,
         options: Options,
         in_progress: InProgress,
+        door: Door,
     ) -> None:
         self._paths = list(methods)
         self._methods = list(methods.values())
@@ -68,6 +78,7 @@ class _NativeServer:
         self._front: NativeGrpcFront | None = None
         self._calls: dict[int, Call] = {}  # in progress, by the library's number
         self._in_progress = in_progress
+        self._door = door
         self._replies: list[tuple[int, Trailing, bytes | Failure]] = []
         self._stopping = False
 
@@ -145,12 +156,13 @@ class _NativeServer:
         if self._stopping:
             front.fail(number, Code.UNAVAILABLE, "This server is stopping.")
             return
-        if len(raw) > MAX_RECEIVED_BYTES:  # the library has no limit of its own
-            message = f"expected a message of at most {MAX_RECEIVED_BYTES} bytes, got {len(raw)}"
-            front.fail(number, _TOO_LARGE, message)
-            return
         deadline = None if left_s is None else Deadline.after(left_s)
         call = Call(self._paths[method], metadata, peer, deadline)
+        if len(raw) > MAX_RECEIVED_BYTES:  # the library has no limit of its own
+            message = f"expected a message of at most {MAX_RECEIVED_BYTES} bytes, got {len(raw)}"
+            self._door.left(call)  # as grpc.aio's count
+            front.fail(number, _TOO_LARGE, message)
+            return
         # Not the call itself, which would keep itself alive by it.
         call.reply = partial(self._reply, number, call.trailing)
         self._calls[number] = call

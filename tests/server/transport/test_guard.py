@@ -303,7 +303,7 @@ async def test_a_connection_on_which_too_many_streams_take_nothing_is_closed(
     shell: StartShell, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     monkeypatch.setattr(health, "TAKEN_WITHIN_S", 0.2)
-    server = await shell(connections=ConnectionLimits(answer_wait_s=0.2))
+    server = await shell(max_streams=16, connections=ConnectionLimits(answer_wait_s=0.2))
     async with peer(server.port) as few, peer(server.port) as many:
         for held, count in ((few, MAX_UNTAKEN), (many, MAX_UNTAKEN + 1)):
             for _ in range(count):

@@ -145,7 +145,6 @@ async def test_where_many_wait_for_their_message_each_gets_less_time_for_it(
         assert await server.predict()
 
 
-@on_aio
 @pytest.mark.parametrize("kind", ["unary", "stream"])
 async def test_a_message_that_the_library_refuses_counts_as_cancelled_and_not_as_answered(
     shell: StartShell, kind: str
