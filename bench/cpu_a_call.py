@@ -35,7 +35,7 @@ from prometheus_client import CollectorRegistry
 
 from staunch.v1 import prediction_service_pb2 as messages
 from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
-from staunch_server.process.server import Server, _services, _transport
+from staunch_server.process.server import Server, _transport
 from staunch_server.process.worker import settle_memory
 from staunch_server.settings import load_settings
 from staunch_server.transport.seam import Call, Service
@@ -71,7 +71,7 @@ async def serve(pipe: Connection) -> None:
     settle_memory()  # as a worker does
     server = Server(settings, CollectorRegistry())
     services = [
-        *_services(server.guard, server.registry, server.explainers, settings),
+        *server.services,
         Service("bench.Empty", unary={"Empty": give_back}),
     ]
     server.transport = _transport(settings, services, server.guard, shared_port=False)

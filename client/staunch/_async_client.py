@@ -210,6 +210,18 @@ class AsyncClient:
         """Points an alias at a version; see `Client.set_alias`."""
         return await self._run(calls.set_alias(name, alias, version, expected_version), timeout_s, metadata)
 
+    async def delete_alias(
+        self,
+        name: str,
+        alias: str,
+        *,
+        expected_version: int | None = None,
+        timeout_s: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> int | None:
+        """Takes an alias away; see `Client.delete_alias`."""
+        return await self._run(calls.delete_alias(name, alias, expected_version), timeout_s, metadata)
+
     async def reload_models(
         self, *, timeout_s: float | None = None, metadata: Metadata | None = None
     ) -> list[Model]:

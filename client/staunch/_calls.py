@@ -132,8 +132,24 @@ def set_alias(name: str, alias: str, version: int, expected_version: int | None)
     return UnaryCall("SetAlias", request, _alias_move, retry=expected_version is None, changes=True)
 
 
-def _optional_version(version: int | None) -> int | None:
-    return None if version is None else arguments.whole("expected_version", version, 0, INT32)
+def _optional_version(version: int | None, least: int = 0) -> int | None:
+    return None if version is None else arguments.whole("expected_version", version, least, INT32)
+
+
+def delete_alias(name: str, alias: str, expected_version: int | None) -> UnaryCall[int | None]:
+    """Builds DeleteAlias; with an expected version it is sent once only."""
+    request = models_pb.DeleteAliasRequest(
+        name=arguments.text("name", name),
+        alias=arguments.text("alias", alias),
+        expected_version=_optional_version(expected_version, least=1),
+    )
+    return UnaryCall(
+        "DeleteAlias",
+        request,
+        lambda answer, _: answer.previous_version or None,
+        retry=expected_version is None,
+        changes=True,
+    )
 
 
 def reload_models() -> UnaryCall[list[Model]]:

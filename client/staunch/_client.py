@@ -294,20 +294,38 @@ class Client:
     ) -> AliasMove:
         """Points an alias at a version, which the server verifies and loads first.
 
+        Answers once all workers of the server answer by that version; other servers follow within seconds.
+
         Args:
             name: The model's name.
             alias: The alias, for example "champion".
             version: The version to point at.
             expected_version: The version the alias must point at now, 0 for none; None skips the check.
                 A call with it is sent once only: after a lost answer, read the alias and decide.
-            timeout_s: As in `predict`.
+            timeout_s: As in `predict`; to hear of workers that hang it takes more than 5 s.
             metadata: As in `predict`.
 
         Raises:
-            Conflict: The alias points elsewhere than expected.
+            Conflict: The alias points elsewhere than expected, and not at the version already.
+            Unavailable: With the reason ALIAS_NOT_FOLLOWED it is moved, and workers are late.
             StaunchError: The call failed.
         """
         return self._run(calls.set_alias(name, alias, version, expected_version), timeout_s, metadata)
+
+    def delete_alias(
+        self,
+        name: str,
+        alias: str,
+        *,
+        expected_version: int | None = None,
+        timeout_s: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> int | None:
+        """Takes an alias away; gives the version it pointed at, None if it was gone already.
+
+        Arguments and errors as in `set_alias`.
+        """
+        return self._run(calls.delete_alias(name, alias, expected_version), timeout_s, metadata)
 
     def reload_models(
         self, *, timeout_s: float | None = None, metadata: Metadata | None = None

@@ -1,16 +1,24 @@
-"""The content of aliases.json: which version each alias of a model points at, and that one's digest."""
+"""The file aliases.json: which version each alias of a model points at, and that one's digest."""
 
 import json
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from staunch_model_store import disk
+from staunch_model_store.errors import AliasLimit, AliasMoved, ModelRefused
 from staunch_model_store.manifest import FORMAT, NAME
 from staunch_model_store.reference import LAST_VERSION
 
+FILE = "aliases.json"
+
 MAX_BYTES = 1 << 20
 """The most that an aliases.json may hold; ours have some sixty bytes an alias."""
+
+MAX_ALIASES = 100
+"""The most aliases that are given to a model: the version of each is held in memory."""
 
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
 
@@ -20,6 +28,61 @@ class Target(NamedTuple):
 
     version: int
     digest: str = ""
+
+
+def read(folder: Path) -> dict[str, Target]:
+    """Reads the file in the folder of a model; no aliases if there is none.
+
+    Raises:
+        ModelRefused: It is not readable.
+    """
+    try:
+        return parse(disk.read_file(folder / FILE, MAX_BYTES))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise ModelRefused(
+            f"{folder.name}/{FILE}: expected a file that can be read, got {disk.reason(error)}; "
+            "let the user that serves read it"
+        ) from error
+    except ValueError as error:
+        raise ModelRefused(
+            f"{folder.name}/{FILE}: expected format {FORMAT} with a version for each alias, got {error}; "
+            "delete the file and set the aliases again"
+        ) from error
+
+
+def write(folder: Path, before: Mapping[str, Target], after: Mapping[str, Target]) -> None:
+    """Replaces the file in the folder of a model at one moment, if anything changes."""
+    if after != before:
+        disk.replace_file(folder / FILE, dump(after))
+
+
+def point(folder: Path, alias: str, target: Target, expected: int | None) -> int:
+    """Points an alias at a target, in the folder of a model that is locked; as `ModelStore.set_alias`."""
+    targets = read(folder)
+    previous = targets[alias].version if alias in targets else 0
+    if previous != target.version:
+        _refuse_moved(f"{folder.name}@{alias}", previous, expected)
+    if alias not in targets and len(targets) >= MAX_ALIASES:
+        raise AliasLimit(
+            f"{folder.name}@{alias}: expected at most {MAX_ALIASES} aliases of a model, got one more; "
+            "delete one that nobody asks for",
+            alias=f"{folder.name}@{alias}",
+            limit=str(MAX_ALIASES),
+        )
+    write(folder, targets, targets | {alias: target})
+    return previous
+
+
+def remove(folder: Path, alias: str, expected: int | None) -> int:
+    """Takes an alias away, in the folder of a model that is locked; as `ModelStore.delete_alias`."""
+    targets = read(folder)
+    previous = targets[alias].version if alias in targets else 0
+    if previous:
+        _refuse_moved(f"{folder.name}@{alias}", previous, expected)
+    write(folder, targets, {name: target for name, target in targets.items() if name != alias})
+    return previous
 
 
 def parse(raw: bytes) -> dict[str, Target]:
@@ -50,6 +113,16 @@ def dump(targets: Mapping[str, Target]) -> bytes:
         aliases[name] = {"version": target.version} | ({"digest": target.digest} if target.digest else {})
     content = {"format": FORMAT, "aliases": aliases}
     return json.dumps(content, indent=1).encode() + b"\n"
+
+
+def _refuse_moved(alias: str, previous: int, expected: int | None) -> None:
+    if expected is not None and expected != previous:
+        raise AliasMoved(
+            f"{alias}: expected version {expected}, got {previous}; look again, then repeat",
+            alias=alias,
+            expected_version=str(expected),
+            current_version=str(previous),
+        )
 
 
 def _alias(name: str) -> str:

@@ -5,6 +5,7 @@ ModelStoreError
     ModelNotFound   no such model, version or alias: look at what the store holds
     ModelRefused    a version is damaged, foreign or computes wrong answers: publish it again
     AliasMoved      the alias no longer points where the caller thought: look again and decide anew
+    AliasLimit      a model has as many aliases as it may: delete one that nobody asks for
 """
 
 
@@ -56,4 +57,11 @@ class AliasMoved(_OfCallers):
     """An alias points elsewhere than the caller expected; nothing was changed.
 
     Facts: `alias`, `expected_version`, `current_version`; 0 for none.
+    """
+
+
+class AliasLimit(_OfCallers):
+    """A model has as many aliases as it may; nothing was changed.
+
+    Facts: `alias`, `limit`.
     """

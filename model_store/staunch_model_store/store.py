@@ -21,12 +21,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from staunch_model_store import alias_file, disk, proof
-from staunch_model_store.errors import AliasMoved, ModelNotFound, ModelRefused
-from staunch_model_store.manifest import FORMAT, MANIFEST_JSON, MANIFEST_SHA256, NAME, FileEntry, Manifest
+from staunch_model_store.alias_file import Target
+from staunch_model_store.errors import ModelNotFound, ModelRefused
+from staunch_model_store.manifest import MANIFEST_JSON, MANIFEST_SHA256, NAME, FileEntry, Manifest
 from staunch_model_store.reference import LAST_VERSION, is_number, is_version, parse_reference, refuse_name
 
 _MAX_MANIFEST_BYTES = 4 << 20  # some thirty thousand features; more fits no answer of GetModel
-_ALIASES = "aliases.json"
 _LAST_VERSION = "last_version"
 _MAX_LAST_VERSION_BYTES = 100
 _UNFINISHED = ".unfinished-"
@@ -103,23 +103,12 @@ class ModelStore:
         """
         return {alias: target.version for alias, target in self._targets(name).items()}
 
-    def _targets(self, name: str) -> dict[str, alias_file.Target]:
-        if not NAME.fullmatch(name):
-            return {}
-        try:
-            return alias_file.parse(disk.read_file(self.root / name / _ALIASES, alias_file.MAX_BYTES))
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        except OSError as error:
-            raise ModelRefused(
-                f"{name}/{_ALIASES}: expected a file that can be read, got {disk.reason(error)}; "
-                "let the user that serves read it"
-            ) from error
-        except ValueError as error:
-            raise ModelRefused(
-                f"{name}/{_ALIASES}: expected format {FORMAT} with a version for each alias, got {error}; "
-                "delete the file and set the aliases again"
-            ) from error
+    def has_aliases(self, name: str) -> bool:
+        """Tells whether there is an aliases.json, whatever stands in it: one without any is an order too."""
+        return NAME.fullmatch(name) is not None and (self.root / name / alias_file.FILE).exists()
+
+    def _targets(self, name: str) -> dict[str, Target]:
+        return alias_file.read(self.root / name) if NAME.fullmatch(name) else {}
 
     def resolve(self, reference: str) -> tuple[str, int]:
         """Finds the model name and version that "name", "name@3" or "name@alias" means now.
@@ -169,6 +158,8 @@ class ModelStore:
     def set_alias(self, name: str, alias: str, version: int, expected: int | None = None) -> int:
         """Points an alias at a published version, atomically; gives the one it pointed at before, 0 for none.
 
+        One that points there already is well, whatever was expected: who asks again has what they asked for.
+
         Args:
             name: The model.
             alias: Matches `[a-z][a-z0-9_-]{0,62}`.
@@ -179,21 +170,31 @@ class ModelStore:
             NameInvalid: Of the alias.
             ModelNotFound: The store holds no such version.
             AliasMoved: The alias does not point at `expected`.
+            AliasLimit: The model has as many aliases as it may.
         """
         refuse_name("alias", alias)
-        target = alias_file.Target(version, proof.digest(self.manifest_bytes(name, version)))
+        target = Target(version, proof.digest(self.manifest_bytes(name, version)))
         with self._locked(name) as folder:
-            targets = self._targets(name)
-            previous = targets[alias].version if alias in targets else 0
-            if expected is not None and expected != previous:
-                raise AliasMoved(
-                    f"{name}@{alias}: expected version {expected}, got {previous}; look again, then repeat",
-                    alias=f"{name}@{alias}",
-                    expected_version=str(expected),
-                    current_version=str(previous),
-                )
-            disk.replace_file(folder / _ALIASES, alias_file.dump(targets | {alias: target}))
-        return previous
+            return alias_file.point(folder, alias, target, expected)
+
+    def delete_alias(self, name: str, alias: str, expected: int | None = None) -> int:
+        """Takes an alias away, atomically; gives the version it pointed at, 0 for none: it is gone already.
+
+        Args:
+            name: The model.
+            alias: Matches `[a-z][a-z0-9_-]{0,62}`.
+            expected: The version the alias must point at now; None skips the check.
+
+        Raises:
+            NameInvalid: Of the alias.
+            ModelNotFound: The store holds no such model.
+            AliasMoved: The alias points elsewhere than at `expected`.
+        """
+        refuse_name("alias", alias)
+        if not self.versions(name):
+            raise self._not_found(name, name, [])
+        with self._locked(name) as folder:
+            return alias_file.remove(folder, alias, expected)
 
     def publish(
         self,
@@ -236,11 +237,10 @@ class ModelStore:
         with self._locked(name) as folder:
             stored = self.read(name, version)
             targets = self._targets(name)
-            target = alias_file.Target(version, stored.digest)
+            target = Target(version, stored.digest)
             proof.write(folder / "versions" / str(version), stored.manifest_bytes)
             proven = {alias: target if each.version == version else each for alias, each in targets.items()}
-            if proven != targets:
-                disk.replace_file(folder / _ALIASES, alias_file.dump(proven))
+            alias_file.write(folder, targets, proven)
         return replace(stored, proven=True)
 
     def _proven_manifest(self, folder: Path, version: int) -> tuple[bytes, bool]:

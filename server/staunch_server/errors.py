@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from staunch_features.errors import DatabaseTooOld, DatabaseUnavailable, ViewError, log_text
-from staunch_model_store.errors import AliasMoved, ModelNotFound, ModelRefused, NameInvalid
+from staunch_model_store.errors import AliasLimit, AliasMoved, ModelNotFound, ModelRefused, NameInvalid
 
 
 class Code(enum.IntEnum):
@@ -54,6 +54,7 @@ KEYS: Mapping[str, str] = {
     "view": "The name of the view.",
     "what": "Of what there are as many: calls, streams or watchers.",
     "why": "Why the customer is not eligible, in the words of the view.",
+    "workers": "The numbers of the workers that do not follow, by commas.",
 }
 """Every key of ErrorInfo.metadata and what its value is; a value is always a string."""
 
@@ -174,6 +175,17 @@ class Reason(enum.Enum):
         Code.ABORTED,
         "The alias does not point at the expected version.",
         "alias expected_version current_version",
+    )
+    ALIAS_LIMIT = (
+        Code.FAILED_PRECONDITION,
+        "The model has as many aliases as it may.",
+        "alias limit",
+    )
+    ALIAS_NOT_FOLLOWED = (
+        Code.UNAVAILABLE,
+        "The alias is moved or deleted, and workers of this server do not answer by that yet; "
+        "do not repeat it, for they follow by themselves.",
+        "alias current_version workers",
     )
     DATABASE_UNAVAILABLE = (Code.UNAVAILABLE, "The database did not answer.", "", 0.5)
     MODEL_NOT_READY = (
@@ -315,6 +327,7 @@ _ELSEWHERE: Mapping[type[BaseException], tuple[Reason, str]] = {
     ModelNotFound: (Reason.MODEL_NOT_FOUND, ""),
     ModelRefused: (Reason.MODEL_REFUSED, ""),
     AliasMoved: (Reason.ALIAS_MOVED, ""),
+    AliasLimit: (Reason.ALIAS_LIMIT, ""),
     TimeoutError: (Reason.DEADLINE_EXCEEDED, "The time was over before the answer; give a longer deadline."),
 }
 """Exceptions of the other rooms: their reason, and what to say where their own text is not for the caller."""

@@ -17,7 +17,7 @@ SUPERVISED = "STAUNCH_SUPERVISED"
 """Set to 1 in what `staunch run` and `staunch serve` start: workers, and steps."""
 
 _BESIDE_SETTINGS = ("config", "secrets", "server", "postgres_bin")  # what a person may set and is no setting
-_OURS = ("supervised", "worker", "ready_fd")  # what the supervisor tells a worker
+_OURS = ("supervised", "worker", "supervisor_fd")  # what the supervisor tells a worker
 
 _NEAR = 0.75  # of difflib's ratio: `prot` is as near to `port` as this, and `home` not to `host`
 

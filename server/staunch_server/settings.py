@@ -163,6 +163,11 @@ class Settings(Sourced):
     store_poll_s: float = Field(
         1.0, gt=0, le=3600, description="Seconds between looks for moved aliases and at views that fail."
     )
+    model_service: Literal["off", "read", "all"] = Field(
+        "all",
+        description="How much of ModelService there is: all; read, without what changes aliases or reads the "
+        "store again; off, none of it. What there is not is UNIMPLEMENTED.",
+    )
     view_check_s: float = Field(
         2.0, gt=0, le=3600, description="Seconds that the database may take to prepare a view."
     )

@@ -166,6 +166,9 @@ TESTED_ELSEWHERE: Mapping[str, Held] = {
         "loads that are joined, refused, let go",
         through="staunch_server.models.registry",
     ),
+    "staunch_server.process.channel.child": Held(
+        "server/process/test_supervisor.py", "workers that hang, die, mumble and are told to end"
+    ),
     "staunch_server.setting_words": Held(
         "server/test_settings.py", "a wrong value of every setting, and what may be shown of it"
     ),

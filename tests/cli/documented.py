@@ -10,7 +10,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "command.md").read_text()
 KEYS = {
     command: re.findall(r"`(\w+)`", keys)
     for commands, keys in re.findall(r"^\| (`.*?) \| (.*) \|$", PAGE.partition("<!-- json")[2], re.MULTILINE)
-    for command in re.findall(r"`([\w ]+)`", commands)
+    for command in re.findall(r"`([\w -]+)`", commands)
 }
 """The keys of each command, in their order."""
 

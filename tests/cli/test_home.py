@@ -37,6 +37,7 @@ ASKING: Mapping[str, str] = {
     "models list": "",
     "models show": "churn@1",
     "models alias": "churn champion 1",
+    "models delete-alias": "churn nobody",
     "models reload": "",
     "score": "--out {folder}/scores.csv",
     "top": "--once --every 0.1 --metrics-port {metrics_port}",

@@ -97,6 +97,11 @@ def test_one_version_in_full_has_its_features_metrics_and_manifest(staunch):
     assert model["metrics"][0] == {"name": "auc", "value": 0.84, "lower": 0.82, "upper": 0.86}
 
 
+def test_a_deleted_alias_says_where_it_pointed(staunch):
+    out = staunch("models", "delete-alias", "churn", "next", "--json").out
+    assert documented("models delete-alias", out) == {"alias": "churn@next", "previous_version": 2}
+
+
 def test_an_alias_says_where_it_points_and_pointed(staunch):
     moved = documented("models alias", staunch("models", "alias", "churn", "champion", 3, "--json").out)
     assert moved["alias"] == "churn@champion"

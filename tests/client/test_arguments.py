@@ -50,6 +50,7 @@ USUAL: dict[str, dict[str, Any]] = {
     "list_models": {},
     "get_model": {},
     "set_alias": {"name": "churn", "alias": "champion", "version": 3},
+    "delete_alias": {"name": "churn", "alias": "champion"},
     "reload_models": {},
     "is_ready": {},
     "wait_until_ready": {},

@@ -105,6 +105,14 @@ async def test_moving_an_alias_tells_where_it_pointed_before(either, service):
     assert service.seen[0].HasField("expected_version")
 
 
+async def test_deleting_an_alias_tells_where_it_pointed(either, service):
+    assert await either.call("delete_alias", "churn", "next", expected_version=2) == 2
+    assert await either.call("delete_alias", "churn", "next") == 2
+    assert [request.HasField("expected_version") for request in service.seen] == [True, False]
+    with pytest.raises(ValueError, match="expected_version"):
+        await either.call("delete_alias", "churn", "next", expected_version=0)
+
+
 async def test_reloading_gives_what_changed(either):
     assert [str(model.reference) for model in await either.call("reload_models")] == ["churn@3"]
 

@@ -31,6 +31,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "list_models": (),
     "get_model": (),
     "set_alias": ("churn", "champion", 3),
+    "delete_alias": ("churn", "champion"),
     "reload_models": (),
     "is_ready": (),
     "wait_until_ready": (),

@@ -19,6 +19,7 @@ QUICK = RetryPolicy(attempts=4, first_wait_s=0.01, longest_wait_s=0.02)
 NO_WAIT = RetryPolicy(attempts=3, first_wait_s=0.0)
 OVERLOADED = Refusal(Reason.OVERLOADED, "as told")
 DRAINING = Refusal(Reason.DRAINING, "as told")
+NOT_FOLLOWED = Refusal(Reason.ALIAS_NOT_FOLLOWED, "as told")
 
 
 def unavailable(push_back_s: float | None = None) -> Unavailable:
@@ -160,7 +161,12 @@ async def test_compare_and_set_is_never_sent_twice(either_with, service):
 
 @pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.CANCELLED])
 @pytest.mark.parametrize(
-    ("name", "arguments"), [("set_alias", ("churn", "champion", 3)), ("reload_models", ())]
+    ("name", "arguments"),
+    [
+        ("set_alias", ("churn", "champion", 3)),
+        ("delete_alias", ("churn", "champion")),
+        ("reload_models", ()),
+    ],
 )
 async def test_what_changes_something_is_not_sent_again_after_a_lost_answer(
     toy_with, toy, code, name, arguments
@@ -169,6 +175,15 @@ async def test_what_changes_something_is_not_sent_again_after_a_lost_answer(
     with pytest.raises(Unavailable):
         await toy_with(retry=QUICK).call(name, *arguments)
     assert len(toy.seen) == 1
+
+
+@pytest.mark.parametrize("name", ["set_alias", "delete_alias"])
+async def test_an_alias_that_workers_do_not_follow_yet_is_never_sent_again(either_with, service, name):
+    service.script.append(NOT_FOLLOWED)
+    with pytest.raises(Unavailable) as caught:
+        await either_with(retry=QUICK).call(name, "churn", "champion", *([3] if name == "set_alias" else []))
+    assert (caught.value.reason, caught.value.details.retry_after_s) == ("ALIAS_NOT_FOLLOWED", None)
+    assert len(service.seen) == 1
 
 
 async def test_moving_an_alias_without_a_condition_is_tried_again(either_with, service):

@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.harness.waiting import wait
 
-from staunch_server.process.supervisor import bound_to_us
+from staunch_server.process.channel.child import bound_to_us
 
 SHIPPED = Path(__file__).parents[2] / "docker/envoy/envoy.yaml"
 _SERVERS = re.compile(r"^( *)- endpoint: .* port_value: \d+ .*\n( *- endpoint: .*\n)*", re.MULTILINE)

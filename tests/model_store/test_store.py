@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from tests.model_store.model_examples import a_manifest, booster
 
-from staunch_model_store import proof
-from staunch_model_store.errors import AliasMoved, ModelNotFound, ModelRefused, NameInvalid
+from staunch_model_store import alias_file, proof
+from staunch_model_store.errors import AliasLimit, AliasMoved, ModelNotFound, ModelRefused, NameInvalid
 from staunch_model_store.manifest import Manifest
 from staunch_model_store.reference import Reference, parse_reference
 from staunch_model_store.store import ModelStore, StoredVersion
@@ -185,15 +185,74 @@ def test_an_alias_moves_and_says_where_it_was(store: ModelStore) -> None:
 
 @pytest.mark.parametrize("expected", [0, 2, 7])
 def test_an_alias_that_moved_meanwhile_stays(store: ModelStore, expected: int) -> None:
-    store.publish("churn", built)
+    for _ in range(2):
+        store.publish("churn", built)
     store.set_alias("churn", "champion", 1)
     with pytest.raises(AliasMoved) as moved:
-        store.set_alias("churn", "champion", 1, expected=expected)
+        store.set_alias("churn", "champion", 2, expected=expected)
     assert moved.value.facts == {
         "alias": "churn@champion",
         "expected_version": str(expected),
         "current_version": "1",
     }
+
+
+@pytest.mark.parametrize("expected", [None, 0, 1, 2])
+def test_an_alias_that_points_there_already_is_well_and_nothing_is_written(
+    store: ModelStore, expected: int | None
+) -> None:
+    store.publish("churn", built)
+    store.set_alias("churn", "champion", 1)
+    before = (store.root / "churn" / "aliases.json").stat()
+    assert store.set_alias("churn", "champion", 1, expected=expected) == 1
+    assert (store.root / "churn" / "aliases.json").stat() == before
+
+
+def test_an_alias_is_deleted_once_and_the_last_one_too(store: ModelStore) -> None:
+    store.publish("churn", built)
+    assert not store.has_aliases("churn")
+    for alias in ("champion", "next"):
+        store.set_alias("churn", alias, 1)
+    assert store.delete_alias("churn", "next") == 1
+    assert store.delete_alias("churn", "next") == store.delete_alias("churn", "next", expected=7) == 0
+    with pytest.raises(AliasMoved, match="expected version 7, got 1"):
+        store.delete_alias("churn", "champion", expected=7)
+    assert store.aliases("churn") == {"champion": 1}
+    assert store.delete_alias("churn", "champion", expected=1) == 1
+    assert store.aliases("churn") == {}
+    assert store.has_aliases("churn")  # an order, and not a file that is gone
+    with pytest.raises(ModelNotFound, match="churn"):
+        store.resolve("churn")
+    assert store.versions("churn") == [1]
+
+
+def test_of_what_is_not_there_nothing_is_deleted_or_made(store: ModelStore) -> None:
+    store.publish("churn", built)
+    with pytest.raises(ModelNotFound, match=r"^nobody: expected a model of the store, which holds churn$"):
+        store.delete_alias("nobody", "champion")
+    for name in ("", "../churn", "7", "A"):
+        with pytest.raises(NameInvalid):
+            store.delete_alias("churn", name)
+    assert store.names() == ["churn"]
+    assert sorted(os.listdir(store.root)) == ["churn"]
+
+
+def test_a_model_has_a_hundred_aliases_and_those_may_move_and_go(store: ModelStore) -> None:
+    for _ in range(2):
+        store.publish("churn", built)
+    names = [f"a{number}" for number in range(100)]
+    targets = {name: alias_file.Target(1, store.read("churn", 1).digest) for name in names}
+    (store.root / "churn" / "aliases.json").write_bytes(alias_file.dump(targets))
+    with pytest.raises(AliasLimit, match="churn@more: expected at most 100 aliases") as limit:
+        store.set_alias("churn", "more", 1)
+    assert limit.value.facts == {"alias": "churn@more", "limit": "100"}
+    assert store.set_alias("churn", "a7", 2) == 1
+    store.delete_alias("churn", "a8")
+    assert store.set_alias("churn", "more", 1) == 0
+    # What somebody wrote by hand beyond that is read, moved and deleted all the same.
+    (store.root / "churn" / "aliases.json").write_bytes(alias_file.dump(targets | {"z": targets["a0"]}))
+    assert store.set_alias("churn", "z", 2) == 1
+    assert len(store.aliases("churn")) == 101
 
 
 def test_an_alias_cannot_point_at_nothing(store: ModelStore) -> None:

@@ -148,8 +148,14 @@ CALLS: list[tuple[Reason, str, Any, Metadata]] = [
     (
         Reason.ALIAS_MOVED,
         "SetAlias",
-        mpb.SetAliasRequest(name="gym", alias="champion", version=1, expected_version=0),
-        {"alias": "gym@champion", "expected_version": "0", "current_version": "1"},
+        mpb.SetAliasRequest(name="churn", alias="champion", version=1, expected_version=0),
+        {"alias": "churn@champion", "expected_version": "0", "current_version": "3"},
+    ),
+    (
+        Reason.ALIAS_LIMIT,
+        "SetAlias",
+        mpb.SetAliasRequest(name="full", alias="more", version=1),
+        {"alias": "full@more", "limit": "100"},
     ),
 ]
 """Calls of a server of churn (three versions), gym (no explainer) and bad (damaged), and their metadata."""
@@ -182,6 +188,7 @@ ELSEWHERE = {
     Reason.DATABASE_UNAVAILABLE,
     Reason.DEADLINE_EXCEEDED,
     Reason.MODEL_NOT_READY,
+    Reason.ALIAS_NOT_FOLLOWED,  # in process/channel/test_siblings.py
     Reason.STORE_UNAVAILABLE,  # in models/test_hanging_store.py
 }
 
@@ -207,6 +214,9 @@ async def test_each_refusal_of_a_call_has_exactly_its_metadata(
     publish("gym", explainer=False)
     publish("bad")
     (store.root / "bad/versions/1/model.onnx").write_bytes(b"damaged")
+    publish("full")
+    for number in range(99):
+        store.set_alias("full", f"a{number}", 1)
     live = await serve(named_versions=1)
     await live.prediction.Predict(predict(model="churn@1", customer_id=8))
     for reason, method, request, expected in CALLS:

@@ -98,7 +98,7 @@ def test_a_name_that_only_looks_a_little_alike_is_anothers(name: str) -> None:
     assert len(passed_over({f"STAUNCH_{name}": "1"}, None, FIELDS)) == 1
 
 
-@pytest.mark.parametrize("name", ["CONFIG", "SECRETS", "SERVER", "POSTGRES_BIN", "READY_FD", "PORT"])
+@pytest.mark.parametrize("name", ["CONFIG", "SECRETS", "SERVER", "POSTGRES_BIN", "SUPERVISOR_FD", "PORT"])
 def test_what_we_read_is_known(name: str) -> None:
     assert misspelt({f"STAUNCH_{name}": "1"}, FIELDS) == []
     assert passed_over({f"STAUNCH_{name}": "1"}, None, FIELDS) == []

@@ -55,7 +55,9 @@ def test_a_reason_has_its_code_one_error_info_and_a_delay_if_another_try_may_hel
 
 
 def test_only_what_may_pass_says_when_to_try_again() -> None:
-    assert {reason for reason in Reason if reason.code == Code.UNAVAILABLE} == RETRIED.keys()
+    unavailable = {reason for reason in Reason if reason.code == Code.UNAVAILABLE}
+    # A moved alias is followed without another try, which could undo what somebody else has moved since.
+    assert unavailable - {Reason.ALIAS_NOT_FOLLOWED} == RETRIED.keys()
     assert len({reason.meaning for reason in Reason}) == len(Reason)
 
 

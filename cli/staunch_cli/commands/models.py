@@ -56,6 +56,21 @@ class AliasArguments(ModelsArguments):
     expect: int | None
 
 
+@dataclass(frozen=True)
+class DeleteAliasArguments(ModelsArguments):
+    """The alias to take away.
+
+    Attributes:
+        name: The model.
+        alias: The alias, such as "challenger".
+        expect: The version that it must point at before; None takes it from anywhere.
+    """
+
+    name: str
+    alias: str
+    expect: int | None
+
+
 def add(subparsers: "_SubParsersAction[CommandParser]") -> None:
     """Registers `staunch models` and its branches; alone it lists."""
     parser = subparsers.add_parser(
@@ -72,6 +87,7 @@ def add(subparsers: "_SubParsersAction[CommandParser]") -> None:
     _add_list(actions)
     _add_show(actions)
     _add_alias(actions)
+    _add_delete_alias(actions)
     _add_reload(actions)
     models_verify.add(actions)
 
@@ -129,6 +145,24 @@ def _add_alias(actions: "_SubParsersAction[CommandParser]") -> None:
         help="fail if it does not point there now; 0: nowhere (default: move it from anywhere)",
     )
     parser.set_defaults(handler=Handler(AliasArguments, run_alias))
+
+
+def _add_delete_alias(actions: "_SubParsersAction[CommandParser]") -> None:
+    parser = _add_action(
+        actions,
+        "delete-alias",
+        "take an alias away; its version stays",
+        "Takes an alias away: who asks for it is refused from then on. Its version stays in the store.",
+    )
+    parser.add_argument("name", help="the model")
+    parser.add_argument("alias", help='the alias, for example "challenger"')
+    parser.add_argument(
+        "--expect",
+        type=_version,
+        metavar="VERSION",
+        help="fail if it does not point there now (default: take it from anywhere)",
+    )
+    parser.set_defaults(handler=Handler(DeleteAliasArguments, run_delete_alias))
 
 
 def _add_reload(actions: "_SubParsersAction[CommandParser]") -> None:
@@ -192,6 +226,20 @@ def run_alias(arguments: AliasArguments) -> int:
         return 0
     before = f", before at version {moved.previous_version}" if moved.previous_version else ""
     print(f"{arguments.name}@{arguments.alias} points at {moved.model.reference}{before}")
+    return 0
+
+
+def run_delete_alias(arguments: DeleteAliasArguments) -> int:
+    """Takes an alias away and says where it pointed."""
+    with connected_client(arguments) as client:
+        previous = client.delete_alias(arguments.name, arguments.alias, expected_version=arguments.expect)
+    alias = f"{arguments.name}@{arguments.alias}"
+    if arguments.json:
+        print_json({"alias": alias, "previous_version": previous})
+    elif previous is None:
+        print(f"there is no {alias}, so nothing was deleted")
+    else:
+        print(f"{alias} is deleted; it pointed at version {previous}")
     return 0
 
 

@@ -19,7 +19,7 @@ from staunch_cli.shared.database import DatabaseUrls
 from staunch_cli.shared.serving import holds_models, serve_until_stopped
 from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
 from staunch_features.errors import ending
-from staunch_server.process.supervisor import bound_to_us
+from staunch_server.process.channel.child import bound_to_us
 from staunch_server.setting_names import SUPERVISED
 from staunch_server.settings import Settings
 

@@ -159,6 +159,7 @@ class FakeServer:
             "ListModels": self._handler("ListModels", models_pb.ListModelsRequest, self._list_models),
             "GetModel": self._handler("GetModel", models_pb.GetModelRequest, self._get_model),
             "SetAlias": self._handler("SetAlias", models_pb.SetAliasRequest, self._set_alias),
+            "DeleteAlias": self._handler("DeleteAlias", models_pb.DeleteAliasRequest, self._delete_alias),
             "ReloadModels": self._handler("ReloadModels", models_pb.ReloadModelsRequest, self._reload_models),
         }
         # On the wire these two are the health service's own messages.
@@ -326,6 +327,9 @@ class FakeServer:
         return models_pb.SetAliasResponse(
             model=self._model(request.version), previous_version=self.version - 1
         )
+
+    def _delete_alias(self, _request: models_pb.DeleteAliasRequest) -> models_pb.DeleteAliasResponse:
+        return models_pb.DeleteAliasResponse(previous_version=self.version - 1)
 
     def _reload_models(self, _request: models_pb.ReloadModelsRequest) -> models_pb.ReloadModelsResponse:
         return models_pb.ReloadModelsResponse(models=[self._model(self.version)])

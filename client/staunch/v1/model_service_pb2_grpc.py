@@ -50,6 +50,11 @@ class ModelServiceStub(object):
                 request_serializer=staunch_dot_v1_dot_model__service__pb2.SetAliasRequest.SerializeToString,
                 response_deserializer=staunch_dot_v1_dot_model__service__pb2.SetAliasResponse.FromString,
                 _registered_method=True)
+        self.DeleteAlias = channel.unary_unary(
+                '/staunch.v1.ModelService/DeleteAlias',
+                request_serializer=staunch_dot_v1_dot_model__service__pb2.DeleteAliasRequest.SerializeToString,
+                response_deserializer=staunch_dot_v1_dot_model__service__pb2.DeleteAliasResponse.FromString,
+                _registered_method=True)
         self.ReloadModels = channel.unary_unary(
                 '/staunch.v1.ModelService/ReloadModels',
                 request_serializer=staunch_dot_v1_dot_model__service__pb2.ReloadModelsRequest.SerializeToString,
@@ -76,14 +81,24 @@ class ModelServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SetAlias(self, request, context):
-        """Points an alias at a version: verifies and loads it first, and changes nothing if that fails.
+        """Points an alias at a version: verifies and loads it first, and changes nothing if that fails. Answers once
+        every worker of this server answers by that version, or UNAVAILABLE with ALIAS_NOT_FOLLOWED after 5 s: then
+        the alias is moved all the same. Other servers of the same store follow within STAUNCH_STORE_POLL_S (1 s).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAlias(self, request, context):
+        """Takes an alias away, as soon in every worker and server as SetAlias; its version stays in the store.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReloadModels(self, request, context):
-        """Reads the store again and loads what changed, in every worker.
+        """Reads the store again and loads what changed, in every worker; answers when this one has. At most one read
+        a second: calls that come meanwhile share the next.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,6 +121,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.SetAlias,
                     request_deserializer=staunch_dot_v1_dot_model__service__pb2.SetAliasRequest.FromString,
                     response_serializer=staunch_dot_v1_dot_model__service__pb2.SetAliasResponse.SerializeToString,
+            ),
+            'DeleteAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAlias,
+                    request_deserializer=staunch_dot_v1_dot_model__service__pb2.DeleteAliasRequest.FromString,
+                    response_serializer=staunch_dot_v1_dot_model__service__pb2.DeleteAliasResponse.SerializeToString,
             ),
             'ReloadModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ReloadModels,
@@ -195,6 +215,33 @@ class ModelService(object):
             '/staunch.v1.ModelService/SetAlias',
             staunch_dot_v1_dot_model__service__pb2.SetAliasRequest.SerializeToString,
             staunch_dot_v1_dot_model__service__pb2.SetAliasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/staunch.v1.ModelService/DeleteAlias',
+            staunch_dot_v1_dot_model__service__pb2.DeleteAliasRequest.SerializeToString,
+            staunch_dot_v1_dot_model__service__pb2.DeleteAliasResponse.FromString,
             options,
             channel_credentials,
             insecure,

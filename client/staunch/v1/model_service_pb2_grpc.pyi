@@ -38,9 +38,16 @@ class ModelServiceStub:
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.GetModelResponse]
     """Describes one version in full."""
     SetAlias: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.SetAliasRequest, _model_service_pb2.SetAliasResponse]
-    """Points an alias at a version: verifies and loads it first, and changes nothing if that fails."""
+    """Points an alias at a version: verifies and loads it first, and changes nothing if that fails. Answers once
+    every worker of this server answers by that version, or UNAVAILABLE with ALIAS_NOT_FOLLOWED after 5 s: then
+    the alias is moved all the same. Other servers of the same store follow within STAUNCH_STORE_POLL_S (1 s).
+    """
+    DeleteAlias: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DeleteAliasRequest, _model_service_pb2.DeleteAliasResponse]
+    """Takes an alias away, as soon in every worker and server as SetAlias; its version stays in the store."""
     ReloadModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ReloadModelsRequest, _model_service_pb2.ReloadModelsResponse]
-    """Reads the store again and loads what changed, in every worker."""
+    """Reads the store again and loads what changed, in every worker; answers when this one has. At most one read
+    a second: calls that come meanwhile share the next.
+    """
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
@@ -52,9 +59,16 @@ class ModelServiceAsyncStub(ModelServiceStub):
     GetModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.GetModelResponse]  # type: ignore[assignment]
     """Describes one version in full."""
     SetAlias: _aio.UnaryUnaryMultiCallable[_model_service_pb2.SetAliasRequest, _model_service_pb2.SetAliasResponse]  # type: ignore[assignment]
-    """Points an alias at a version: verifies and loads it first, and changes nothing if that fails."""
+    """Points an alias at a version: verifies and loads it first, and changes nothing if that fails. Answers once
+    every worker of this server answers by that version, or UNAVAILABLE with ALIAS_NOT_FOLLOWED after 5 s: then
+    the alias is moved all the same. Other servers of the same store follow within STAUNCH_STORE_POLL_S (1 s).
+    """
+    DeleteAlias: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DeleteAliasRequest, _model_service_pb2.DeleteAliasResponse]  # type: ignore[assignment]
+    """Takes an alias away, as soon in every worker and server as SetAlias; its version stays in the store."""
     ReloadModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ReloadModelsRequest, _model_service_pb2.ReloadModelsResponse]  # type: ignore[assignment]
-    """Reads the store again and loads what changed, in every worker."""
+    """Reads the store again and loads what changed, in every worker; answers when this one has. At most one read
+    a second: calls that come meanwhile share the next.
+    """
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     """Shows which models are served; operators move aliases with it."""
@@ -81,7 +95,18 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.SetAliasRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.SetAliasResponse, _abc.Awaitable[_model_service_pb2.SetAliasResponse]]:
-        """Points an alias at a version: verifies and loads it first, and changes nothing if that fails."""
+        """Points an alias at a version: verifies and loads it first, and changes nothing if that fails. Answers once
+        every worker of this server answers by that version, or UNAVAILABLE with ALIAS_NOT_FOLLOWED after 5 s: then
+        the alias is moved all the same. Other servers of the same store follow within STAUNCH_STORE_POLL_S (1 s).
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteAlias(
+        self,
+        request: _model_service_pb2.DeleteAliasRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.DeleteAliasResponse, _abc.Awaitable[_model_service_pb2.DeleteAliasResponse]]:
+        """Takes an alias away, as soon in every worker and server as SetAlias; its version stays in the store."""
 
     @_abc_1.abstractmethod
     def ReloadModels(
@@ -89,6 +114,8 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.ReloadModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ReloadModelsResponse, _abc.Awaitable[_model_service_pb2.ReloadModelsResponse]]:
-        """Reads the store again and loads what changed, in every worker."""
+        """Reads the store again and loads what changed, in every worker; answers when this one has. At most one read
+        a second: calls that come meanwhile share the next.
+        """
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

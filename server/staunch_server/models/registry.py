@@ -1,7 +1,7 @@
 """Which version answers for which name: verified first, swapped in one step, kept when a newer one fails."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from staunch_features.errors import FeatureError, ViewError, log_text
@@ -75,6 +75,9 @@ class Registry:
         self._answering: dict[str, Served] = {}
         # One at a time changes what answers: two that interleaved could each undo half of the other's work.
         self._changing = asyncio.Lock()
+        # How often others have moved an alias, and how much of that has been read.
+        self._moves = self._moves_read = 0
+        self._has_followed = False
         # Whether something could not be done that time may heal: the database or the disk was away.
         self._unfinished = False
         self._problems = Problems()
@@ -125,6 +128,24 @@ class Registry:
             after = self._versions.statuses()
         stored = VersionStatus()
         return sorted(v for v in before | after if before.get(v, stored) != after.get(v, stored))
+
+    async def follow(self, alias: Alias) -> bool:
+        """Follows an alias that another process moved; returns whether it answers by that now.
+
+        Raises:
+            Refusal: STORE_UNAVAILABLE.
+        """
+        self._moves += 1
+        moves = self._moves
+        if not self._has_followed:  # Nothing answers for an alias yet, and what is being read is read again.
+            return True
+        async with self._turn():
+            if self._moves_read < moves:
+                await self._follow()
+        target, served = self._targets.get(alias), self._aliases.get(alias)
+        if target is None or served is None:
+            return target is None and served is None
+        return (served.version.number, served.digest) == target
 
     async def follow_store(self, poll_s: float) -> None:
         """Follows aliases moved by others, and ends what a database or disk that was away held up; for ever.
@@ -218,9 +239,11 @@ class Registry:
         """Points an alias at a version once that has been verified; gives the one it pointed at before, or 0.
 
         Raises:
-            Refusal: MODEL_NOT_FOUND, MODEL_REFUSED; nothing was changed.
+            Refusal: MODEL_NOT_FOUND, MODEL_REFUSED, STORE_UNAVAILABLE; nothing was changed.
             DatabaseUnavailable: Its view could not be checked; nothing was changed.
             AliasMoved: The alias does not point at `expected` (0: at none).
+            AliasLimit: The model has as many aliases as it may.
+            TimeoutError: The store may have been changed, and may be yet.
         """
         name, number = version
         async with self._turn():
@@ -228,12 +251,35 @@ class Registry:
                 with about(version):
                     manifest = await self.disk.run(digest, self.store, version)
                     served = await self._versions.verified(version, manifest)
-                previous = await self.disk.run(self.store.set_alias, name, alias, number, expected)
+                previous = await self._write(self.store.set_alias, name, alias, number, expected)
                 self._aliases[Alias(name, alias)] = served
                 self._targets = {**self._targets, Alias(name, alias): Target(number, manifest)}
             finally:
                 self._settle()
         return previous
+
+    async def delete_alias(self, alias: Alias, expected: int | None) -> int:
+        """Takes an alias away; gives the version it pointed at, 0 for none. Calls in progress end as begun.
+
+        Raises:
+            ModelNotFound: The store holds no such model.
+            AliasMoved: The alias does not point at `expected`.
+            Refusal: STORE_UNAVAILABLE; nothing was changed.
+            TimeoutError: The store may have been changed, and may be yet.
+        """
+        async with self._turn():
+            previous = await self._write(self.store.delete_alias, *alias, expected)
+            self._aliases.pop(alias, None)
+            self._targets = {each: target for each, target in self._targets.items() if each != alias}
+            self._settle()
+        return previous
+
+    async def _write(self, work: Callable[..., int], *arguments: object) -> int:
+        """Changes the store; who gives up waiting does not know whether it was changed."""
+        try:
+            return await self.disk.run(work, *arguments)
+        except Refusal as hangs:
+            raise TimeoutError from hangs
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -258,13 +304,16 @@ class Registry:
         Raises:
             Refusal: STORE_UNAVAILABLE.
         """
-        self._unfinished = False
-        targets = await self._read_targets()
-        digests = {Version(alias.name, target.number): target.digest for alias, target in targets.items()}
-        for version, manifest in digests.items():
-            await self._verify(version, manifest)
+        while True:
+            moves, self._unfinished = self._moves, False
+            targets = await self._read_targets()
+            digests = {Version(alias.name, target.number): target.digest for alias, target in targets.items()}
+            for version, manifest in digests.items():
+                await self._verify(version, manifest)
+            if moves == self._moves:  # else nothing may answer by what was read before the move
+                break
         self._aliases = answers.by_alias(targets, self._versions.loaded(), self._aliases)
-        self._targets = targets
+        self._targets, self._moves_read, self._has_followed = targets, moves, True
         self._settle()
 
     async def _verify(self, version: Version, manifest: str) -> None:

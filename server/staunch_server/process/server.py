@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
-import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -21,17 +19,18 @@ from staunch_server.deadlines import Deadline
 from staunch_server.errors import Refusal
 from staunch_server.events import Events
 from staunch_server.metrics import POOLS, Metrics
+from staunch_server.models.joined import Joined
 from staunch_server.models.reasons import Explainers
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import MakeServed, Served, view_of
 from staunch_server.models.view_health import CheckedView, Databases
 from staunch_server.models.why_not import WhyNot
+from staunch_server.process.channel.siblings import Siblings
 from staunch_server.process.transports import NOT_INSTALLED, choose_transport
 from staunch_server.services.batch_predict import BatchPredictServicer
 from staunch_server.services.explain import ExplainServicer
 from staunch_server.services.models import ModelServicer
 from staunch_server.services.predict import PredictServicer
-from staunch_server.setting_names import is_supervised
 from staunch_server.settings import Settings, SettingsError, address
 from staunch_server.telemetry.call_log import CallLog
 from staunch_server.transport.aio import AioTransport
@@ -58,16 +57,23 @@ class Server:
         databases: The readers' pools.
         why_not: Looks a second time at who was refused, on a connection of its own.
         registry: The models.
+        reload: Has the registry read the store again, once for all who ask.
         guard: Before every call.
         explainers: What explains the rows of streams.
         carried_by: Which transport carries the calls, and why.
+        services: What is served.
         transport: Carries the calls.
         port: Where gRPC is served, once started; 0 on a Unix socket.
         on_trouble: Is told once a second, and when it changes, why no version answers; "" while one does.
     """
 
     def __init__(
-        self, settings: Settings, collector: CollectorRegistry, *, shared_port: bool = False
+        self,
+        settings: Settings,
+        collector: CollectorRegistry,
+        siblings: Siblings | None = None,
+        *,
+        shared_port: bool = False,
     ) -> None:
         self._settings = settings
         self._leaving = False
@@ -99,6 +105,9 @@ class Server:
             check_s=settings.view_check_s,
             look_s=settings.view_look_s,
         )
+        self.reload = Joined(self.registry.reload)
+        self._siblings = siblings = siblings or Siblings()
+        siblings.on_follow, siblings.on_reload = self.registry.follow, self.reload
         self.guard = Guard(
             self.events,
             max_calls=settings.max_calls,
@@ -107,8 +116,9 @@ class Server:
             stream_idle_s=settings.stream_idle_s,
         )
         self.explainers = Explainers(_EXPLAINING_THREADS)
-        services = _services(self.guard, self.registry, self.explainers, settings)
-        self.transport = _transport(settings, services, self.guard, shared_port=shared_port)
+        models = ModelServicer(self.registry, self.reload, siblings)
+        self.services = _services(self.guard, self.registry, self.explainers, models, settings)
+        self.transport = _transport(settings, self.services, self.guard, shared_port=shared_port)
 
     async def start(self) -> None:
         """Binds the port, then loads the models; neither a bad model nor an absent database stops it.
@@ -118,6 +128,7 @@ class Server:
         """
         self.port = await self.transport.start()
         self.events.answers_changed.subscribe(lambda _: self._changed.set())
+        await self._siblings.reading()
         with contextlib.suppress(
             Refusal
         ):  # a disk that hangs: it is logged, and the store read once it answers
@@ -179,7 +190,8 @@ class Server:
 
     def _report_health(self) -> None:
         answers = self.registry.verified()
-        self.transport.set_serving(MODEL_SERVICE, True)
+        if self._settings.model_service != "off":
+            self.transport.set_serving(MODEL_SERVICE, True)
         self.transport.set_serving(PREDICTION_SERVICE, answers)
         self.transport.set_serving("", answers)
         self._report_trouble()
@@ -203,6 +215,7 @@ class Server:
 async def serving(
     settings: Settings,
     collector: CollectorRegistry,
+    siblings: Siblings | None = None,
     *,
     shared_port: bool = False,
     again_s: float = 1.0,
@@ -212,6 +225,7 @@ async def serving(
     Args:
         settings: Of the server.
         collector: Where its metrics are registered.
+        siblings: The other workers of the server; by default there are none.
         shared_port: Whether other processes may listen on the same port.
         again_s: Seconds after which work beside the calls begins again that failed.
 
@@ -219,7 +233,7 @@ async def serving(
         OSError: The port cannot be bound.
     """
     async with AsyncExitStack() as stack:
-        server = Server(settings, collector, shared_port=shared_port)
+        server = Server(settings, collector, siblings, shared_port=shared_port)
         stack.push_async_callback(server.close)
         stack.push_async_callback(server.drain)
         await server.start()
@@ -229,12 +243,6 @@ async def serving(
         for work in beside:
             stack.push_async_callback(_cancelled, asyncio.create_task(_kept_up(work, again_s)))
         yield server
-
-
-def signal_supervisor() -> None:
-    """Asks the supervisor, if there is one, to have every worker read the store again (SIGHUP)."""
-    if is_supervised(os.environ):
-        os.kill(os.getppid(), signal.SIGHUP)
 
 
 def observed_by(metrics: Metrics, log: CallLog) -> Events:
@@ -282,11 +290,12 @@ def _database(settings: Settings, *, size: int) -> Database:
     return Database(url.get_secret_value(), size=size)
 
 
-def _services(guard: Guard, registry: Registry, explainers: Explainers, settings: Settings) -> list[Service]:
+def _services(
+    guard: Guard, registry: Registry, explainers: Explainers, models: ModelServicer, settings: Settings
+) -> list[Service]:
     batch = BatchPredictServicer(
         registry, explainers, connections=settings.batch_connections, timeout_s=settings.batch_timeout_s
     )
-    models = ModelServicer(registry, announce=signal_supervisor)
     prediction_pb, model_pb = prediction_service_pb2, model_service_pb2
     # Both methods of one row end by their deadline themselves, so that no call pays for a second timer.
     prediction = Service(
@@ -299,16 +308,17 @@ def _services(guard: Guard, registry: Registry, explainers: Explainers, settings
         },
         streams={"BatchPredict": guard.stream(prediction_pb.BatchPredictRequest, batch.batch_predict)},
     )
-    model = Service(
-        MODEL_SERVICE,
-        unary={
-            "ListModels": guard.unary(model_pb.ListModelsRequest, models.list_models),
-            "GetModel": guard.unary(model_pb.GetModelRequest, models.get_model),
-            "SetAlias": guard.unary(model_pb.SetAliasRequest, models.set_alias),
-            "ReloadModels": guard.unary(model_pb.ReloadModelsRequest, models.reload_models),
-        },
-    )
-    return [prediction, model]
+    reading = {
+        "ListModels": guard.unary(model_pb.ListModelsRequest, models.list_models),
+        "GetModel": guard.unary(model_pb.GetModelRequest, models.get_model),
+    }
+    changing = {
+        "SetAlias": guard.unary(model_pb.SetAliasRequest, models.set_alias),
+        "DeleteAlias": guard.unary(model_pb.DeleteAliasRequest, models.delete_alias),
+        "ReloadModels": guard.unary(model_pb.ReloadModelsRequest, models.reload_models),
+    }
+    offered = {"off": {}, "read": reading, "all": reading | changing}[settings.model_service]
+    return [prediction, Service(MODEL_SERVICE, unary=offered)] if offered else [prediction]
 
 
 def _transport(settings: Settings, services: list[Service], door: Door, *, shared_port: bool) -> Transport:

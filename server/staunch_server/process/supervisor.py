@@ -7,10 +7,8 @@ never by fork, and die with their supervisor (PDEATHSIG), so that a kill -9 leav
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import socket
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -20,6 +18,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from staunch_features.errors import ending
 from staunch_server.process.back_off import BackOff
+from staunch_server.process.channel.child import CannotStart, Child
+from staunch_server.process.channel.following import Following
 from staunch_server.process.http import serve_metrics
 from staunch_server.process.present import Present
 from staunch_server.process.process_metrics import SUPERVISOR, ProcessMetrics
@@ -30,8 +30,6 @@ from staunch_server.settings import Settings
 
 KILL_GRACE_S = 10.0
 """By default, how long a worker may take to end beyond its drain before it is killed."""
-
-_LAST_WORDS_S = 1.0  # how long what a worker said before its end may take to arrive
 
 HANG_UP_S = 1.0
 """How long after a SIGHUP the terminal may still close: some shells send it first and leave then."""
@@ -52,128 +50,6 @@ class SupervisorMetrics:
 
 class CannotServe(Exception):
     """What no worker gets over, found before one of them answered; the message is theirs."""
-
-
-class CannotStart(Exception):
-    """There is no process for a worker; the message says why not."""
-
-
-class Worker:
-    """One worker, through all its lives: its process, and what the supervisor knows of it.
-
-    Args:
-        number: Its place among the workers, from 0; kept when its process dies and is started again.
-
-    Attributes:
-        process: The present one, or the last.
-        ready: Set while it answers.
-        has_answered: Whether it ever did, in this life or one before.
-        serves: The versions that it served when it began to, and their aliases, with commas between.
-        trouble: Why no version answers, in its own words; empty while one does.
-        error: What it said it cannot get over; empty if nothing.
-    """
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.process: asyncio.subprocess.Process | None = None
-        self.ready = asyncio.Event()
-        self.has_answered = False
-        self.serves: dict[str, str] = {}
-        self.trouble = ""
-        self.error = ""
-        self._end_signal: signal.Signals | None = None
-        self._to_reload = False
-
-    async def run(self, environment: dict[str, str]) -> int:
-        """Starts the process, waits for its end and returns its exit code; `ready` is set in between.
-
-        Raises:
-            CannotStart: The process cannot be started.
-            Exception: It has ended, and what it said cannot be understood.
-        """
-        self.trouble = self.error = ""
-        try:
-            self.process, read_end = await self._start(environment)
-        except Exception as error:
-            raise CannotStart(error) from error
-        if self._end_signal is not None:  # while it was being started
-            self._signal(self._end_signal)
-        listening = asyncio.create_task(self._listen(read_end))
-        try:
-            code = await self.process.wait()
-            heard, _ = await asyncio.wait([listening], timeout=_LAST_WORDS_S)
-            for each in heard:
-                each.result()
-            return code
-        finally:
-            self.ready.clear()
-            listening.cancel()
-
-    @staticmethod
-    async def _start(environment: dict[str, str]) -> tuple[asyncio.subprocess.Process, int]:
-        """Starts the process; returns it and the end of a pipe at which it is heard."""
-        read_end, write_end = os.pipe()
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *bound_to_us(signal.SIGTERM),
-                sys.executable,
-                "-m",
-                "staunch_server.process.worker",
-                env=environment | {"STAUNCH_READY_FD": str(write_end)},
-                pass_fds=(write_end,),
-                stdin=asyncio.subprocess.DEVNULL,
-            )
-        except BaseException:
-            os.close(read_end)
-            raise
-        finally:
-            os.close(write_end)  # it is the worker's alone, so that its death ends the pipe
-        return process, read_end
-
-    async def _listen(self, read_end: int) -> None:
-        """Hears what a worker says, a line each, until it ends.
-
-        `ready NAME@VERSION=ALIAS,ALIAS ...` once it answers, `trouble WHY` when it has no version that does,
-        an empty WHY when it has, and `error WHY` if it ends of what it cannot get over.
-        """
-        reader = asyncio.StreamReader()
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", 0)
-        )
-        try:
-            while line := (await reader.readline()).decode().rstrip("\n"):
-                self._hear(*line.partition(" ")[::2])
-        finally:
-            transport.close()
-
-    def _hear(self, kind: str, text: str) -> None:
-        if kind == "trouble":
-            self.trouble = text
-        elif kind == "error":
-            self.error = text
-        elif kind == "ready":
-            pairs = (word.partition("=") for word in text.split())
-            self.serves = {name: aliases for name, _, aliases in pairs}
-            self.ready.set()
-            self.has_answered = True
-            if self._to_reload:
-                self.reload()
-
-    def end(self, number: signal.Signals) -> None:
-        """Ends the process by a signal; one that is just being started gets it then."""
-        self._end_signal = number
-        self._signal(number)
-
-    def reload(self) -> None:
-        """Has the process read the store again, once it answers: before, SIGHUP would end it."""
-        self._to_reload = not self.ready.is_set()
-        if self.ready.is_set():
-            self._signal(signal.SIGHUP)
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self.process is not None and self.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.send_signal(number)
 
 
 class Supervisor:
@@ -201,7 +77,8 @@ class Supervisor:
         self._patience_s = settings.drain_wait_s + settings.drain_s + kill_grace_s
         self._print = report
         self._metrics = WorkerMetrics(metrics_folder, self._report)
-        self._workers = [Worker(number) for number in range(settings.workers)]
+        self._workers = [Child(number, self._heard) for number in range(settings.workers)]
+        self._following = Following(self._workers)
         self._stopping = asyncio.Event()
         self._signalled_s = -ONE_STOP_S
         self._failure: Exception | None = None
@@ -286,7 +163,7 @@ class Supervisor:
         asyncio.get_running_loop().call_later(HANG_UP_S, self._stop_without_terminal)
         if not self._stopping.is_set():
             for worker in self._workers:
-                worker.reload()
+                worker.say("reload")
 
     def _stop_without_terminal(self) -> None:
         if self._terminal.closed and not self._stopping.is_set():
@@ -310,7 +187,7 @@ class Supervisor:
             await worker.ready.wait()
         await on_ready(self)
 
-    async def _keep(self, worker: Worker) -> None:
+    async def _keep(self, worker: Child) -> None:
         """Keeps one worker running, with back-off, until we stop."""
         back_off = BackOff()
         while not self._stopping.is_set():
@@ -321,6 +198,7 @@ class Supervisor:
                 ended = f"could not be started ({error})"
             except Exception as error:  # Whatever it is, the worker is needed.
                 ended = f"ended and was not understood ({error})"
+            self._following.gone(worker)
             self._forget_gauges(worker)
             if worker.error and not any(each.has_answered for each in self._workers):
                 self.fail(CannotServe(worker.error))
@@ -334,13 +212,22 @@ class Supervisor:
                 async with asyncio.timeout(pause_s):
                     await self._stopping.wait()
 
-    def _forget_gauges(self, worker: Worker) -> None:
+    def _heard(self, worker: Child, kind: str, words: list[str]) -> None:
+        """Takes what a worker says to the others; what nobody understands has no effect."""
+        if kind == "moved":
+            self._following.moved(worker, *words)
+        elif kind == "followed":
+            self._following.answered(worker, *words)
+        elif kind == "reload":
+            self._following.reload(worker)
+
+    def _forget_gauges(self, worker: Child) -> None:
         try:
             self._metrics.worker_died(worker.number)
         except Exception as error:
             self._report(f"the gauges of worker {worker.number} stay as it left them: {error}")
 
-    def _socket_of(self, worker: Worker) -> dict[str, str]:
+    def _socket_of(self, worker: Child) -> dict[str, str]:
         """The setting that gives a worker its own Unix socket; a port they share."""
         if self._settings.listen is None:
             return {}
@@ -355,7 +242,7 @@ class Supervisor:
             self._report("a worker did not end in time and was killed")
             await asyncio.wait(late)
 
-    def _environment(self, worker: Worker) -> dict[str, str]:
+    def _environment(self, worker: Child) -> dict[str, str]:
         return (
             dict(os.environ)
             | self._settings.environment()
@@ -367,9 +254,3 @@ class Supervisor:
                 "OMP_NUM_THREADS": "1",
             }
         )
-
-
-def bound_to_us(number: signal.Signals) -> tuple[str, ...]:
-    """The words before a command that make the kernel signal it when we die, where util-linux is there."""
-    setpriv = shutil.which("setpriv")
-    return (setpriv, "--pdeathsig", number.name.removeprefix("SIG"), "--") if setpriv else ()

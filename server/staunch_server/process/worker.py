@@ -1,8 +1,8 @@
 """One serving process: `python -m staunch_server.process.worker` serves until SIGTERM.
 
-Under the supervisor (STAUNCH_SUPERVISED=1) it shares the port, says through STAUNCH_READY_FD that it answers
-and writes its metrics into the files of its number (STAUNCH_WORKER) in PROMETHEUS_MULTIPROC_DIR; alone it
-serves its own /metrics and /healthz.
+Under the supervisor (STAUNCH_SUPERVISED=1) it shares the port, speaks with it over the socket of
+STAUNCH_SUPERVISOR_FD and writes its metrics into the files of its number (STAUNCH_WORKER) in
+PROMETHEUS_MULTIPROC_DIR; alone it serves its own /metrics and /healthz.
 """
 
 import asyncio
@@ -11,14 +11,16 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from staunch_features.errors import FeatureError
 from staunch_server.events import AnswersChanged
 from staunch_server.models.registry import Registry
+from staunch_server.process.channel.siblings import Siblings
 from staunch_server.process.http import listen, serve_metrics
 from staunch_server.process.one_format import outputs
 from staunch_server.process.output import say_failure
@@ -44,21 +46,20 @@ COLLECT_AFTER = (50_000, 20, 100)
 """After how many new objects the collector of cycles looks at the young, and after how many looks at the old:
 Python's own 700 make it look several times in each batch, at calls that counting alone frees."""
 
-_TEXT_CHARACTERS = 1000  # of a trouble, of which /healthz is to say what it is
-
 
 def main() -> int:
     """Serves until SIGTERM; returns the exit code."""
     if is_supervised(os.environ):
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can be heeded: it would end us
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is our supervisor's to hear, and would end us
     log_format = asked_log_format()
     with outputs(log_format):
         return _main(log_format)
 
 
 def _main(log_format: str) -> int:
-    pipe = _Pipe()
+    siblings = Siblings()
     try:
+        siblings = Siblings.of_environment(os.environ)
         settings = load_settings()
         if not is_supervised(os.environ):  # else our supervisor has seen to it, before it had a port
             refuse_unstartable(settings)
@@ -66,17 +67,17 @@ def _main(log_format: str) -> int:
             logs(settings.log_format, settings.log_level),
             asyncio.Runner(loop_factory=_new_loop()) as runner,
         ):
-            runner.run(_serve(settings, pipe))
+            runner.run(_serve(settings, siblings))
     except (SettingsError, FeatureError, PortTaken, OSError) as error:
         if is_supervised(os.environ) and not isinstance(error, OSError):
-            pipe.say("error", str(error))
+            siblings.say("error", str(error))
         else:
             say_failure(error, str(error), log_format)
         return 1
     return 0
 
 
-async def _serve(settings: Settings, pipe: "_Pipe") -> None:
+async def _serve(settings: Settings, siblings: Siblings) -> None:
     asyncio.get_running_loop().set_exception_handler(loop_failed)
     sys.setswitchinterval(_SWITCH_S)
     supervised = is_supervised(os.environ)
@@ -92,14 +93,16 @@ async def _serve(settings: Settings, pipe: "_Pipe") -> None:
         listening = None if supervised else listen(settings.metrics_host, settings.metrics_port)
         if settings.listen is not None and not supervised:  # else our supervisor holds it
             stack.enter_context(held_socket(settings.listen))
-        server = await stack.enter_async_context(serving(settings, collector, shared_port=supervised))
-        _handle_signals(stopping, server.registry, supervised=supervised)
+        server = await stack.enter_async_context(
+            serving(settings, collector, siblings, shared_port=supervised)
+        )
+        _handle_signals(stopping, server.reload, supervised=supervised)
         if listening is not None:
             collectors = (Present(collector), ProcessMetrics(lambda: {"0": os.getpid()}))
             stack.enter_context(serve_metrics(listening, collectors, server.why_not_serving))
-        _report_ready(server, pipe, _where(settings, server))
-        server.on_trouble = pipe.trouble
-        pipe.trouble(server.why_not_serving())
+        _report_ready(server, siblings, _where(settings, server))
+        server.on_trouble = siblings.trouble
+        siblings.trouble(server.why_not_serving())
         await _until_stopped(stopping, url)
         _LOG.info("stopping")
 
@@ -138,7 +141,9 @@ async def _until_stopped(stopping: asyncio.Event, url: str) -> None:
         stop.cancel()
 
 
-def _handle_signals(stopping: asyncio.Event, registry: Registry, *, supervised: bool) -> None:
+def _handle_signals(
+    stopping: asyncio.Event, read_again: Callable[[], Coroutine[Any, Any, object]], *, supervised: bool
+) -> None:
     loop = asyncio.get_running_loop()
     reloading: set[asyncio.Task[None]] = set()
 
@@ -151,12 +156,13 @@ def _handle_signals(stopping: asyncio.Event, registry: Registry, *, supervised: 
         stopping.set()
 
     def reload() -> None:
-        task = asyncio.create_task(logged(registry.reload()))
+        task = asyncio.create_task(logged(read_again()))
         reloading.add(task)
         task.add_done_callback(reloading.discard)
 
     loop.add_signal_handler(signal.SIGTERM, stop)
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    if not supervised:  # else our supervisor hears it, and tells us over the channel
+        loop.add_signal_handler(signal.SIGHUP, reload)
     # Ctrl-C reaches the whole group: the supervisor hears it too and passes it on as SIGTERM.
     loop.add_signal_handler(signal.SIGINT, (lambda: None) if supervised else stop)
 
@@ -168,11 +174,11 @@ def _where(settings: Settings, server: Server) -> str:
     return f"{target}, transport {server.carried_by.name}{why}"
 
 
-def _report_ready(server: Server, pipe: "_Pipe", where: str) -> None:
+def _report_ready(server: Server, siblings: Siblings, where: str) -> None:
     """Says what answers, and from then on in the log when something else does."""
     ready = _answering(server.registry)
     _LOG.info("serving %s on %s", _in_words(ready), where)
-    pipe.say("ready", *map("=".join, ready.items()))
+    siblings.say("ready", *map("=".join, ready.items()))
 
     def changed(_event: AnswersChanged) -> None:
         nonlocal ready
@@ -191,26 +197,6 @@ def _answering(registry: Registry) -> dict[str, str]:
 
 def _in_words(answering: Mapping[str, str]) -> str:
     return ", ".join(f"{name} ({aliases})" for name, aliases in answering.items()) or "no model yet"
-
-
-class _Pipe:
-    """Says to the supervisor, a line each, what its `Worker` understands; to nobody if there is none."""
-
-    def __init__(self) -> None:
-        self._descriptor = int(os.environ.get("STAUNCH_READY_FD", "-1"))
-        self._trouble = ""
-        if self._descriptor >= 0:
-            os.set_blocking(self._descriptor, False)
-
-    def say(self, *words: str) -> None:
-        line = " ".join(words).replace("\n", " ")
-        with suppress(OSError):  # It has left, or does not listen: no reason to serve worse.
-            os.write(self._descriptor, f"{line}\n".encode("utf-8", "backslashreplace"))
-
-    def trouble(self, text: str) -> None:
-        if text != self._trouble:
-            self._trouble = text
-            self.say("trouble", text[:_TEXT_CHARACTERS])
 
 
 def _new_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -2,9 +2,13 @@
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Protocol
 
 from staunch.v1.model_service_pb2 import (
+    DeleteAliasRequest,
+    DeleteAliasResponse,
     GetModelRequest,
     GetModelResponse,
     IdType,
@@ -20,16 +24,16 @@ from staunch.v1.model_service_pb2 import (
 )
 from staunch_features.errors import ViewError
 from staunch_features.views.file import FeatureView
-from staunch_model_store.errors import AliasMoved, ModelRefused, ModelStoreError
+from staunch_model_store.errors import AliasLimit, AliasMoved, ModelRefused, ModelStoreError
 from staunch_model_store.manifest import EXPLAINER_ONNX, NAME, Manifest
-from staunch_server.errors import Reason, Refusal, Resource, Violation, field_invalid
+from staunch_server.errors import Reason, Refusal, Resource, Violation, field_invalid, refusal_of
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served, view_of
 from staunch_server.services.answer import output_space, timestamp
 from staunch_server.services.features import described
 from staunch_server.statuses import clip
 from staunch_server.transport.seam import Call
-from staunch_server.types import Version
+from staunch_server.types import Alias, Version
 
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 1000
 """Versions on a page where the request says nothing, and at most."""
@@ -37,18 +41,38 @@ DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 1000
 _DIGEST = "sha256:"
 
 
+FOLLOW_S = 5.0
+"""How long SetAlias and DeleteAlias wait for the other workers."""
+
+_WAY_BACK_S = 0.3  # of a call's time, kept to say who does not follow
+
+
+class Siblings(Protocol):
+    """The other workers of this server."""
+
+    async def follow(self, alias: Alias, wait_s: float) -> Sequence[str]:
+        """Has them follow an alias that moved here; returns which ones do not after so many seconds."""
+
+    def reload(self) -> None:
+        """Has them read the store again."""
+
+
 class ModelServicer:
     """Answers ModelService.
 
     Args:
         registry: The versions of this process.
-        announce: Called after an alias moved or the store was read again, so that other workers follow.
+        reload: Has it read the store again, once for all who ask.
+        siblings: The other workers.
     """
 
-    def __init__(self, registry: Registry, announce: Callable[[], None]) -> None:
+    def __init__(
+        self, registry: Registry, reload: Callable[[], Awaitable[list[Version]]], siblings: Siblings
+    ) -> None:
         self._registry = registry
         self._store = registry.store
-        self._announce = announce
+        self._reload = reload
+        self._siblings = siblings
 
     async def list_models(self, request: ListModelsRequest, call: Call) -> ListModelsResponse:
         """Lists versions by name, newest first.
@@ -80,24 +104,55 @@ class ModelServicer:
         """Points an alias at a version that has been verified; nothing changes if that fails.
 
         Raises:
-            Refusal: FIELD_INVALID, MODEL_NOT_FOUND, MODEL_REFUSED, ALIAS_MOVED.
+            Refusal: FIELD_INVALID, MODEL_NOT_FOUND, MODEL_REFUSED, ALIAS_MOVED, ALIAS_LIMIT; with the alias
+                moved, ALIAS_NOT_FOLLOWED.
             DatabaseUnavailable: Its view could not be checked; nothing was changed.
         """
-        _refuse_fields(request)
-        version = Version(request.name, request.version)
-        expected = request.expected_version if request.HasField("expected_version") else None
-        try:
-            previous = await self._registry.set_alias(version, request.alias, expected)
-        except AliasMoved as error:
-            alias = Resource("alias", f"{request.name}@{request.alias}")
-            raise Refusal(Reason.ALIAS_MOVED, str(error), resource=alias, metadata=error.facts) from error
-        self._announce()
+        _refuse_fields(request, {"version": 1, "expected_version": 0})
+        version, alias = Version(request.name, request.version), Alias(request.name, request.alias)
+        with _about(alias):
+            previous = await self._registry.set_alias(version, alias.alias, _expected_version(request))
+        await self._have_followed(alias, version.number, call)
         return SetAliasResponse(model=await self._model(version), previous_version=previous)
 
+    async def delete_alias(self, request: DeleteAliasRequest, call: Call) -> DeleteAliasResponse:
+        """Takes an alias away; one that is gone already is well.
+
+        Raises:
+            Refusal: FIELD_INVALID, MODEL_NOT_FOUND, ALIAS_MOVED; with the alias deleted, ALIAS_NOT_FOLLOWED.
+        """
+        _refuse_fields(request, {"expected_version": 1})
+        alias = Alias(request.name, request.alias)
+        with _about(alias):
+            previous = await self._registry.delete_alias(alias, _expected_version(request))
+        await self._have_followed(alias, 0, call)
+        return DeleteAliasResponse(previous_version=previous)
+
+    async def _have_followed(self, alias: Alias, number: int, call: Call) -> None:
+        """Waits until every other worker answers by what an alias points at now, 0 for nothing."""
+        wait_s = max(0.0, min(FOLLOW_S, call.answer_by().left() - _WAY_BACK_S))
+        late = await self._siblings.follow(alias, wait_s)
+        if not late:
+            return
+        workers = ", ".join(late)
+        now = f"{alias} points at version {number} now" if number else f"{alias} is deleted"
+        raise Refusal(
+            Reason.ALIAS_NOT_FOLLOWED,
+            f"{now}, and this worker answers by that; these do not yet (by their numbers): {workers}. They "
+            "follow by themselves as soon as they can: do not repeat the call to move it, the server's log "
+            "says what holds them up.",
+            resource=Resource("alias", str(alias)),
+            metadata={"alias": str(alias), "current_version": str(number), "workers": workers},
+        )
+
     async def reload_models(self, request: ReloadModelsRequest, call: Call) -> ReloadModelsResponse:
-        """Reads the store again, here and in the other workers; says what changed here."""
-        changed = await self._registry.reload()
-        self._announce()
+        """Reads the store again, here and in the other workers; says what changed here.
+
+        Raises:
+            Refusal: STORE_UNAVAILABLE.
+        """
+        changed = await self._reload()
+        self._siblings.reload()
         held = [version for version in changed if await self._exists(version)]
         return ReloadModelsResponse(models=[await self._model(version) for version in held])
 
@@ -201,16 +256,33 @@ def _metrics(manifest: Manifest) -> list[Metric]:
     ]
 
 
-def _refuse_fields(request: SetAliasRequest) -> None:
+@contextmanager
+def _about(alias: Alias) -> Iterator[None]:
+    """Names the alias in what callers are told of it."""
+    try:
+        yield
+    except (AliasMoved, AliasLimit) as error:
+        refusal = refusal_of(error)
+        if refusal is None:
+            raise
+        refusal.resource = Resource("alias", str(alias))
+        raise refusal from error
+
+
+def _expected_version(request: SetAliasRequest | DeleteAliasRequest) -> int | None:
+    return request.expected_version if request.HasField("expected_version") else None
+
+
+def _refuse_fields(request: SetAliasRequest | DeleteAliasRequest, least: Mapping[str, int]) -> None:
+    """Refuses names that are none and numbers below the least; a number that is absent is well."""
     wrong = [
         {"field": field, "expected": NAME.pattern, "got": name[:40]}
         for field, name in (("name", request.name), ("alias", request.alias))
         if not NAME.fullmatch(name)
     ]
-    least = {"version": 1, "expected_version": 0}
     for field, number in least.items():
         got = getattr(request, field)
-        if got < number:
+        if got < number and (field == "version" or request.HasField("expected_version")):
             wrong.append({"field": field, "expected": f"{number} or more", "got": str(got)})
     if wrong:
         violations = [Violation(one["field"], _expected(**one)) for one in wrong]

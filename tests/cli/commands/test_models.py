@@ -2,6 +2,7 @@
 
 import pytest
 
+from staunch.v1 import model_service_pb2 as models_pb
 from staunch_server.errors import Reason, Refusal
 
 
@@ -57,6 +58,19 @@ def test_an_alias_that_moved_meanwhile_fails(staunch, service):
     service.script.append(Refusal(Reason.ALIAS_MOVED, "as told"))
     result = staunch("models", "alias", "churn", "champion", 3, "--expect", 1)
     assert (result.code, result.err) == (1, "staunch: ALIAS_MOVED: as told\n")
+
+
+def test_a_deleted_alias_tells_where_it_pointed_or_that_there_was_none(staunch, service):
+    result = staunch("models", "delete-alias", "churn", "next", "--expect", 2)
+    assert (result.code, result.out) == (0, "churn@next is deleted; it pointed at version 2\n")
+    assert service.seen[0].expected_version == 2
+
+    async def gone(_request: object, _call: object) -> models_pb.DeleteAliasResponse:
+        return models_pb.DeleteAliasResponse()
+
+    service.script.append(gone)
+    result = staunch("models", "delete-alias", "churn", "next")
+    assert (result.code, result.out) == (0, "there is no churn@next, so nothing was deleted\n")
 
 
 def test_reload_tells_what_changed(staunch):

@@ -44,6 +44,8 @@ WORDS = {
     "models list": ("", "churn"),
     "models show": ("", "churn@3"),
     "models alias": ("churn champion 3", "churn champion 3 --expect 2"),
+    "models verify": ("", "churn --write --store m"),
+    "models delete-alias": ("churn next", "churn next --expect 2"),
     "models reload": ("", ""),
     "top": ("", "--every 5 --once --json --metrics-host ::1 --metrics-port 9"),
     "score": (

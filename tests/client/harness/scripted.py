@@ -76,6 +76,12 @@ class Scripted:
         answer = models_pb.SetAliasResponse(model=self.model(request.version), previous_version=2)
         return await self._answer(request, call, answer)
 
+    async def delete_alias(
+        self, request: models_pb.DeleteAliasRequest, call: Call
+    ) -> models_pb.DeleteAliasResponse:
+        """Answers DeleteAlias: it pointed at 2."""
+        return await self._answer(request, call, models_pb.DeleteAliasResponse(previous_version=2))
+
     async def reload_models(
         self, request: models_pb.ReloadModelsRequest, call: Call
     ) -> models_pb.ReloadModelsResponse:
@@ -184,6 +190,7 @@ def _services(guard: Guard, service: Scripted) -> list[Service]:
             "ListModels": guard.unary(models_pb.ListModelsRequest, service.list_models),
             "GetModel": guard.unary(models_pb.GetModelRequest, service.get_model),
             "SetAlias": guard.unary(models_pb.SetAliasRequest, service.set_alias),
+            "DeleteAlias": guard.unary(models_pb.DeleteAliasRequest, service.delete_alias),
             "ReloadModels": guard.unary(models_pb.ReloadModelsRequest, service.reload_models),
         },
     )

@@ -52,6 +52,7 @@ def client(client: Client, frame: Frame) -> None:
     assert_type(client.list_models(), list[Model])
     assert_type(client.get_model(client.list_models()[0]), Model)
     assert_type(client.set_alias("churn", "champion", 3), AliasMove)
+    assert_type(client.delete_alias("churn", "next"), int | None)
     assert_type(client.reload_models(), list[Model])
     assert_type(client.is_ready(), bool)
     with client as entered:
@@ -68,6 +69,7 @@ async def async_client(client: AsyncClient, frame: Frame) -> None:
     assert_type(await client.list_models(), list[Model])
     assert_type(await client.get_model(), Model)
     assert_type(await client.set_alias("churn", "champion", 3), AliasMove)
+    assert_type(await client.delete_alias("churn", "next"), int | None)
     assert_type(await client.reload_models(), list[Model])
     assert_type(await client.is_ready(), bool)
     async with client as entered:

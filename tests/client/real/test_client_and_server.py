@@ -244,6 +244,17 @@ async def test_models_are_listed_described_and_moved(either, running, publish):
     assert found.manifest_json.startswith(b"{")
     with pytest.raises(Conflict, match="ALIAS_MOVED"):
         await either.call("set_alias", "churn", "champion", 1, expected_version=1)
+    again = await either.call("set_alias", "churn", "champion", 2, expected_version=1)
+    assert again.previous_version == 2  # it is there already, as after a lost answer
+    await either.call("set_alias", "churn", "next", 1)
+    with pytest.raises(Conflict, match="ALIAS_MOVED"):
+        await either.call("delete_alias", "churn", "next", expected_version=2)
+    assert await either.call("delete_alias", "churn", "next", expected_version=1) == 1
+    assert await either.call("delete_alias", "churn", "next") is None
+    with pytest.raises(NotFound):
+        await either.call("predict", 8, model="churn@next")
+    with pytest.raises(NotFound, match="nobody: expected a model of the store"):
+        await either.call("delete_alias", "nobody", "champion")
 
 
 async def test_no_database_is_unavailable_within_the_timeout(serve, publish, either_of):

@@ -31,7 +31,7 @@ async def test_an_unforeseen_error_has_one_incident_id_at_the_caller_and_in_the_
     """A folder where the server writes its aliases: a disk's mischief that no refusal foresees."""
     (store.root / "churn" / ".aliases.json").mkdir()
     with pytest.raises(ServerFault) as caught:
-        await either.call("set_alias", "churn", "champion", 1)
+        await either.call("set_alias", "churn", "next", 1)
     assert caught.value.reason == "INTERNAL"
     assert caught.value.incident_id
     assert caught.value.incident_id in caught.value.message
@@ -79,14 +79,14 @@ async def test_the_server_sends_every_key_that_the_client_reads(either, running,
     publish("left", text=text)
     sent: set[str] = set()
     with pytest.raises(Conflict) as moved:
-        await either.call("set_alias", "churn", "champion", 1, expected_version=7)
+        await either.call("set_alias", "churn", "next", 1, expected_version=7)
     with pytest.raises(PreconditionFailed) as outside:
         await either.call("predict", 11, model="left")
     with pytest.raises(NotFound) as early:
         await either.call("predict", 8, model="left", as_of=EPOCH)
     (store.root / "churn" / ".aliases.json").mkdir()
     with pytest.raises(ServerFault) as incident:
-        await either.call("set_alias", "churn", "champion", 1)
+        await either.call("set_alias", "churn", "next", 1)
     for error in (moved.value, outside.value, early.value, incident.value):
         sent |= error.details.metadata.keys()
     assert keys_read() == {"incident_id", "current_version", "eligible", "why", "known_now"} & sent

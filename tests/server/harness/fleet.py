@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.harness.processes import family
 from tests.harness.waiting import until
 
-from staunch_server.process.supervisor import bound_to_us
+from staunch_server.process.channel.child import bound_to_us
 
 _READY_S = 60.0
 

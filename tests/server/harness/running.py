@@ -16,6 +16,7 @@ from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
 from staunch_features.postgres.connection import Connection, opened
 from staunch_model_store.manifest import Manifest
 from staunch_model_store.store import ModelStore, StoredVersion
+from staunch_server.process.channel.siblings import Siblings
 from staunch_server.process.server import Server, serving
 from staunch_server.settings import load_settings
 
@@ -120,13 +121,16 @@ class Serve:
     store: ModelStore
     url: str
 
-    async def __call__(self, *, again_s: float = 1.0, **settings: Any) -> Running:
+    async def __call__(
+        self, *, again_s: float = 1.0, siblings: Siblings | None = None, **settings: Any
+    ) -> Running:
         """Starts a server on a free port; `settings` replace the usual ones."""
         usual = {"port": 0, "store": self.store.root, "database_reader_url": self.url, "drain_s": 5.0}
         own = await self.stack.enter_async_context(AsyncExitStack())
         server = await own.enter_async_context(
-            serving(load_settings(usual | settings), CollectorRegistry(), again_s=again_s)
+            serving(load_settings(usual | settings), CollectorRegistry(), siblings, again_s=again_s)
         )
+        server.reload._pause_s = 0.0  # a test may well read the store twice a second
         channel = aio.insecure_channel(f"127.0.0.1:{server.port}", options=OWN_CONNECTION)
         own.push_async_callback(channel.close)
         return Running(server, channel, PredictionServiceStub(channel), ModelServiceStub(channel), own.aclose)

@@ -20,6 +20,7 @@ from google.protobuf import struct_pb2
 from grpc import aio
 from tests.harness.databases import TestDatabase
 from tests.server.harness.running import Publish
+from tests.server.harness.supervised import SUPERVISOR, stand_in
 from tests.server.small_models import TWICE, view_text
 
 from staunch.v1 import model_service_pb2 as mpb
@@ -144,20 +145,20 @@ def printed(people: TestDatabase, publish: Publish, store: ModelStore) -> Callab
     publish("twice", text=view_text() + TWICE.format(id=ID))
 
     async def run(work: Callable[[aio.Channel], Awaitable[object]], **settings: str) -> Printed:
-        port, (reading, writing) = free_port(), os.pipe()
+        port, (ours, theirs) = free_port(), socket.socketpair()
         own = {
-            "PORT": str(port), "METRICS_PORT": "0", "STORE": str(store.root), "READY_FD": str(writing),
+            "PORT": str(port), "METRICS_PORT": "0", "STORE": str(store.root),
+            SUPERVISOR: str(theirs.fileno()),
             "DATABASE_READER_URL": people.reader_url, "LOG_LEVEL": "DEBUG",
         }  # fmt: skip
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", UNRULY,
             env=os.environ | {f"STAUNCH_{name}": value for name, value in {**own, **settings}.items()},
-            pass_fds=(writing,), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            pass_fds=(theirs.fileno(),), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
-        os.close(writing)
+        theirs.close()
         reader = asyncio.create_task(process.communicate())
-        with os.fdopen(reading) as pipe:
-            assert (await asyncio.wait_for(asyncio.to_thread(pipe.readline), 30)).startswith("ready")
+        assert (await asyncio.wait_for(asyncio.wrap_future(stand_in(ours).ready), 30)).startswith("ready")
         async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             await work(channel)
         process.send_signal(signal.SIGTERM)

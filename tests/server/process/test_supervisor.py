@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import pytest
 from grpc import StatusCode, aio
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
@@ -21,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.harness.databases import TestDatabase
 from tests.harness.processes import frozen
 from tests.harness.waiting import until
+from tests.server.harness.errors import read_rich_error
 from tests.server.harness.running import Locked, Publish
 from tools.docs_pages import metric_families
 
@@ -29,13 +31,14 @@ from staunch.v1 import prediction_service_pb2 as pb
 from staunch.v1.model_service_pb2_grpc import ModelServiceStub
 from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
 from staunch_model_store.store import ModelStore
+from staunch_server.process.channel.child import Child
+from staunch_server.process.channel.lines import SUPERVISOR_FD
 from staunch_server.process.http import listen
 from staunch_server.process.supervisor import (
     KILL_GRACE_S,
     ONE_STOP_S,
     CannotServe,
     Supervisor,
-    Worker,
 )
 from staunch_server.settings import load_settings
 
@@ -136,16 +139,94 @@ async def test_it_says_which_versions_it_serves_and_which_of_them_is_the_champio
     assert "Staunch serves churn@1 (champion), churn@2 (candidate)\n" in supervised.said
 
 
-async def test_a_moved_alias_moves_in_every_worker(supervised: Supervised):
+async def move(channel: aio.Channel, version: int, timeout: float = 20) -> str:
+    """Points the champion at a version; returns the reason why not, or why not everywhere; empty if it is."""
+    request = mpb.SetAliasRequest(name="churn", alias="champion", version=version)
+    try:
+        await ModelServiceStub(channel).SetAlias(request, timeout=timeout)
+    except aio.AioRpcError as error:
+        rich = read_rich_error(error)
+        return rich.reason if rich.infos else rich.code.name
+    return ""
+
+
+async def versions(supervised: Supervised) -> set[int]:
+    """The versions that answer on new connections."""
+    return set(await asyncio.gather(*(supervised.version() for _ in range(12))))
+
+
+async def test_a_moved_alias_has_moved_in_every_worker_once_it_is_answered(supervised: Supervised):
+    for number in (2, 1, 2, 2, 1):
+        async with supervised.channel() as channel:
+            assert await move(channel, number) == ""
+        assert await versions(supervised) == {number}
+
+
+async def test_aliases_moved_by_all_workers_at_once_leave_all_with_one(supervised: Supervised):
+    async with contextlib.AsyncExitStack() as stack:
+        channels = [await stack.enter_async_context(supervised.channel()) for _ in range(8)]
+        for _ in range(3):
+            moves = [move(channel, 1 + place % 2) for place, channel in enumerate(channels)]
+            assert set(await asyncio.gather(*moves)) == {""}
+            assert len(await versions(supervised)) == 1
+
+
+async def test_workers_that_are_killed_and_start_hold_up_no_alias_and_answer_by_no_old_one(
+    supervised: Supervised,
+):
+    number, moved = 1, 0
+    for place in (0, 1):
+        os.kill(supervised.workers()[place], signal.SIGKILL)
+        until_s = time.monotonic() + 4
+        while time.monotonic() < until_s:  # it dies, is away, starts and reads
+            number = 3 - number
+            async with supervised.channel() as channel:
+                why_not = await move(channel, number)
+            assert why_not in ("", "UNAVAILABLE")  # of a connection to the worker that died
+            if not why_not:
+                moved += 1
+                with contextlib.suppress(aio.AioRpcError):
+                    assert await versions(supervised) == {number}
+    assert moved > 10
+
+    async def two_again() -> bool:
+        return "staunch_workers_ready 2.0" in supervised.scrape()
+
+    await _soon(two_again)
+
+
+async def test_a_worker_that_hangs_is_said_not_to_follow_after_five_seconds_and_does_once_it_goes_on(
+    supervised: Supervised,
+):
+    async with contextlib.AsyncExitStack() as stack:
+        channels = [await stack.enter_async_context(supervised.channel()) for _ in range(12)]
+        for channel in channels:
+            await PredictionServiceStub(channel).Predict(pb.PredictRequest(customer_id=KNOWN))
+        hung = supervised.workers()[1]
+        os.kill(hung, signal.SIGSTOP)
+        began = time.monotonic()
+        ended = set(await asyncio.gather(*(move(channel, 2, timeout=7) for channel in channels)))
+        assert ended == {"ALIAS_NOT_FOLLOWED", "DEADLINE_EXCEEDED"}  # of the one, and of the one that hangs
+        assert time.monotonic() - began < 9
+        os.kill(hung, signal.SIGCONT)
+
+        async def all_moved() -> bool:
+            return await versions(supervised) == {2}
+
+        await _soon(all_moved)
+        assert {await move(channel, 2) for channel in channels} == {""}
+
+
+async def test_a_deleted_alias_is_gone_from_every_worker(supervised: Supervised):
+    request = mpb.DeleteAliasRequest(name="churn", alias="candidate")
     async with supervised.channel() as channel:
-        await ModelServiceStub(channel).SetAlias(
-            mpb.SetAliasRequest(name="churn", alias="champion", version=2)
-        )
-
-    async def all_moved() -> bool:
-        return {await supervised.version() for _ in range(20)} == {2}
-
-    await _soon(all_moved)
+        assert (await ModelServiceStub(channel).DeleteAlias(request)).previous_version == 2
+    for _ in range(8):
+        async with supervised.channel() as channel:
+            asked = pb.PredictRequest(model="churn@candidate", customer_id=KNOWN)
+            with pytest.raises(aio.AioRpcError) as refused:
+                await PredictionServiceStub(channel).Predict(asked)
+            assert refused.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 async def test_one_page_of_metrics_counts_the_calls_of_all_workers(supervised: Supervised):
@@ -274,7 +355,7 @@ async def test_a_reload_while_a_worker_starts_does_not_end_it(supervised: Superv
 
 
 async def test_a_worker_that_is_told_to_end_while_it_is_started_ends(people: TestDatabase, tmp_path: Path):
-    worker = Worker(0)
+    worker = Child(0, lambda *_: None)
     worker.end(signal.SIGTERM)
     settings = {"STAUNCH_DATABASE_READER_URL": people.reader_url, "STAUNCH_STATE_FOLDER": str(tmp_path)}
     ports = {"STAUNCH_PORT": "0", "STAUNCH_METRICS_PORT": "0", "STAUNCH_SUPERVISED": "1"}
@@ -308,7 +389,8 @@ async def test_a_worker_that_is_not_understood_is_not_said_to_have_failed_to_sta
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     mumbler = tmp_path / "mumbler"
-    mumbler.write_text("#!/bin/sh\nprintf '\\377\\n' > /proc/self/fd/$STAUNCH_READY_FD\n")
+    mumble = f"import os; os.write(int(os.environ['{SUPERVISOR_FD}']), b'\\xff\\n')"
+    mumbler.write_text(f"#!{sys.executable}\n{mumble}\n")
     mumbler.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(mumbler))
     said: list[str] = []

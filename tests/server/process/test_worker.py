@@ -24,13 +24,16 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from tests.harness.databases import TestDatabase
 from tests.harness.waiting import until
 from tests.server.harness.running import Locked, Publish
+from tests.server.harness.supervised import SUPERVISOR, stand_in
 
 from staunch.v1 import model_service_pb2 as mpb
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch.v1.model_service_pb2_grpc import ModelServiceStub
 from staunch.v1.prediction_service_pb2_grpc import PredictionServiceStub
 from staunch_model_store.store import ModelStore
-from staunch_server.process.worker import COLLECT_AFTER, _Pipe, settle_memory
+from staunch_server.process.channel.lines import SUPERVISOR_FD
+from staunch_server.process.channel.siblings import Siblings
+from staunch_server.process.worker import COLLECT_AFTER, settle_memory
 
 FORBIDDEN = {
     "sklearn",
@@ -73,6 +76,7 @@ class Process:
     port: int
     metrics_port: int
     channel: aio.Channel
+    said: list[str]
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -96,13 +100,13 @@ async def worker(
         code: str | None = None, inherited: dict[str, str] | None = None, **variables: Any
     ) -> Process:
         port, metrics_port = free_port(), free_port()
-        reading, writing = os.pipe()
+        ours, theirs = socket.socketpair()
         settings = {
             "PORT": port,
             "METRICS_PORT": metrics_port,
             "STORE": store.root,
             "DATABASE_READER_URL": people.reader_url,
-            "READY_FD": writing,
+            SUPERVISOR: theirs.fileno(),
         } | variables
         environment = {f"STAUNCH_{name}": str(value) for name, value in settings.items()}
         command = ["-c", code] if code else ["-m", "staunch_server.process.worker"]
@@ -110,14 +114,14 @@ async def worker(
             sys.executable,
             *command,
             env={**os.environ, **environment, **(inherited or {})},
-            pass_fds=(writing,),
+            pass_fds=(theirs.fileno(),),
             stderr=asyncio.subprocess.PIPE,
         )
-        os.close(writing)
-        with os.fdopen(reading) as pipe:
-            ready = await asyncio.wait_for(asyncio.to_thread(pipe.readline), 30)
+        theirs.close()
+        heard = stand_in(ours)
+        ready = await asyncio.wait_for(asyncio.wrap_future(heard.ready), 30)
         channel = aio.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)])
-        started.append(Process(process, ready, port, metrics_port, channel))
+        started.append(Process(process, ready, port, metrics_port, channel, heard.lines))
         return started[-1]
 
     yield start
@@ -315,24 +319,12 @@ async def test_a_sighup_loads_what_was_published_since_which_the_log_says(
     assert ["serving churn@2 (champion) now" in line for line in changes] == [True]
 
 
-@pytest.fixture
-async def told_to_reload() -> AsyncIterator[asyncio.Event]:
-    """Set when a worker sends SIGHUP to its supervisor, which here are we."""
-    told = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, told.set)
-    yield told
-    loop.remove_signal_handler(signal.SIGHUP)
-
-
-async def test_a_supervised_worker_leaves_its_metrics_in_the_folder(
-    worker: Any, tmp_path: Path, told_to_reload: Any
-) -> None:
+async def test_a_supervised_worker_leaves_its_metrics_in_the_folder(worker: Any, tmp_path: Path) -> None:
     folder = tmp_path / "metrics"
     folder.mkdir()
     one = await worker(SUPERVISED="1", WORKER="7", inherited={"PROMETHEUS_MULTIPROC_DIR": str(folder)})
     await call_everything(one.channel)
-    await asyncio.wait_for(told_to_reload.wait(), 5)
+    await until(lambda: "reload" in one.said)  # for the other workers
     collector = CollectorRegistry()
     MultiProcessCollector(collector, path=str(folder))
     path = "/staunch.v1.PredictionService/Predict"
@@ -354,13 +346,12 @@ async def test_a_supervised_worker_leaves_ctrl_c_and_metrics_to_its_supervisor(w
     assert (await one.ended())[0] == 0
 
 
-def test_the_supervisor_hears_of_a_file_whose_name_is_no_utf_8(monkeypatch: pytest.MonkeyPatch) -> None:
-    reading, writing = os.pipe()
-    monkeypatch.setenv("STAUNCH_READY_FD", str(writing))
-    _Pipe().trouble(f"the store {os.fsdecode(b'stor' + bytes([0xE9]))} is empty")
-    assert os.read(reading, 100) == b"trouble the store stor\\udce9 is empty\n"
-    for end in (reading, writing):
-        os.close(end)
+def test_the_supervisor_hears_of_a_file_whose_name_is_no_utf_8() -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        siblings = Siblings.of_environment({SUPERVISOR_FD: str(theirs.detach())})
+        siblings.trouble(f"the store {os.fsdecode(b'stor' + bytes([0xE9]))} is empty")
+        assert ours.recv(100) == b"trouble the store stor\\udce9 is empty\n"
 
 
 @pytest.fixture

@@ -3,16 +3,16 @@
 import asyncio
 import os
 import shutil
-import signal
 import threading
 import time
 from typing import Any
 
 import pytest
+from grpc_health.v1 import health_pb2
 from tests.harness.waiting import until
 from tests.server.harness.errors import failure
 from tests.server.harness.outages import hanging_store
-from tests.server.harness.running import Publish, Running, Serve
+from tests.server.harness.running import Locked, Publish, Running, Serve
 from tests.server.small_models import EPOCH, view_text
 
 from staunch.v1 import model_service_pb2 as mpb
@@ -21,7 +21,6 @@ from staunch.v1.feature_pb2 import FEATURE_TYPE_NUMBER
 from staunch_model_store.manifest import EXPLAINER_ONNX
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore
-from staunch_server.process import server as server_module
 
 
 async def get(live: Running, model: str) -> mpb.Model:
@@ -434,15 +433,75 @@ async def test_the_metrics_tell_the_state_of_each_version(
     assert stored.manifest.version == 1
 
 
-def test_only_a_supervised_worker_signals_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[tuple[int, int]] = []
-    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
-    monkeypatch.delenv("STAUNCH_SUPERVISED", raising=False)
-    server_module.signal_supervisor()
-    assert sent == []
-    monkeypatch.setenv("STAUNCH_SUPERVISED", "1")
-    server_module.signal_supervisor()
-    assert sent == [(os.getppid(), signal.SIGHUP)]
+CALLS = {
+    "ListModels": mpb.ListModelsRequest(),
+    "GetModel": mpb.GetModelRequest(model="churn"),
+    "SetAlias": mpb.SetAliasRequest(name="churn", alias="next", version=1),
+    "DeleteAlias": mpb.DeleteAliasRequest(name="churn", alias="next"),
+    "ReloadModels": mpb.ReloadModelsRequest(),
+}
+
+
+@pytest.mark.parametrize("transport", ["aio", "native"])
+@pytest.mark.parametrize(
+    ("offered", "count"), [("off", 0), ("read", 2), ("all", 5)], ids=["off", "read", "all"]
+)
+async def test_what_is_not_offered_of_the_service_is_unimplemented_and_the_rest_is_as_ever(
+    publish: Publish, serve: Serve, store: ModelStore, offered: str, count: int, transport: str
+) -> None:
+    publish()
+    live = await serve(model_service=offered, transport=transport)
+    for place, (method, request) in enumerate(CALLS.items()):
+        call = getattr(live.models, method)(request)
+        assert (await call.code()).name == ("OK" if place < count else "UNIMPLEMENTED"), method
+    assert await answering(live) == 1
+    assert store.aliases("churn") == {"champion": 1}
+    check = live.channel.unary_unary("/grpc.health.v1.Health/Check")
+    asked = health_pb2.HealthCheckRequest(service="staunch.v1.ModelService").SerializeToString()
+    if offered == "off":
+        assert (await check(asked).code()).name == "NOT_FOUND"
+    else:
+        assert health_pb2.HealthCheckResponse.FromString(await check(asked)).status == 1
+
+
+async def test_fields_of_a_deletion_that_cannot_be_are_named(publish: Publish, serve: Serve) -> None:
+    publish()
+    live = await serve()
+    wrong = mpb.DeleteAliasRequest(name="Churn", alias="7", expected_version=0)
+    error = await failure(live.models.DeleteAlias(wrong))
+    assert error.reason == "FIELD_INVALID"
+    assert [field for field, _ in error.violations] == ["name", "alias", "expected_version"]
+
+
+async def test_calls_of_a_deleted_alias_are_refused_and_those_in_progress_end_as_they_began(
+    publish: Publish, serve: Serve, locked: Locked
+) -> None:
+    publish()
+    publish(base=1.0, alias="next")
+    live = await serve()
+    async with locked() as lock:
+        begun = asyncio.ensure_future(answering(live, "churn@next"))
+        await until(lambda: lock.waiting(1))
+        deleted = await live.models.DeleteAlias(mpb.DeleteAliasRequest(name="churn", alias="next"))
+        assert deleted.previous_version == 2
+    assert await begun == 2
+    error = await failure(live.prediction.Predict(pb.PredictRequest(model="churn@next", customer_id=8)))
+    assert error.reason == "MODEL_NOT_FOUND"
+    assert (await get(live, "churn@2")).state == mpb.MODEL_STATE_STORED
+    assert list((await get(live, "churn")).aliases) == ["champion"]
+
+
+@pytest.mark.parametrize("supervised", ["0", "1"])
+async def test_no_call_signals_another_process_which_may_be_pid_1(
+    publish: Publish, serve: Serve, monkeypatch: pytest.MonkeyPatch, supervised: str
+) -> None:
+    publish()
+    live = await serve()
+    monkeypatch.setattr(os, "kill", lambda *sent: pytest.fail(f"sent {sent}"))
+    monkeypatch.setenv("STAUNCH_SUPERVISED", supervised)
+    await live.models.SetAlias(point("next", 1))
+    await live.models.DeleteAlias(mpb.DeleteAliasRequest(name="churn", alias="next"))
+    await live.models.ReloadModels(mpb.ReloadModelsRequest())
 
 
 async def test_one_models_broken_aliases_are_no_concern_of_another(

@@ -36,7 +36,8 @@ def read_targets(store: ModelStore, last: Targets, problems: Problems) -> Target
         return targets
     _report_gone({alias.name for alias in last}, names, store, problems)
     for name in names:
-        if read := _read_aliases(store, name, problems):
+        read = _read_aliases(store, name, problems)
+        if read is not None:
             targets = {alias: target for alias, target in targets.items() if alias.name != name} | read
     return targets
 
@@ -66,21 +67,24 @@ def _report_gone(
             problems.report(name, "is gone from the store, and answers on as it was read last")
 
 
-def _read_aliases(store: ModelStore, name: str, problems: Problems) -> dict[Alias, Target]:
+def _read_aliases(store: ModelStore, name: str, problems: Problems) -> dict[Alias, Target] | None:
+    """Reads what the aliases of a model point at; None if that cannot be read, or is gone altogether."""
     try:
         aliases = store.aliases(name)
+        if not aliases and not store.has_aliases(name):
+            return None
         found = {
             Alias(name, alias): Target(number, _digest(store, Version(name, number)))
             for alias, number in aliases.items()
         }
     except (ModelRefused, OSError) as error:
         problems.report(f"{name}/aliases.json", f"cannot be read, so nothing changes: {error}")
-        return {}
+        return None
     except (
         Exception
     ) as error:  # A mistake of ours: it must not end the worker, which starts to meet it again.
         problems.report(f"{name}/aliases.json", f"cannot be read, so nothing changes: {log_text(error)}")
-        return {}
+        return None
     problems.solved(f"{name}/aliases.json")
     return found
 

@@ -70,6 +70,8 @@ def test_a_moved_and_a_dropped_alias_are_read_anew(
     file = store.root / "churn" / "aliases.json"
     file.write_text('{"format": 1, "aliases": {"safe": {"version": 1}}}')
     assert read_targets(store, last, problems).keys() == {SAFE, LOYAL}
+    store.delete_alias("churn", "safe")  # the last one: an order, and no disk that is away
+    assert read_targets(store, last, problems).keys() == {LOYAL}
 
 
 def test_aliases_that_cannot_be_read_keep_their_targets_and_are_reported_once(
