@@ -17,8 +17,15 @@ from pygrpc_native import EVENT_CANCEL, NativeGrpcFront
 
 from staunch_server.deadlines import Deadline
 from staunch_server.errors import Code
-from staunch_server.transport.aio import AioTransport, GenericHandlers, InProgress, Options
+from staunch_server.transport.aio import (
+    HANDSHAKE_TIMEOUT_S,
+    AioTransport,
+    GenericHandlers,
+    InProgress,
+    Options,
+)
 from staunch_server.transport.contexts import trailing_of
+from staunch_server.transport.handshakes import end_silent
 from staunch_server.transport.seam import (
     MAX_RECEIVED_BYTES,
     Call,
@@ -44,6 +51,21 @@ class NativeTransport(AioTransport):
 
     It closes no connection by age: limits.age_s must be 0.
     """
+
+    _ending: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Binds and answers from now on, as `AioTransport.start` does."""
+        port = await super().start()
+        if port:  # the library itself waits two minutes
+            self._ending = asyncio.create_task(end_silent(port, HANDSHAKE_TIMEOUT_S))
+        return port
+
+    async def stop(self, grace_s: float) -> None:
+        """Ends as `AioTransport.stop` does."""
+        if self._ending is not None:
+            self._ending.cancel()
+        await super().stop(grace_s)
 
     def _new_server(self) -> "_NativeServer":
         streams = GenericHandlers(self._streams, self._strays)

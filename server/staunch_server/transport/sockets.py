@@ -5,7 +5,7 @@ import os
 import socket
 import stat
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 
 _DESCRIPTORS = "/dev/fd"  # on Linux a link to /proc/self/fd
 
@@ -19,7 +19,17 @@ def end_connections(address: int | str) -> None:
     Args:
         address: The TCP port, or the path of a Unix socket.
     """
-    _end(lambda found: _local(found) == address and not _listens(found))
+    _end(_come_to(address))
+
+
+def connections(address: int | str, passed_over: Container[int] = ()) -> Iterator[socket.socket]:
+    """Gives a second handle of each connection at an address of this process, to be closed.
+
+    Args:
+        address: The TCP port, or the path of a Unix socket.
+        passed_over: The numbers (`st_ino`) of sockets that are not looked at.
+    """
+    return _connections(_come_to(address), passed_over)
 
 
 def end_connection(peer: str) -> None:
@@ -41,16 +51,22 @@ def _end(chosen: Callable[[socket.socket], bool]) -> None:
                 connection.shutdown(socket.SHUT_RDWR)
 
 
-def _connections(chosen: Callable[[socket.socket], bool]) -> Iterator[socket.socket]:
-    """Gives a second handle of each, to be closed."""
+def _connections(
+    chosen: Callable[[socket.socket], bool], passed_over: Container[int] = ()
+) -> Iterator[socket.socket]:
     for descriptor in map(int, os.listdir(_DESCRIPTORS)):
         with contextlib.suppress(OSError):  # closed since
-            if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            status = os.fstat(descriptor)
+            if stat.S_ISSOCK(status.st_mode) and status.st_ino not in passed_over:
                 found = socket.socket(fileno=os.dup(descriptor))
                 if chosen(found):
                     yield found
                 else:
                     found.close()
+
+
+def _come_to(address: int | str) -> Callable[[socket.socket], bool]:
+    return lambda found: _local(found) == address and not _listens(found)
 
 
 def _local(found: socket.socket) -> object:

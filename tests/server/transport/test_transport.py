@@ -295,7 +295,6 @@ async def test_a_connection_moves_on_when_its_age_is_reached_and_calls_go_on(she
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize("transport_name", ["aio"])  # the native library closes none by itself
 async def test_a_connection_that_never_speaks_is_closed_after_the_time_to_say_hello(
     shell: StartShell,
 ) -> None:
