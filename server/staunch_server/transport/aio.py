@@ -7,19 +7,17 @@ name our classes.
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import grpc
 from grpc import aio
-from grpc_reflection.v1alpha import reflection_pb2
 
 from staunch_server.deadlines import Deadline
 from staunch_server.transport import health, reflection
 from staunch_server.transport.contexts import Context, abort, call_of
-from staunch_server.transport.health import parsed
 from staunch_server.transport.seam import (
     MAX_METADATA_BYTES,
     MAX_RECEIVED_BYTES,
@@ -112,7 +110,10 @@ class AioTransport:
             **_watch_handler(self.health),
         }
         if reflects:
-            self._streams |= _reflection_handlers([*names, health.SERVICE])
+            reflect = reflection.method([*names, health.SERVICE], door)
+            for path in reflection.METHODS:  # of nobody's work: no stop waits for one
+                handle = _stream(reflect, path, limits.answer_wait_s, InProgress(), untaken)
+                self._streams[path] = grpc.stream_stream_rpc_method_handler(handle)
         self._server: Carrier | None = None
         self._port = 0
 
@@ -294,19 +295,3 @@ def _watch_handler(servicer: health.Health) -> Handlers:
     # As a stream of messages, of which one comes: so nothing waits for it but us, and the native library
     # keeps no thread waiting for a watcher that does not read.
     return {f"/{health.SERVICE}/Watch": grpc.stream_stream_rpc_method_handler(servicer.watch)}
-
-
-def _reflection_handlers(names: Sequence[str]) -> Handlers:
-    servicer = reflection.servicer(names)
-
-    async def info(raw: AsyncIterator[bytes], context: Context) -> AsyncGenerator[Any, None]:
-        async def requests() -> AsyncGenerator[Any, None]:
-            async for message in raw:
-                yield await parsed(reflection_pb2.ServerReflectionRequest, message, context)
-
-        async for response in servicer.ServerReflectionInfo(requests(), context):
-            yield response
-
-    encode = reflection_pb2.ServerReflectionResponse.SerializeToString
-    handler: Any = grpc.stream_stream_rpc_method_handler(info, None, encode)
-    return dict.fromkeys(reflection.METHODS, handler)

@@ -132,7 +132,7 @@ class Health:
             )
         if first is None:
             await context.abort(StatusCode.INVALID_ARGUMENT, "expected a message, got the end of the call")
-        return str((await parsed(health_pb2.HealthCheckRequest, first, context)).service)
+        return str((await _parsed(health_pb2.HealthCheckRequest, first, context)).service)
 
     async def _refuse(self, context: Context, refusal: Refusal) -> NoReturn:
         call = call_of(_WATCH, context)
@@ -173,21 +173,22 @@ def _reply(find: Callable[[Any], bytes | Failure], message_type: type[Any], raw:
     try:
         request = message_type.FromString(raw)
     except DecodeError:
-        call.reply(Failure(Code.INVALID_ARGUMENT, _expected(message_type), b""))
+        call.reply(Failure(Code.INVALID_ARGUMENT, expected(message_type), b""))
     else:
         call.reply(find(request))
 
 
-def _expected(message_type: type[Any]) -> str:
+def expected(message_type: type[Any]) -> str:
+    """Returns what is said to whoever sends other bytes than those of a message of this type."""
     return f"expected the bytes of a {message_type.DESCRIPTOR.full_name}"
 
 
-async def parsed(message_type: Any, raw: bytes, context: Context) -> Any:
+async def _parsed(message_type: Any, raw: bytes, context: Context) -> Any:
     """Returns the message that the bytes are; INVALID_ARGUMENT ends the call if they are none."""
     try:
         return message_type.FromString(raw)
     except DecodeError:
-        return await context.abort(StatusCode.INVALID_ARGUMENT, _expected(message_type))
+        return await context.abort(StatusCode.INVALID_ARGUMENT, expected(message_type))
 
 
 def _with_list() -> descriptor_pool.DescriptorPool:

@@ -4,15 +4,19 @@ The library knows v1alpha alone. v1 is the same messages under another package, 
 but in the descriptor of the service itself: so one servicer answers both.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from staunch_server.deadlines import Deadline
+from staunch_server.errors import Code, Reason, Refusal
 from staunch_server.transport import health
+from staunch_server.transport.seam import FIRST_MESSAGE_S, Call, Door, Failure, NotTaken, StreamMethod
 
 _ALPHA, _V1 = "grpc.reflection.v1alpha", "grpc.reflection.v1"
 
@@ -23,13 +27,53 @@ METHODS = tuple(f"/{service}/ServerReflectionInfo" for service in SERVICES)
 """The full names of their methods."""
 
 
-def servicer(names: Sequence[str]) -> reflection.aio.ReflectionServicer:
+ASKED_WITHIN_S = 60.0
+"""Seconds between two questions of a stream; the first has `FIRST_MESSAGE_S`."""
+
+
+def method(names: Sequence[str], door: Door) -> StreamMethod:
     """Returns what answers both versions.
 
     Args:
         names: The full names of the services to list, beside reflection itself.
+        door: Is told of the streams that ask nothing, or take no answer.
     """
-    return reflection.aio.ReflectionServicer([*names, *SERVICES], pool=_Pool())
+    servicer = reflection.aio.ReflectionServicer([*names, *SERVICES], pool=_Pool())
+
+    async def answer(raw: AsyncIterator[bytes], call: Call) -> AsyncGenerator[bytes, None]:
+        try:
+            async for found in servicer.ServerReflectionInfo(_questions(raw), None):
+                yield found.SerializeToString()
+        except NotTaken as late:
+            raise door.refuse(call, _idle("an answer to be taken", late.within_s)) from None
+        except Refusal as refusal:
+            raise door.refuse(call, refusal) from None
+
+    return answer
+
+
+async def _questions(raw: AsyncIterator[bytes]) -> AsyncGenerator[Any, None]:
+    within_s = FIRST_MESSAGE_S
+    while True:
+        try:
+            async with Deadline.after(within_s).timeout():
+                message = await anext(raw, None)
+        except TimeoutError:
+            raise _idle("a question, or the end of the stream,", within_s) from None
+        if message is None:
+            return
+        try:
+            question = reflection_pb2.ServerReflectionRequest.FromString(message)
+        except DecodeError:
+            wanted = health.expected(reflection_pb2.ServerReflectionRequest)
+            raise Failure(Code.INVALID_ARGUMENT, wanted, b"") from None
+        yield question
+        within_s = ASKED_WITHIN_S
+
+
+def _idle(what: str, within_s: float) -> Refusal:
+    message = f"Expected {what} within {within_s:g} s."
+    return Refusal(Reason.STREAM_IDLE, message, metadata={"limit_s": f"{within_s:g}"})
 
 
 class _Pool:

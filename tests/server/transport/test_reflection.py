@@ -7,7 +7,13 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc import aio
 from grpc_reflection.v1alpha import reflection_pb2
+from tests.harness.waiting import until
+from tests.server.harness.errors import RichError, failure
+from tests.server.harness.peers import peer
 from tests.server.harness.shell import StartShell
+
+from staunch_server.transport import reflection
+from staunch_server.transport.seam import ConnectionLimits
 
 SERVICE = "staunch.v1.PredictionService"
 VERSIONS = ("grpc.reflection.v1", "grpc.reflection.v1alpha")
@@ -127,3 +133,40 @@ async def test_reflection_is_absent_unless_asked_for_and_survives_malformed_byte
     with pytest.raises(aio.AioRpcError) as caught:
         await reflect_raw((await shell(reflects=True)).channel, version, b"\x0a\xff")
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def ended(call: Any) -> RichError:
+    return await failure(call.read())
+
+
+async def test_a_stream_that_asks_nothing_ends(shell: StartShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reflection, "FIRST_MESSAGE_S", 0.1)
+    monkeypatch.setattr(reflection, "ASKED_WITHIN_S", 0.3)
+    server = await shell(reflects=True)
+    method: Any = server.channel.stream_stream(reflection.METHODS[0])
+    error = await ended(method())
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "STREAM_IDLE")
+    assert "within 0.1 s" in error.message
+    asking = method()
+    await asking.write(b"\x3a\x00")
+    assert await asking.read()
+    assert "within 0.3 s" in (await ended(asking)).message
+    labels = {"method": reflection.METHODS[0], "code": "UNAVAILABLE", "reason": "STREAM_IDLE", "model": ""}
+    assert server.metrics.registry.get_sample_value("staunch_calls_total", labels) == 2
+
+
+@pytest.mark.parametrize("transport_name", ["aio"])  # the native front takes some 4 MB in a caller's stead
+async def test_a_stream_that_takes_no_answer_ends(shell: StartShell) -> None:
+    server = await shell(reflects=True, connections=ConnectionLimits(answer_wait_s=0.1))
+    async with peer(server.port) as held:
+        stream = held.open(reflection.METHODS[0])
+        held.send(stream, b"\x3a\x00")
+        labels = {
+            "method": reflection.METHODS[0],
+            "code": "UNAVAILABLE",
+            "reason": "STREAM_IDLE",
+            "model": "",
+        }
+        await until(lambda: server.metrics.registry.get_sample_value("staunch_calls_total", labels) == 1)
+        held.give_room(stream, 10_000)
+        await until(lambda: stream in held.ended)
