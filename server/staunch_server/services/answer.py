@@ -1,6 +1,7 @@
 """From a score to the messages that answer."""
 
 import math
+import struct
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -26,6 +27,10 @@ from staunch_server.types import Flag, Floats
 
 # By the number of `types.RiskBand`.
 _BANDS = (RISK_BAND_UNSPECIFIED, RISK_BAND_LOW, RISK_BAND_MEDIUM, RISK_BAND_HIGH)
+
+# What an answer says of its customer on the wire: a double behind the tag of field 1, and the number of a
+# band, which is below 128, behind that of field 2. To make a message of the two costs a call 2 µs.
+_OWN, _PROBABILITY, _BAND = struct.Struct("<BdBB"), 1 << 3 | 1, 2 << 3
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -93,6 +98,9 @@ class Encoder:
         key = (served.digest, answered.as_of)
         if key != self._key:
             self._key, self._shared = key, _shared(served, answered.as_of).SerializeToString()
+        if not (include or answered.flags):
+            probability = answered.probability
+            return _OWN.pack(_PROBABILITY, probability, _BAND, served.band(probability)) + self._shared
         return _own(served, answered, include=include, language_code="").SerializeToString() + self._shared
 
 

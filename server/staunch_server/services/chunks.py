@@ -90,6 +90,9 @@ def refuse_large(served: Served, message: BatchPredictRequest) -> None:
     Raises:
         Refusal: CHUNK_TOO_LARGE.
     """
+    # To tell the size exactly is to encode the message, which costs a fifth of scoring it.
+    if _certainly_fits(message):
+        return
     size = message.ByteSize()
     if size > MAX_MESSAGE_BYTES:
         field, count = rows_of(served, message)
@@ -97,6 +100,12 @@ def refuse_large(served: Served, message: BatchPredictRequest) -> None:
         raise _too_large(
             field, count, fit, f" in {size} bytes, of which a message may have {MAX_MESSAGE_BYTES}"
         )
+
+
+def _certainly_fits(message: BatchPredictRequest) -> bool:
+    texts = len(message.customer_keys) or len(message.model) + len(message.language_code) > _HEAD_BYTES // 4
+    numbers = 8 * len(message.packed_features.values) + 11 * len(message.customer_ids)
+    return not texts and numbers <= MAX_MESSAGE_BYTES - _HEAD_BYTES
 
 
 def rows_of(served: Served, message: BatchPredictRequest) -> tuple[str, int]:

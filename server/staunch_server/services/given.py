@@ -65,7 +65,7 @@ def packed_bytes(served: Served, packed: PackedFeatures) -> bytes:
     encoded = (
         packed.SerializeToString()
     )  # the values first, as its first field: a tag, their length, themselves
-    start = 1 + _varint_bytes(size)
+    start = 2 + (size > 127) + (size > 16_383) + (size > 2_097_151)
     return encoded[start : start + size]
 
 
@@ -128,10 +128,6 @@ def named_values(served: Served, values: Mapping[str, Value], field: str) -> Ite
 def _number(value: Value) -> float:
     """The value; NaN, which is null as a view's NaN is, if it is null."""
     return value.number_value if value.HasField("number_value") else math.nan
-
-
-def _varint_bytes(number: int) -> int:
-    return max(1, -(-number.bit_length() // 7))
 
 
 def _bad_row(served: Served, bad: NDArray[np.bool_], infinite: NDArray[np.bool_]) -> Refusal:

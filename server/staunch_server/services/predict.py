@@ -26,7 +26,7 @@ class PredictServicer:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._encoder = Encoder()
-        self._given = GivenBatch()
+        self._given = GivenBatch(self._take_given)
 
     def predict(self, visit: Visit[PredictRequest]) -> None:
         """Scores one customer; the batch in which it is read answers it. Nothing waits here for one call.
@@ -49,8 +49,7 @@ class PredictServicer:
         request, call = visit.request, visit.call
         call.model = served.name
         if is_given(request):
-            row = given_bytes(served, request)
-            self._given.ask(served, row, call.stages, partial(self._take_given, served, visit))
+            self._given.ask(served, given_bytes(served, request), call.stages, visit)
             return
         asked = live(served, request)
         take = partial(self._take, served, asked, visit)

@@ -31,7 +31,15 @@ def runs(served: Served, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-def ask(batch: GivenBatch, served: Served, row: Row, take: Callable[[Outcome], None]) -> dict[str, float]:
+Take = Callable[[Outcome], None]
+
+
+def joined() -> GivenBatch[Take]:
+    """A batch of callers that are functions."""
+    return GivenBatch(lambda _, caller, outcome: caller(outcome))
+
+
+def ask(batch: GivenBatch[Take], served: Served, row: Row, take: Take) -> dict[str, float]:
     stages: dict[str, float] = {}
     batch.ask(served, struct.pack("<3d", *row), stages, take)
     return stages
@@ -40,7 +48,7 @@ def ask(batch: GivenBatch, served: Served, row: Row, take: Callable[[Outcome], N
 async def test_what_comes_in_one_turn_is_one_run_and_each_gets_its_own(
     served: Served, runs: list[int]
 ) -> None:
-    batch, got = GivenBatch(), list[Outcome]()
+    batch, got = joined(), list[Outcome]()
     rows: list[Row] = [(i, i % 2, 50.0 * i) for i in range(10)]
     stages = [ask(batch, served, row, got.append) for row in rows]
     assert got == []
@@ -57,7 +65,7 @@ async def test_what_comes_in_one_turn_is_one_run_and_each_gets_its_own(
 
 
 async def test_more_than_a_run_has_come_in_several(served: Served, runs: list[int]) -> None:
-    batch, got = GivenBatch(), list[Outcome]()
+    batch, got = joined(), list[Outcome]()
     for i in range(2 * MOST_ROWS + 3):
         ask(batch, served, (i, 0, 0), got.append)
     await asyncio.sleep(0)
@@ -68,7 +76,7 @@ async def test_more_than_a_run_has_come_in_several(served: Served, runs: list[in
 async def test_a_bad_row_is_refused_alone_and_none_is_run_where_all_are_bad(
     served: Served, runs: list[int]
 ) -> None:
-    batch, got = GivenBatch(), dict[str, Outcome]()
+    batch, got = joined(), dict[str, Outcome]()
     for name, row in {"null": (math.nan, 0, 0), "good": (6, math.nan, 0), "large": (0, math.inf, 0)}.items():
         ask(batch, served, row, lambda outcome, name=name: got.update({name: outcome}))
     await asyncio.sleep(0)
@@ -83,7 +91,7 @@ async def test_a_bad_row_is_refused_alone_and_none_is_run_where_all_are_bad(
 
 
 async def test_versions_are_run_apart(make: MakeServed) -> None:
-    batch, got = GivenBatch(), list[Outcome]()
+    batch, got = joined(), list[Outcome]()
     first, second = make(), make(base=3.0)
     for served in (first, second, first):
         ask(batch, served, (6, 1, 0), got.append)
@@ -97,7 +105,7 @@ async def test_versions_are_run_apart(make: MakeServed) -> None:
 async def test_a_run_that_fails_ends_each_call_and_the_next_is_answered(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch, got = GivenBatch(), list[Outcome]()
+    batch, got = joined(), list[Outcome]()
     with monkeypatch.context() as patch:
         patch.setattr(served, "score_few", lambda _: 1 / 0)
         for _ in range(3):
@@ -110,7 +118,7 @@ async def test_a_run_that_fails_ends_each_call_and_the_next_is_answered(
 
 
 async def test_whoever_cannot_take_an_answer_is_given_that_and_costs_no_other(served: Served) -> None:
-    batch, got = GivenBatch(), list[Outcome]()
+    batch, got = joined(), list[Outcome]()
 
     def take(outcome: Outcome) -> None:
         got.append(outcome)
