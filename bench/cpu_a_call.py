@@ -21,7 +21,6 @@ import resource
 import statistics
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -77,7 +76,7 @@ async def serve(pipe: Connection) -> None:
     server.transport = _transport(settings, services, server.guard, shared_port=False)
     await server.start()
     pipe.send(server.port)
-    profile = cProfile.Profile(time.thread_time)  # what waits costs nothing
+    profile = cProfile.Profile()
     loop = asyncio.get_running_loop()
     while (asked := await loop.run_in_executor(None, pipe.recv)) != "end":
         if asked == "cpu":

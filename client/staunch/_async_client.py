@@ -15,13 +15,14 @@ from staunch import _calls as calls
 from staunch._arguments import Metadata, ModelName
 from staunch._batch import Row
 from staunch._connection import ChannelOptions, connection
-from staunch._errors import DeadlineExceeded, StaunchError, Unavailable, from_rpc_error, request_id_of
+from staunch._errors import DeadlineExceeded, StaunchError, Unavailable
 from staunch._frames import Frame, Frames, async_only, async_scored
+from staunch._joining.in_loop import AsyncSender
 from staunch._lifetime import Lifetime
 from staunch._packed._rows import PackedRow
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryLog, RetryPolicy
-from staunch._settings import AsyncToken, BatchArguments, ClientSettings, Compression, Sent, some_time
+from staunch._settings import AsyncToken, BatchArguments, ClientSettings, Compression, Sent
 from staunch._streams import AsyncStream, async_run, iterate
 from staunch._wire import CustomerId, Features, Given
 
@@ -43,6 +44,7 @@ class AsyncClient:
         compression: As for `Client`.
         retry: As for `Client`.
         options: As for `Client`.
+        join: As for `Client`, from tasks.
         channel: As for `Client`, of `grpc.aio`, made in the loop that calls.
 
     Raises:
@@ -61,11 +63,14 @@ class AsyncClient:
         compression: Compression | None = None,
         retry: RetryPolicy | None = None,
         options: ChannelOptions | None = None,
+        join: bool = False,
         channel: grpc.aio.Channel | None = None,
     ) -> None:
-        self._settings = ClientSettings(timeout_s, metadata, retry, token, compression)
+        self._settings = ClientSettings(timeout_s, metadata, retry, token, compression, join)
         self._connection = connection(grpc.aio, target, credentials, options, channel)
         self._lifetime = Lifetime(is_async=True, channel=channel)
+        is_one = not self._connection.is_of_several
+        self._sender = AsyncSender(self._settings, self._method, is_one_server=is_one)
 
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
@@ -87,6 +92,7 @@ class AsyncClient:
     async def close(self) -> None:
         """Closes the connection, unless the channel is yours; see `Client.close`."""
         self._lifetime.closed = True
+        self._sender.close()
         if "_channel" in vars(self) and self._connection.channel is None:
             await self._channel.close()
 
@@ -264,15 +270,12 @@ class AsyncClient:
         with self._settings.tries(allowed_s, retry=call.retry, changes=call.changes) as tries:
             while True:
                 try:
-                    how = await self._how(sent, lambda: tries.remaining_s)
-                    under_way = self._method(call.method)(call.request, **how)
-                    answer = await under_way
-                    return call.decode(answer, request_id_of(await under_way.trailing_metadata()))
-                except grpc.RpcError as error:
+                    outcome = await self._sender.send(call, sent, lambda: tries.remaining_s)
+                    if not isinstance(outcome, StaunchError):
+                        return call.decode(*outcome)
                     self._lifetime.check_open()
-                    failure = from_rpc_error(error)
-                    tries.failed(failure)
-                    log.retrying(failure)
+                    tries.failed(outcome)
+                    log.retrying(outcome)
                 except grpc.aio.UsageError as error:
                     self._lifetime.check_channel(error)
                     raise
@@ -282,17 +285,8 @@ class AsyncClient:
                 while (wait := tries.wait_s()) > 0:  # noqa: ASYNC110 - other calls may find out meanwhile
                     await asyncio.sleep(wait)
 
-    async def _how(self, sent: Sent, left_s: Callable[[], float | None]) -> dict[str, Any]:
-        """Gives what the library is told beside the message of one try."""
-        metadata = await self._settings.authorized_async(sent, left_s())
-        return {
-            "timeout": some_time(left_s()),
-            "metadata": metadata,
-            "compression": self._settings.compression,
-        }
-
     async def _stream(self, sent: Sent, left_s: Callable[[], float | None]) -> AsyncStream:
-        how = await self._how(sent, left_s)
+        how = await self._settings.how_async(sent, left_s)
         try:
             return AsyncStream(self._method("BatchPredict"), **how)
         except grpc.aio.UsageError as error:

@@ -15,13 +15,14 @@ from staunch import _calls as calls
 from staunch._arguments import Metadata, ModelName
 from staunch._batch import Row
 from staunch._connection import ChannelOptions, connection
-from staunch._errors import DeadlineExceeded, StaunchError, Unavailable, from_rpc_error, request_id_of
+from staunch._errors import DeadlineExceeded, StaunchError, Unavailable
 from staunch._frames import Frame, Frames, only, scored
+from staunch._joining.in_threads import Sender
 from staunch._lifetime import Lifetime
 from staunch._packed._rows import PackedRow
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryLog, RetryPolicy
-from staunch._settings import BatchArguments, ClientSettings, Compression, Sent, Token, some_time
+from staunch._settings import BatchArguments, ClientSettings, Compression, Sent, Token
 from staunch._streams import Stream, run
 from staunch._wire import CustomerId, Features, Given
 
@@ -49,6 +50,7 @@ class Client:
         compression: "gzip" has requests compressed; None sends them as they are.
         retry: How stubbornly to try.
         options: Of the channel, over those of ours: `[("grpc.keepalive_time_ms", 30_000)]`, or a mapping.
+        join: Has calls of `predict` that are made at the same time, from threads, travel together.
         channel: A `grpc.Channel` of your own in place of target, credentials and options; closing it stays
             yours, and whether it pings.
 
@@ -68,14 +70,16 @@ class Client:
         compression: Compression | None = None,
         retry: RetryPolicy | None = None,
         options: ChannelOptions | None = None,
+        join: bool = False,
         channel: grpc.Channel | None = None,
     ) -> None:
-        self._settings = ClientSettings(timeout_s, metadata, retry, token, compression)
+        self._settings = ClientSettings(timeout_s, metadata, retry, token, compression, join)
         self._connection = connection(grpc, target, credentials, options, channel)
         self._lifetime = Lifetime(is_async=False)
         self._opening = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._methods: dict[str, Any] = {}
+        self._sender = Sender(self._settings, self._method, is_one_server=not self._connection.is_of_several)
 
     def __enter__(self) -> Self:
         return self
@@ -89,6 +93,7 @@ class Client:
         """Closes the connection unless it is yours; calls under way and later ones raise `ClientClosed`."""
         with self._opening:
             self._lifetime.closed = True
+            self._sender.close()
             if self._channel is not None and self._connection.channel is None:
                 self._channel.close()
 
@@ -387,32 +392,21 @@ class Client:
         with self._settings.tries(allowed_s, retry=call.retry, changes=call.changes) as tries:
             while True:
                 try:
-                    how = self._how(sent, lambda: tries.remaining_s)
-                    answer, done = self._method(call.method).with_call(call.request, **how)
-                    return call.decode(answer, request_id_of(done.trailing_metadata()))
-                except grpc.RpcError as error:
+                    outcome = self._sender.send(call, sent, lambda: tries.remaining_s)
+                    if not isinstance(outcome, StaunchError):
+                        return call.decode(*outcome)
                     self._lifetime.check_open()
-                    failure = from_rpc_error(error)
-                    tries.failed(failure)
-                    log.retrying(failure)
+                    tries.failed(outcome)
+                    log.retrying(outcome)
                 except ValueError as error:
                     self._lifetime.check_channel(error)  # by another thread, or by whoever gave it
                     raise
                 while (wait := tries.wait_s()) > 0:
                     time.sleep(wait)
 
-    def _how(self, sent: Sent, left_s: Callable[[], float | None]) -> dict[str, Any]:
-        """Gives what the library is told beside the message of one try."""
-        metadata = self._settings.authorized(sent)  # first, since what gives tokens may take its time
-        return {
-            "timeout": some_time(left_s()),
-            "metadata": metadata,
-            "compression": self._settings.compression,
-        }
-
     def _stream(self, sent: Sent, left_s: Callable[[], float | None]) -> Stream:
         try:
-            return Stream(self._method("BatchPredict"), **self._how(sent, left_s))
+            return Stream(self._method("BatchPredict"), **self._settings.how(sent, left_s))
         except ValueError as error:
             self._lifetime.check_channel(error)
             raise

@@ -42,6 +42,11 @@ class Connection:
     options: tuple[tuple[str, Any], ...]
     channel: grpc.Channel | grpc.aio.Channel | None
 
+    @property
+    def is_of_several(self) -> bool:
+        """Whether calls are to be made at several addresses in turn, as far as the target tells."""
+        return "," in self.target
+
     def open(self) -> Any:
         """Gives the caller's channel, or a new one."""
         if self.channel is not None:

@@ -26,6 +26,8 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 
+from staunch.v1 import prediction_service_pb2 as pb
+
 _DETAILS_KEY = "grpc-status-details-bin"
 _REQUEST_ID_KEY = "x-request-id"
 
@@ -223,6 +225,7 @@ _CLASSES: Mapping[StatusCode, type[StaunchError]] = {
     StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
 }
 _OUT_OF_TIME = "Deadline Exceeded"  # the words of both libraries where a call's own time ends here
+_TOO_LATE = "the time was over before an answer came; timeout_s gives it more"
 
 _CODES: Mapping[int, StatusCode] = {code.value[0]: code for code in StatusCode}
 
@@ -243,10 +246,41 @@ def from_rpc_error(error: grpc.RpcError) -> StaunchError:
     call: grpc.Call = error  # type: ignore[assignment]
     message = call.details() or "the server gave no message"
     if message == _OUT_OF_TIME:
-        message = "the time was over before an answer came; timeout_s gives it more"
+        message = _TOO_LATE
     made = make_error(call.code(), message, _read_details(tuple(call.trailing_metadata() or ())))
     made.__cause__ = error
     return made
+
+
+class RowFailed(grpc.RpcError):
+    """Why a row of a stream has no answer, behind the face that the library gives to a call of its own.
+
+    Args:
+        status: What the server says, the same on the wire as a google.rpc.Status.
+        request_id: The id under which the server knows the call.
+    """
+
+    def __init__(self, status: pb.StreamPredictStatus, request_id: str) -> None:
+        super().__init__(status.message)
+        self._status = status
+        self._request_id = request_id
+
+    def code(self) -> StatusCode:
+        """Returns the status."""
+        return status_code(self._status.code)
+
+    def details(self) -> str:
+        """Returns the message."""
+        return self._status.message
+
+    def trailing_metadata(self) -> Any:
+        """Returns the rich details and the id as they would travel."""
+        return (_DETAILS_KEY, self._status.SerializeToString()), (_REQUEST_ID_KEY, self._request_id)
+
+
+def out_of_time() -> DeadlineExceeded:
+    """Makes what a call ends with whose time is over before anything came of it."""
+    return DeadlineExceeded(StatusCode.DEADLINE_EXCEEDED, _TOO_LATE)
 
 
 def request_id_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> str:

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import grpc
 from grpc import StatusCode
@@ -56,10 +56,12 @@ class ClientSettings:
         retry: As for `Client`.
         token: As for `Client`.
         compression: As for `Client`.
+        join: As for `Client`.
 
     Attributes:
         timeout_s: The seconds each call may take unless it says otherwise.
         compression: How requests travel, as gRPC has it.
+        join: Whether calls of `predict` are joined.
     """
 
     def __init__(
@@ -69,11 +71,13 @@ class ClientSettings:
         retry: RetryPolicy | None,
         token: AsyncToken | None = None,
         compression: Compression | None = None,
+        join: bool = False,
     ) -> None:
         if not isinstance(retry, RetryPolicy | None):
             raise TypeError(f"expected retry as a RetryPolicy, got {type(retry).__name__}")
         self.timeout_s = arguments.seconds("timeout_s", timeout_s)
         self.compression = _compression(compression)
+        self.join = arguments.flag("join", join)
         self._retry = retry or RetryPolicy()
         self._budget = self._retry.budget()
         self._metadata = arguments.metadata({} if metadata is None else metadata)
@@ -158,6 +162,20 @@ class ClientSettings:
         if inspect.isawaitable(token):
             token = await _in_time(token, left_s)
         return (*sent, (_AUTHORIZATION, _bearer(token)))
+
+    def how(self, sent: Sent, left_s: Callable[[], float | None]) -> dict[str, Any]:
+        """Gives what the library is told beside the message of one try, or beside those of a stream.
+
+        Raises:
+            DeadlineExceeded: No time is left.
+        """
+        metadata = self.authorized(sent)  # first, since what gives tokens may take its time
+        return {"timeout": some_time(left_s()), "metadata": metadata, "compression": self.compression}
+
+    async def how_async(self, sent: Sent, left_s: Callable[[], float | None]) -> dict[str, Any]:
+        """Gives the same, with a token that is awaited if it is to be."""
+        metadata = await self.authorized_async(sent, left_s())
+        return {"timeout": some_time(left_s()), "metadata": metadata, "compression": self.compression}
 
 
 async def _in_time(token: Awaitable[str], left_s: float | None) -> str:

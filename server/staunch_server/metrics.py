@@ -88,7 +88,7 @@ class ModelMetrics:
 def observe_all(histogram: Histogram, amounts: Sequence[float]) -> None:
     """Observes amounts, none of them NaN, as `Histogram.observe` does one, for the price of a few."""
     bounds, buckets = histogram._upper_bounds, histogram._buckets
-    for place, count in Counts(map(partial(bisect_left, bounds), amounts)).items():
+    for place, count in Counts(bisect_left(bounds, amount) for amount in amounts).items():
         buckets[place].inc(count)
     histogram._sum.inc(sum(amounts))
 
@@ -136,7 +136,7 @@ class Metrics:
         )
         self.calls_in_progress = Gauge(
             "staunch_calls_in_progress",
-            "Unary calls, streams, and watches of the health in progress, by kind: unary, stream or watch.",
+            "Unary calls and rows of StreamPredict; by kind also its streams (joining), others, and watches.",
             ("kind",),
             multiprocess_mode="livesum",
             registry=registry,

@@ -19,6 +19,11 @@ class Held(NamedTuple):
 
 
 TESTED_ELSEWHERE: Mapping[str, Held] = {
+    "staunch.testing._rows": Held(
+        "client/_joining/test_in_loop.py",
+        "the fake beside the real guard, by the same tests",
+        through="staunch.testing",
+    ),
     "staunch_features.checks.findings": Held(
         "features/checks/test_check.py",
         "each finding by the view that earns it",

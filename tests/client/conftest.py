@@ -7,6 +7,7 @@
 - `own_channel`: one to `server` that the caller made.
 """
 
+import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any
@@ -54,10 +55,22 @@ def toy(toy_server: ToyServer) -> Toy:
     return toy_server.toy
 
 
-@pytest.fixture(params=[Client, AsyncClient])
+KINDS = {"Client": (Client, False), "AsyncClient": (AsyncClient, False)}
+JOINING = {"Client-joining": (Client, True), "AsyncClient-joining": (AsyncClient, True)}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs a test with each client in turn; one of `predict` also with such as join calls."""
+    chosen = any("connect" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "connect" in metafunc.fixturenames and not chosen:
+        kinds = KINDS | (JOINING if '"predict"' in inspect.getsource(metafunc.function) else {})
+        metafunc.parametrize("connect", kinds.values(), ids=kinds.keys(), indirect=True)
+
+
+@pytest.fixture
 async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Connect]:
-    """Connects each client in turn: `connect(target, **settings)`; closes them at the end."""
-    made = Connect(request.param)
+    """Connects a client: `connect(target, **settings)`; closes them at the end."""
+    made = Connect(*request.param)
     yield made
     for client in made.made:
         await client.close()

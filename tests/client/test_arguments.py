@@ -274,6 +274,7 @@ WRONG_IN_CLIENTS: dict[str, list[tuple[Any, type[Exception]]]] = {
     "compression": [("zip", ValueError), (True, TypeError), (3, TypeError)],
     "retry": [(3, TypeError), ({"attempts": 3}, TypeError)],
     "options": [(3, TypeError)],
+    "join": [("yes", TypeError), (1, TypeError), (None, TypeError)],
     "channel": [("127.0.0.1:1", TypeError)],
 }
 """The same for the clients' own parameters."""

@@ -71,7 +71,8 @@ async def test_a_push_back_beyond_the_deadline_ends_the_call_at_once(toy_with, t
 async def test_all_tries_together_stay_within_the_timeout(either_with, service):
     service.script.extend([DRAINING] * 99)
     policy = RetryPolicy(attempts=99, first_wait_s=0.2, longest_wait_s=0.2)
-    with pytest.raises(Unavailable):
+    # The last try may begin so late that its time is over before it hears that the server drains.
+    with pytest.raises((Unavailable, DeadlineExceeded)):
         await either_with(retry=policy).call("predict", 42, timeout_s=0.5)
     assert 2 <= len(service.seen) <= 5
 

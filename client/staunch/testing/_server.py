@@ -19,6 +19,7 @@ from staunch._arguments import INT32, is_language_tag
 from staunch._batch import MOST_REASONS
 from staunch.testing import _answers as answers
 from staunch.testing._failures import Failure
+from staunch.testing._rows import Rows
 from staunch.v1 import model_service_pb2 as models_pb
 from staunch.v1 import prediction_service_pb2 as pb
 
@@ -74,6 +75,7 @@ class FakeServer:
         failing: What every call ends with as long as it is set, as in `script`; None for none.
         delay_s: How long each answer, or chunk of a batch, takes.
         is_ready: What the health service says.
+        joins: Whether it knows joined calls; one that does not has each come by itself.
         version: The version that answers, and the champion.
         features: The names of its features in their order, of which packed ones must be.
         calls: What came, in order.
@@ -92,6 +94,7 @@ class FakeServer:
         self.failing: Behaviour | None = None
         self.delay_s = 0.0
         self.is_ready = True
+        self.joins = True
         self.version = 3
         self.features: Sequence[str] = tuple(answers.FEATURES)
         self.calls: list[ReceivedCall] = []
@@ -102,6 +105,7 @@ class FakeServer:
         self.port = 0
         self._server: grpc.Server | None = None
         self._stopping = threading.Event()
+        self._pool = ThreadPoolExecutor(_AT_ONCE)
 
     def __enter__(self) -> Self:
         self.start()
@@ -151,6 +155,9 @@ class FakeServer:
         predictions = {
             "Predict": self._handler("Predict", pb.PredictRequest, self._predict),
             "Explain": self._handler("Explain", pb.ExplainRequest, self._explain),
+            "StreamPredict": grpc.stream_stream_rpc_method_handler(
+                self._stream_predict, pb.StreamPredictRequest.FromString, _encoded
+            ),
             "BatchPredict": grpc.stream_stream_rpc_method_handler(
                 self._batch, pb.BatchPredictRequest.FromString, _encoded
             ),
@@ -167,6 +174,10 @@ class FakeServer:
         return {_PREDICTION: predictions, _MODELS: models, _HEALTH: health}
 
     def _handler(self, method: str, kind: Any, usual: Callable[[Any], Any]) -> Any:
+        answer = self._answers(method, usual)
+        return grpc.unary_unary_rpc_method_handler(answer, kind.FromString, _encoded)
+
+    def _answers(self, method: str, usual: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
         def answer(request: Any, context: grpc.ServicerContext) -> Any:
             request_id = self._received(method, request, context)
             behaviour = self._next_behaviour()
@@ -178,7 +189,14 @@ class FakeServer:
                     raise behaviour.with_traceback(None)  # it may be raised for many calls
                 return usual(request) if behaviour is None else behaviour(request, context)
 
-        return grpc.unary_unary_rpc_method_handler(answer, kind.FromString, _encoded)
+        return answer
+
+    def _stream_predict(
+        self, requests: Iterator[pb.StreamPredictRequest], context: grpc.ServicerContext
+    ) -> Iterator[pb.StreamPredictResponse]:
+        if not self.joins:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+        yield from Rows(self._answers("Predict", self._predict), self._pool, context).answers(requests)
 
     def _delay(self) -> None:
         if self.delay_s:

@@ -22,13 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from staunch.v1 import feature_pb2 as staunch_dot_v1_dot_feature__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#staunch/v1/prediction_service.proto\x12\nstaunch.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18staunch/v1/feature.proto\"\x8d\x01\n\rFeatureValues\x12\x35\n\x06values\x18\x01 \x03(\x0b\x32%.staunch.v1.FeatureValues.ValuesEntry\x1a\x45\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value:\x02\x38\x01\"9\n\x0ePackedFeatures\x12\x0e\n\x06values\x18\x01 \x03(\x01\x12\x17\n\x0f\x66\x65\x61tures_digest\x18\x02 \x01(\t\"U\n\x0eModelReference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x14\n\x0chorizon_days\x18\x04 \x01(\x05\"\x91\x03\n\x0ePredictRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\x0b\x63ustomer_id\x18\x02 \x01(\x03H\x00\x12\x16\n\x0c\x63ustomer_key\x18\x03 \x01(\tH\x00\x12-\n\x08\x66\x65\x61tures\x18\x04 \x01(\x0b\x32\x19.staunch.v1.FeatureValuesH\x00\x12\x35\n\x0fpacked_features\x18\n \x01(\x0b\x32\x1a.staunch.v1.PackedFeaturesH\x00\x12<\n\toverrides\x18\x05 \x03(\x0b\x32).staunch.v1.PredictRequest.OverridesEntry\x12.\n\nas_of_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10include_features\x18\x07 \x01(\x08\x1aH\n\x0eOverridesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value:\x02\x38\x01\x42\t\n\x07subject\"\xf3\x02\n\x0fPredictResponse\x12\x18\n\x0bprobability\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\'\n\trisk_band\x18\x02 \x01(\x0e\x32\x14.staunch.v1.RiskBand\x12)\n\x05model\x18\x03 \x01(\x0b\x32\x1a.staunch.v1.ModelReference\x12.\n\nas_of_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x08\x66\x65\x61tures\x18\x05 \x03(\x0b\x32).staunch.v1.PredictResponse.FeaturesEntry\x12,\n\x08warnings\x18\x06 \x03(\x0b\x32\x1a.staunch.v1.FeatureWarning\x1aG\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value:\x02\x38\x01\x42\x0e\n\x0c_probability\"\xe8\x01\n\x13\x42\x61tchPredictRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x0c\x63ustomer_ids\x18\x02 \x03(\x03\x12\x15\n\rcustomer_keys\x18\x03 \x03(\t\x12.\n\nas_of_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11top_contributions\x18\x05 \x01(\x05\x12\x15\n\rlanguage_code\x18\x06 \x01(\t\x12\x33\n\x0fpacked_features\x18\x07 \x01(\x0b\x32\x1a.staunch.v1.PackedFeatures\"\xf3\x03\n\x14\x42\x61tchPredictResponse\x12\x18\n\x0b\x63hunk_index\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x14\n\x0c\x63ustomer_ids\x18\x02 \x03(\x03\x12\x15\n\rcustomer_keys\x18\x03 \x03(\t\x12\x15\n\rprobabilities\x18\x04 \x03(\x01\x12(\n\nrisk_bands\x18\x05 \x03(\x0e\x32\x14.staunch.v1.RiskBand\x12\x34\n\nrow_errors\x18\x06 \x03(\x0b\x32 .staunch.v1.BatchPredictRowError\x12)\n\x05model\x18\x07 \x01(\x0b\x32\x1a.staunch.v1.ModelReference\x12.\n\nas_of_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x0b\x63hunk_error\x18\t \x01(\x0b\x32\".staunch.v1.BatchPredictChunkError\x12\x30\n\x0c\x65xplanations\x18\n \x03(\x0b\x32\x1a.staunch.v1.RowExplanation\x12\x31\n\x0b\x65xplanation\x18\x0b \x01(\x0b\x32\x1c.staunch.v1.BatchExplanation\x12\x14\n\x0c\x66lagged_rows\x18\x0c \x03(\x05\x42\x0e\n\x0c_chunk_index\"\xc2\x01\n\x10\x42\x61tchExplanation\x12-\n\x0coutput_space\x18\x01 \x01(\x0e\x32\x17.staunch.v1.OutputSpace\x12-\n\x06method\x18\x02 \x01(\x0e\x32\x1d.staunch.v1.ExplanationMethod\x12\x12\n\nbase_value\x18\x03 \x01(\x01\x12%\n\x08\x66\x65\x61tures\x18\x04 \x03(\x0b\x32\x13.staunch.v1.Feature\x12\x15\n\rlanguage_code\x18\x05 \x01(\t\"r\n\x0eRowExplanation\x12\x10\n\x08\x66\x65\x61tures\x18\x01 \x03(\x05\x12\x0e\n\x06values\x18\x02 \x03(\x01\x12\x15\n\rcontributions\x18\x03 \x03(\x01\x12\x11\n\tremainder\x18\x04 \x01(\x01\x12\x14\n\x0coutput_value\x18\x05 \x01(\x01\"c\n\x14\x42\x61tchPredictRowError\x12\x12\n\x05index\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x05\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\tB\x08\n\x06_index\"\xd0\x02\n\x16\x42\x61tchPredictChunkError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x42\n\x08metadata\x18\x04 \x03(\x0b\x32\x30.staunch.v1.BatchPredictChunkError.MetadataEntry\x12.\n\x0bretry_delay\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x10\x66ield_violations\x18\x06 \x03(\x0b\x32\x1a.staunch.v1.FieldViolation\x12\x15\n\rresource_type\x18\x07 \x01(\t\x12\x15\n\rresource_name\x18\x08 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"4\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xc3\x03\n\x0e\x45xplainRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\x0b\x63ustomer_id\x18\x02 \x01(\x03H\x00\x12\x16\n\x0c\x63ustomer_key\x18\x03 \x01(\tH\x00\x12-\n\x08\x66\x65\x61tures\x18\x04 \x01(\x0b\x32\x19.staunch.v1.FeatureValuesH\x00\x12\x35\n\x0fpacked_features\x18\n \x01(\x0b\x32\x1a.staunch.v1.PackedFeaturesH\x00\x12<\n\toverrides\x18\x05 \x03(\x0b\x32).staunch.v1.ExplainRequest.OverridesEntry\x12.\n\nas_of_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10include_features\x18\x07 \x01(\x08\x12\x19\n\x11max_contributions\x18\x08 \x01(\x05\x12\x15\n\rlanguage_code\x18\t \x01(\t\x1aH\n\x0eOverridesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value:\x02\x38\x01\x42\t\n\x07subject\"p\n\x0f\x45xplainResponse\x12/\n\nprediction\x18\x01 \x01(\x0b\x32\x1b.staunch.v1.PredictResponse\x12,\n\x0b\x65xplanation\x18\x02 \x01(\x0b\x32\x17.staunch.v1.Explanation\"\xaa\x02\n\x0b\x45xplanation\x12-\n\x0coutput_space\x18\x01 \x01(\x0e\x32\x17.staunch.v1.OutputSpace\x12-\n\x06method\x18\x02 \x01(\x0e\x32\x1d.staunch.v1.ExplanationMethod\x12\x12\n\nbase_value\x18\x03 \x01(\x01\x12\x14\n\x0coutput_value\x18\x04 \x01(\x01\x12\x36\n\rcontributions\x18\x05 \x03(\x0b\x32\x1f.staunch.v1.FeatureContribution\x12\x11\n\tremainder\x18\x06 \x01(\x01\x12\x17\n\x0fremainder_count\x18\x07 \x01(\x05\x12\x18\n\x10\x61\x64\x64itivity_error\x18\x08 \x01(\x01\x12\x15\n\rlanguage_code\x18\t \x01(\t\"\xa9\x01\n\x13\x46\x65\x61tureContribution\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x14\n\x0c\x63ontribution\x18\x03 \x01(\x01\x12\x12\n\noverridden\x18\x04 \x01(\x08\x12\r\n\x05title\x18\x05 \x01(\t\x12\x0c\n\x04unit\x18\x06 \x01(\t\x12\x13\n\x0bvalue_label\x18\x07 \x01(\t*b\n\x08RiskBand\x12\x19\n\x15RISK_BAND_UNSPECIFIED\x10\x00\x12\x11\n\rRISK_BAND_LOW\x10\x01\x12\x14\n\x10RISK_BAND_MEDIUM\x10\x02\x12\x12\n\x0eRISK_BAND_HIGH\x10\x03*d\n\x0bOutputSpace\x12\x1c\n\x18OUTPUT_SPACE_UNSPECIFIED\x10\x00\x12\x1c\n\x18OUTPUT_SPACE_PROBABILITY\x10\x01\x12\x19\n\x15OUTPUT_SPACE_LOG_ODDS\x10\x02*c\n\x11\x45xplanationMethod\x12\"\n\x1e\x45XPLANATION_METHOD_UNSPECIFIED\x10\x00\x12*\n&EXPLANATION_METHOD_TREE_PATH_DEPENDENT\x10\x01\x32\x81\x02\n\x11PredictionService\x12G\n\x07Predict\x12\x1a.staunch.v1.PredictRequest\x1a\x1b.staunch.v1.PredictResponse\"\x03\x90\x02\x01\x12Z\n\x0c\x42\x61tchPredict\x12\x1f.staunch.v1.BatchPredictRequest\x1a .staunch.v1.BatchPredictResponse\"\x03\x90\x02\x01(\x01\x30\x01\x12G\n\x07\x45xplain\x12\x1a.staunch.v1.ExplainRequest\x1a\x1b.staunch.v1.ExplainResponse\"\x03\x90\x02\x01\x42\x34\n\nstaunch.v1P\x01Z$staunch.dev/gen/staunch/v1;staunchv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#staunch/v1/prediction_service.proto\x12\nstaunch.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18staunch/v1/feature.proto\"\x8d\x01\n\rFeatureValues\x12\x35\n\x06values\x18\x01 \x03(\x0b\x32%.staunch.v1.FeatureValues.ValuesEntry\x1a\x45\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value:\x02\x38\x01\"9\n\x0ePackedFeatures\x12\x0e\n\x06values\x18\x01 \x03(\x01\x12\x17\n\x0f\x66\x65\x61tures_digest\x18\x02 \x01(\t\"U\n\x0eModelReference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x14\n\x0chorizon_days\x18\x04 \x01(\x05\"\x91\x03\n\x0ePredictRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\x0b\x63ustomer_id\x18\x02 \x01(\x03H\x00\x12\x16\n\x0c\x63ustomer_key\x18\x03 \x01(\tH\x00\x12-\n\x08\x66\x65\x61tures\x18\x04 \x01(\x0b\x32\x19.staunch.v1.FeatureValuesH\x00\x12\x35\n\x0fpacked_features\x18\n \x01(\x0b\x32\x1a.staunch.v1.PackedFeaturesH\x00\x12<\n\toverrides\x18\x05 \x03(\x0b\x32).staunch.v1.PredictRequest.OverridesEntry\x12.\n\nas_of_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10include_features\x18\x07 \x01(\x08\x1aH\n\x0eOverridesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value:\x02\x38\x01\x42\t\n\x07subject\"\xf3\x02\n\x0fPredictResponse\x12\x18\n\x0bprobability\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\'\n\trisk_band\x18\x02 \x01(\x0e\x32\x14.staunch.v1.RiskBand\x12)\n\x05model\x18\x03 \x01(\x0b\x32\x1a.staunch.v1.ModelReference\x12.\n\nas_of_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x08\x66\x65\x61tures\x18\x05 \x03(\x0b\x32).staunch.v1.PredictResponse.FeaturesEntry\x12,\n\x08warnings\x18\x06 \x03(\x0b\x32\x1a.staunch.v1.FeatureWarning\x1aG\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value:\x02\x38\x01\x42\x0e\n\x0c_probability\"]\n\x14StreamPredictRequest\x12*\n\x04rows\x18\x01 \x03(\x0b\x32\x1c.staunch.v1.StreamPredictRow\x12\x19\n\x11\x63\x61ncelled_numbers\x18\x02 \x03(\x03\"\x8b\x01\n\x10StreamPredictRow\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12+\n\x07request\x18\x02 \x01(\x0b\x32\x1a.staunch.v1.PredictRequest\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x17\n\ntimeout_ms\x18\x04 \x01(\x05H\x00\x88\x01\x01\x42\r\n\x0b_timeout_ms\"I\n\x15StreamPredictResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.staunch.v1.StreamPredictResult\"\xa8\x01\n\x13StreamPredictResult\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12/\n\x08response\x18\x03 \x01(\x0b\x32\x1b.staunch.v1.PredictResponseH\x00\x12\x31\n\x06status\x18\x04 \x01(\x0b\x32\x1f.staunch.v1.StreamPredictStatusH\x00\x42\t\n\x07outcome\"[\n\x13StreamPredictStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any\"\xe8\x01\n\x13\x42\x61tchPredictRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x0c\x63ustomer_ids\x18\x02 \x03(\x03\x12\x15\n\rcustomer_keys\x18\x03 \x03(\t\x12.\n\nas_of_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11top_contributions\x18\x05 \x01(\x05\x12\x15\n\rlanguage_code\x18\x06 \x01(\t\x12\x33\n\x0fpacked_features\x18\x07 \x01(\x0b\x32\x1a.staunch.v1.PackedFeatures\"\xf3\x03\n\x14\x42\x61tchPredictResponse\x12\x18\n\x0b\x63hunk_index\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x14\n\x0c\x63ustomer_ids\x18\x02 \x03(\x03\x12\x15\n\rcustomer_keys\x18\x03 \x03(\t\x12\x15\n\rprobabilities\x18\x04 \x03(\x01\x12(\n\nrisk_bands\x18\x05 \x03(\x0e\x32\x14.staunch.v1.RiskBand\x12\x34\n\nrow_errors\x18\x06 \x03(\x0b\x32 .staunch.v1.BatchPredictRowError\x12)\n\x05model\x18\x07 \x01(\x0b\x32\x1a.staunch.v1.ModelReference\x12.\n\nas_of_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x0b\x63hunk_error\x18\t \x01(\x0b\x32\".staunch.v1.BatchPredictChunkError\x12\x30\n\x0c\x65xplanations\x18\n \x03(\x0b\x32\x1a.staunch.v1.RowExplanation\x12\x31\n\x0b\x65xplanation\x18\x0b \x01(\x0b\x32\x1c.staunch.v1.BatchExplanation\x12\x14\n\x0c\x66lagged_rows\x18\x0c \x03(\x05\x42\x0e\n\x0c_chunk_index\"\xc2\x01\n\x10\x42\x61tchExplanation\x12-\n\x0coutput_space\x18\x01 \x01(\x0e\x32\x17.staunch.v1.OutputSpace\x12-\n\x06method\x18\x02 \x01(\x0e\x32\x1d.staunch.v1.ExplanationMethod\x12\x12\n\nbase_value\x18\x03 \x01(\x01\x12%\n\x08\x66\x65\x61tures\x18\x04 \x03(\x0b\x32\x13.staunch.v1.Feature\x12\x15\n\rlanguage_code\x18\x05 \x01(\t\"r\n\x0eRowExplanation\x12\x10\n\x08\x66\x65\x61tures\x18\x01 \x03(\x05\x12\x0e\n\x06values\x18\x02 \x03(\x01\x12\x15\n\rcontributions\x18\x03 \x03(\x01\x12\x11\n\tremainder\x18\x04 \x01(\x01\x12\x14\n\x0coutput_value\x18\x05 \x01(\x01\"c\n\x14\x42\x61tchPredictRowError\x12\x12\n\x05index\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x05\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\tB\x08\n\x06_index\"\xd0\x02\n\x16\x42\x61tchPredictChunkError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x42\n\x08metadata\x18\x04 \x03(\x0b\x32\x30.staunch.v1.BatchPredictChunkError.MetadataEntry\x12.\n\x0bretry_delay\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x10\x66ield_violations\x18\x06 \x03(\x0b\x32\x1a.staunch.v1.FieldViolation\x12\x15\n\rresource_type\x18\x07 \x01(\t\x12\x15\n\rresource_name\x18\x08 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"4\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xc3\x03\n\x0e\x45xplainRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\x0b\x63ustomer_id\x18\x02 \x01(\x03H\x00\x12\x16\n\x0c\x63ustomer_key\x18\x03 \x01(\tH\x00\x12-\n\x08\x66\x65\x61tures\x18\x04 \x01(\x0b\x32\x19.staunch.v1.FeatureValuesH\x00\x12\x35\n\x0fpacked_features\x18\n \x01(\x0b\x32\x1a.staunch.v1.PackedFeaturesH\x00\x12<\n\toverrides\x18\x05 \x03(\x0b\x32).staunch.v1.ExplainRequest.OverridesEntry\x12.\n\nas_of_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10include_features\x18\x07 \x01(\x08\x12\x19\n\x11max_contributions\x18\x08 \x01(\x05\x12\x15\n\rlanguage_code\x18\t \x01(\t\x1aH\n\x0eOverridesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value:\x02\x38\x01\x42\t\n\x07subject\"p\n\x0f\x45xplainResponse\x12/\n\nprediction\x18\x01 \x01(\x0b\x32\x1b.staunch.v1.PredictResponse\x12,\n\x0b\x65xplanation\x18\x02 \x01(\x0b\x32\x17.staunch.v1.Explanation\"\xaa\x02\n\x0b\x45xplanation\x12-\n\x0coutput_space\x18\x01 \x01(\x0e\x32\x17.staunch.v1.OutputSpace\x12-\n\x06method\x18\x02 \x01(\x0e\x32\x1d.staunch.v1.ExplanationMethod\x12\x12\n\nbase_value\x18\x03 \x01(\x01\x12\x14\n\x0coutput_value\x18\x04 \x01(\x01\x12\x36\n\rcontributions\x18\x05 \x03(\x0b\x32\x1f.staunch.v1.FeatureContribution\x12\x11\n\tremainder\x18\x06 \x01(\x01\x12\x17\n\x0fremainder_count\x18\x07 \x01(\x05\x12\x18\n\x10\x61\x64\x64itivity_error\x18\x08 \x01(\x01\x12\x15\n\rlanguage_code\x18\t \x01(\t\"\xa9\x01\n\x13\x46\x65\x61tureContribution\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x14\n\x0c\x63ontribution\x18\x03 \x01(\x01\x12\x12\n\noverridden\x18\x04 \x01(\x08\x12\r\n\x05title\x18\x05 \x01(\t\x12\x0c\n\x04unit\x18\x06 \x01(\t\x12\x13\n\x0bvalue_label\x18\x07 \x01(\t*b\n\x08RiskBand\x12\x19\n\x15RISK_BAND_UNSPECIFIED\x10\x00\x12\x11\n\rRISK_BAND_LOW\x10\x01\x12\x14\n\x10RISK_BAND_MEDIUM\x10\x02\x12\x12\n\x0eRISK_BAND_HIGH\x10\x03*d\n\x0bOutputSpace\x12\x1c\n\x18OUTPUT_SPACE_UNSPECIFIED\x10\x00\x12\x1c\n\x18OUTPUT_SPACE_PROBABILITY\x10\x01\x12\x19\n\x15OUTPUT_SPACE_LOG_ODDS\x10\x02*c\n\x11\x45xplanationMethod\x12\"\n\x1e\x45XPLANATION_METHOD_UNSPECIFIED\x10\x00\x12*\n&EXPLANATION_METHOD_TREE_PATH_DEPENDENT\x10\x01\x32\xe0\x02\n\x11PredictionService\x12G\n\x07Predict\x12\x1a.staunch.v1.PredictRequest\x1a\x1b.staunch.v1.PredictResponse\"\x03\x90\x02\x01\x12]\n\rStreamPredict\x12 .staunch.v1.StreamPredictRequest\x1a!.staunch.v1.StreamPredictResponse\"\x03\x90\x02\x01(\x01\x30\x01\x12Z\n\x0c\x42\x61tchPredict\x12\x1f.staunch.v1.BatchPredictRequest\x1a .staunch.v1.BatchPredictResponse\"\x03\x90\x02\x01(\x01\x30\x01\x12G\n\x07\x45xplain\x12\x1a.staunch.v1.ExplainRequest\x1a\x1b.staunch.v1.ExplainResponse\"\x03\x90\x02\x01\x42\x34\n\nstaunch.v1P\x01Z$staunch.dev/gen/staunch/v1;staunchv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,58 +49,70 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPLAINREQUEST_OVERRIDESENTRY']._serialized_options = b'8\001'
   _globals['_PREDICTIONSERVICE'].methods_by_name['Predict']._loaded_options = None
   _globals['_PREDICTIONSERVICE'].methods_by_name['Predict']._serialized_options = b'\220\002\001'
+  _globals['_PREDICTIONSERVICE'].methods_by_name['StreamPredict']._loaded_options = None
+  _globals['_PREDICTIONSERVICE'].methods_by_name['StreamPredict']._serialized_options = b'\220\002\001'
   _globals['_PREDICTIONSERVICE'].methods_by_name['BatchPredict']._loaded_options = None
   _globals['_PREDICTIONSERVICE'].methods_by_name['BatchPredict']._serialized_options = b'\220\002\001'
   _globals['_PREDICTIONSERVICE'].methods_by_name['Explain']._loaded_options = None
   _globals['_PREDICTIONSERVICE'].methods_by_name['Explain']._serialized_options = b'\220\002\001'
-  _globals['_RISKBAND']._serialized_start=3825
-  _globals['_RISKBAND']._serialized_end=3923
-  _globals['_OUTPUTSPACE']._serialized_start=3925
-  _globals['_OUTPUTSPACE']._serialized_end=4025
-  _globals['_EXPLANATIONMETHOD']._serialized_start=4027
-  _globals['_EXPLANATIONMETHOD']._serialized_end=4126
-  _globals['_FEATUREVALUES']._serialized_start=173
-  _globals['_FEATUREVALUES']._serialized_end=314
-  _globals['_FEATUREVALUES_VALUESENTRY']._serialized_start=245
-  _globals['_FEATUREVALUES_VALUESENTRY']._serialized_end=314
-  _globals['_PACKEDFEATURES']._serialized_start=316
-  _globals['_PACKEDFEATURES']._serialized_end=373
-  _globals['_MODELREFERENCE']._serialized_start=375
-  _globals['_MODELREFERENCE']._serialized_end=460
-  _globals['_PREDICTREQUEST']._serialized_start=463
-  _globals['_PREDICTREQUEST']._serialized_end=864
-  _globals['_PREDICTREQUEST_OVERRIDESENTRY']._serialized_start=781
-  _globals['_PREDICTREQUEST_OVERRIDESENTRY']._serialized_end=853
-  _globals['_PREDICTRESPONSE']._serialized_start=867
-  _globals['_PREDICTRESPONSE']._serialized_end=1238
-  _globals['_PREDICTRESPONSE_FEATURESENTRY']._serialized_start=1151
-  _globals['_PREDICTRESPONSE_FEATURESENTRY']._serialized_end=1222
-  _globals['_BATCHPREDICTREQUEST']._serialized_start=1241
-  _globals['_BATCHPREDICTREQUEST']._serialized_end=1473
-  _globals['_BATCHPREDICTRESPONSE']._serialized_start=1476
-  _globals['_BATCHPREDICTRESPONSE']._serialized_end=1975
-  _globals['_BATCHEXPLANATION']._serialized_start=1978
-  _globals['_BATCHEXPLANATION']._serialized_end=2172
-  _globals['_ROWEXPLANATION']._serialized_start=2174
-  _globals['_ROWEXPLANATION']._serialized_end=2288
-  _globals['_BATCHPREDICTROWERROR']._serialized_start=2290
-  _globals['_BATCHPREDICTROWERROR']._serialized_end=2389
-  _globals['_BATCHPREDICTCHUNKERROR']._serialized_start=2392
-  _globals['_BATCHPREDICTCHUNKERROR']._serialized_end=2728
-  _globals['_BATCHPREDICTCHUNKERROR_METADATAENTRY']._serialized_start=2681
-  _globals['_BATCHPREDICTCHUNKERROR_METADATAENTRY']._serialized_end=2728
-  _globals['_FIELDVIOLATION']._serialized_start=2730
-  _globals['_FIELDVIOLATION']._serialized_end=2782
-  _globals['_EXPLAINREQUEST']._serialized_start=2785
-  _globals['_EXPLAINREQUEST']._serialized_end=3236
-  _globals['_EXPLAINREQUEST_OVERRIDESENTRY']._serialized_start=781
-  _globals['_EXPLAINREQUEST_OVERRIDESENTRY']._serialized_end=853
-  _globals['_EXPLAINRESPONSE']._serialized_start=3238
-  _globals['_EXPLAINRESPONSE']._serialized_end=3350
-  _globals['_EXPLANATION']._serialized_start=3353
-  _globals['_EXPLANATION']._serialized_end=3651
-  _globals['_FEATURECONTRIBUTION']._serialized_start=3654
-  _globals['_FEATURECONTRIBUTION']._serialized_end=3823
-  _globals['_PREDICTIONSERVICE']._serialized_start=4129
-  _globals['_PREDICTIONSERVICE']._serialized_end=4386
+  _globals['_RISKBAND']._serialized_start=4428
+  _globals['_RISKBAND']._serialized_end=4526
+  _globals['_OUTPUTSPACE']._serialized_start=4528
+  _globals['_OUTPUTSPACE']._serialized_end=4628
+  _globals['_EXPLANATIONMETHOD']._serialized_start=4630
+  _globals['_EXPLANATIONMETHOD']._serialized_end=4729
+  _globals['_FEATUREVALUES']._serialized_start=200
+  _globals['_FEATUREVALUES']._serialized_end=341
+  _globals['_FEATUREVALUES_VALUESENTRY']._serialized_start=272
+  _globals['_FEATUREVALUES_VALUESENTRY']._serialized_end=341
+  _globals['_PACKEDFEATURES']._serialized_start=343
+  _globals['_PACKEDFEATURES']._serialized_end=400
+  _globals['_MODELREFERENCE']._serialized_start=402
+  _globals['_MODELREFERENCE']._serialized_end=487
+  _globals['_PREDICTREQUEST']._serialized_start=490
+  _globals['_PREDICTREQUEST']._serialized_end=891
+  _globals['_PREDICTREQUEST_OVERRIDESENTRY']._serialized_start=808
+  _globals['_PREDICTREQUEST_OVERRIDESENTRY']._serialized_end=880
+  _globals['_PREDICTRESPONSE']._serialized_start=894
+  _globals['_PREDICTRESPONSE']._serialized_end=1265
+  _globals['_PREDICTRESPONSE_FEATURESENTRY']._serialized_start=1178
+  _globals['_PREDICTRESPONSE_FEATURESENTRY']._serialized_end=1249
+  _globals['_STREAMPREDICTREQUEST']._serialized_start=1267
+  _globals['_STREAMPREDICTREQUEST']._serialized_end=1360
+  _globals['_STREAMPREDICTROW']._serialized_start=1363
+  _globals['_STREAMPREDICTROW']._serialized_end=1502
+  _globals['_STREAMPREDICTRESPONSE']._serialized_start=1504
+  _globals['_STREAMPREDICTRESPONSE']._serialized_end=1577
+  _globals['_STREAMPREDICTRESULT']._serialized_start=1580
+  _globals['_STREAMPREDICTRESULT']._serialized_end=1748
+  _globals['_STREAMPREDICTSTATUS']._serialized_start=1750
+  _globals['_STREAMPREDICTSTATUS']._serialized_end=1841
+  _globals['_BATCHPREDICTREQUEST']._serialized_start=1844
+  _globals['_BATCHPREDICTREQUEST']._serialized_end=2076
+  _globals['_BATCHPREDICTRESPONSE']._serialized_start=2079
+  _globals['_BATCHPREDICTRESPONSE']._serialized_end=2578
+  _globals['_BATCHEXPLANATION']._serialized_start=2581
+  _globals['_BATCHEXPLANATION']._serialized_end=2775
+  _globals['_ROWEXPLANATION']._serialized_start=2777
+  _globals['_ROWEXPLANATION']._serialized_end=2891
+  _globals['_BATCHPREDICTROWERROR']._serialized_start=2893
+  _globals['_BATCHPREDICTROWERROR']._serialized_end=2992
+  _globals['_BATCHPREDICTCHUNKERROR']._serialized_start=2995
+  _globals['_BATCHPREDICTCHUNKERROR']._serialized_end=3331
+  _globals['_BATCHPREDICTCHUNKERROR_METADATAENTRY']._serialized_start=3284
+  _globals['_BATCHPREDICTCHUNKERROR_METADATAENTRY']._serialized_end=3331
+  _globals['_FIELDVIOLATION']._serialized_start=3333
+  _globals['_FIELDVIOLATION']._serialized_end=3385
+  _globals['_EXPLAINREQUEST']._serialized_start=3388
+  _globals['_EXPLAINREQUEST']._serialized_end=3839
+  _globals['_EXPLAINREQUEST_OVERRIDESENTRY']._serialized_start=808
+  _globals['_EXPLAINREQUEST_OVERRIDESENTRY']._serialized_end=880
+  _globals['_EXPLAINRESPONSE']._serialized_start=3841
+  _globals['_EXPLAINRESPONSE']._serialized_end=3953
+  _globals['_EXPLANATION']._serialized_start=3956
+  _globals['_EXPLANATION']._serialized_end=4254
+  _globals['_FEATURECONTRIBUTION']._serialized_start=4257
+  _globals['_FEATURECONTRIBUTION']._serialized_end=4426
+  _globals['_PREDICTIONSERVICE']._serialized_start=4732
+  _globals['_PREDICTIONSERVICE']._serialized_end=5084
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 Scores customers from their rows in PostgreSQL and explains the scores."""
 
 from collections import abc as _abc
+from google.protobuf import any_pb2 as _any_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
@@ -369,6 +370,172 @@ class PredictResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__probability) -> _WhichOneofReturnType__probability | None: ...
 
 Global___PredictResponse: _TypeAlias = PredictResponse  # noqa: Y015
+
+@_typing.final
+class StreamPredictRequest(_message.Message):
+    """Calls of Predict that are made at the same time. A message without calls, or with too many, ends the stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    CANCELLED_NUMBERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___StreamPredictRow]:
+        """The calls, 1 to 256; none only where some are taken back."""
+
+    @_builtins.property
+    def cancelled_numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The numbers of rows whose caller has gone: what is not done for them yet is left, and there is no answer."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___StreamPredictRow] | None = ...,
+        cancelled_numbers: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_numbers", b"cancelled_numbers", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamPredictRequest: _TypeAlias = StreamPredictRequest  # noqa: Y015
+
+@_typing.final
+class StreamPredictRow(_message.Message):
+    """One call of Predict."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Names the row in its answer; no two rows of a stream that wait for an answer have the same."""
+    request_id: _builtins.str
+    """The id under which the server knows the call, as the metadata x-request-id of Predict; if it is empty or no such
+    id, the server makes one.
+    """
+    timeout_ms: _builtins.int
+    """How long the caller waits, counted from when the message is taken up; absent is as a Predict without a deadline."""
+    @_builtins.property
+    def request(self) -> Global___PredictRequest:
+        """What is asked."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        request: Global___PredictRequest | None = ...,
+        request_id: _builtins.str = ...,
+        timeout_ms: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_timeout_ms", b"_timeout_ms", "request", b"request", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_timeout_ms", b"_timeout_ms", "number", b"number", "request", b"request", "request_id", b"request_id", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__timeout_ms: _TypeAlias = _typing.Literal["timeout_ms"]  # noqa: Y015
+    _WhichOneofArgType__timeout_ms: _TypeAlias = _typing.Literal["_timeout_ms", b"_timeout_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout_ms) -> _WhichOneofReturnType__timeout_ms | None: ...
+
+Global___StreamPredictRow: _TypeAlias = StreamPredictRow  # noqa: Y015
+
+@_typing.final
+class StreamPredictResponse(_message.Message):
+    """The answers that were there when the message was written, one or more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___StreamPredictResult]:
+        """The answers, in any order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___StreamPredictResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamPredictResponse: _TypeAlias = StreamPredictResponse  # noqa: Y015
+
+@_typing.final
+class StreamPredictResult(_message.Message):
+    """What one call of Predict ended with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Repeats the number of the row."""
+    request_id: _builtins.str
+    """The id under which the server knows the call."""
+    @_builtins.property
+    def response(self) -> Global___PredictResponse:
+        """The score."""
+
+    @_builtins.property
+    def status(self) -> Global___StreamPredictStatus:
+        """Why there is none."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+        response: Global___PredictResponse | None = ...,
+        status: Global___StreamPredictStatus | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "response", b"response", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "outcome", b"outcome", "request_id", b"request_id", "response", b"response", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["response", "status"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___StreamPredictResult: _TypeAlias = StreamPredictResult  # noqa: Y015
+
+@_typing.final
+class StreamPredictStatus(_message.Message):
+    """What the status of Predict says of the same failure: a google.rpc.Status by another name, the same on the wire."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """The google.rpc.Code, never 0."""
+    message: _builtins.str
+    """Says what is wrong and what to do."""
+    @_builtins.property
+    def details(self) -> _containers.RepeatedCompositeFieldContainer[_any_pb2.Any]:
+        """ErrorInfo and what else of google.rpc belongs to the failure."""
+
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        message: _builtins.str = ...,
+        details: _abc.Iterable[_any_pb2.Any] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "details", b"details", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamPredictStatus: _TypeAlias = StreamPredictStatus  # noqa: Y015
 
 @_typing.final
 class BatchPredictRequest(_message.Message):

@@ -41,6 +41,11 @@ class PredictionServiceStub(object):
                 request_serializer=staunch_dot_v1_dot_prediction__service__pb2.PredictRequest.SerializeToString,
                 response_deserializer=staunch_dot_v1_dot_prediction__service__pb2.PredictResponse.FromString,
                 _registered_method=True)
+        self.StreamPredict = channel.stream_stream(
+                '/staunch.v1.PredictionService/StreamPredict',
+                request_serializer=staunch_dot_v1_dot_prediction__service__pb2.StreamPredictRequest.SerializeToString,
+                response_deserializer=staunch_dot_v1_dot_prediction__service__pb2.StreamPredictResponse.FromString,
+                _registered_method=True)
         self.BatchPredict = channel.stream_stream(
                 '/staunch.v1.PredictionService/BatchPredict',
                 request_serializer=staunch_dot_v1_dot_prediction__service__pb2.BatchPredictRequest.SerializeToString,
@@ -60,6 +65,17 @@ class PredictionServiceServicer(object):
 
     def Predict(self, request, context):
         """Scores one customer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamPredict(self, request_iterator, context):
+        """Answers calls of Predict that are made at the same time, many a message, each as Predict would: what a client
+        gains that has many callers. Every row is a call of its own, whose version and moment are found when its message
+        is taken up. It is answered once, in any order and company, and if it fails, neither the others nor the stream
+        do. The stream ends once every row that was taken up is answered: OK where the caller ended it or was silent for
+        long, UNAVAILABLE where the server stops. A row without an answer then was not taken up.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,6 +104,11 @@ def add_PredictionServiceServicer_to_server(servicer, server):
                     servicer.Predict,
                     request_deserializer=staunch_dot_v1_dot_prediction__service__pb2.PredictRequest.FromString,
                     response_serializer=staunch_dot_v1_dot_prediction__service__pb2.PredictResponse.SerializeToString,
+            ),
+            'StreamPredict': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamPredict,
+                    request_deserializer=staunch_dot_v1_dot_prediction__service__pb2.StreamPredictRequest.FromString,
+                    response_serializer=staunch_dot_v1_dot_prediction__service__pb2.StreamPredictResponse.SerializeToString,
             ),
             'BatchPredict': grpc.stream_stream_rpc_method_handler(
                     servicer.BatchPredict,
@@ -129,6 +150,33 @@ class PredictionService(object):
             '/staunch.v1.PredictionService/Predict',
             staunch_dot_v1_dot_prediction__service__pb2.PredictRequest.SerializeToString,
             staunch_dot_v1_dot_prediction__service__pb2.PredictResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamPredict(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/staunch.v1.PredictionService/StreamPredict',
+            staunch_dot_v1_dot_prediction__service__pb2.StreamPredictRequest.SerializeToString,
+            staunch_dot_v1_dot_prediction__service__pb2.StreamPredictResponse.FromString,
             options,
             channel_credentials,
             insecure,

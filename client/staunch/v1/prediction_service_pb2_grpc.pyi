@@ -37,6 +37,13 @@ class PredictionServiceStub:
     def __new__(cls, channel: _aio.Channel) -> PredictionServiceAsyncStub: ...
     Predict: _grpc.UnaryUnaryMultiCallable[_prediction_service_pb2.PredictRequest, _prediction_service_pb2.PredictResponse]
     """Scores one customer."""
+    StreamPredict: _grpc.StreamStreamMultiCallable[_prediction_service_pb2.StreamPredictRequest, _prediction_service_pb2.StreamPredictResponse]
+    """Answers calls of Predict that are made at the same time, many a message, each as Predict would: what a client
+    gains that has many callers. Every row is a call of its own, whose version and moment are found when its message
+    is taken up. It is answered once, in any order and company, and if it fails, neither the others nor the stream
+    do. The stream ends once every row that was taken up is answered: OK where the caller ended it or was silent for
+    long, UNAVAILABLE where the server stops. A row without an answer then was not taken up.
+    """
     BatchPredict: _grpc.StreamStreamMultiCallable[_prediction_service_pb2.BatchPredictRequest, _prediction_service_pb2.BatchPredictResponse]
     """Scores a stream of chunks and answers each chunk once, in order. What fails in a chunk does not end the stream,
     whose status stays OK: look at chunk_error and row_errors of every answer. What the first message fixes for the
@@ -54,6 +61,13 @@ class PredictionServiceAsyncStub(PredictionServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Predict: _aio.UnaryUnaryMultiCallable[_prediction_service_pb2.PredictRequest, _prediction_service_pb2.PredictResponse]  # type: ignore[assignment]
     """Scores one customer."""
+    StreamPredict: _aio.StreamStreamMultiCallable[_prediction_service_pb2.StreamPredictRequest, _prediction_service_pb2.StreamPredictResponse]  # type: ignore[assignment]
+    """Answers calls of Predict that are made at the same time, many a message, each as Predict would: what a client
+    gains that has many callers. Every row is a call of its own, whose version and moment are found when its message
+    is taken up. It is answered once, in any order and company, and if it fails, neither the others nor the stream
+    do. The stream ends once every row that was taken up is answered: OK where the caller ended it or was silent for
+    long, UNAVAILABLE where the server stops. A row without an answer then was not taken up.
+    """
     BatchPredict: _aio.StreamStreamMultiCallable[_prediction_service_pb2.BatchPredictRequest, _prediction_service_pb2.BatchPredictResponse]  # type: ignore[assignment]
     """Scores a stream of chunks and answers each chunk once, in order. What fails in a chunk does not end the stream,
     whose status stays OK: look at chunk_error and row_errors of every answer. What the first message fixes for the
@@ -74,6 +88,19 @@ class PredictionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_prediction_service_pb2.PredictResponse, _abc.Awaitable[_prediction_service_pb2.PredictResponse]]:
         """Scores one customer."""
+
+    @_abc_1.abstractmethod
+    def StreamPredict(
+        self,
+        request_iterator: _MaybeAsyncIterator[_prediction_service_pb2.StreamPredictRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_prediction_service_pb2.StreamPredictResponse], _abc.AsyncIterator[_prediction_service_pb2.StreamPredictResponse]]:
+        """Answers calls of Predict that are made at the same time, many a message, each as Predict would: what a client
+        gains that has many callers. Every row is a call of its own, whose version and moment are found when its message
+        is taken up. It is answered once, in any order and company, and if it fails, neither the others nor the stream
+        do. The stream ends once every row that was taken up is answered: OK where the caller ended it or was silent for
+        long, UNAVAILABLE where the server stops. A row without an answer then was not taken up.
+        """
 
     @_abc_1.abstractmethod
     def BatchPredict(

@@ -31,6 +31,7 @@ from staunch_server.services.batch_predict import BatchPredictServicer
 from staunch_server.services.explain import ExplainServicer
 from staunch_server.services.models import ModelServicer
 from staunch_server.services.predict import PredictServicer
+from staunch_server.services.stream_predict import StreamPredictServicer
 from staunch_server.settings import Settings, SettingsError, address
 from staunch_server.telemetry.call_log import CallLog
 from staunch_server.transport.aio import AioTransport
@@ -151,6 +152,7 @@ class Server:
         streams = self.metrics.calls_in_progress.labels("stream")
         watches = self.metrics.calls_in_progress.labels("watch")
         tasks = self.metrics.event_loop_tasks
+        of_rows = self.metrics.calls_in_progress.labels("joining")
         while True:
             for name, pool in self._pools.items():
                 in_use[name].set(pool.in_use)
@@ -158,6 +160,7 @@ class Server:
             streams.set(self.guard.streams)
             watches.set(self.transport.watchers)
             tasks.set(len(asyncio.all_tasks()))
+            of_rows.set(self.guard.streams_of_rows)
             self._report_trouble()
             await asyncio.sleep(_SAMPLE_S)
 
@@ -297,16 +300,23 @@ def _services(
         registry, explainers, connections=settings.batch_connections, timeout_s=settings.batch_timeout_s
     )
     prediction_pb, model_pb = prediction_service_pb2, model_service_pb2
+    predict = guard.begun(prediction_pb.PredictRequest, PredictServicer(registry).predict)
+    rows = StreamPredictServicer(predict, guard.room_for_rows)
     # Both methods of one row end by their deadline themselves, so that no call pays for a second timer.
     prediction = Service(
         PREDICTION_SERVICE,
         unary={
-            "Predict": guard.begun(prediction_pb.PredictRequest, PredictServicer(registry).predict),
+            "Predict": predict,
             "Explain": guard.unary(
                 prediction_pb.ExplainRequest, ExplainServicer(registry).explain, keeps_deadline=True
             ),
         },
-        streams={"BatchPredict": guard.stream(prediction_pb.BatchPredictRequest, batch.batch_predict)},
+        streams={
+            "BatchPredict": guard.stream(prediction_pb.BatchPredictRequest, batch.batch_predict),
+            "StreamPredict": guard.stream(
+                prediction_pb.StreamPredictRequest, rows.stream_predict, of_rows=True
+            ),
+        },
     )
     reading = {
         "ListModels": guard.unary(model_pb.ListModelsRequest, models.list_models),

@@ -1,8 +1,7 @@
 """The one guard between the transport and the servicers.
 
 It parses, limits, keeps deadlines and turns every error into a status with one ErrorInfo; metrics and the log
-hear of each call that ended. There is one of it and no interceptor, since each of those costs some percent of
-a call.
+hear of each call that ended. There is one of it and no interceptor: each of those costs percents of a call.
 """
 
 import asyncio
@@ -18,6 +17,7 @@ from google.protobuf.message import DecodeError
 from staunch_server.deadlines import Deadline, answer_by
 from staunch_server.errors import Code, Reason, Refusal
 from staunch_server.events import CallEnded, Events
+from staunch_server.transport.room import MAX_STREAMS_OF_ROWS, Places, RoomForRows
 from staunch_server.transport.seam import (
     FIRST_MESSAGE_S,
     Begin,
@@ -30,7 +30,7 @@ from staunch_server.transport.seam import (
     Visit,
 )
 from staunch_server.transport.turns import Turn, written_out
-from staunch_server.transport.visits import ProtoMessage, Request, UnaryVisit, failure, refused
+from staunch_server.transport.visits import Request, UnaryVisit, failure, refused
 
 MAX_UNARY_BYTES = 256 * 1024
 """The largest unary request; the transport's own limit is that of a stream's messages."""
@@ -44,7 +44,7 @@ _ENDING_S = 0.001
 
 
 UnaryHandler = Callable[[Request, Call], Coroutine[Any, Any, Response]]
-StreamHandler = Callable[[AsyncIterator[Request | Refusal], Call], AsyncGenerator[ProtoMessage, None]]
+StreamHandler = Callable[[AsyncIterator[Request | Refusal], Call], AsyncGenerator[Response, None]]
 
 Station: TypeAlias = Callable[[UnaryVisit[Any]], None]
 """What a message passes on its way to the servicer; it raises a Refusal to end the call there."""
@@ -78,7 +78,6 @@ class Guard:
     ) -> None:
         self._events = events
         self._max_calls = max_calls
-        self._max_streams = max_streams
         self._default_deadline_s = default_deadline_s
         self._stream_idle_s = stream_idle_s
         self._access = tuple(admit)
@@ -90,10 +89,9 @@ class Guard:
         self._reading: set[asyncio.Timeout] = set()
         self._made_ids = 0
         self._id_prefix = secrets.token_hex(6)  # once for all: randomness costs a twentieth of a call
-        self.calls = 0
-        """Unary calls in progress."""
-        self.streams = 0
-        """Streams in progress, from their headers on."""
+        self.calls = 0  # unary ones in progress
+        self._places, self._places_of_rows = Places(max_streams), Places(MAX_STREAMS_OF_ROWS)
+        self.room_for_rows = RoomForRows(lambda: self.calls < max(1, max_calls * 3 // 4))
 
     def unary(
         self, request_type: type[Request], handler: UnaryHandler[Request], *, keeps_deadline: bool = False
@@ -118,9 +116,9 @@ class Guard:
         return self.begun(request_type, begin)
 
     def begun(self, request_type: type[Request], begin: Begin[Request]) -> UnaryMethod:
-        """Returns the guarded form of a plain function `begin(visit)` that sees to it that the visit ends.
+        """Returns the guarded form of a plain function that sees to it that the visit ends by call.deadline.
 
-        That by call.deadline, too. So calls that are answered together cost no task, future or timer each.
+        So calls that are answered together cost no task, future or timer each.
         """
 
         def method(raw: bytes, call: Call) -> None:
@@ -138,19 +136,25 @@ class Guard:
 
         return method
 
-    def stream(self, request_type: type[Request], handler: StreamHandler[Request]) -> StreamMethod:
+    def stream(
+        self, request_type: type[Request], handler: StreamHandler[Request], *, of_rows: bool = False
+    ) -> StreamMethod:
         """Returns the guarded form of an async generator `handler(requests, call)` of responses.
 
         The handler's iterator gives a Refusal in the place of a malformed message, and ends when the caller
         closes or when the server drains; in the latter case the call ends as DRAINING after the last answer.
-        The handler answers each message once.
+
+        Args:
+            request_type: The message that the method takes.
+            handler: The servicer's method; it answers each message once unless it is of rows.
+            of_rows: Whether messages bring rows that are calls of their own; such takes no place of others.
         """
 
         async def answer(raw: AsyncIterator[bytes], call: Call) -> AsyncGenerator[bytes, None]:
             started = time.monotonic()
             self._name(call)
             try:
-                async with aclosing(self._streamed(request_type, handler, raw, call)) as responses:
+                async with aclosing(self._streamed(request_type, handler, raw, call, of_rows)) as responses:
                     async for encoded in responses:
                         yield encoded
             except (asyncio.CancelledError, GeneratorExit):
@@ -183,10 +187,20 @@ class Guard:
             if not reading.expired():
                 reading.reschedule(asyncio.get_running_loop().time())
 
+    @property
+    def streams(self) -> int:
+        """Streams in progress, from their headers on, but for those of rows."""
+        return self._places.taken
+
+    @property
+    def streams_of_rows(self) -> int:
+        """Streams of rows in progress; the rows are calls."""
+        return self._places_of_rows.taken
+
     async def idle(self, timeout_s: float) -> bool:
         """Waits at most timeout_s seconds for the calls in progress to end; True if none is left."""
         deadline = Deadline.after(timeout_s)
-        while self.calls or self.streams:
+        while self.calls or self.streams or self.streams_of_rows:
             if deadline.left() <= 0:
                 return False
             await asyncio.sleep(_POLL_S)  # Looked at, not signalled: a signal would cost every call.
@@ -198,31 +212,33 @@ class Guard:
         handler: StreamHandler[Request],
         raw: AsyncIterator[bytes],
         call: Call,
+        of_rows: bool,
     ) -> AsyncGenerator[bytes, None]:
         for ask in self._access:
             await ask(call)
         turn = Turn(FIRST_MESSAGE_S, self._stream_idle_s)
-        self._refuse_beyond(self.streams, self._max_streams, "streams")
-        self.streams += 1
-        try:
+        places = self._places_of_rows if of_rows else self._places
+        self._refuse_beyond(places.taken, places.most, "streams")
+        with places:
             first = await self._next(raw, turn)
             if first is None:
                 self._refuse_if_draining()
                 return
-            async with aclosing(handler(self._requests(request_type, first, raw, turn), call)) as responses:
+            requests = self._requests(request_type, first, raw, turn, of_rows)
+            async with aclosing(handler(requests, call)) as responses:
                 async for response in responses:
                     yield response.SerializeToString()
-                    if not self._draining:  # else the time of the read that drain() ended would begin anew
+                    if not (self._draining or of_rows):  # else a read that drain() ended would begin anew
                         turn.given()
             self._refuse_if_draining()
-        finally:
-            self.streams -= 1
 
     async def _requests(
-        self, request_type: type[Request], first: bytes, raw: AsyncIterator[bytes], turn: Turn
+        self, request_type: type[Request], first: bytes, raw: AsyncIterator[bytes], turn: Turn, of_rows: bool
     ) -> AsyncGenerator[Request | Refusal, None]:
         message: bytes | None = first
         while message is not None:
+            if of_rows:
+                turn.given()  # none is owed an answer for long: it is the caller's turn
             try:
                 yield _parsed(request_type, message)
             except Refusal as refusal:
@@ -267,7 +283,7 @@ class Guard:
     def _name(self, call: Call) -> None:
         """Gives a call its id, the caller's if that is fit for a log."""
         call.request_id = _metadatum(call, "x-request-id")
-        if not (call.request_id and _REQUEST_ID.fullmatch(call.request_id)):
+        if not _REQUEST_ID.fullmatch(call.request_id):
             self._made_ids += 1
             call.request_id = f"{self._id_prefix}-{self._made_ids:x}"
         call.trailing.append(("x-request-id", call.request_id))
@@ -308,6 +324,7 @@ class Guard:
     ) -> None:
         if visit.has_room:
             self.calls -= 1
+            self.room_for_rows.wake()
         self._ended(visit.call, visit.started, code, refusal, error)
 
     def _ended(
@@ -328,10 +345,10 @@ class Guard:
                 seconds,
                 refusal,
                 error,
-                call.peer,  # by their places, for names would cost each call more than the tuple
-                call.principal,
-                call.metadata,
-                call.stages,
+                peer=call.peer,
+                principal=call.principal,
+                metadata=call.metadata,
+                stages=call.stages,
             )
         )
 

@@ -77,12 +77,13 @@ def pulled(source: AsyncIterable[Any]) -> Iterable[Any]:
 
 @dataclass
 class Connect:
-    """Makes clients of one kind: `connect(target, **settings)`."""
+    """Makes clients of one kind, which join calls or not: `connect(target, **settings)`."""
 
     kind: type[Client] | type[AsyncClient]
+    join: bool = False
     made: list[EitherClient] = field(default_factory=list)
 
     def __call__(self, target: str | Sequence[str] | None = None, **settings: Any) -> EitherClient:
         """Connects a client to "host:port", or to whatever it calls without."""
-        self.made.append(EitherClient(self.kind(target, **settings)))
+        self.made.append(EitherClient(self.kind(target, **{"join": self.join} | settings)))
         return self.made[-1]

@@ -14,6 +14,7 @@ from staunch.v1 import model_service_pb2 as models_pb
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_server.errors import Refusal
 from staunch_server.events import Events
+from staunch_server.services.stream_predict import StreamPredictServicer
 from staunch_server.transport.aio import AioTransport
 from staunch_server.transport.guard import Guard
 from staunch_server.transport.seam import Call, Service
@@ -176,13 +177,18 @@ def in_thread(server: ScriptedServer) -> Iterator[ScriptedServer]:
 
 
 def _services(guard: Guard, service: Scripted) -> list[Service]:
+    predict = guard.unary(pb.PredictRequest, service.predict)
+    rows = StreamPredictServicer(predict, guard.room_for_rows)
     prediction = Service(
         "staunch.v1.PredictionService",
         unary={
-            "Predict": guard.unary(pb.PredictRequest, service.predict),
+            "Predict": predict,
             "Explain": guard.unary(pb.ExplainRequest, service.explain),
         },
-        streams={"BatchPredict": guard.stream(pb.BatchPredictRequest, service.batch_predict)},
+        streams={
+            "BatchPredict": guard.stream(pb.BatchPredictRequest, service.batch_predict),
+            "StreamPredict": guard.stream(pb.StreamPredictRequest, rows.stream_predict, of_rows=True),
+        },
     )
     models = Service(
         "staunch.v1.ModelService",

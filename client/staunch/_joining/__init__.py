@@ -1,0 +1,1 @@
+"""Calls of `predict` that are made at the same time, joined into the messages of a stream."""
