@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -96,6 +97,11 @@ class Explanation:
     base_value: float
     outputs: Floats
 
+    def of_row(self, row: int) -> "Explanation":
+        """Returns the explanation of one row alone."""
+        one = slice(row, row + 1)
+        return Explanation(self.contributions[one], self.base_value, self.outputs[one])
+
     def largest(self, count: int, names: Sequence[str]) -> Largest:
         """Finds the largest contributions of each row; the same row has the same ones in any batch.
 
@@ -104,12 +110,18 @@ class Explanation:
             names: Of the features, in the model's order.
         """
         # Sorted by name first and stably by size then: which ones are listed depends on the row alone.
-        by_name = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.intp)
+        by_name = _by_name(tuple(names))
         order = by_name[np.argsort(-np.abs(self.contributions[:, by_name]), axis=1, kind="stable")]
         ordered = np.take_along_axis(self.contributions, order, axis=1)
         listed, remainders = ordered[:, :count], ordered[:, count:].sum(axis=1)
         errors = np.abs(self.base_value + listed.sum(axis=1) + remainders - self.outputs)
         return Largest(order[:, :count], listed, remainders, errors)
+
+
+@lru_cache(maxsize=64)
+def _by_name(names: tuple[str, ...]) -> npt.NDArray[np.intp]:
+    """The columns in the order of their names; the same few versions are asked for again and again."""
+    return np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.intp)
 
 
 class LoadedModel:

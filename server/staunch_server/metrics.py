@@ -88,7 +88,7 @@ class ModelMetrics:
 def observe_all(histogram: Histogram, amounts: Sequence[float]) -> None:
     """Observes amounts, none of them NaN, as `Histogram.observe` does one, for the price of a few."""
     bounds, buckets = histogram._upper_bounds, histogram._buckets
-    for place, count in Counts(bisect_left(bounds, amount) for amount in amounts).items():
+    for place, count in Counts(map(partial(bisect_left, bounds), amounts)).items():
         buckets[place].inc(count)
     histogram._sum.inc(sum(amounts))
 

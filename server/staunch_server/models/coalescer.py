@@ -54,9 +54,9 @@ class Waiter:
     take: Take | None
     since: float = field(default_factory=time.monotonic)
 
-    def waits(self) -> bool:
-        """Whether an answer would still reach it."""
-        return self.take is not None and self.deadline.left() > 0
+    def waits(self, now: float) -> bool:
+        """Whether an answer would still reach it, by the monotonic clock."""
+        return self.take is not None and self.deadline.at > now
 
     def give(self, outcome: Row | Exception) -> None:
         """Ends the wait, unless it has ended; nothing that goes wrong there costs another caller anything."""
@@ -190,6 +190,8 @@ class Coalescer:
         """Answers those whom the batch left without a row, by its error, and sends the next."""
         error = None if task.cancelled() else task.exception()
         for waiter in flight.waiters:
+            if waiter.take is None:
+                continue
             if isinstance(error, Exception) and not isinstance(error, TimeoutError):
                 waiter.give(error)
             else:
@@ -244,7 +246,8 @@ class Coalescer:
 
     def _take(self) -> list[Waiter]:
         """Takes the callers that wait for the same moment as the first of them, in order of arrival."""
-        for gone in [waiter for waiter in self._queue if not waiter.waits()]:
+        now = time.monotonic()
+        for gone in [waiter for waiter in self._queue if not waiter.waits(now)]:
             del self._queue[gone]
             gone.give(self._too_late())  # the alarm would find it no more
         if not self._queue:
@@ -263,7 +266,8 @@ class Coalescer:
         as_of = waiters[0].as_of or datetime.now(UTC)
         rows = await self._ask(ids, as_of, waiters)
         places = {id_: place for place, id_ in enumerate(ids)}
-        await self._answer([(w, places[w.id]) for w in waiters if w.waits()], rows, as_of)
+        now = time.monotonic()
+        await self._answer([(w, places[w.id]) for w in waiters if w.waits(now)], rows, as_of)
 
     async def _ask(self, ids: list[Id], as_of: datetime, waiters: list[Waiter]) -> FeatureBatch:
         """Reads the rows within the time of the caller who waits longest."""
@@ -273,7 +277,7 @@ class Coalescer:
         for waiter in waiters:
             waiter.stages["queue"] = sent_at - waiter.since
         observe_all(self._metrics.queue_seconds, [waiter.stages["queue"] for waiter in waiters])
-        latest = max((waiter.deadline for waiter in waiters), key=lambda deadline: deadline.at)
+        latest = Deadline(max([waiter.deadline.at for waiter in waiters]))
         rows = await self._read(ids, as_of, latest.within(self._timeout_s))
         self._silent_since = None
         sql_s = time.monotonic() - sent_at

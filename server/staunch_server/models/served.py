@@ -21,6 +21,7 @@ from staunch_model_store.store import StoredVersion
 from staunch_server.deadlines import Deadline
 from staunch_server.metrics import ModelMetrics
 from staunch_server.models.coalescer import Coalescer
+from staunch_server.models.explaining import Explaining
 from staunch_server.models.limits import Limits
 from staunch_server.models.tally import Tally
 from staunch_server.models.view_health import CheckedView
@@ -82,6 +83,7 @@ class Served:
         self._metrics = metrics
         self._tally = Tally(metrics, self.manifest.features, self._edges)
         self.view = view
+        self._explaining = Explaining(self._explain)
         # Made here, since what it compares with is the same for every batch.
         self.limits = Limits(self.manifest.features, view.text)
         self.coalescer = Coalescer(
@@ -140,11 +142,21 @@ class Served:
         return found
 
     async def explain(self, values: Floats) -> Explanation:
-        """Explains one row, float64 (features,), in a thread: it takes some hundred times a prediction."""
+        """Explains one row, float64 (features,), with those that come meanwhile.
+
+        Whether it adds up is for the caller to look at.
+        """
+        return await self._explaining.ask(values)
+
+    async def _explain(self, values: Floats) -> Explanation:
+        """Explains rows, float64 (n, features), in a thread: each takes some times a prediction."""
         started = time.monotonic()
-        explanation = await asyncio.to_thread(self._model.explain, values[None])
+        explanation = await asyncio.to_thread(self._explained, values)
         self._metrics.explain_seconds.observe(time.monotonic() - started)
         return explanation
+
+    def _explained(self, values: Floats) -> Explanation:
+        return self._model.explain_scored(values, self._model.predict(values).margins)
 
     def largest(self, values: Floats, outputs: Floats, count: int) -> Largest:
         """Finds the largest contributions of scored rows, in the calling thread.

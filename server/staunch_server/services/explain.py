@@ -71,7 +71,7 @@ def _explanation(
     served: Served, words: Spoken, answered: Answer, explained: model.Explanation, request: ExplainRequest
 ) -> Explanation:
     """Lists the largest contributions and sums the others; refuses to answer if they do not add up."""
-    names = list(served.columns)
+    names = tuple(served.columns)
     largest = explained.largest(request.max_contributions or len(names), names)
     error = float(largest.errors[0])
     if not largest.add_up[0]:
@@ -88,9 +88,13 @@ def _explanation(
     explanation.additivity_error = error
     explanation.language_code = words.language
     values, parts = answered.values[columns].tolist(), largest.contributions[0].tolist()
+    # Most of what an Explain costs: what most of the contributions do not have is not set to nothing.
     for listed, column, value, part in zip(explanation.contributions, columns, values, parts, strict=True):
         listed.contribution = part
-        listed.overridden = listed.feature in request.overrides
-        listed.value_label = words.labels[column].get(value, "")
         set_value(listed.value, value)
+        if (labels := words.labels[column]) and (label := labels.get(value)):
+            listed.value_label = label
+    if request.overrides:
+        for listed in explanation.contributions:
+            listed.overridden = listed.feature in request.overrides
     return explanation

@@ -283,7 +283,7 @@ class Guard:
     def _name(self, call: Call) -> None:
         """Gives a call its id, the caller's if that is fit for a log."""
         call.request_id = _metadatum(call, "x-request-id")
-        if not _REQUEST_ID.fullmatch(call.request_id):
+        if not (call.request_id and _REQUEST_ID.fullmatch(call.request_id)):
             self._made_ids += 1
             call.request_id = f"{self._id_prefix}-{self._made_ids:x}"
         call.trailing.append(("x-request-id", call.request_id))
@@ -345,10 +345,10 @@ class Guard:
                 seconds,
                 refusal,
                 error,
-                peer=call.peer,
-                principal=call.principal,
-                metadata=call.metadata,
-                stages=call.stages,
+                call.peer,  # by their places, for names would cost each call more than the tuple
+                call.principal,
+                call.metadata,
+                call.stages,
             )
         )
 
