@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -124,6 +124,32 @@ class Database:
         except (*FAILURES, FeatureError):
             return False
         return True
+
+    async def warm(self, use: Callable[[Connection], Awaitable[object]], deadline: Deadline) -> None:
+        """Opens every connection and has each used once, so that no later caller pays for its first use.
+
+        Args:
+            use: What is asked of each.
+            deadline: Until when all of it may take.
+
+        Raises:
+            DatabaseUnavailable, TimeoutError: As `connection`, or what `use` raises; the first that came.
+        """
+        lent = asyncio.Barrier(
+            self.size
+        )  # nobody uses one before all are lent: else some would be lent twice
+
+        async def use_one() -> None:
+            async with self.connection(deadline) as connection:
+                await lent.wait()
+                await use(connection)
+
+        try:
+            async with deadline.timeout(), asyncio.TaskGroup() as group:
+                for _ in range(self.size):
+                    group.create_task(use_one())
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
     async def close(self) -> None:
         """Closes what is idle; what is lent is closed when it comes back."""

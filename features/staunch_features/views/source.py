@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import staunch_sql
 from staunch_features.errors import CONTROL, RowNotAsked, RowsNotUnique, ViewError
+from staunch_features.postgres.connection import Connection
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import Database
 from staunch_features.views.file import FeatureView, LabelText
@@ -70,6 +71,24 @@ class FeatureSource:
             self._not_nullable = np.array([not column.nullable for column in signature.features])
             self._sql, self._signature = sql, signature
         return self._signature
+
+    async def warm(self, deadline: Deadline) -> None:
+        """Runs the view for nobody on each connection: one that is new plans and reads catalogues first.
+
+        Args:
+            deadline: Until when it may take.
+
+        Raises:
+            ViewError, DatabaseUnavailable, TimeoutError: As `signature`.
+        """
+        signature = await self.signature(deadline)
+        arguments: list[Any] = [[], datetime.now(UTC)] if signature.uses_as_of else [[]]
+
+        async def run(connection: Connection) -> None:
+            with view_errors(self.view, self._sql):
+                await connection.fetch(self._sql, *arguments, timeout=deadline.left_or_raise())
+
+        await self._database.warm(run, deadline)
 
     async def fetch(self, ids: Sequence[Id], as_of: datetime | None, *, deadline: Deadline) -> FeatureBatch:
         """Reads the features of many ids in one statement. Cancelling the task cancels the query.

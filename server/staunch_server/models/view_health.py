@@ -87,6 +87,16 @@ class CheckedView:
         await self.read([], datetime.now(UTC), deadline)
         self.on_outcome(None)
 
+    async def warm(self, deadline: Deadline) -> None:
+        """Runs the view once on every connection, of calls and of streams; not before it is checked.
+
+        Raises:
+            ViewError, DatabaseUnavailable, TimeoutError: As `check`.
+        """
+        if self.checked:
+            for source in (self._interactive, self._batch):
+                await source.warm(deadline)
+
     async def read(self, ids: Sequence[Id], as_of: datetime, deadline: Deadline) -> FeatureBatch:
         """Reads rows on the connections of single calls; arguments and errors as `read_chunk`."""
         return await self._read(self._interactive, ids, as_of, deadline)

@@ -12,6 +12,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from staunch.v1 import model_service_pb2, prediction_service_pb2
+from staunch_features.errors import FeatureError
 from staunch_features.postgres.pool import Database
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore, StoredVersion
@@ -41,6 +42,9 @@ from staunch_server.types import Version
 
 PREDICTION_SERVICE: str = prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name
 MODEL_SERVICE: str = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
+
+WARM_S = 2.0
+"""Seconds that the first use of every connection may take before a server says that it serves."""
 
 _CUT_OFF_S = 0.5  # what calls get beyond their time, now that nothing else does
 _SAMPLE_S = 1.0
@@ -121,8 +125,11 @@ class Server:
         self.services = _services(self.guard, self.registry, self.explainers, models, settings)
         self.transport = _transport(settings, self.services, self.guard, shared_port=shared_port)
 
-    async def start(self) -> None:
+    async def start(self, warm_s: float = WARM_S) -> None:
         """Binds the port, then loads the models; neither a bad model nor an absent database stops it.
+
+        Args:
+            warm_s: Seconds that a first use of every connection may keep us from saying that we serve.
 
         Raises:
             OSError: The port cannot be bound.
@@ -134,7 +141,12 @@ class Server:
             Refusal
         ):  # a disk that hangs: it is logged, and the store read once it answers
             await self.registry.reload()
+        await logged(self._warm(warm_s))
         self._report_health()
+
+    async def _warm(self, warm_s: float) -> None:
+        with contextlib.suppress(FeatureError, TimeoutError):  # then calls pay for the first use themselves
+            await self.registry.warm(Deadline.after(warm_s))
 
     async def follow_registry(self) -> None:
         """Tells the health of the services after each change of what answers; for ever."""
@@ -222,6 +234,7 @@ async def serving(
     *,
     shared_port: bool = False,
     again_s: float = 1.0,
+    warm_s: float = WARM_S,
 ) -> AsyncIterator[Server]:
     """Gives a started server for the block; afterwards calls are drained first and the pools closed last.
 
@@ -231,6 +244,7 @@ async def serving(
         siblings: The other workers of the server; by default there are none.
         shared_port: Whether other processes may listen on the same port.
         again_s: Seconds after which work beside the calls begins again that failed.
+        warm_s: As for `Server.start`.
 
     Raises:
         OSError: The port cannot be bound.
@@ -239,7 +253,7 @@ async def serving(
         server = Server(settings, collector, siblings, shared_port=shared_port)
         stack.push_async_callback(server.close)
         stack.push_async_callback(server.drain)
-        await server.start()
+        await server.start(warm_s)
         follow_store = partial(server.registry.follow_store, settings.store_poll_s)
         look_at_views = partial(server.registry.look_at_views, settings.store_poll_s)
         beside = (server.follow_registry, follow_store, look_at_views, server.sample, server.watch_database)

@@ -16,7 +16,7 @@ from tests.harness.processes import family, frozen
 from tests.harness.waiting import until
 
 from staunch_features.errors import DatabaseUnavailable
-from staunch_features.postgres.connection import SETTLE_S, connect
+from staunch_features.postgres.connection import SETTLE_S, Connection, connect
 from staunch_features.postgres.deadlines import Deadline
 from staunch_features.postgres.pool import MAX_AGE_S, Database
 from staunch_local.postgres.cluster import SUPERUSER
@@ -72,6 +72,39 @@ async def test_each_wait_for_a_connection_is_told_also_one_in_vain(pool: Databas
     await _answer(pool)
     assert len(waits) == 6
     assert waits[5] < 0.1  # one is idle
+
+
+async def test_warming_uses_each_connection_once_and_keeps_all(
+    pool: Database, server: EmbeddedPostgres
+) -> None:
+    used: list[int] = []
+
+    async def use(connection: Connection) -> None:
+        used.append(await connection.fetchval("SELECT pg_backend_pid()"))
+
+    await pool.warm(use, Deadline.after(5))
+    assert len(set(used)) == 3
+    assert await _backend(pool) in used
+    await pool.warm(use, Deadline.after(5))
+    assert sorted(used[3:]) == sorted(used[:3])
+    assert await count_connections(server, "usename = 'staunch_reader'") == 3
+
+
+async def test_warming_takes_no_longer_than_it_may_and_leaves_the_pool_usable(pool: Database) -> None:
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        await pool.warm(lambda connection: connection.execute("SELECT pg_sleep(10)"), Deadline.after(0.3))
+    assert time.monotonic() - began < 2
+    assert await _answer(pool) == 42
+
+
+async def test_what_goes_wrong_while_warming_is_raised_as_it_is(pool: Database) -> None:
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await pool.warm(lambda connection: connection.execute("TABLE nothing"), Deadline.after(5))
+    nowhere = Database("postgresql://reader@127.0.0.1:1/nothing", size=3)
+    with pytest.raises(DatabaseUnavailable):
+        await nowhere.warm(lambda connection: connection.execute("SELECT 1"), Deadline.after(5))
+    assert await _answer(pool) == 42
 
 
 async def test_it_says_whether_the_database_answers(pool: Database) -> None:

@@ -122,13 +122,19 @@ class Serve:
     url: str
 
     async def __call__(
-        self, *, again_s: float = 1.0, siblings: Siblings | None = None, **settings: Any
+        self,
+        *,
+        again_s: float = 1.0,
+        warm_s: float = 0.0,
+        siblings: Siblings | None = None,
+        **settings: Any,
     ) -> Running:
-        """Starts a server on a free port; `settings` replace the usual ones."""
+        """Starts a server on a free port; `settings` replace the usual ones. Its connections are cold."""
         usual = {"port": 0, "store": self.store.root, "database_reader_url": self.url, "drain_s": 5.0}
         own = await self.stack.enter_async_context(AsyncExitStack())
+        loaded = load_settings(usual | settings)
         server = await own.enter_async_context(
-            serving(load_settings(usual | settings), CollectorRegistry(), siblings, again_s=again_s)
+            serving(loaded, CollectorRegistry(), siblings, again_s=again_s, warm_s=warm_s)
         )
         server.reload._pause_s = 0.0  # a test may well read the store twice a second
         channel = aio.insecure_channel(f"127.0.0.1:{server.port}", options=OWN_CONNECTION)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -314,3 +315,29 @@ async def test_a_server_that_stopped_leaves_no_connection(
         return not await fragile.connections()
 
     await until(none_left)
+
+
+async def test_each_connection_has_run_the_view_before_a_server_says_that_it_serves(
+    publish: Publish, serve: Serve, fragile: Fragile
+) -> None:
+    """A new connection pays 5 to 8 ms for its first run: planning it, and reading the catalogues."""
+    publish()
+    live = await serve(database_reader_url=fragile.url, warm_s=2.0)
+    pools = live.server.databases
+    assert await fragile.connections("query LIKE '%people%'") == pools.interactive.size + pools.batch.size
+
+
+@pytest.mark.parametrize("trouble", ["away", "frozen"])
+async def test_a_database_in_trouble_does_not_hold_back_a_server_that_would_warm_its_connections(
+    publish: Publish, serve: Serve, fragile: Fragile, trouble: str
+) -> None:
+    publish()
+    async with AsyncExitStack() as stack:
+        if trouble == "frozen":
+            stack.enter_context(fragile.frozen())
+        else:
+            fragile.server.stop()
+        began = time.monotonic()
+        live = await serve(database_reader_url=fragile.url, warm_s=2.0, view_check_s=0.3)
+        assert time.monotonic() - began < 1.5
+        assert live.server.registry.verified()
