@@ -15,6 +15,7 @@ def server_summary(  # noqa: PLR0913 - what a person is told
     examples: ExampleCustomers = NO_EXAMPLES,
     *,
     carried_by: Choice,
+    longest_stop_s: float,
     embedded: bool,
     has_models: bool,
 ) -> str:
@@ -26,6 +27,7 @@ def server_summary(  # noqa: PLR0913 - what a person is told
         serves: The versions that answer, and their aliases, as `how_to_call` takes them.
         examples: Whom the calls ask about.
         carried_by: The transport, and why it is that.
+        longest_stop_s: Seconds that a stop takes at most.
         embedded: Whether the database is ours and ends with the server.
         has_models: Whether the store has versions that should answer.
     """
@@ -39,6 +41,7 @@ Staunch serves {_models(serves, has_models=has_models)}
   transport {carried_by.name}, {carried_by.why}
   metrics   http://{call_address(settings.metrics_host, metrics_port)}/metrics
   database  {kind}; {staunch_command()} and STAUNCH_* settings find it by themselves
+  stop      within {longest_stop_s:g} s, calls in progress answered
 
 {calls}
 

@@ -15,11 +15,12 @@ from staunch_server.process.http import listen
 from staunch_server.process.output import unfailing_output
 from staunch_server.process.ports import PortTaken, cannot_bind, held_socket, reserve
 from staunch_server.process.start import refuse_unstartable, until_answered, why_away
-from staunch_server.process.supervisor import Supervisor
+from staunch_server.process.supervisor import Supervisor, longest_stop_s
 from staunch_server.process.terminal import Terminal, closing_interrupts
 from staunch_server.process.transports import Choice, choose_transport
 from staunch_server.settings import Settings
 from staunch_server.telemetry.logs import logs, loop_failed
+from staunch_server.telemetry.stacks import dump_stacks_on_signal
 
 if TYPE_CHECKING:
     import socket
@@ -48,6 +49,7 @@ def serve_until_stopped(settings: Settings, prepare: Prepare | None = None, *, a
     """
     terminal = Terminal()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    dump_stacks_on_signal()
     with (
         unfailing_output(),
         logs(settings.log_format, settings.log_level),
@@ -152,11 +154,13 @@ async def _supervise(
         # Not before the workers answer, so that every call that the summary shows works at once.
         print_step("server", f"ready in {time.monotonic() - started:.1f} s\n")
         port = metrics.getsockname()[1]
+        stop_s = longest_stop_s(settings) + _stop_of_database_s(postgres)
         if settings.log_format == "json":  # for a program; whoever reads the rest of it reads the docs
             where = f"{', '.join(settings.targets)}, metrics on port {port}"
             how = f"{carried_by.name}, {carried_by.why}"
             serves = ", ".join(supervisor.serves) or "no model yet"
-            _LOG.info("serving %s on %s, transport %s", serves, where, how)
+            text = "serving %s on %s, transport %s; a stop takes at most %g s"
+            _LOG.info(text, serves, where, how, stop_s)
             return
         examples = await _examples(settings, supervisor.serves, urls.reader)
         summary = server_summary(
@@ -165,6 +169,7 @@ async def _supervise(
             supervisor.serves,
             examples,
             carried_by=carried_by,
+            longest_stop_s=stop_s,
             embedded=urls.embedded,
             has_models=holds_models(settings),
         )
@@ -186,6 +191,15 @@ async def _supervise(
         await supervisor.run(metrics, announce)
     finally:
         watch.cancel()
+
+
+def _stop_of_database_s(postgres: "EmbeddedPostgres | None") -> float:
+    """The seconds that the embedded PostgreSQL may take to end after the workers; 0 if there is none."""
+    if postgres is None:
+        return 0.0
+    from staunch_local.postgres.server import LONGEST_STOP_S
+
+    return LONGEST_STOP_S
 
 
 async def _examples(settings: Settings, serves: Mapping[str, str], reader_url: str) -> "ExampleCustomers":

@@ -32,7 +32,10 @@ from staunch_local.postgres.memory import shared_buffers
 from staunch_local.postgres.privileges import check_rights, unprivileged
 
 _START_S = 60.0  # crash recovery of a big world included
-_STOP_S = 30.0  # the last checkpoint included
+# How it is ended, and what it gets for each before the next; the last checkpoint is in the first.
+_ENDS = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
+LONGEST_STOP_S = sum(patience_s for _, patience_s in _ENDS)
+"""The seconds that a stop takes at most."""
 _LOCK_PATIENCE_S = 1.0
 _POLL_S = 0.01
 
@@ -337,7 +340,7 @@ def _command_of(pid: int) -> str:
 
 def _end(pid: int, has_ended: Callable[[], bool]) -> None:
     """Ends a server: politely, then at once, then by force. A frozen one is woken first."""
-    for number, patience_s in ((signal.SIGINT, _STOP_S), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+    for number, patience_s in _ENDS:
         for each in (number, signal.SIGCONT):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, each)

@@ -87,16 +87,6 @@ class Registry:
         failing = {id(served) for served in self._versions.failing()}
         return sorted({served.name for served in self._answering.values() if id(served) not in failing})
 
-    async def warm(self, deadline: Deadline) -> None:
-        """Runs the views of what answers once on every connection, the default model's first.
-
-        Raises:
-            ViewError, DatabaseUnavailable, TimeoutError: A view could not be run on each in time.
-        """
-        default = self._answering.get("")
-        for served in dict.fromkeys(filter(None, (default, *self._answering.values()))):
-            await served.view.warm(deadline)
-
     def verified(self) -> bool:
         """Returns whether a version was loaded and proven; what its view does now is another matter."""
         return bool(self._answering)

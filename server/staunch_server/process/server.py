@@ -145,8 +145,12 @@ class Server:
         self._report_health()
 
     async def _warm(self, warm_s: float) -> None:
+        """Runs the views of what answers once on every connection, the default model's first."""
+        deadline = Deadline.after(warm_s)
+        answering = map(self.registry.answering, ("", *self.registry.ready()))
         with contextlib.suppress(FeatureError, TimeoutError):  # then calls pay for the first use themselves
-            await self.registry.warm(Deadline.after(warm_s))
+            for served in dict.fromkeys(filter(None, answering)):
+                await served.view.warm(deadline)
 
     async def follow_registry(self) -> None:
         """Tells the health of the services after each change of what answers; for ever."""

@@ -27,9 +27,10 @@ from staunch_server.process.terminal import Terminal
 from staunch_server.process.worker_metrics import WorkerMetrics
 from staunch_server.setting_names import PREFIX, SUPERVISED
 from staunch_server.settings import Settings
+from staunch_server.telemetry.stacks import dump_stacks_on_signal, log_tasks
 
 KILL_GRACE_S = 10.0
-"""By default, how long a worker may take to end beyond its drain before it is killed."""
+"""By default, how long a worker may take to end beyond its drain, pools and all, before it is killed."""
 
 HANG_UP_S = 1.0
 """How long after a SIGHUP the terminal may still close: some shells send it first and leave then."""
@@ -37,6 +38,11 @@ HANG_UP_S = 1.0
 
 ONE_STOP_S = 0.1
 """How soon after a signal to stop another is the same: `timeout`, or a shell, tells us and then our group."""
+
+
+def longest_stop_s(settings: Settings, kill_grace_s: float = KILL_GRACE_S) -> float:
+    """Returns the seconds after which a worker that was told to stop has ended, or is killed."""
+    return settings.drain_wait_s + settings.drain_s + kill_grace_s
 
 
 class SupervisorMetrics:
@@ -74,7 +80,7 @@ class Supervisor:
     ) -> None:
         self._settings = settings
         self._terminal = terminal or Terminal()
-        self._patience_s = settings.drain_wait_s + settings.drain_s + kill_grace_s
+        self._patience_s = longest_stop_s(settings, kill_grace_s)
         self._print = report
         self._metrics = WorkerMetrics(metrics_folder, self._report)
         self._workers = [Child(number, self._heard) for number in range(settings.workers)]
@@ -146,10 +152,17 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._signalled)
+        dump_stacks_on_signal(loop, self._dump)
         # Not the loop's: at its end that sets the default, and a closed terminal may signal twice.
         wake = partial(loop.call_soon_threadsafe, self._hung_up)
         signal.signal(signal.SIGHUP, lambda _number, _frame: None if loop.is_closed() else wake())
         self._stop_without_terminal()
+
+    def _dump(self) -> None:
+        """Tells our own tasks, and has each worker tell what it does."""
+        log_tasks()
+        for worker in self._workers:
+            worker.dump()
 
     def _signalled(self) -> None:
         now = time.monotonic()

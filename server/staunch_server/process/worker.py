@@ -35,6 +35,7 @@ from staunch_server.settings import Settings, SettingsError, address, load_setti
 from staunch_server.telemetry.log_format import asked_log_format
 from staunch_server.telemetry.logs import logs, loop_failed
 from staunch_server.telemetry.repeats import flush_repeats
+from staunch_server.telemetry.stacks import dump_stacks_on_signal
 
 _LOG = logging.getLogger("staunch.worker")
 
@@ -58,6 +59,7 @@ def main() -> int:
 
 def _main(log_format: str) -> int:
     siblings = Siblings()
+    dump_stacks_on_signal()
     try:
         siblings = Siblings.of_environment(os.environ)
         settings = load_settings()
@@ -145,6 +147,7 @@ def _handle_signals(
     stopping: asyncio.Event, read_again: Callable[[], Coroutine[Any, Any, object]], *, supervised: bool
 ) -> None:
     loop = asyncio.get_running_loop()
+    dump_stacks_on_signal(loop)
     reloading: set[asyncio.Task[None]] = set()
 
     def stop() -> None:

@@ -13,6 +13,7 @@ def summary(tmp_path, serves=None, embedded=True, has_models=False, **settings) 
         9999,
         serves or {},
         carried_by=Choice("aio", "as it is said"),
+        longest_stop_s=40.5,
         embedded=embedded,
         has_models=has_models,
     )
@@ -49,6 +50,10 @@ def test_what_is_bound_to_all_addresses_is_shown_as_it_can_be_called(tmp_path):
     assert "  gRPC      0.0.0.0:50051  (" in shown
     assert "  metrics   http://[::1]:9999/metrics" in shown
     assert shown.count("0.0.0.0") == 1
+
+
+def test_it_says_how_long_a_stop_takes_at_most(tmp_path):
+    assert "  stop      within 40.5 s, calls in progress answered\n" in summary(tmp_path)
 
 
 def test_it_says_when_reflection_is_off(tmp_path):

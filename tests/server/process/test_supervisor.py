@@ -105,7 +105,8 @@ async def supervised(environment: dict[str, str], publish: Publish) -> AsyncIter
     publish(base=1.0, alias="candidate")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "staunch_cli.main", "serve",
-        env=os.environ | environment, stdout=asyncio.subprocess.PIPE, start_new_session=True,
+        env=os.environ | environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )  # fmt: skip
     try:
         said = await asyncio.wait_for(_until_ready(process), 60)
@@ -452,6 +453,19 @@ async def inside(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Inside
             one.supervisor.stop()
         with contextlib.suppress(CannotServe):
             await one.running
+
+
+async def test_a_signal_has_supervisor_and_workers_tell_what_they_do_and_go_on(supervised: Supervised):
+    assert supervised.process.stderr is not None
+    supervised.process.send_signal(signal.SIGUSR1)
+    said = ""
+    async with asyncio.timeout(30):
+        while said.count("tasks in all") < 3:
+            said += (await supervised.process.stderr.readline()).decode()
+    assert said.count("Current thread 0x") == 3
+    assert "Supervisor.run (supervisor.py:" in said
+    assert said.count("Server.follow_registry (server.py:") == 2
+    assert await supervised.version() == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

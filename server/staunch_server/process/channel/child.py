@@ -148,6 +148,11 @@ class Child:
         self._end_signal = number
         self._signal(number)
 
+    def dump(self) -> None:
+        """Has the process tell its stacks, once it reads the store: early, SIGUSR1 would end it."""
+        if self.reads:
+            self._signal(signal.SIGUSR1)
+
     def _signal(self, number: signal.Signals) -> None:
         if self.process is not None and self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
