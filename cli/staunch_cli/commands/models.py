@@ -140,7 +140,7 @@ def _add_alias(actions: "_SubParsersAction[CommandParser]") -> None:
     parser.add_argument("version", type=_version, help="the version it shall point at")
     parser.add_argument(
         "--expect",
-        type=_version,
+        type=_version_or_none,
         metavar="VERSION",
         help="fail if it does not point there now; 0: nowhere (default: move it from anywhere)",
     )
@@ -225,6 +225,8 @@ def run_alias(arguments: AliasArguments) -> int:
         print_json(alias_json(arguments.name, arguments.alias, moved))
         return 0
     before = f", before at version {moved.previous_version}" if moved.previous_version else ""
+    if moved.previous_version == arguments.version:
+        before = ", as before"
     print(f"{arguments.name}@{arguments.alias} points at {moved.model.reference}{before}")
     return 0
 
@@ -285,8 +287,12 @@ def _facts(model: "Model") -> list[tuple[str, str]]:
     ]
 
 
+def _version_or_none(text: str) -> int:
+    return 0 if text == "0" else _version(text)
+
+
 def _version(text: str) -> int:
-    if not text.isdecimal() or len(text) > 10 or int(text) >= 2**31:
+    if not text.isdecimal() or len(text) > 10 or not 0 < int(text) < 2**31:
         raise ArgumentTypeError(
             f"expected the number of a version, from 1 to {2**31 - 1}, such as 3, got {text[:80]!r}"
         )

@@ -393,7 +393,9 @@ class SetAliasRequest(_message.Message):
     name: _builtins.str
     """The model's name."""
     alias: _builtins.str
-    """Matches [a-z][a-z0-9_-]{0,62}, so it is never mistaken for a version."""
+    """Matches [a-z][a-z0-9_-]{0,62}, so it is never mistaken for a version. A model has at most 100: one more is
+    FAILED_PRECONDITION.
+    """
     version: _builtins.int
     """The version to point at."""
     expected_version: _builtins.int

@@ -140,7 +140,8 @@ def _missing() -> Refusal:
 def _unknown(_: Context) -> Refusal:
     return Refusal(
         Reason.METHOD_UNKNOWN,
-        "This server has no such method; docs/api.md lists those it has, and a newer server may have more.",
+        "This server has no such method; docs/api.md lists those there are, a newer server may have more, "
+        "and STAUNCH_MODEL_SERVICE may leave out some.",
     )
 
 

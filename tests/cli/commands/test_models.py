@@ -54,6 +54,30 @@ def test_alias_moves_and_tells_where_it_pointed(staunch, service):
     assert service.seen[0].expected_version == 2
 
 
+def test_an_alias_that_points_there_already_is_said_to(staunch):
+    result = staunch("models", "alias", "churn", "champion", 2)
+    assert result.out == "churn@champion points at churn@2, as before\n"
+
+
+@pytest.mark.parametrize("version", ["0", "-1", "x", "1.5", "2147483648", "9" * 5000])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["alias", "churn", "next", "{}"],
+        ["alias", "churn", "next", "1", "--expect={}"],
+        ["delete-alias", "churn", "next", "--expect={}"],
+    ],
+)
+def test_what_is_no_version_is_refused_before_a_server_is_asked(staunch, service, words, version):
+    result = staunch("models", *(word.format(version) for word in words))
+    if (words[0], version) == ("alias", "0") and "--expect={}" in words:
+        assert service.seen[0].expected_version == 0  # none
+        return
+    assert (result.code, service.seen) == (2, [])
+    assert "expected the number of a version" in result.err or "required" in result.err
+    assert len(result.err) < 1000
+
+
 def test_an_alias_that_moved_meanwhile_fails(staunch, service):
     service.script.append(Refusal(Reason.ALIAS_MOVED, "as told"))
     result = staunch("models", "alias", "churn", "champion", 3, "--expect", 1)
