@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from functools import lru_cache
 from math import isnan
 from typing import Any, SupportsFloat, SupportsIndex, TypeVar
 from uuid import UUID
@@ -146,10 +147,13 @@ def _plain_values(values: Mapping[str, Value]) -> dict[str, float | None]:
 
 def moment(message: Any, field: str) -> datetime | None:
     """Reads a Timestamp field as an aware datetime in UTC; None if it is absent."""
-    if not message.HasField(field):
-        return None
-    read: datetime = getattr(message, field).ToDatetime(tzinfo=UTC)
-    return read
+    stamp = getattr(message, field)
+    return _moment(stamp.seconds, stamp.nanos) if message.HasField(field) else None
+
+
+@lru_cache(maxsize=16)  # what is scored together is so by one version and as of one moment
+def _moment(seconds: int, nanos: int) -> datetime:
+    return Timestamp(seconds=seconds, nanos=nanos).ToDatetime(tzinfo=UTC)
 
 
 def _enum(kind: type[E], wrapper: Any, prefix: str, number: int) -> E:
@@ -180,7 +184,10 @@ def _explanation_method(number: int) -> results.ExplanationMethod:
 
 def model_reference(message: predictions_pb.ModelReference) -> results.ModelReference:
     """Reads the name of the version that answered."""
-    return results.ModelReference(message.name, message.version, message.digest, message.horizon_days)
+    return _reference(message.name, message.version, message.digest, message.horizon_days)
+
+
+_reference = lru_cache(maxsize=16)(results.ModelReference)
 
 
 def prediction(message: predictions_pb.PredictResponse, request_id: str = "") -> results.Prediction:
