@@ -71,10 +71,11 @@ class Waiter:
 
 @dataclass(slots=True, eq=False)
 class _Batch:
-    """The waiters in flight and the task that answers them."""
+    """The waiters in flight, the task that answers them, and what ends it if nobody waits any more."""
 
     waiters: list[Waiter] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
+    alarm: asyncio.TimerHandle | None = None
 
 
 class Coalescer:
@@ -197,6 +198,8 @@ class Coalescer:
             else:
                 waiter.give(self._too_late())
         self._flight = None
+        if flight.alarm is not None:
+            flight.alarm.cancel()
         if not self._queue:
             # Nobody waits, so nothing is owed: the next query's silence begins with that query.
             self._silent_since = None
@@ -229,20 +232,33 @@ class Coalescer:
 
     def _too_late(self) -> Exception:
         """Says why a caller's time ended: a silent database, or a deadline too short for any answer."""
-        silent_s = 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
+        silent_s = self._silent_s()
         if silent_s >= SILENCE_S:
             return DatabaseUnavailable(
                 f"expected rows from the database, got none for {silent_s:.3f} s; try again later"
             )
         return TimeoutError("expected a deadline that leaves time to read and score; give more time")
 
+    def _silent_s(self) -> float:
+        """How long the database has owed us an answer, in seconds."""
+        return 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
+
     def _cancel_in_vain(self) -> None:
-        """Cancels a batch that nobody waits for any more; not one that takes its waiters only later."""
+        """Cancels a batch that nobody waits for any more; not one that takes its waiters only later.
+
+        And not one of a database that is not late: to cancel a query takes a connection and a process of its
+        own there, and where callers give up by the hundred, that came to more than all the answers.
+        """
         flight = self._flight
         if flight is None or flight.task is None or not flight.waiters or flight.task.done():
             return
-        if all(waiter.take is None for waiter in flight.waiters):
+        if any(waiter.take is not None for waiter in flight.waiters):
+            return
+        late_in_s = SILENCE_S - self._silent_s()
+        if late_in_s <= 0:
             flight.task.cancel()
+        elif flight.alarm is None:
+            flight.alarm = asyncio.get_running_loop().call_later(late_in_s, self._cancel_in_vain)
 
     def _take(self) -> list[Waiter]:
         """Takes the callers that wait for the same moment as the first of them, in order of arrival."""
