@@ -203,7 +203,7 @@ class Reason(enum.Enum):
     DRAINING = (Code.UNAVAILABLE, "This server is stopping; another one, or the next, answers.", "", 0.1)
     OVERLOADED = (
         Code.UNAVAILABLE,
-        "As many calls as this server takes at once are in progress.",
+        "More calls are in progress than this server takes at once, or answers in the time that is left.",
         "what limit",
         0.1,
     )

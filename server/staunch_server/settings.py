@@ -130,6 +130,12 @@ class Settings(Sourced):
     max_calls: int = Field(
         128, ge=1, le=100_000, description="Unary calls in progress in a worker; one more is OVERLOADED."
     )
+    max_waiting_calls: int = Field(
+        256,
+        ge=1,
+        le=100_000,
+        description="Calls that may wait till a worker takes them up; more are CANCELLED; aio only.",
+    )
     max_streams: int = Field(16, ge=1, le=10_000, description="BatchPredict streams in progress in a worker.")
     stream_idle_s: float = Field(
         300.0,

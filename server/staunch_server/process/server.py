@@ -16,6 +16,8 @@ from staunch_features.errors import FeatureError
 from staunch_features.postgres.pool import Database
 from staunch_model_store.model import LoadedModel
 from staunch_model_store.store import ModelStore, StoredVersion
+from staunch_server.admission.lanes import Lanes
+from staunch_server.admission.pace import Pace
 from staunch_server.deadlines import Deadline
 from staunch_server.errors import Refusal
 from staunch_server.events import Events
@@ -119,6 +121,7 @@ class Server:
             max_streams=settings.max_streams,
             default_deadline_s=settings.default_deadline_s,
             stream_idle_s=settings.stream_idle_s,
+            pace=Pace(free=settings.max_batch_rows),
         )
         self.explainers = Explainers(_EXPLAINING_THREADS)
         models = ModelServicer(self.registry, self.reload, siblings)
@@ -314,9 +317,8 @@ def _database(settings: Settings, *, size: int) -> Database:
 def _services(
     guard: Guard, registry: Registry, explainers: Explainers, models: ModelServicer, settings: Settings
 ) -> list[Service]:
-    batch = BatchPredictServicer(
-        registry, explainers, connections=settings.batch_connections, timeout_s=settings.batch_timeout_s
-    )
+    lanes = Lanes(settings.batch_connections, lambda: guard.calls)
+    batch = BatchPredictServicer(registry, explainers, turns=lanes, timeout_s=settings.batch_timeout_s)
     prediction_pb, model_pb = prediction_service_pb2, model_service_pb2
     predict = guard.begun(prediction_pb.PredictRequest, PredictServicer(registry).predict)
     rows = StreamPredictServicer(predict, guard.room_for_rows)
@@ -358,6 +360,8 @@ def _transport(settings: Settings, services: list[Service], door: Door, *, share
         reflects=settings.reflects,
         limits=ConnectionLimits(
             streams=settings.max_connection_streams,
+            calls=settings.max_calls,
+            waiting=settings.max_waiting_calls,
             age_s=settings.max_connection_age_s,
             answer_wait_s=settings.answer_wait_s,
         ),

@@ -29,7 +29,7 @@ from staunch_server.errors import OPERATORS_CODES, Reason, Refusal, refusal_of
 from staunch_server.models.reasons import Explainers
 from staunch_server.models.registry import Registry
 from staunch_server.models.served import Served
-from staunch_server.services import row_explanations
+from staunch_server.services import parts, row_explanations
 from staunch_server.services.answer import reference, risk_bands, timestamp
 from staunch_server.services.chunks import (
     ROW_MESSAGE_BYTES,
@@ -40,6 +40,7 @@ from staunch_server.services.chunks import (
     rows_of,
 )
 from staunch_server.services.given import PACKED
+from staunch_server.services.parts import Turns
 from staunch_server.services.request import moment, utc
 from staunch_server.services.row_explanations import ScoredRows, Wanted, changed_in_stream
 from staunch_server.statuses import clip, retry_delay, shortened
@@ -85,17 +86,15 @@ class BatchPredictServicer:
     Args:
         registry: The versions that answer.
         explainers: What explains their rows.
-        connections: How many chunks are read from the database at once, over all streams.
-        timeout_s: Seconds that the query of a chunk may take.
+        turns: When streams may read from the database, and how much at once.
+        timeout_s: Seconds that the queries of a chunk may take.
     """
 
-    def __init__(
-        self, registry: Registry, explainers: Explainers, *, connections: int, timeout_s: float
-    ) -> None:
+    def __init__(self, registry: Registry, explainers: Explainers, *, turns: Turns, timeout_s: float) -> None:
         self._registry = registry
         self._explainers = explainers
         # Waiting for a turn is no fault of the database, so it happens here and not in the pool.
-        self._turns = asyncio.Semaphore(connections)
+        self._turns = turns
         self._timeout_s = timeout_s
 
     async def batch_predict(
@@ -233,13 +232,21 @@ class BatchPredictServicer:
         }
 
     async def _fetch(self, stream: _Stream, ids: Sequence[Id]) -> FeatureBatch:
-        with timed(stream.stages, "queue"):
-            await self._turns.acquire()
+        own: Stages = {}  # of this chunk, whose stream may have another in hand
+
+        async def rows(some: Sequence[Id]) -> FeatureBatch:
+            with timed(own, "sql"):
+                return await self._rows(stream, some)
+
         try:
-            with timed(stream.stages, "sql"):
-                return await self._rows(stream, ids)
+            with timed(own, "all"):
+                batch = await parts.read(ids, self._turns, rows)
         finally:
-            self._turns.release()
+            sql_s = own.get("sql", 0.0)
+            for stage, took_s in (("sql", sql_s), ("queue", own["all"] - sql_s)):
+                stream.stages[stage] = stream.stages.get(stage, 0.0) + took_s
+        stream.served.chunk_read(len(ids), sql_s)
+        return batch
 
     async def _rows(self, stream: _Stream, ids: Sequence[Id]) -> FeatureBatch:
         caller = stream.deadline

@@ -16,7 +16,8 @@ import grpc
 from grpc import aio
 
 from staunch_server.deadlines import Deadline
-from staunch_server.transport import health, reflection
+from staunch_server.transport import accepting, health, reflection
+from staunch_server.transport.accepting import Room
 from staunch_server.transport.contexts import Context, abort, call_of
 from staunch_server.transport.seam import (
     MAX_METADATA_BYTES,
@@ -98,7 +99,7 @@ class AioTransport:
         self.health = health.Health(names, door, untaken)
         self._door = door
         self._strays = Strays(door)
-        self._in_progress = InProgress()
+        self._in_progress = InProgress(Room(limits.calls))
         # Unary methods and streams apart: a library may carry the former itself, and not the latter.
         self._methods = {
             f"/{service.name}/{name}": method
@@ -111,8 +112,9 @@ class AioTransport:
         }
         if reflects:
             reflect = reflection.method([*names, health.SERVICE], door)
-            for path in reflection.METHODS:  # of nobody's work: no stop waits for one
-                handle = _stream(reflect, path, limits.answer_wait_s, InProgress(), untaken)
+            nobody = InProgress(self._in_progress.room)  # no stop waits for a stream of it
+            for path in reflection.METHODS:
+                handle = _stream(reflect, path, limits.answer_wait_s, nobody, untaken)
                 self._streams[path] = grpc.stream_stream_rpc_method_handler(handle)
         self._server: Carrier | None = None
         self._port = 0
@@ -125,7 +127,7 @@ class AioTransport:
                 port = self._server.add_insecure_port(self._address)
         except RuntimeError as error:
             raise OSError(f"cannot bind {self._address}: {error}") from error
-        await self._server.start()
+        await accepting.start(self._server.start, self._in_progress.room)
         self._strays.start()
         self._port = 0 if self._socket else port
         return self._port
@@ -151,6 +153,7 @@ class AioTransport:
         """
         if self._server is None:
             return
+        self._in_progress.room.close()
         grace = Deadline.after(grace_s)
         while self._in_progress.count and grace.left() > 0:  # noqa: ASYNC110 - an event would cost each call
             await asyncio.sleep(_FLUSH_S)
@@ -208,6 +211,9 @@ def _options(reuse_port: bool, limits: ConnectionLimits) -> Options:
         # Else core 1.83 lowers the limit while streams end and refuses (RST_STREAM 7, UNAVAILABLE) what a
         # well-behaved client has sent under the old one: 134 of 300 calls at once over one connection.
         ("grpc.http.overload_protection", 0),
+        # Who comes while so many wait to be taken up the library refuses (CANCELLED), near to it by chance.
+        ("grpc.server.max_pending_requests", limits.waiting - limits.waiting // 8),
+        ("grpc.server.max_pending_requests_hard_limit", limits.waiting),
         ("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),
         # One limit: between two, core refuses by chance. It holds once a client knows it; before, ours does.
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
@@ -228,10 +234,11 @@ def _options(reuse_port: bool, limits: ConnectionLimits) -> Options:
 
 
 class InProgress:
-    """How many calls of services are, and when the last stream ended."""
+    """How many calls of services are, the room for unary ones, and when the last stream ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room) -> None:
         self.count = 0
+        self.room = room
         self.stream_ended_s = -_STREAM_FLUSH_S
 
     def flush_s(self) -> float:
@@ -256,11 +263,13 @@ def _unary(method: UnaryMethod, path: str, in_progress: InProgress) -> Callable[
     async def handle(raw: bytes, context: Context) -> bytes:
         call = call_of(path, context)
         in_progress.count += 1
+        in_progress.room.enter()
         try:
             answer = await outcome(method, raw, call)
         except Failure as failure:
             return await abort(context, call, failure)
         finally:
+            in_progress.room.leave()
             in_progress.count -= 1
         context.set_trailing_metadata(tuple(call.trailing))
         return answer

@@ -24,13 +24,14 @@ from staunch_server.transport.seam import (
     Call,
     Failure,
     NotTaken,
+    Pace,
     Response,
     StreamMethod,
     UnaryMethod,
     Visit,
 )
-from staunch_server.transport.turns import Turn, written_out
-from staunch_server.transport.visits import Request, UnaryVisit, failure, refused
+from staunch_server.transport.turns import Turn, not_taken, written_out
+from staunch_server.transport.visits import Request, UnaryVisit, failure, full, refused
 
 MAX_UNARY_BYTES = 256 * 1024
 """The largest unary request; the transport's own limit is that of a stream's messages."""
@@ -64,9 +65,10 @@ class Guard:
         stream_idle_s: Seconds that the caller of a stream may be silent while we owe it no answer; 0 is for
             ever. Else a client that lives and does nothing holds its place among max_streams.
         admit: What is asked of each call, unary or stream, before a word of it is read.
+        pace: Whether a unary call would be answered in time; None takes all that there is room for.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - limits, each of another kind
         self,
         events: Events,
         *,
@@ -75,16 +77,20 @@ class Guard:
         default_deadline_s: float,
         stream_idle_s: float,
         admit: Sequence[Admit] = (),
+        pace: Pace | None = None,
     ) -> None:
+        self._pace = pace
         self._events = events
         self._max_calls = max_calls
+        self._full = full(max_calls, "calls")  # and how it travels: made once for the many that it may meet
+        self._full_status = failure(self._full)
         self._default_deadline_s = default_deadline_s
         self._stream_idle_s = stream_idle_s
         self._access = tuple(admit)
         # The way in: every unary message passes these in this order, then the servicer's method. They wait
         # for nothing, so that a call takes no task; access alone may have to, and then takes one.
         self._at_the_door: Sequence[Station] = (refuse_oversized,)  # by its length alone
-        self._way_in: Sequence[Station] = (parse, self._keep_time, self._find_room)
+        self._way_in: Sequence[Station] = (self._keep_time, self._find_room, parse)
         self._draining = False
         self._reading: set[asyncio.Timeout] = set()
         self._made_ids = 0
@@ -122,6 +128,9 @@ class Guard:
         """
 
         def method(raw: bytes, call: Call) -> None:
+            if self.calls >= self._max_calls and not self._draining:
+                self._turn_away(call)
+                return
             visit = UnaryVisit(raw, call, request_type, self._visit_ended)
             self._name(call)
             try:
@@ -161,7 +170,7 @@ class Guard:
                 self._ended(call, started, Code.CANCELLED)
                 raise
             except NotTaken as late:
-                raise self._failed(_not_taken(late), call, started) from None
+                raise self._failed(not_taken(late), call, started) from None
             except Exception as error:  # As of unary calls.
                 failed = self._failed(error, call, started)
                 await written_out(raw)
@@ -218,7 +227,9 @@ class Guard:
             await ask(call)
         turn = Turn(FIRST_MESSAGE_S, self._stream_idle_s)
         places = self._places_of_rows if of_rows else self._places
-        self._refuse_beyond(places.taken, places.most, "streams")
+        self._refuse_if_draining()
+        if places.taken >= places.most:
+            raise full(places.most, "streams")
         with places:
             first = await self._next(raw, turn)
             if first is None:
@@ -300,20 +311,26 @@ class Guard:
             )
         call.deadline = answer_by(call.deadline)
 
+    def _turn_away(self, call: Call) -> None:
+        """Refuses a call for which there is no room before a look at it, as cheaply as can be.
+
+        Where calls come by the thousand more than can be answered, what this costs is what answers lack.
+        """
+        started = time.monotonic()
+        self._name(call)
+        self._ended(call, started, self._full.code, self._full)
+        status = self._full_status
+        call.reply(Failure(status.code, status.message, status.details))
+
     def _find_room(self, visit: UnaryVisit[Any]) -> None:
-        """Counts a call among those in progress; refuses one beyond those that we take at once."""
-        self._refuse_beyond(self.calls, self._max_calls, "calls")
+        """Counts a call among those in progress; refuses one that would not be answered in time."""
+        self._refuse_if_draining()
+        if self.calls >= self._max_calls:  # others have come while access was asked
+            raise full(self._max_calls, "calls")
+        if self._pace is not None:
+            self._pace.refuse_if_late(self.calls, visit.call.answer_by())
         self.calls += 1
         visit.has_room = True
-
-    def _refuse_beyond(self, in_progress: int, most: int, kind: str) -> None:
-        self._refuse_if_draining()
-        if in_progress >= most:
-            raise Refusal(
-                Reason.OVERLOADED,
-                f"This server takes {most} {kind} at once, all in use; try again a little later.",
-                metadata={"what": kind, "limit": str(most)},
-            )
 
     def _refuse_if_draining(self) -> None:
         if self._draining:
@@ -325,6 +342,8 @@ class Guard:
         if visit.has_room:
             self.calls -= 1
             self.room_for_rows.wake()
+            if self._pace is not None:
+                self._pace.ended(self.calls)
         self._ended(visit.call, visit.started, code, refusal, error)
 
     def _ended(
@@ -336,21 +355,10 @@ class Guard:
         error: BaseException | None = None,
     ) -> None:
         seconds = time.monotonic() - started
-        self._events.call_ended.emit(
-            CallEnded(
-                call.method,
-                call.request_id,
-                call.model,
-                code,
-                seconds,
-                refusal,
-                error,
-                call.peer,  # by their places, for names would cost each call more than the tuple
-                call.principal,
-                call.metadata,
-                call.stages,
-            )
-        )
+        # By their places, for names would cost each call more than the tuple.
+        what = (call.method, call.request_id, call.model, code, seconds, refusal, error)
+        who = (call.peer, call.principal, call.metadata, call.stages)
+        self._events.call_ended.emit(CallEnded(*what, *who))
 
     def _failed(self, error: Exception, call: Call, started: float) -> Failure:
         """Makes the failure that the caller of a stream gets."""
@@ -382,15 +390,6 @@ def _parsed(request_type: type[Request], raw: bytes) -> Request:
         facts = {"message_type": f"staunch.v1.{request_type.__name__}", "size_bytes": str(len(raw))}
         message = "Expected the bytes of a {message_type}, got {size_bytes} bytes that cannot be read as one."
         raise Refusal(Reason.MALFORMED_MESSAGE, message.format_map(facts), metadata=facts) from None
-
-
-def _not_taken(late: NotTaken) -> Refusal:
-    return Refusal(
-        Reason.STREAM_IDLE,
-        f"Expected an answer to be taken within {late.within_s:g} s, it was not; "
-        "open a new stream for what is left.",
-        metadata={"limit_s": f"{late.within_s:g}"},
-    )
 
 
 def _metadatum(call: Call, key: str) -> str:

@@ -179,6 +179,16 @@ class Visit(Protocol[Request]):
         """
 
 
+class Pace(Protocol):
+    """Tells whether a call that comes now would be answered in time; see `admission.pace`."""
+
+    def refuse_if_late(self, in_hand: int, deadline: Deadline) -> None:
+        """Raises a Refusal if, behind those in hand, it would not."""
+
+    def ended(self, in_hand: int) -> None:
+        """Counts a call that has ended; so many are left."""
+
+
 Begin: TypeAlias = Callable[[Visit[Request]], None]
 """Begins to answer; what it raises ends the call."""
 
@@ -194,10 +204,12 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What one connection may do.
+    """What one connection may do, and all of them together.
 
     Attributes:
-        streams: The calls in progress that it may have.
+        streams: The calls in progress that one may have.
+        calls: Unary calls that are taken up at once, over all connections.
+        waiting: Calls that may wait to be taken up, over all of them; where the library can hold them.
         age_s: The seconds after which it must come again; 0 is never.
         keepalive_s: A silent one is asked so often whether its client lives, with or without a call. By
             default the libraries ask after two hours: until then streams of a client that vanished count.
@@ -208,6 +220,8 @@ class ConnectionLimits:
     """
 
     streams: int = 100
+    calls: int = 128
+    waiting: int = 256
     age_s: float = 0.0
     keepalive_s: float = 60.0
     keepalive_timeout_s: float = 20.0

@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from staunch_server.errors import Reason, Refusal
+from staunch_server.transport.seam import NotTaken
+
 _PAUSE_S = 0.05
 _WRITING_S = 0.5
 
@@ -63,3 +66,13 @@ async def written_out(raw: AsyncIterator[bytes]) -> None:
                 async with asyncio.timeout(_PAUSE_S):
                     if await anext(raw, None) is None:
                         return
+
+
+def not_taken(late: NotTaken) -> Refusal:
+    """Returns the refusal of a stream whose caller has not taken an answer in time."""
+    return Refusal(
+        Reason.STREAM_IDLE,
+        f"Expected an answer to be taken within {late.within_s:g} s, it was not; "
+        "open a new stream for what is left.",
+        metadata={"limit_s": f"{late.within_s:g}"},
+    )

@@ -125,6 +125,15 @@ def failure(refusal: Refusal) -> Failure:
     return Failure(refusal.code, rich.message, rich.SerializeToString())
 
 
+def full(most: int, kind: str) -> Refusal:
+    """Returns the refusal of one beyond the most that are taken at once; `kind` is what they are."""
+    return Refusal(
+        Reason.OVERLOADED,
+        f"This server takes {most} {kind} at once, all in use; try again a little later.",
+        metadata={"what": kind, "limit": str(most)},
+    )
+
+
 def _incident() -> Refusal:
     """What the caller is told of an unforeseen error: the id under which the log has it, and nothing else."""
     incident_id = secrets.token_hex(8)

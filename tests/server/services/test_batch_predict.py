@@ -27,6 +27,7 @@ from tests.server.small_models import (
 
 from staunch import AsyncClient, Score
 from staunch.v1 import prediction_service_pb2 as pb
+from staunch_server.admission.lanes import Lanes
 from staunch_server.errors import Refusal
 from staunch_server.services import batch_predict
 from staunch_server.services.batch_predict import BatchPredictServicer, chunk_error
@@ -347,7 +348,9 @@ async def test_no_more_than_two_chunks_are_in_flight_before_an_answer_is_taken(
             yield ids_of(i)
 
     server = live.server
-    predictor = BatchPredictServicer(server.registry, server.explainers, connections=2, timeout_s=5)
+    predictor = BatchPredictServicer(
+        server.registry, server.explainers, turns=Lanes(2, lambda: 0), timeout_s=5
+    )
     answers = predictor.batch_predict(requests(), Call("BatchPredict", [], "", None))
     first = await anext(answers)
     await asyncio.sleep(0.05)
