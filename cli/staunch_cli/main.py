@@ -74,6 +74,7 @@ EXPECTED = frozenset(
 EXTRAS: Mapping[str, frozenset[str]] = {
     "train": frozenset({"matplotlib", "numba", "onnx", "shap", "sklearn", "xgboost"}),
     "local": frozenset({"faker"}),
+    "tracing": frozenset({"opentelemetry"}),
 }
 """The modules that only an extra of ours brings, by the extra: what is absent is named with its cure."""
 

@@ -199,6 +199,11 @@ class Settings(Sourced):
     access_log_share: float = Field(
         1.0, ge=0, le=1, description="Share of the answered calls that get a line when access_log is all."
     )
+    traces: Literal["off", "otlp"] = Field(
+        "off",
+        description="otlp sends a span of each call to where OTEL_EXPORTER_OTLP_ENDPOINT says, by the extra "
+        "`tracing` (docs/operations.md).",
+    )
 
     simulate: bool = Field(False, description="Writes simulated rows into an external database too.")
     simulation_customers: int | None = Field(

@@ -20,6 +20,9 @@ DRAWS = "staunch_cli.pictures"
 TAKES_FRAMES = "staunch._frames"
 """The one module of the client that imports what makes data frames, in functions: a caller has loaded it."""
 
+TRACES = "staunch_server.telemetry.tracing"
+"""The one module that imports OpenTelemetry, an extra."""
+
 PLOTS_LOADS = "bench.ghz.page"
 """The one program of ours that draws; it trains nothing."""
 
@@ -43,6 +46,12 @@ def test_only_training_and_the_command_import_what_trains() -> None:
         if module != PLOTS_LOADS or package(found) != "matplotlib"
     }
     assert wrong == set()
+
+
+def test_only_what_makes_traces_imports_opentelemetry_and_only_who_wants_them_loads_it() -> None:
+    users = {module for module in modules() if "opentelemetry" in {package(each) for each in imports(module)}}
+    assert users == {TRACES}
+    assert TRACES not in loaded_with("staunch_server.process.worker")
 
 
 def test_only_the_world_imports_faker() -> None:

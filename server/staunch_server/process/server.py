@@ -259,6 +259,8 @@ async def serving(
     async with AsyncExitStack() as stack:
         server = Server(settings, collector, siblings, shared_port=shared_port)
         stack.push_async_callback(server.close)
+        if settings.traces != "off":
+            await _trace(server.events, stack)
         stack.push_async_callback(server.drain)
         await server.start(warm_s)
         follow_store = partial(server.registry.follow_store, settings.store_poll_s)
@@ -277,6 +279,16 @@ def observed_by(metrics: Metrics, log: CallLog) -> Events:
     events.version_changed.subscribe(metrics.version_changed)
     events.load_ended.subscribe(metrics.load_ended)
     return events
+
+
+async def _trace(events: Events, stack: AsyncExitStack) -> None:
+    """Has each call leave a trace from now on; the last ones leave when the stack is closed."""
+    # Half a second of imports, of an extra, for those who want them.
+    from staunch_server.telemetry.tracing import Tracing
+
+    tracing = Tracing()
+    stack.push_async_callback(asyncio.to_thread, tracing.close)
+    events.call_ended.subscribe(tracing.call_ended)
 
 
 def _served_maker(settings: Settings, databases: Databases, why_not: WhyNot, metrics: Metrics) -> MakeServed:

@@ -1,6 +1,7 @@
 """What ends the start of a server, because no time heals it, before anything is opened or started."""
 
 import asyncio
+import importlib.util
 import resource
 import socket
 from collections.abc import Callable, Mapping
@@ -26,16 +27,25 @@ def refuse_unstartable(settings: Settings) -> None:
     """Raises SettingsError or DatabaseUrlInvalid for what can never become right.
 
     Folders that are named and cannot be read, URLs that cannot be meant, hosts that have no address or may
-    not be bound, a transport that cannot be had there, too few file descriptors.
+    not be bound, a transport that cannot be had there, traces without what sends them, too few descriptors.
     """
     refuse_open_bind(settings)
     choose_transport(settings)
+    _refuse_missing_tracing(settings)
     refuse_missing_store(settings)
     for name in ("database_url", "database_reader_url"):
         _refuse_url(settings, name)
     for name in ("metrics_host",) if settings.listen else ("host", "metrics_host"):
         _refuse_host(settings, name)
     allow_descriptors(needed_descriptors(settings))
+
+
+def _refuse_missing_tracing(settings: Settings) -> None:
+    if settings.traces != "off" and importlib.util.find_spec("opentelemetry") is None:
+        raise SettingsError(
+            f"traces is {settings.traces!r}: expected OpenTelemetry to be installed; "
+            "install staunch-server[tracing], or leave traces off."
+        )
 
 
 async def why_away(url: str) -> str:

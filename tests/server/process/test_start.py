@@ -1,6 +1,7 @@
 """What ends the start of a server before anything is opened, and what does not."""
 
 import asyncio
+import importlib.util
 import resource
 import subprocess
 import sys
@@ -44,6 +45,15 @@ def test_what_no_time_heals_is_refused_in_words(
         monkeypatch.setattr(resource, "getrlimit", lambda _: (min(1024, hard), min(2048, hard)))
     with pytest.raises(SettingsError, match=says):
         refuse_unstartable(load_settings(flags))
+
+
+def test_traces_without_what_sends_them_end_the_start_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings({"traces": "otlp"})
+    refuse_unstartable(settings)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"traces is 'otlp': .* install staunch-server\[tracing\]"):
+        refuse_unstartable(settings)
+    refuse_unstartable(load_settings())
 
 
 def test_defaults_and_a_state_folder_that_is_yet_to_be_made_can_start(tmp_path: Path) -> None:
