@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from staunch_features.errors import DatabaseRefused, DatabaseTooOld, DatabaseUrlInvalid, FeatureError
 from staunch_server.errors import Code, Reason
 from staunch_server.events import CallEnded, LoadEnded, VersionChanged
-from staunch_server.types import NoService
+from staunch_server.types import NoService, WorkSaved
 
 CALL_SECONDS = (
     0.0005,
@@ -67,6 +67,7 @@ class ModelMetrics:
     """The children of one model version: how long each step took, how many rows, what became of them.
 
     Attributes:
+        work_saved: Gives the counter of a kind of work that was left undone.
         score_bands: Gives the counter of a risk band.
         feature_missing: Gives the counter of a feature's missing values.
     """
@@ -80,6 +81,7 @@ class ModelMetrics:
     chunk_rows: Histogram
     rows_scored: Counter
     rows_failed: Counter
+    work_saved: Callable[[WorkSaved], Counter]
     scores: Histogram
     score_bands: Callable[[str], Counter]
     feature_missing: Callable[[str], Counter]
@@ -146,6 +148,12 @@ class Metrics:
         # The steps of a call share their buckets, so that one can be set against the other.
         self.rows = Counter(
             "staunch_rows", "Rows asked for, by what became of them.", ("model", "outcome"), registry=registry
+        )
+        self.work_saved = Counter(
+            "staunch_work_saved",
+            "Work that nobody waited for any more, left undone: a row to read, one to score, or a query.",
+            ("model", "what"),
+            registry=registry,
         )
         self.queue_seconds = Histogram(
             "staunch_queue_seconds",
@@ -364,6 +372,7 @@ class Metrics:
                 chunk_rows=self.batch_rows.labels(name, "batch"),
                 rows_scored=self.rows.labels(name, "scored"),
                 rows_failed=self.rows.labels(name, "failed"),
+                work_saved=partial(self.work_saved.labels, name),
                 scores=self.scores.labels(name),
                 score_bands=partial(self.score_bands.labels, name),
                 feature_missing=partial(self.feature_missing.labels, name),

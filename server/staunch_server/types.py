@@ -39,6 +39,10 @@ NoService = Literal["empty", "unreadable", "refused"]
 """Why no version answers: the store is empty or unreadable, or what its aliases point at is refused."""
 
 
+WorkSaved = Literal["read", "score", "query"]
+"""What nobody waits for any more: a row that is not read, one that is read and not scored, a query."""
+
+
 class Version(NamedTuple):
     """One version of a model; as text "churn@3"."""
 

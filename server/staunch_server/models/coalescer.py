@@ -177,8 +177,16 @@ class Coalescer:
     def leave(self, waiter: Waiter) -> None:
         """Forgets a caller; a batch that nobody waits for any more is cancelled, and its query with it."""
         waiter.take = None
-        self._queue.pop(waiter, None)
+        self._drop([waiter])
         self._cancel_in_vain()
+
+    def _drop(self, gone: Sequence[Waiter]) -> None:
+        """Takes out of the queue those of them who are in it."""
+        queued = [waiter for waiter in gone if waiter in self._queue]
+        for waiter in queued:
+            del self._queue[waiter]
+        if queued:
+            self._metrics.work_saved("read").inc(len(queued))
 
     def _launch(self) -> None:
         """Sends the next batch unless one is in flight; what arrives in the same turn of the loop joins."""
@@ -221,10 +229,10 @@ class Coalescer:
         """Ends the wait of those whose time is over, and sets the alarm for the next of the others."""
         self._stop_alarm()
         waiting = [*self._queue, *(self._flight.waiters if self._flight else ())]
-        for waiter in waiting:
-            if waiter.deadline.left() <= 0:
-                self._queue.pop(waiter, None)
-                waiter.give(self._too_late())
+        late = [waiter for waiter in waiting if waiter.deadline.left() <= 0]
+        self._drop(late)
+        for waiter in late:
+            waiter.give(self._too_late())
         open_ = [waiter.deadline for waiter in waiting if waiter.take is not None]
         if open_:
             self._set_alarm(min(open_, key=lambda deadline: deadline.at))
@@ -250,22 +258,26 @@ class Coalescer:
         own there, and where callers give up by the hundred, that came to more than all the answers.
         """
         flight = self._flight
-        if flight is None or flight.task is None or not flight.waiters or flight.task.done():
+        if flight is None or flight.task is None or not flight.waiters:
+            return
+        if flight.task.done() or flight.task.cancelling():
             return
         if any(waiter.take is not None for waiter in flight.waiters):
             return
         late_in_s = SILENCE_S - self._silent_s()
         if late_in_s <= 0:
             flight.task.cancel()
+            self._metrics.work_saved("query").inc()
         elif flight.alarm is None:
             flight.alarm = asyncio.get_running_loop().call_later(late_in_s, self._cancel_in_vain)
 
     def _take(self) -> list[Waiter]:
         """Takes the callers that wait for the same moment as the first of them, in order of arrival."""
         now = time.monotonic()
-        for gone in [waiter for waiter in self._queue if not waiter.waits(now)]:
-            del self._queue[gone]
-            gone.give(self._too_late())  # the alarm would find it no more
+        gone = [waiter for waiter in self._queue if not waiter.waits(now)]
+        self._drop(gone)
+        for waiter in gone:
+            waiter.give(self._too_late())  # the alarm would find it no more
         if not self._queue:
             return []
         moment = next(iter(self._queue)).as_of
@@ -283,7 +295,10 @@ class Coalescer:
         rows = await self._ask(ids, as_of, waiters)
         places = {id_: place for place, id_ in enumerate(ids)}
         now = time.monotonic()
-        await self._answer([(w, places[w.id]) for w in waiters if w.waits(now)], rows, as_of)
+        asked = [(waiter, places[waiter.id]) for waiter in waiters if waiter.waits(now)]
+        if len(asked) < len(waiters):
+            self._metrics.work_saved("score").inc(len(waiters) - len(asked))
+        await self._answer(asked, rows, as_of)
 
     async def _ask(self, ids: list[Id], as_of: datetime, waiters: list[Waiter]) -> FeatureBatch:
         """Reads the rows within the time of the caller who waits longest."""

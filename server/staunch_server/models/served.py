@@ -107,7 +107,11 @@ class Served:
 
     async def read_chunk(self, ids: Sequence[Id], as_of: datetime, deadline: Deadline) -> FeatureBatch:
         """Reads rows of a stream's chunk; arguments and errors as `CheckedView.read_chunk`."""
-        return await self.view.read_chunk(ids, as_of, deadline)
+        try:
+            return await self.view.read_chunk(ids, as_of, deadline)
+        except (asyncio.CancelledError, TimeoutError):
+            self._metrics.work_saved("query").inc()
+            raise
 
     def chunk_read(self, rows: int, sql_s: float) -> None:
         """Counts a chunk that was read, of so many rows and in so many seconds."""

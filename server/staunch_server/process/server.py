@@ -20,7 +20,6 @@ from staunch_server.admission.lanes import Lanes
 from staunch_server.admission.pace import Pace
 from staunch_server.deadlines import Deadline
 from staunch_server.errors import Refusal
-from staunch_server.events import Events
 from staunch_server.metrics import POOLS, Metrics
 from staunch_server.models.joined import Joined
 from staunch_server.models.reasons import Explainers
@@ -29,6 +28,7 @@ from staunch_server.models.served import MakeServed, Served, view_of
 from staunch_server.models.view_health import CheckedView, Databases
 from staunch_server.models.why_not import WhyNot
 from staunch_server.process.channel.siblings import Siblings
+from staunch_server.process.observers import observed_by, traced
 from staunch_server.process.transports import NOT_INSTALLED, choose_transport
 from staunch_server.services.batch_predict import BatchPredictServicer
 from staunch_server.services.explain import ExplainServicer
@@ -260,7 +260,7 @@ async def serving(
         server = Server(settings, collector, siblings, shared_port=shared_port)
         stack.push_async_callback(server.close)
         if settings.traces != "off":
-            await _trace(server.events, stack)
+            await stack.enter_async_context(traced(server.events))
         stack.push_async_callback(server.drain)
         await server.start(warm_s)
         follow_store = partial(server.registry.follow_store, settings.store_poll_s)
@@ -269,26 +269,6 @@ async def serving(
         for work in beside:
             stack.push_async_callback(_cancelled, asyncio.create_task(_kept_up(work, again_s)))
         yield server
-
-
-def observed_by(metrics: Metrics, log: CallLog) -> Events:
-    """Returns the events of a process with all who listen to them."""
-    events = Events()
-    events.call_ended.subscribe(metrics.call_ended)
-    events.call_ended.subscribe(log.call_ended)
-    events.version_changed.subscribe(metrics.version_changed)
-    events.load_ended.subscribe(metrics.load_ended)
-    return events
-
-
-async def _trace(events: Events, stack: AsyncExitStack) -> None:
-    """Has each call leave a trace from now on; the last ones leave when the stack is closed."""
-    # Half a second of imports, of an extra, for those who want them.
-    from staunch_server.telemetry.tracing import Tracing
-
-    tracing = Tracing()
-    stack.push_async_callback(asyncio.to_thread, tracing.close)
-    events.call_ended.subscribe(tracing.call_ended)
 
 
 def _served_maker(settings: Settings, databases: Databases, why_not: WhyNot, metrics: Metrics) -> MakeServed:

@@ -12,7 +12,7 @@ from tests.server.harness.errors import RichError, failure
 from staunch.v1 import prediction_service_pb2 as pb
 from staunch_server.errors import Refusal
 from staunch_server.metrics import Metrics
-from staunch_server.process.server import observed_by
+from staunch_server.process.observers import observed_by
 from staunch_server.telemetry.call_log import CallLog
 from staunch_server.transport.aio import AioTransport
 from staunch_server.transport.guard import Guard, StreamHandler, UnaryHandler

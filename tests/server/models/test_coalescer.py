@@ -312,6 +312,40 @@ async def test_a_call_that_left_during_the_query_is_not_scored(
     assert backend.runs[0].tolist() == [[2, 4]]
 
 
+async def test_work_that_nobody_waits_for_is_counted_by_what_it_was(backend: Backend) -> None:
+    metrics = Metrics(CollectorRegistry())
+    made = Coalescer(backend.read, backend.score, metrics.model("churn@1"), max_rows=32, timeout_s=5)
+
+    def saved() -> dict[str, float]:
+        (family,) = metrics.work_saved.collect()
+        counted = [sample for sample in family.samples if sample.name.endswith("_total")]
+        return {sample.labels["what"]: sample.value for sample in counted}
+
+    flight = await ask_during_flight(made, made.row(2), made.row(3, deadline=Deadline.after(0.02)))
+    flight[1].cancel()  # left, and the other's time ends: neither is read
+    with pytest.raises(TimeoutError):
+        await flight[2]
+    assert saved() == {"read": 2}
+    backend.gate.set()
+    await flight[0]
+    backend.gate.clear()
+    pair = [asyncio.create_task(made.row(i)) for i in (4, 5)]
+    await settle()
+    pair[0].cancel()  # read, and not scored
+    await settle()
+    backend.gate.set()
+    await pair[1]
+    assert saved() == {"read": 2, "score": 1}
+    backend.gate.clear()
+    lone = asyncio.create_task(made.row(6))
+    await settle()
+    lone.cancel()
+    made.leave(made.ask(7, None, (), Deadline.after(5), {}, take=lambda _: None))
+    await settle()
+    await settle()
+    assert saved() == {"read": 3, "score": 1, "query": 1}
+
+
 async def test_the_query_is_cancelled_when_nobody_waits(
     backend: Backend, coalescer: Callable[..., Coalescer]
 ) -> None:
