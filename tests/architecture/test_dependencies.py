@@ -21,6 +21,7 @@ EXTRAS: Mapping[str, str] = {
     "staunch_local": "local",
     "staunch_training": "train",
     "staunch_server.transport.native": "native",
+    "staunch_server.telemetry.tracing": "tracing",
     "staunch_cli.pictures": "train",
     "staunch_cli.shared.customers": "score",
 }
@@ -79,6 +80,8 @@ def extra_of(module: str) -> Iterable[str]:
 
 # One module from either of two distributions, by the system; only one of them is installed here.
 OWNERS = {**packages_distributions(), "xgboost": ["xgboost", "xgboost-cpu"]}
+TELEMETRY = {"opentelemetry.exporter": "opentelemetry-exporter-otlp-proto-http"}
+"""A dozen distributions share this folder: what is none of these is of the one that brings the interfaces."""
 GOOGLE = {"google.protobuf": "protobuf", "google.rpc": "googleapis-common-protos"}
 """Two distributions share the folder `google`, so its name alone does not tell them apart."""
 
@@ -90,6 +93,8 @@ def needed(module: str) -> set[str]:
         top, two = package(name), ".".join(name.split(".")[:2])
         if top == "google":
             found |= {GOOGLE[two]} if two in GOOGLE else set()
+        elif top == "opentelemetry":
+            found.add(TELEMETRY.get(two, "opentelemetry-sdk"))
         elif top not in PACKAGES and top not in sys.stdlib_module_names:
             found |= {normal(owner) for owner in OWNERS.get(top, [top])}
     return found

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.harness.databases import DatabaseFactory, TestDatabase, execute, own_postgres
+from tests.server.harness.collector import Collector
 from tests.server.harness.outages import Fragile
 from tests.server.harness.promises import broken_promises
 from tests.server.harness.running import Locked, Publish, Serve
@@ -93,6 +94,14 @@ async def serve(people: TestDatabase, store: ModelStore) -> AsyncIterator[Serve]
     """Starts servers of the store on the people: `await serve(max_batch_rows=4)`; drains them at the end."""
     async with AsyncExitStack() as stack:
         yield Serve(stack, store, people.reader_url)
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    collector = Collector()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+    yield collector
+    collector.close()
 
 
 @pytest.fixture(scope="session")

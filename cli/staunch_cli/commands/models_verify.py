@@ -9,7 +9,7 @@ from staunch_cli.printing.json_results import print_json
 from staunch_cli.shared.arguments import CommandParser, Handler, add_json
 from staunch_cli.shared.call_arguments import ServerArguments
 from staunch_cli.shared.errors import CommandError
-from staunch_cli.shared.settings_arguments import SettingsArguments, add_settings
+from staunch_cli.shared.settings_arguments import SettingsArguments, add_store
 
 if TYPE_CHECKING:
     from staunch_model_store.store import ModelStore
@@ -53,7 +53,7 @@ def add(actions: "_SubParsersAction[CommandParser]") -> None:
         "--write", action="store_true", help="write the digests of manifests that are missing"
     )
     add_json(parser, default=SUPPRESS)
-    add_settings(parser, "store")
+    add_store(parser)
     parser.set_defaults(handler=Handler(VerifyArguments, run))
 
 

@@ -31,6 +31,7 @@ def server_summary(  # noqa: PLR0913 - what a person is told
         embedded: Whether the database is ours and ends with the server.
         has_models: Whether the store has versions that should answer.
     """
+    # One text, so that what a person reads is seen here as it will stand.
     kind = "embedded" if embedded else "yours"
     calls = "\n".join(f"  {line}".rstrip() for line in how_to_call(settings, serves, examples))
     reflection = "on" if settings.reflects else "off"

@@ -48,6 +48,23 @@ def add_settings(parser: ArgumentParser, *names: str) -> None:
         add_setting(group, name, f"--{name.replace('_', '-')}", _help_text(name).replace("%", "%%"))
 
 
+STORE_HELP = "Folder of published models; unset, state_folder/models."
+
+
+def add_store(parser: ArgumentParser) -> None:
+    """Adds --store, as `add_settings` does, without loading the settings: a caller's command has no time."""
+    group = parser.add_argument_group("settings", "also as STAUNCH_*; see docs/settings.md")
+    group.add_argument(
+        "--store",
+        dest="settings",
+        default=[],
+        action="append",
+        type=partial(_pair, "store"),
+        metavar="PATH",
+        help=STORE_HELP,
+    )
+
+
 def add_setting(group: _ArgumentGroup, name: str, flag: str, help_text: str) -> None:
     """Adds one flag that sets the field `name` of `Settings`."""
     from staunch_server.settings import Settings

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from staunch_cli.shared.arguments import Handler
-from staunch_cli.shared.settings_arguments import SettingsArguments, add_setting, add_settings
+from staunch_cli.shared.settings_arguments import SettingsArguments, add_setting, add_settings, add_store
 from staunch_server.settings import Settings, SettingsError
 
 
@@ -61,3 +61,11 @@ def test_a_field_may_have_a_flag_of_another_name():
     parser = ArgumentParser()
     add_setting(parser.add_argument_group("sizes"), "simulation_customers", "--customers", "how many")
     assert settings(parser, "--customers", "5").simulation_customers == 5
+
+
+def test_a_setting_that_is_added_without_the_settings_is_what_they_say():
+    written, read = ArgumentParser(), ArgumentParser()
+    add_store(written)
+    add_settings(read, "store")
+    assert written.format_help() == read.format_help()
+    assert written.parse_args(["--store", "x"]) == read.parse_args(["--store", "x"])

@@ -1,20 +1,14 @@
 """The spans of calls, as a collector gets them over HTTP."""
 
-import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from google.protobuf.json_format import MessageToDict
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from tests.server.harness.errors import read_all
-from tests.server.harness.running import Publish, Serve
+from tests.server.harness.collector import Collector
 
-from staunch.v1 import prediction_service_pb2 as pb
 from staunch_server.errors import Code, Reason, Refusal
 from staunch_server.events import CallEnded
 from staunch_server.telemetry.tracing import FLUSH_S, Tracing
@@ -22,57 +16,6 @@ from staunch_server.telemetry.tracing import FLUSH_S, Tracing
 METHOD = "/staunch.v1.PredictionService/Predict"
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 STAGES = {"queue": 0.001, "sql": 0.01, "onnx": 0.0005}
-
-
-class Collector:
-    """A collector on loopback: takes what is sent, or says nothing if it is told so."""
-
-    def __init__(self) -> None:
-        self.spans: list[Span] = []
-        self.resource: dict[str, Any] = {}
-        self.silent = threading.Event()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                outer._take(self.rfile.read(int(self.headers["Content-Length"])))
-                if outer.silent.is_set():
-                    time.sleep(20)
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def _take(self, sent: bytes) -> None:
-        for each in ExportTraceServiceRequest.FromString(sent).resource_spans:
-            self.resource = {one.key: MessageToDict(one.value) for one in each.resource.attributes}
-            for scope in each.scope_spans:
-                self.spans += scope.spans
-
-    def named(self, name: str) -> list[Span]:
-        return [span for span in self.spans if span.name == name]
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    collector = Collector()
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
-    yield collector
-    collector.close()
 
 
 def facts(span: Span) -> dict[str, str]:
@@ -176,30 +119,3 @@ def test_a_collector_that_does_not_answer_keeps_nobody_waiting(collector: Collec
     started = time.monotonic()
     tracing.close()
     assert time.monotonic() - started < FLUSH_S + 2
-
-
-async def test_a_server_sends_the_spans_of_its_calls(
-    collector: Collector, publish: Publish, serve: Serve, transport_name: str
-) -> None:
-    publish()
-    server = await serve(traces="otlp", transport=transport_name)
-    sent = (("traceparent", f"00-{TRACE}-{PARENT}-01"),)
-    await server.prediction.Predict(pb.PredictRequest(customer_id=1), metadata=sent)
-    await server.prediction.Explain(pb.ExplainRequest(customer_id=1), metadata=sent)
-    await read_all(server.prediction.BatchPredict(iter([pb.BatchPredictRequest(customer_ids=[1, 2])])))
-    await server.stop()
-    assert {span.name.rpartition("/")[2] for span in collector.spans} >= {
-        "Predict",
-        "Explain",
-        "BatchPredict",
-        "queue",
-        "sql",
-        "onnx",
-        "explain",
-    }
-    (predict,) = collector.named(METHOD[1:])
-    steps = [span for span in collector.spans if span.parent_span_id == predict.span_id]
-    assert [step.name for step in steps] == ["queue", "sql", "onnx"]
-    assert predict.trace_id.hex() == TRACE
-    # A batch's steps are those of each call in it, and none takes longer than the call.
-    assert max(step.end_time_unix_nano for step in steps) <= predict.end_time_unix_nano
