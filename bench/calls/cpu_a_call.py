@@ -1,7 +1,7 @@
 """Measures what a call costs server and database in CPU, beside an empty call in the same process and run.
 
-    make run                              # in one terminal: brings database and model
-    .venv/bin/python -m bench.cpu_a_call  # in another, from the same folder; builds bench/generator by Go
+    make run                                    # in one terminal: brings database and model
+    .venv/bin/python -m bench.calls.cpu_a_call  # in another, from the same folder; it builds by Go
 
 A server of its own, in a process of its own, serves the models of that folder over its database. Beside
 Predict it has a method that gives back its bytes, on the same adapter and without the guard: the empty call.

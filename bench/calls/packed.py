@@ -1,6 +1,6 @@
 """Measures features in the request: packed rows one a call, beside an empty call, and a stream of them.
 
-    .venv/bin/python -m bench.packed --store .staunch/models     # after `make run` has trained a model there
+    .venv/bin/python -m bench.calls.packed --store .staunch/models  # once `make run` has trained one
 
 A server of its own, in a process of its own, serves the store without a database: packed rows need none. The
 light generator of `bench/generator` sends it random rows within what the model learned. An empty call is a
@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import grpc
 import numpy as np
 import uvloop
-from bench.cpu_a_call import generator, serve
+from bench.calls.cpu_a_call import generator, serve
 from google.protobuf.struct_pb2 import NULL_VALUE
 from numpy.typing import NDArray
 
