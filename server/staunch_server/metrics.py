@@ -10,7 +10,7 @@ import platform
 import threading
 from bisect import bisect_left
 from collections import Counter as Counts
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
@@ -67,7 +67,7 @@ class ModelMetrics:
     """The children of one model version: how long each step took, how many rows, what became of them.
 
     Attributes:
-        work_saved: Gives the counter of a kind of work that was left undone.
+        work_saved: The counter of each kind of work that was left undone.
         score_bands: Gives the counter of a risk band.
         feature_missing: Gives the counter of a feature's missing values.
     """
@@ -81,7 +81,7 @@ class ModelMetrics:
     chunk_rows: Histogram
     rows_scored: Counter
     rows_failed: Counter
-    work_saved: Callable[[WorkSaved], Counter]
+    work_saved: Mapping[WorkSaved, Counter]
     scores: Histogram
     score_bands: Callable[[str], Counter]
     feature_missing: Callable[[str], Counter]
@@ -372,7 +372,7 @@ class Metrics:
                 chunk_rows=self.batch_rows.labels(name, "batch"),
                 rows_scored=self.rows.labels(name, "scored"),
                 rows_failed=self.rows.labels(name, "failed"),
-                work_saved=partial(self.work_saved.labels, name),
+                work_saved={what: self.work_saved.labels(name, what) for what in get_args(WorkSaved)},
                 scores=self.scores.labels(name),
                 score_bands=partial(self.score_bands.labels, name),
                 feature_missing=partial(self.feature_missing.labels, name),

@@ -186,7 +186,7 @@ class Coalescer:
         for waiter in queued:
             del self._queue[waiter]
         if queued:
-            self._metrics.work_saved("read").inc(len(queued))
+            self._metrics.work_saved["read"].inc(len(queued))
 
     def _launch(self) -> None:
         """Sends the next batch unless one is in flight; what arrives in the same turn of the loop joins."""
@@ -267,7 +267,7 @@ class Coalescer:
         late_in_s = SILENCE_S - self._silent_s()
         if late_in_s <= 0:
             flight.task.cancel()
-            self._metrics.work_saved("query").inc()
+            self._metrics.work_saved["query"].inc()
         elif flight.alarm is None:
             flight.alarm = asyncio.get_running_loop().call_later(late_in_s, self._cancel_in_vain)
 
@@ -297,7 +297,7 @@ class Coalescer:
         now = time.monotonic()
         asked = [(waiter, places[waiter.id]) for waiter in waiters if waiter.waits(now)]
         if len(asked) < len(waiters):
-            self._metrics.work_saved("score").inc(len(waiters) - len(asked))
+            self._metrics.work_saved["score"].inc(len(waiters) - len(asked))
         await self._answer(asked, rows, as_of)
 
     async def _ask(self, ids: list[Id], as_of: datetime, waiters: list[Waiter]) -> FeatureBatch:

@@ -110,7 +110,7 @@ class Served:
         try:
             return await self.view.read_chunk(ids, as_of, deadline)
         except (asyncio.CancelledError, TimeoutError):
-            self._metrics.work_saved("query").inc()
+            self._metrics.work_saved["query"].inc()
             raise
 
     def chunk_read(self, rows: int, sql_s: float) -> None:
