@@ -18,7 +18,7 @@ from staunch._connection import ChannelOptions, connection
 from staunch._errors import DeadlineExceeded, StaunchError, Unavailable
 from staunch._frames import Frame, Frames, async_only, async_scored
 from staunch._joining.in_loop import AsyncSender
-from staunch._lifetime import Lifetime
+from staunch._lifetime import Lifetime, weak_method
 from staunch._packed._rows import PackedRow
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryLog, RetryPolicy
@@ -70,7 +70,7 @@ class AsyncClient:
         self._connection = connection(grpc.aio, target, credentials, options, channel)
         self._lifetime = Lifetime(is_async=True, channel=channel)
         is_one = not self._connection.is_of_several
-        self._sender = AsyncSender(self._settings, self._method, is_one_server=is_one)
+        self._sender = AsyncSender(self._settings, weak_method(self._method), is_one_server=is_one)
 
     @cached_property
     def _channel(self) -> grpc.aio.Channel:

@@ -18,7 +18,7 @@ from staunch._connection import ChannelOptions, connection
 from staunch._errors import DeadlineExceeded, StaunchError, Unavailable
 from staunch._frames import Frame, Frames, only, scored
 from staunch._joining.in_threads import Sender
-from staunch._lifetime import Lifetime
+from staunch._lifetime import Lifetime, weak_method
 from staunch._packed._rows import PackedRow
 from staunch._results import AliasMove, Explanation, Model, Prediction
 from staunch._retry import RetryLog, RetryPolicy
@@ -79,7 +79,8 @@ class Client:
         self._opening = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._methods: dict[str, Any] = {}
-        self._sender = Sender(self._settings, self._method, is_one_server=not self._connection.is_of_several)
+        is_one = not self._connection.is_of_several
+        self._sender = Sender(self._settings, weak_method(self._method), is_one_server=is_one)
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,9 @@
 
 import asyncio
 import os
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakMethod
 
 import grpc
 import grpc.aio
@@ -12,6 +15,22 @@ CHANNEL_CLOSED = "the channel that this client was given is closed; make both an
 """What is said of a channel of the caller's own."""
 
 _TRUE = {"1", "true", "yes"}
+
+
+def weak_method(method: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Returns a method of a client that does not keep the client.
+
+    A client that were in a cycle would be freed by the collector of cycles, at any time and in any process
+    forked meanwhile, where freeing a channel of grpc.aio hangs.
+    """
+    found = WeakMethod(method)
+
+    def call(name: str) -> Any:
+        alive = found()
+        assert alive is not None, "whoever calls is a method of the client"
+        return alive(name)
+
+    return call
 
 
 class Process:

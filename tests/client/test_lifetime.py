@@ -1,9 +1,11 @@
 """Until when and where a client works: until it is closed, in one process, in one event loop."""
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Coroutine
 from contextlib import aclosing
 from typing import Any
@@ -12,6 +14,7 @@ import pandas
 import pytest
 from tests.client.harness.either import Connect, EitherClient
 from tests.client.harness.scripted import Scripted, ScriptedServer, in_thread
+from tests.harness.waiting import until
 
 from staunch import (
     AsyncClient,
@@ -219,6 +222,28 @@ async def test_a_client_may_be_used_within_a_coroutine(server: ScriptedServer) -
     """It holds the loop up meanwhile; nothing is wrong with that in a script."""
     with in_thread(ScriptedServer()) as other, Client(other.target) as client:
         assert client.predict(42).probability == 0.25
+
+
+@pytest.mark.parametrize("join", [False, True])
+async def test_a_client_that_is_closed_and_left_is_gone_at_once(server: ScriptedServer, join: bool) -> None:
+    """Else the collector of cycles would free its channel later, in a forked process too, and hang there."""
+    gc.collect()
+    gc.disable()
+    try:
+        client = AsyncClient(server.target, join=join)
+        await client.predict(42)
+        await client.close()
+        gone = weakref.ref(client)
+        del client
+        await until(lambda: gone() is None)
+        blocking = Client(server.target, join=join)
+        await asyncio.to_thread(blocking.predict, 42)
+        await asyncio.to_thread(blocking.close)
+        gone_too = weakref.ref(blocking)
+        del blocking
+        await until(lambda: gone_too() is None)
+    finally:
+        gc.enable()
 
 
 FORKING = """
