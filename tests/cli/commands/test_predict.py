@@ -18,7 +18,7 @@ def test_predict_prints_the_score_its_model_and_its_moment(staunch):
 
 
 def test_predict_shows_the_features_used_when_asked(staunch):
-    assert "income  missing" in staunch("predict", 42, "--features").out
+    assert "Income  missing   income" in staunch("predict", 42, "--features").out
 
 
 def test_flags_travel(staunch, service):

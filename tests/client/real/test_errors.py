@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from tests.architecture.rooms import parsed
 from tests.server.small_models import EPOCH, view_text
 
 import staunch
@@ -17,7 +18,7 @@ def keys_read() -> set[str]:
     """Returns the ErrorInfo metadata keys that the client's modules ask for by name."""
     found = set()
     for file in CLIENT.glob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in ast.walk(parsed(file.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("details.metadata.get"):
                 found.add(ast.literal_eval(node.args[0]))
             if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("details.metadata"):

@@ -101,7 +101,9 @@ async def test_every_reason_reaches_the_caller_with_its_code_and_one_info(
     assert (error.code.value[0], error.reason) == (reason.code, reason.name)
     assert error.message == "expected a, got b: do c"
     assert error.retry_s == reason.retry_after_s
-    assert (error.retry_s is not None) == (error.code is grpc.StatusCode.UNAVAILABLE)
+    # An alias has been moved already: who sends that again moves it once more, after somebody else perhaps.
+    says_when = error.code is grpc.StatusCode.UNAVAILABLE and reason is not Reason.ALIAS_NOT_FOLLOWED
+    assert (error.retry_s is not None) == says_when
 
 
 async def test_violations_and_resources_travel_as_google_rpc_details(shell: StartShell) -> None:

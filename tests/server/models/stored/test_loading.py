@@ -119,6 +119,7 @@ COMPUTING = {
     ("models/served.py", "asyncio.to_thread"),
     ("models/stored/loading.py", "asyncio.to_thread"),
     ("models/reasons.py", "run_in_executor"),
+    ("process/observers.py", "asyncio.to_thread"),  # once, at the end: the last traces, for 2 s at most
 }
 """Who uses threads that compute: none of them touches the disk, whose threads are `DiskThreads`."""
 
