@@ -81,10 +81,14 @@ async def test_the_server_sends_every_key_that_the_client_reads(either, running,
     sent: set[str] = set()
     with pytest.raises(Conflict) as moved:
         await either.call("set_alias", "churn", "next", 1, expected_version=7)
-    with pytest.raises(PreconditionFailed) as outside:
-        await either.call("predict", 11, model="left")
-    with pytest.raises(NotFound) as early:
-        await either.call("predict", 8, model="left", as_of=EPOCH)
+    # What a second look finds is said if it comes in time, which it need not on a busy machine.
+    for _ in range(10):
+        with pytest.raises(PreconditionFailed) as outside:
+            await either.call("predict", 11, model="left")
+        with pytest.raises(NotFound) as early:
+            await either.call("predict", 8, model="left", as_of=EPOCH)
+        if outside.value.details.metadata.get("why") and early.value.known_now is not None:
+            break
     (store.root / "churn" / ".aliases.json").mkdir()
     with pytest.raises(ServerFault) as incident:
         await either.call("set_alias", "churn", "next", 1)
