@@ -22,7 +22,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -93,25 +93,19 @@ async def serve(pipe: Connection) -> None:
     await server.close()
 
 
-def serve_in_process(pipe: Connection, transport: str, state: Path) -> None:
-    """Runs `serve` in this process."""
-    reader = json.loads((state / "database.json").read_text())["reader"]
-    os.environ |= {
-        "STAUNCH_DATABASE_READER_URL": reader,
-        "STAUNCH_STATE_FOLDER": str(state),
-        "STAUNCH_TRANSPORT": transport,
-        "STAUNCH_PORT": "0",
-    }
+def serve_in_process(pipe: Connection, settings: Mapping[str, str]) -> None:
+    """Runs `serve` in this process, by these variables of the environment."""
+    os.environ |= {"STAUNCH_PORT": "0", **settings}
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(pipe))
 
 
 @contextmanager
-def serving(transport: str, state: Path) -> Iterator[tuple[Connection, int]]:
-    """Serves for the block; gives how to ask the process, and its port."""
+def serving(settings: Mapping[str, str]) -> Iterator[tuple[Connection, int]]:
+    """Serves for the block, by these variables; gives how to ask the process, and its port."""
     spawn = multiprocessing.get_context("spawn")  # forked with gRPC in it a process would hang
     ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=serve_in_process, args=(theirs, transport, state))
+    process = spawn.Process(target=serve_in_process, args=(theirs, settings))
     process.start()
     try:
         yield ours, ours.recv()
@@ -120,9 +114,14 @@ def serving(transport: str, state: Path) -> Iterator[tuple[Connection, int]]:
         process.join(10)
 
 
+def reader_url(state: Path) -> str:
+    """The URL of the reader of this folder's PostgreSQL."""
+    return str(json.loads((state / "database.json").read_text())["reader"])
+
+
 def postgres_cpu_s(state: Path) -> float:
     """The seconds of CPU that every process of this folder's PostgreSQL has used, ended ones too."""
-    port = urlsplit(json.loads((state / "database.json").read_text())["reader"]).port
+    port = urlsplit(reader_url(state)).port
     stats, first = {}, 0
     for each in Path("/proc").glob("[0-9]*"):
         try:
@@ -235,7 +234,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--profile", action="store_true")
     args = parser.parse_args()
-    with serving(args.transport, args.state) as (pipe, port), tempfile.TemporaryDirectory() as folder:
+    # The process has an environment of its own, so that nothing of ours is left there.
+    settings = {
+        "STAUNCH_DATABASE_READER_URL": reader_url(args.state),
+        "STAUNCH_STATE_FOLDER": str(args.state),
+        "STAUNCH_TRANSPORT": args.transport,
+    }
+    with serving(settings) as (pipe, port), tempfile.TemporaryDirectory() as folder:
         args.bodies = write_bodies(folder, eligible(port, args.customers))
         print_table(measure(args, pipe, port))
         if args.profile:

@@ -9,24 +9,19 @@ one stream of full chunks stands onnxruntime alone: the same rows in one thread 
 """
 
 import argparse
-import asyncio
 import json
-import multiprocessing
-import os
 import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
 import numpy as np
-import uvloop
-from bench.calls.cpu_a_call import generator, serve
+from bench.calls.cpu_a_call import generator, serving
 from google.protobuf.struct_pb2 import NULL_VALUE
 from numpy.typing import NDArray
 
@@ -55,32 +50,6 @@ class Round(NamedTuple):
     generator_us: float
     p50_ms: float
     p99_ms: float
-
-
-def serve_in_process(pipe: Connection, transport: str, store: Path) -> None:
-    """Runs `cpu_a_call.serve` in this process, over a store and no database."""
-    os.environ |= {
-        "STAUNCH_STORE": str(store),
-        "STAUNCH_DATABASE_READER_URL": NOWHERE,
-        "STAUNCH_TRANSPORT": transport,
-        "STAUNCH_PORT": "0",
-    }
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(pipe))
-
-
-@contextmanager
-def serving(transport: str, store: Path) -> Iterator[tuple[Connection, int]]:
-    """Serves for the block; gives how to ask the process, and its port."""
-    spawn = multiprocessing.get_context("spawn")  # forked with gRPC in it a process would hang
-    ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=serve_in_process, args=(theirs, transport, store))
-    process.start()
-    try:
-        yield ours, ours.recv()
-    finally:
-        ours.send("end")
-        process.join(10)
 
 
 def random_rows(manifest: Manifest, count: int) -> NDArray[np.float64]:
@@ -220,7 +189,13 @@ def measure(args: argparse.Namespace, transport: str) -> None:
     store = ModelStore(args.store)
     model = LoadedModel.load(store.read("churn", max(store.versions("churn"))))
     rows = random_rows(model.manifest, ROWS)
-    with serving(transport, args.store) as (pipe, port):
+    # The process has an environment of its own, so that nothing of ours is left there.
+    settings = {
+        "STAUNCH_STORE": str(args.store),
+        "STAUNCH_DATABASE_READER_URL": NOWHERE,
+        "STAUNCH_TRANSPORT": transport,
+    }
+    with serving(settings) as (pipe, port):
         if args.methods:
             print_table(args, transport, unary(args, pipe, port, model.manifest, rows))
         ours, alone = [], []
